@@ -1,0 +1,96 @@
+// common/config/parts.h - each process's part of the configuration, as the controller sends it
+//
+// A part holds only what its process needs: a password hash is in AuthPart and nowhere else, a
+// TLS key in LoginPart and nowhere else. Encoded by ipc/wire.h into a sealed memfd.
+#pragma once
+
+#include <cstdint>
+#include <tuple>
+
+#include "common/ipc/auth_link.h"
+#include "common/ipc/log_link.h"
+#include "common/ipc/wire.h"
+
+namespace rims::config {
+
+using Path = ipc::Text<0, 1024>;
+
+enum class ShiftAge : uint8_t { count, daily, weekly, monthly, last = monthly };
+
+struct LogPart {
+  ipc::LogLevel level = ipc::LogLevel::info;
+  Path file;                    // absolute
+  bool to_stdout = false;
+  ShiftAge shift_age = ShiftAge::count;
+  uint32_t shift_count = 0;     // files kept, with ShiftAge::count
+  uint64_t shift_size = 0;      // bytes; 0: never by size
+  static constexpr auto kFields =
+      std::tuple(&LogPart::level, &LogPart::file, &LogPart::to_stdout, &LogPart::shift_age,
+                 &LogPart::shift_count, &LogPart::shift_size);
+};
+
+struct User {
+  ipc::Text<1, ipc::kMaxUserName> name;
+  ipc::Sealed<1024> password;   // plain text, or as `rims pass-hash` prints it
+  bool hashed = false;
+  static constexpr auto kFields = std::tuple(&User::name, &User::password, &User::hashed);
+};
+
+struct AuthPart {
+  ipc::LogLevel level = ipc::LogLevel::info;
+  ipc::List<User, 100'000> users;
+  // `#postman` and its password are a User of this name too (mail_delivery_user).
+  ipc::Text<1, ipc::kMaxUserName> delivery_user;
+  bool plaintext_without_tls = false;  // for the log of refused attempts only
+  static constexpr auto kFields = std::tuple(&AuthPart::level, &AuthPart::users,
+                                             &AuthPart::delivery_user,
+                                             &AuthPart::plaintext_without_tls);
+};
+
+struct LoginPart {
+  ipc::LogLevel level = ipc::LogLevel::info;
+  ipc::Text<1, 255> hostname;
+  ipc::Text<0, 64 * 1024> certificate_pem;  // chain; "" means no TLS
+  ipc::Sealed<64 * 1024> key_pem;
+  bool plaintext_without_tls = false;       // LOGIN before STARTTLS from non-loopback clients
+  uint32_t max_connections = 0;             // of this process
+  uint32_t login_timeout_s = 0;             // before authentication
+  static constexpr auto kFields =
+      std::tuple(&LoginPart::level, &LoginPart::hostname, &LoginPart::certificate_pem,
+                 &LoginPart::key_pem, &LoginPart::plaintext_without_tls,
+                 &LoginPart::max_connections, &LoginPart::login_timeout_s);
+};
+
+enum class KeyValueStoreType : uint8_t { gdbm, memory, last = memory };
+
+struct ImapdPart {
+  ipc::LogLevel level = ipc::LogLevel::info;
+  Path base_dir;                       // absolute
+  KeyValueStoreType key_value_store = KeyValueStoreType::gdbm;
+  bool key_value_checksum = true;
+  uint32_t io_threads = 64;            // threads that wait for the disk
+  uint32_t inactivity_timeout_s = 1800;
+  uint64_t message_size_max = 0;       // bytes
+  uint32_t line_size_max = 0;          // bytes of a command without its literals
+  uint32_t mailbox_count_max = 0;      // per account
+  uint32_t mime_depth_max = 0;
+  uint32_t mime_part_max = 0;
+  uint32_t sessions_per_user_max = 0;
+  static constexpr auto kFields =
+      std::tuple(&ImapdPart::level, &ImapdPart::base_dir, &ImapdPart::key_value_store,
+                 &ImapdPart::key_value_checksum, &ImapdPart::io_threads,
+                 &ImapdPart::inactivity_timeout_s, &ImapdPart::message_size_max,
+                 &ImapdPart::line_size_max, &ImapdPart::mailbox_count_max,
+                 &ImapdPart::mime_depth_max, &ImapdPart::mime_part_max,
+                 &ImapdPart::sessions_per_user_max);
+};
+
+struct DeliverdPart {
+  ipc::LogLevel level = ipc::LogLevel::info;
+  uint64_t message_size_max = 0;  // bytes
+  uint32_t connections_max = 0;
+  static constexpr auto kFields = std::tuple(&DeliverdPart::level, &DeliverdPart::message_size_max,
+                                             &DeliverdPart::connections_max);
+};
+
+}  // namespace rims::config

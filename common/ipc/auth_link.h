@@ -1,0 +1,121 @@
+// common/ipc/auth_link.h - who may log in, and as whom: rims-login and rims-deliverd ask rims-auth,
+// rims-auth tells rims-imapd
+//
+//   Trust   rims-auth treats every byte of rims-login and rims-deliverd as written by an
+//           attacker. rims-login and rims-imapd trust rims-auth.
+//   Promise a ticket is sent to the worker before the reply that carries it goes to rims-login,
+//           so a worker that gets an unknown ticket reads its auth link once more, and then the
+//           ticket is there or was never given.
+//   Secrets verified on a pool; a bounded queue; unknown users cost the same work and bytes.
+//
+//     rims-login N            rims-auth              rims-imapd W
+//       | LoginRequest ---------->|                        |
+//       |                         | Ticket --------------->|   W = home worker of the account
+//       |<-------------LoginReply |                        |
+//       | (session_link.h: Handover with the ticket and the client's socket) -->|
+//
+//   CRAM-MD5 (RFC 2195): rims-login makes the challenge and sends it with the client's digest.
+#pragma once
+
+#include <tuple>
+
+#include "common/ipc/link.h"
+
+namespace rims::ipc {
+
+inline constexpr size_t kTicketSize = 16;      // random bytes
+inline constexpr uint32_t kTicketLifeMs = 30'000;
+inline constexpr size_t kMaxUserName = 255;    // bytes of UTF-8
+
+enum class AuthMsg : uint16_t {
+  login_request = 1,
+  login_reply = 2,
+  ticket = 3,
+  user_query = 4,
+  user_reply = 5,
+};
+
+enum class Mechanism : uint8_t { login, plain, cram_md5, last = cram_md5 };
+enum class Verdict : uint8_t { granted, denied, try_later, last = try_later };
+
+// One attempt (RFC 3501 §6.2.2, §6.2.3). `authzid` is SASL PLAIN's authorisation identity or "".
+struct LoginRequest {
+  static constexpr AuthMsg kType = AuthMsg::login_request;
+  uint64_t request = 0;  // chosen by rims-login, returned in the reply
+  Mechanism mechanism = Mechanism::login;
+  Text<0, kMaxUserName> user;
+  Text<0, kMaxUserName> authzid;
+  Sealed<1024> password;       // login, plain
+  Text<0, 256> challenge;      // cram_md5: what the client was sent, decoded
+  Text<0, 64> digest;          // cram_md5: 32 hex digits
+  Text<0, 45> client_address;  // numeric; for penalties and the log
+  bool over_tls = false;
+  static constexpr auto kFields =
+      std::tuple(&LoginRequest::request, &LoginRequest::mechanism, &LoginRequest::user,
+                 &LoginRequest::authzid, &LoginRequest::password, &LoginRequest::challenge,
+                 &LoginRequest::digest, &LoginRequest::client_address, &LoginRequest::over_tls);
+};
+
+// On purpose it cannot say whether the user exists.
+struct LoginReply {
+  static constexpr AuthMsg kType = AuthMsg::login_reply;
+  uint64_t request = 0;
+  Verdict verdict = Verdict::denied;
+  uint32_t delay_ms = 0;  // how long rims-login holds a refusal back
+  uint32_t worker = 0;    // granted: the home worker
+  Sealed<kTicketSize> ticket;
+  static constexpr auto kFields =
+      std::tuple(&LoginReply::request, &LoginReply::verdict, &LoginReply::delay_ms,
+                 &LoginReply::worker, &LoginReply::ticket);
+};
+
+// To the home worker. Valid once, for kTicketLifeMs.
+struct Ticket {
+  static constexpr AuthMsg kType = AuthMsg::ticket;
+  Sealed<kTicketSize> ticket;
+  Text<1, kMaxUserName> user;  // normalised: the account's name
+  bool post_only = false;      // `#postman`: may deliver to any user and nothing else
+  static constexpr auto kFields = std::tuple(&Ticket::ticket, &Ticket::user, &Ticket::post_only);
+};
+
+// rims-deliverd: is there such a recipient, and who is its home?
+struct UserQuery {
+  static constexpr AuthMsg kType = AuthMsg::user_query;
+  uint64_t request = 0;
+  Text<0, 320> recipient;  // a user name or an address
+  static constexpr auto kFields = std::tuple(&UserQuery::request, &UserQuery::recipient);
+};
+
+struct UserReply {
+  static constexpr AuthMsg kType = AuthMsg::user_reply;
+  uint64_t request = 0;
+  bool exists = false;
+  Text<0, kMaxUserName> user;  // the account's name
+  uint32_t worker = 0;
+  static constexpr auto kFields =
+      std::tuple(&UserReply::request, &UserReply::exists, &UserReply::user, &UserReply::worker);
+};
+
+// The privilege boundary of rims-auth.
+inline constexpr Accepts kAuthAcceptsFromLogin[] = {
+    {static_cast<uint16_t>(AuthMsg::login_request), 4096, 0},
+};
+inline constexpr Accepts kAuthAcceptsFromDeliverd[] = {
+    {static_cast<uint16_t>(AuthMsg::user_query), 512, 0},
+};
+inline constexpr Accepts kLoginAcceptsFromAuth[] = {
+    {static_cast<uint16_t>(AuthMsg::login_reply), 128, 0},
+};
+inline constexpr Accepts kImapdAcceptsFromAuth[] = {
+    {static_cast<uint16_t>(AuthMsg::ticket), 512, 0},
+};
+inline constexpr Accepts kDeliverdAcceptsFromAuth[] = {
+    {static_cast<uint16_t>(AuthMsg::user_reply), 512, 0},
+};
+// rims-imapd says nothing to rims-auth.
+inline constexpr std::span<const Accepts> kAuthAcceptsFromImapd{};
+
+// Which worker is the home of an account: the same in every process of one start.
+[[nodiscard]] uint32_t home_worker(std::string_view user, uint32_t workers);
+
+}  // namespace rims::ipc

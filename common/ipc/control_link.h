@@ -1,0 +1,98 @@
+// common/ipc/control_link.h - everything that the controller and a child can say to each other
+//
+//   Link    rims-controller (root)      rims-log, -auth, -login, -imapd, -deliverd
+//   Channel fd 3 of the child, from its first instruction; fd 3 is all it inherits besides 0-2
+//   Trust   the child trusts the controller. The controller treats every byte of a child as
+//           written by an attacker; a breach ends the child (SIGKILL, then restart).
+//
+//     controller                       child
+//       | Configure (memfd) ----------->|  its part of the configuration (config/parts.h)
+//       | Attach (fd) ----------------->|  one per link or listening socket, in any order; again
+//       |                               |  when a peer was restarted: replaces the older link
+//       | Begin ----------------------->|  everything for the start was sent
+//       |                               |  privdrop::enter
+//       |<------------------------ Ready|
+//       | Reload (memfd) -------------->|  new configuration, or reopen logs; keeps sessions
+//       | Stop ------------------------>|  finish what is being written, tell clients BYE, exit 0
+#pragma once
+
+#include <tuple>
+
+#include "common/ipc/link.h"
+#include "common/ipc/roles.h"
+
+namespace rims::ipc {
+
+inline constexpr int kControlFd = 3;
+
+enum class ControlMsg : uint16_t {
+  configure = 1,
+  attach = 2,
+  begin = 3,
+  ready = 4,
+  reload = 5,
+  stop = 6,
+};
+
+// What an attached descriptor is.
+enum class Channel : uint8_t {
+  link,            // to `peer`, number `index`
+  listen_imap,     // plain with STARTTLS
+  listen_imaps,    // implicit TLS
+  listen_deliver,  // AF_UNIX SOCK_SEQPACKET of rims-deliver
+  last = listen_deliver,
+};
+
+struct Configure {  // one descriptor: a sealed memfd with the encoded part
+  static constexpr ControlMsg kType = ControlMsg::configure;
+  uint32_t index = 0;      // which of the role's processes this is, from 0
+  uint32_t workers = 0;    // how many rims-imapd there are
+  bool privileged = false;  // started as root: the identity is to be changed to what follows
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+  Text<0, 1024> chroot;     // "" for none
+  static constexpr auto kFields =
+      std::tuple(&Configure::index, &Configure::workers, &Configure::privileged, &Configure::uid,
+                 &Configure::gid, &Configure::chroot);
+};
+
+struct Attach {  // one descriptor
+  static constexpr ControlMsg kType = ControlMsg::attach;
+  Channel channel = Channel::link;
+  Role peer = Role::controller;
+  uint32_t index = 0;
+  static constexpr auto kFields = std::tuple(&Attach::channel, &Attach::peer, &Attach::index);
+};
+
+struct Begin {
+  static constexpr ControlMsg kType = ControlMsg::begin;
+  static constexpr auto kFields = std::tuple();
+};
+
+struct Ready {
+  static constexpr ControlMsg kType = ControlMsg::ready;
+  static constexpr auto kFields = std::tuple();
+};
+
+struct Reload {  // one descriptor, as Configure
+  static constexpr ControlMsg kType = ControlMsg::reload;
+  static constexpr auto kFields = std::tuple();
+};
+
+struct Stop {
+  static constexpr ControlMsg kType = ControlMsg::stop;
+  static constexpr auto kFields = std::tuple();
+};
+
+inline constexpr Accepts kChildAccepts[] = {
+    {static_cast<uint16_t>(ControlMsg::configure), 2048, 1},
+    {static_cast<uint16_t>(ControlMsg::attach), 6, 1},
+    {static_cast<uint16_t>(ControlMsg::begin), 0, 0},
+    {static_cast<uint16_t>(ControlMsg::reload), 0, 1},
+    {static_cast<uint16_t>(ControlMsg::stop), 0, 0},
+};
+inline constexpr Accepts kControllerAccepts[] = {
+    {static_cast<uint16_t>(ControlMsg::ready), 0, 0},
+};
+
+}  // namespace rims::ipc

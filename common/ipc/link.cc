@@ -1,0 +1,155 @@
+// common/ipc/link.cc - datagrams with descriptors, checked against the reader's table
+
+#include "common/ipc/link.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "common/base/log.h"
+#include "common/ipc/auth_link.h"
+
+namespace rims::ipc {
+namespace {
+
+constexpr size_t kHeader = 2;  // the type
+// A peer that does not read for so long is as good as dead.
+constexpr Milliseconds kSendLimit{30'000};
+
+std::vector<Fd> descriptors_of(msghdr& header) {
+  std::vector<Fd> fds;
+  for (cmsghdr* c = CMSG_FIRSTHDR(&header); c; c = CMSG_NXTHDR(&header, c)) {
+    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+    const size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t i = 0; i < count; i++) {
+      int fd = -1;
+      std::memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof fd);
+      fds.emplace_back(fd);
+    }
+  }
+  return fds;
+}
+
+}  // namespace
+
+Link::Link(Loop& loop, Fd fd, std::string peer, std::span<const Accepts> accepts)
+    : loop_(loop), fd_(std::move(fd)), peer_(std::move(peer)), accepts_(accepts), sending_(loop) {
+  const int flags = fcntl(fd_.get(), F_GETFL);
+  if (flags < 0 || fcntl(fd_.get(), F_SETFL, flags | O_NONBLOCK) < 0)
+    fatal("a link could not be made non-blocking");
+}
+
+void Link::close() {
+  open_ = false;
+  ::shutdown(fd_.get(), SHUT_RDWR);
+}
+
+void Link::breach(std::string_view what) {
+  log::error({}, "breach: {} sent {}; the link is closed", peer_, what);
+  close();
+}
+
+Result<std::optional<Packet>> Link::receive_now() {
+  if (!open()) return fail(Fault::peer_gone, "closed", "link to " + peer_ + " is closed");
+  std::string buffer(kMaxMessage, '\0');
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxFds)];
+  iovec io{.iov_base = buffer.data(), .iov_len = buffer.size()};
+  msghdr header{};
+  header.msg_iov = &io;
+  header.msg_iovlen = 1;
+  header.msg_control = control;
+  header.msg_controllen = sizeof control;
+  const ssize_t got = recvmsg(fd_.get(), &header, MSG_CMSG_CLOEXEC);
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return std::optional<Packet>();
+  if (got <= 0) {
+    close();
+    return fail(Fault::peer_gone, "closed", "link to " + peer_ + " ended");
+  }
+  std::vector<Fd> fds = descriptors_of(header);
+  const auto refuse = [&](std::string_view what) {
+    breach(what);
+    return fail(Fault::peer_gone, "closed", "link to " + peer_ + " was broken");
+  };
+  if ((header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) return refuse("a message too large");
+  if (static_cast<size_t>(got) < kHeader) return refuse("a message without a type");
+  Packet packet;
+  packet.type = static_cast<uint16_t>(static_cast<uint8_t>(buffer[0]) << 8 |
+                                      static_cast<uint8_t>(buffer[1]));
+  packet.body = buffer.substr(kHeader, static_cast<size_t>(got) - kHeader);
+  packet.fds = std::move(fds);
+  wipe(buffer);  // it may have held a password
+  const auto row = std::ranges::find(accepts_, packet.type, &Accepts::type);
+  if (row == accepts_.end()) return refuse("a message that is not accepted");
+  if (packet.body.size() > row->max_bytes) return refuse("a message over its limit");
+  if (packet.fds.size() != row->fds) return refuse("a wrong number of descriptors");
+  return std::optional(std::move(packet));
+}
+
+Task<Result<Packet>> Link::receive() {
+  while (open()) {
+    CO_TRY(auto packet, receive_now());
+    if (packet) co_return std::move(*packet);
+    co_await readable(loop_, fd_.get());
+  }
+  co_return fail(Fault::peer_gone, "closed", "link to " + peer_ + " is closed");
+}
+
+Task<Status> Link::send_packet(uint16_t type, std::string body, std::vector<Fd> fds) {
+  if (fds.size() > kMaxFds || body.size() + kHeader > kMaxMessage)
+    fatal("ipc: a message is out of its bounds");
+  const Mutex::Lock turn = co_await sending_.lock();
+  const char head[kHeader] = {static_cast<char>(type >> 8), static_cast<char>(type & 0xff)};
+  iovec io[2] = {{.iov_base = const_cast<char*>(head), .iov_len = kHeader},
+                 {.iov_base = body.data(), .iov_len = body.size()}};
+  msghdr header{};
+  header.msg_iov = io;
+  header.msg_iovlen = 2;
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxFds)] = {};
+  if (!fds.empty()) {
+    header.msg_control = control;
+    header.msg_controllen = CMSG_SPACE(sizeof(int) * fds.size());
+    cmsghdr* c = CMSG_FIRSTHDR(&header);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof(int) * fds.size());
+    for (size_t i = 0; i < fds.size(); i++) {
+      const int fd = fds[i].get();
+      std::memcpy(CMSG_DATA(c) + i * sizeof(int), &fd, sizeof fd);
+    }
+  }
+  while (open()) {
+    const ssize_t sent = sendmsg(fd_.get(), &header, MSG_NOSIGNAL);
+    const int error = errno;
+    if (sent >= 0) {
+      wipe(body);
+      co_return Status();
+    }
+    if (error == EINTR) continue;
+    if (error != EAGAIN) {
+      close();
+      break;
+    }
+    const bool ready = co_await writable(loop_, fd_.get(), kSendLimit);
+    if (!ready) co_return fail(Fault::peer_gone, "timeout", peer_ + " does not read its link");
+  }
+  co_return fail(Fault::peer_gone, "closed", "link to " + peer_ + " is closed");
+}
+
+Result<std::array<Fd, 2>> make_pair() {
+  int fds[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
+    return fail_errno("socketpair", errno);
+  return std::array<Fd, 2>{Fd(fds[0]), Fd(fds[1])};
+}
+
+uint32_t home_worker(std::string_view user, uint32_t workers) {
+  // FNV-1a: spreads names evenly; nothing secret rests on it.
+  uint64_t hash = 0xcbf29ce484222325;
+  for (const char c : user) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3;
+  return workers == 0 ? 0 : static_cast<uint32_t>(hash % workers);
+}
+
+}  // namespace rims::ipc

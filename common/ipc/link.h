@@ -1,0 +1,88 @@
+// common/ipc/link.h - one end of a link between two processes
+//
+// AF_UNIX SOCK_SEQPACKET: one datagram is one message: u16 type, then the fields (wire.h), with
+// at most kMaxFds descriptors by SCM_RIGHTS. A link is only ever made by the controller, which
+// gives each end to its process (control_link.h).
+//
+// A breach (a type without a row in the reader's table, bytes that do not decode, too many or
+// missing descriptors) closes the link and is logged; the process lives on. Every `<a>_link.h`
+// lists its messages, who trusts whom, and the table of what each side accepts.
+#pragma once
+
+#include <array>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/async/event.h"
+#include "common/async/loop.h"
+#include "common/base/fd.h"
+#include "common/base/result.h"
+#include "common/ipc/wire.h"
+
+namespace rims::ipc {
+
+inline constexpr size_t kMaxMessage = 64 * 1024;  // bytes of one datagram
+inline constexpr size_t kMaxFds = 4;
+
+struct Packet {
+  uint16_t type = 0;
+  std::string body;
+  std::vector<Fd> fds;
+};
+
+// A row of an accept table: what a side takes from its peer.
+struct Accepts {
+  uint16_t type;
+  size_t max_bytes;  // of the body, checked before decoding
+  size_t fds;        // exactly so many descriptors
+};
+
+class Link {
+ public:
+  // `peer` names the other side in the log ("rims-auth"). `accepts` must outlive the link.
+  Link(Loop& loop, Fd fd, std::string peer, std::span<const Accepts> accepts);
+
+  // The next acceptable packet. Error: peer_gone at end of file or on a breach (already logged).
+  Task<Result<Packet>> receive();
+  // Takes what is readable now without waiting; nullopt when nothing is.
+  [[nodiscard]] Result<std::optional<Packet>> receive_now();
+
+  // Sends in order; waits while the peer's buffer is full. Several coroutines may send.
+  template <class Message>
+  Task<Status> send(Message message, std::vector<Fd> fds = {}) {
+    co_return co_await send_packet(static_cast<uint16_t>(Message::kType), encode(message),
+                                   std::move(fds));
+  }
+  Task<Status> send_packet(uint16_t type, std::string body, std::vector<Fd> fds);
+
+  [[nodiscard]] const std::string& peer() const { return peer_; }
+  [[nodiscard]] bool open() const { return open_; }
+  // Ends both directions now; the descriptor lives as long as the link, so that a coroutine
+  // that waits on it wakes up and sees the end.
+  void close();
+  // Logs what the peer did, and closes.
+  void breach(std::string_view what);
+
+ private:
+  Loop& loop_;
+  Fd fd_;
+  std::string peer_;
+  std::span<const Accepts> accepts_;
+  bool open_ = true;
+  Mutex sending_;
+};
+
+// Decodes a packet's body, or closes the link as a breach.
+template <class Message>
+std::optional<Message> open_packet(Link& link, const Packet& packet) {
+  auto message = decode<Message>(packet.body);
+  if (!message) link.breach("a message that does not decode");
+  return message;
+}
+
+// A connected pair of SOCK_SEQPACKET sockets, close-on-exec.
+[[nodiscard]] Result<std::array<Fd, 2>> make_pair();
+
+}  // namespace rims::ipc

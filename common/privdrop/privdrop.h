@@ -1,0 +1,50 @@
+// common/privdrop/privdrop.h - giving up every right that a process does not need, and proving it
+//
+//   Row    what a process may be: constexpr, one per program, in controller/process_table.h
+//   enter  applies a Row. Every step that fails is fatal (result.h); the order is: close what was
+//          not declared, rlimits, open nothing more, chroot, supplementary groups, gid, uid,
+//          proof that root cannot be had back and that no capability is left, no-new-privs,
+//          not dumpable, no core file, seccomp. Distinct uids keep processes from signalling
+//          each other.
+//
+// Unprivileged start (development): no chroot and no identity change; all the rest is the same.
+// Nothing parses a byte of a peer or a client before enter().
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "common/ipc/roles.h"
+
+namespace rims::privdrop {
+
+struct Limits {          // rlimits; 0 leaves the inherited value
+  uint64_t open_files = 0;
+  uint64_t file_size = 0;   // bytes
+  uint64_t processes = 0;   // threads count
+};
+
+struct Row {
+  ipc::Role role;
+  const char* binary;           // in libexec/rims
+  const char* user;             // default user, "root" for the controller
+  const char* chroot;           // "" none, "empty" the empty directory, "base" base_dir
+  const char* descriptors;      // what it holds, for doc/privsep.md and the census test
+  Limits limits;
+  std::span<const char* const> syscalls;  // the allow list; empty: no filter (the controller)
+  const char* links;            // peers, for doc/privsep.md
+  const char* may_not;          // for doc/privsep.md
+};
+
+struct Identity {
+  bool change = false;          // started as root
+  uint32_t uid = 0, gid = 0;
+  std::string chroot;           // "" for none
+};
+
+// After this the process is what its row says, or dead.
+void enter(const Row& row, const Identity& who);
+
+}  // namespace rims::privdrop
