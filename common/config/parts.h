@@ -19,19 +19,22 @@ enum class ShiftAge : uint8_t { count, daily, weekly, monthly, last = monthly };
 
 struct LogPart {
   ipc::LogLevel level = ipc::LogLevel::info;
-  Path file;                    // absolute
+  Path file;  // absolute
   bool to_stdout = false;
+  ipc::LogLevel stdout_level = ipc::LogLevel::info;  // with to_stdout: the least level shown
   ShiftAge shift_age = ShiftAge::count;
-  uint32_t shift_count = 0;     // files kept, with ShiftAge::count
-  uint64_t shift_size = 0;      // bytes; 0: never by size
+  uint32_t shift_count = 0;  // files kept, with ShiftAge::count
+  uint64_t shift_size = 0;   // bytes; 0: never by size
   static constexpr auto kFields =
-      std::tuple(&LogPart::level, &LogPart::file, &LogPart::to_stdout, &LogPart::shift_age,
-                 &LogPart::shift_count, &LogPart::shift_size);
+      std::tuple(&LogPart::level, &LogPart::file, &LogPart::to_stdout, &LogPart::stdout_level,
+                 &LogPart::shift_age, &LogPart::shift_count, &LogPart::shift_size);
 };
+
+using Domain = ipc::Text<1, 255>;
 
 struct User {
   ipc::Text<1, ipc::kMaxUserName> name;
-  ipc::Sealed<1024> password;   // plain text, or as `rims pass-hash` prints it
+  ipc::Sealed<1024> password;  // plain text, or as `rims pass-hash` prints it
   bool hashed = false;
   static constexpr auto kFields = std::tuple(&User::name, &User::password, &User::hashed);
 };
@@ -41,48 +44,60 @@ struct AuthPart {
   ipc::List<User, 100'000> users;
   // `#postman` and its password are a User of this name too (mail_delivery_user).
   ipc::Text<1, ipc::kMaxUserName> delivery_user;
-  bool plaintext_without_tls = false;  // for the log of refused attempts only
-  static constexpr auto kFields = std::tuple(&AuthPart::level, &AuthPart::users,
-                                             &AuthPart::delivery_user,
-                                             &AuthPart::plaintext_without_tls);
+  // Recipients: "foo+x@example.org" is the user "foo" when the domain is one of these; an empty
+  // list takes any domain, an empty delimiter takes no "+x".
+  ipc::List<Domain, 1000> domains;
+  ipc::Text<0, 1> recipient_delimiter;
+  uint32_t delay_first_ms = 0;  // how long the first failure is held back; then it doubles
+  uint32_t delay_max_ms = 0;
+  uint32_t cache_lifetime_s = 0;  // of the proof that a hashed password was right; 0: none
+  static constexpr auto kFields =
+      std::tuple(&AuthPart::level, &AuthPart::users, &AuthPart::delivery_user, &AuthPart::domains,
+                 &AuthPart::recipient_delimiter, &AuthPart::delay_first_ms, &AuthPart::delay_max_ms,
+                 &AuthPart::cache_lifetime_s);
 };
+
+// From whom a password is taken without TLS.
+enum class Plaintext : uint8_t { never, loopback, always, last = always };
 
 struct LoginPart {
   ipc::LogLevel level = ipc::LogLevel::info;
   ipc::Text<1, 255> hostname;
   ipc::Text<0, 64 * 1024> certificate_pem;  // chain; "" means no TLS
   ipc::Sealed<64 * 1024> key_pem;
-  bool plaintext_without_tls = false;       // LOGIN before STARTTLS from non-loopback clients
-  uint32_t max_connections = 0;             // of this process
-  uint32_t login_timeout_s = 0;             // before authentication
+  Plaintext plaintext = Plaintext::never;
+  bool cram_md5 = false;                // some user's password is stored plain
+  uint32_t connections_max = 0;         // of this process, TLS sessions included
+  uint32_t logins_per_address_max = 0;  // not yet logged in, of this process
+  uint32_t login_timeout_s = 0;         // before authentication
+  uint32_t login_attempts_max = 0;      // failed ones, then BYE
   static constexpr auto kFields =
       std::tuple(&LoginPart::level, &LoginPart::hostname, &LoginPart::certificate_pem,
-                 &LoginPart::key_pem, &LoginPart::plaintext_without_tls,
-                 &LoginPart::max_connections, &LoginPart::login_timeout_s);
+                 &LoginPart::key_pem, &LoginPart::plaintext, &LoginPart::cram_md5,
+                 &LoginPart::connections_max, &LoginPart::logins_per_address_max,
+                 &LoginPart::login_timeout_s, &LoginPart::login_attempts_max);
 };
 
 enum class KeyValueStoreType : uint8_t { gdbm, memory, last = memory };
 
 struct ImapdPart {
   ipc::LogLevel level = ipc::LogLevel::info;
-  Path base_dir;                       // absolute
+  Path base_dir;  // absolute
   KeyValueStoreType key_value_store = KeyValueStoreType::gdbm;
   bool key_value_checksum = true;
-  uint32_t io_threads = 64;            // threads that wait for the disk
+  uint32_t io_threads = 64;  // threads that wait for the disk
   uint32_t inactivity_timeout_s = 1800;
-  uint64_t message_size_max = 0;       // bytes
-  uint32_t line_size_max = 0;          // bytes of a command without its literals
-  uint32_t mailbox_count_max = 0;      // per account
+  uint64_t message_size_max = 0;   // bytes
+  uint32_t line_size_max = 0;      // bytes of a command without its literals
+  uint32_t mailbox_count_max = 0;  // per account
   uint32_t mime_depth_max = 0;
   uint32_t mime_part_max = 0;
   uint32_t sessions_per_user_max = 0;
-  static constexpr auto kFields =
-      std::tuple(&ImapdPart::level, &ImapdPart::base_dir, &ImapdPart::key_value_store,
-                 &ImapdPart::key_value_checksum, &ImapdPart::io_threads,
-                 &ImapdPart::inactivity_timeout_s, &ImapdPart::message_size_max,
-                 &ImapdPart::line_size_max, &ImapdPart::mailbox_count_max,
-                 &ImapdPart::mime_depth_max, &ImapdPart::mime_part_max,
-                 &ImapdPart::sessions_per_user_max);
+  static constexpr auto kFields = std::tuple(
+      &ImapdPart::level, &ImapdPart::base_dir, &ImapdPart::key_value_store,
+      &ImapdPart::key_value_checksum, &ImapdPart::io_threads, &ImapdPart::inactivity_timeout_s,
+      &ImapdPart::message_size_max, &ImapdPart::line_size_max, &ImapdPart::mailbox_count_max,
+      &ImapdPart::mime_depth_max, &ImapdPart::mime_part_max, &ImapdPart::sessions_per_user_max);
 };
 
 struct DeliverdPart {

@@ -1,0 +1,128 @@
+// common/config/config.h - config.yml: read once, checked whole, then plain typed values
+//
+//   Trust    the file is the administrator's; what is wrong in it is told with file, line and
+//            column, what was expected, and the nearest known key
+//   Keys     one table (schema.h) says name, type, default, range and meaning of each; the man
+//            page rims.yml(5) and etc/config.yml.sample are compared with it by tests
+//   Paths    base_dir is relative to the directory of the file, as the original's; all other
+//            paths are relative to base_dir, certificates to the directory of the file
+//   Secrets  a plain password or a hash is in Config::users and in AuthPart, nowhere else
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "common/base/result.h"
+#include "common/base/secret.h"
+#include "common/config/parts.h"
+
+namespace rims::config {
+
+// Where in the file something stands, from 1; 0: it does not stand there (default, override).
+struct Position {
+  unsigned line = 0, column = 0;
+};
+
+struct UserEntry {
+  std::string name;
+  Secret password;  // plain, or a hash as `rims pass-hash` prints it
+  bool hashed = false;
+  Position at;
+};
+
+// All settings with their final values. Paths are absolute. Members follow the key's name, with
+// the section in front: `tls: {key: …}` is tls_key.
+struct Config {
+  std::string file;       // absolute, "" when there is none
+  std::string directory;  // of the file
+
+  std::string base_dir;
+  std::string log_stdout, log_file, log_level, log_shift_age;
+  std::optional<uint64_t> log_shift_size;
+  std::string key_value_store_type;
+  bool use_key_value_store_checksum = true;
+  std::string hostname;
+  std::string mail_delivery_user;
+  std::string imap_host;
+  std::optional<uint16_t> imap_port;                            // always there; 0: any free one
+  std::string process_privilege_user, process_privilege_group;  // name or number
+  std::vector<UserEntry> users;  // username, password and user_list in one
+
+  std::string tls_certificate, tls_key;       // "" when there is no TLS
+  std::optional<uint16_t> listen_imaps_port;  // nullopt: no implicit TLS
+  std::string listen_deliver_socket;          // of rims-deliver
+  std::string listen_deliver_socket_group;    // name or number, "" leaves the group alone
+  uint32_t listen_deliver_socket_mode = 0;
+
+  std::string auth_plaintext;
+  uint64_t auth_delay_first = 0, auth_delay_max = 0;  // milliseconds, seconds
+  uint64_t auth_cache_lifetime = 0;                   // seconds
+
+  std::vector<std::string> delivery_domains;
+  std::string delivery_recipient_delimiter;
+
+  uint64_t processes_imapd_workers = 0;  // resolved: at least 1
+  uint64_t processes_login_workers = 0;  // resolved: at least 1
+  uint64_t processes_io_threads = 0;     // of one rims-imapd
+
+  uint64_t limits_message_size = 0, limits_line_size = 0;  // bytes
+  uint64_t limits_mailboxes = 0, limits_mime_depth = 0, limits_mime_parts = 0;
+  uint64_t limits_connections = 0;         // of one rims-login
+  uint64_t limits_logins_per_address = 0;  // not yet logged in, of one rims-login
+  uint64_t limits_login_attempts = 0, limits_login_timeout = 0;  // seconds
+  uint64_t limits_inactivity_timeout = 0;                        // seconds
+  uint64_t limits_sessions_per_user = 0;
+  uint64_t limits_deliver_connections = 0;
+
+  std::string paths_run_dir;  // sockets and the pid file
+  std::string paths_pid_file;
+
+  // Where each key that the file names stands, by its full name ("tls.key").
+  std::map<std::string, Position, std::less<>> positions;
+  // Not wrong, but to be told: finished lines with file, line and column.
+  std::vector<std::string> warnings;
+};
+
+struct Options {
+  // Values from a command line, by full key: they win over the file. Not for passwords of other
+  // people's files: `rims server -u foo -w bar` gives username and password here.
+  std::vector<std::pair<std::string, std::string>> overrides;
+  // The server needs a user; commands that only want an address do not.
+  bool need_users = true;
+};
+
+// Reads and checks `path`. An Error's reply holds one line per problem (at most 20), each
+// "FILE:LINE:COLUMN: what is wrong"; nothing in it is secret.
+[[nodiscard]] Result<Config> load(const std::string& path, const Options& options = {});
+// The same for bytes that came from elsewhere. `file` is for messages; `directory`, absolute, is
+// what relative paths start from.
+[[nodiscard]] Result<Config> parse(std::string_view yaml, const std::string& file,
+                                   const std::string& directory, const Options& options = {});
+
+// "FILE:LINE:COLUMN: " for a key, as far as known; for whoever finds a problem later (a user that
+// does not exist, a socket that can not be bound).
+[[nodiscard]] std::string where(const Config& config, std::string_view key);
+
+// process_privilege_user and _group as numbers; the error names file, line and column.
+struct Account {
+  uint32_t uid = 0, gid = 0;
+};
+[[nodiscard]] Result<Account> privilege_account(const Config& config);
+// listen.deliver_socket_group as a number, nullopt when there is none.
+[[nodiscard]] Result<std::optional<uint32_t>> deliver_socket_gid(const Config& config);
+
+// Each process's part. log_file, base_dir and the like are not touched.
+[[nodiscard]] LogPart log_part(const Config& config);
+[[nodiscard]] AuthPart auth_part(const Config& config);
+[[nodiscard]] ImapdPart imapd_part(const Config& config);
+[[nodiscard]] DeliverdPart deliverd_part(const Config& config);
+// Reads the certificate and the key: the error names the file and the reason (missing, a mode
+// that lets others read the key, not PEM, the two do not belong together, expired only warns).
+[[nodiscard]] Result<LoginPart> login_part(const Config& config);
+
+}  // namespace rims::config
