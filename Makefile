@@ -1,26 +1,102 @@
-# The front door; Meson does the work.
-export CC ?= clang-19
-export CXX ?= clang++-19
+# The front door: `make run` and `make test` do all from a bare Debian 12. Meson does the work.
+#
+#   make           build, as a tree that runs where it stands: build/stage
+#   make run       start the suite in the foreground on port 1430, user foo, password bar
+#   make test      everything that must hold, ends with one line: N passed, N failed
+#   make check     the quick part of it: unit tests and lint
+#   make lint      formatting, clang-tidy, man pages, layers, headers that stand alone
+#   make format    clang-format over the tree
+#   make fuzz      the fuzz targets for RIMS_FUZZ_SECONDS each (default 600)
+#   make bench     RIMS beside Dovecot; writes doc/performance.md
+#   make install   PREFIX=/usr/local DESTDIR=
+#   make clean
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+SYSCONFDIR ?= $(if $(filter /usr /,$(PREFIX)),/etc,$(PREFIX)/etc)
+
+# clang 19 is the compiler of record; make's own defaults (cc, g++) are not a choice of the user's.
 ifeq ($(origin CC),default)
-CC := clang-19
+CC := $(if $(shell command -v ccache),ccache )clang-19
 endif
 ifeq ($(origin CXX),default)
-CXX := clang++-19
+CXX := $(if $(shell command -v ccache),ccache )clang++-19
 endif
+CC_LD ?= lld-19
+CXX_LD ?= lld-19
+export CC CXX CC_LD CXX_LD
 
-all: build/release/build.ninja
-	ninja -C build/release
+RELEASE = build/release
+DEV = build/dev
+STAGE = build/stage
+PLACES = -Dprefix=$(PREFIX) -Dsysconfdir=$(SYSCONFDIR)
 
-build/release/build.ninja:
-	meson setup build/release --buildtype=release
+all: deps stage
 
-build/dev/build.ninja:
-	meson setup build/dev -Db_sanitize=address,undefined -Doptimization=1
+deps:
+	@tools/install-deps build
 
-dev: build/dev/build.ninja
-	ninja -C build/dev
+$(RELEASE)/build.ninja:
+	meson setup $(RELEASE) --buildtype=release -Dtests=false $(PLACES)
 
-unit: dev
-	meson test -C build/dev --suite unit --no-rebuild --print-errorlogs
+# The places where things will be installed may change between two calls.
+release: $(RELEASE)/build.ninja
+	@meson introspect $(RELEASE) --buildoptions | \
+	  python3 -c 'import json,sys; o={x["name"]:x["value"] for x in json.load(sys.stdin)}; \
+	  sys.exit(o["prefix"]!="$(PREFIX)" or o["sysconfdir"]!="$(SYSCONFDIR)")' || \
+	  meson configure $(RELEASE) $(PLACES)
+	ninja -C $(RELEASE)
 
-.PHONY: all dev unit
+# What an installation gets, with the prefix taken off: programs look for one another and for
+# their configuration relative to where they stand.
+stage: release
+	@tools/make-stage $(RELEASE) $(STAGE) $(PREFIX) $(SYSCONFDIR)
+
+install: release
+	DESTDIR=$(DESTDIR) meson install -C $(RELEASE) --no-rebuild
+
+$(DEV)/build.ninja:
+	meson setup $(DEV) -Db_sanitize=address,undefined -Doptimization=1 -Dfuzz=true
+
+dev: $(DEV)/build.ninja
+	ninja -C $(DEV)
+
+run:
+	@tools/install-deps build run
+	@$(MAKE) --no-print-directory stage
+	@tools/run-suite $(STAGE)
+
+test:
+	@tools/install-deps build test
+	@tools/run-tests all
+
+unit:
+	@tools/install-deps build test
+	@tools/run-tests unit
+
+check:
+	@tools/install-deps build test lint
+	@tools/run-tests unit
+	@tools/lint
+
+lint:
+	@tools/install-deps build test lint
+	@tools/lint
+
+format:
+	@tools/install-deps lint
+	git ls-files '*.cc' '*.h' '*.c' | xargs clang-format-19 -i
+
+fuzz:
+	@tools/install-deps build test
+	@RIMS_FUZZ_SECONDS=$${RIMS_FUZZ_SECONDS:-600} tools/run-tests fuzz
+
+bench:
+	@tools/install-deps build bench
+	@$(MAKE) --no-print-directory stage
+	@bench/run
+
+clean:
+	rm -rf build
+
+.PHONY: all deps release stage install dev run test unit check lint format fuzz bench clean
