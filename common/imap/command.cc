@@ -1,0 +1,39 @@
+// common/imap/command.cc - names of commands; comparison where a Secret is a member
+
+#include "common/imap/command.h"
+
+namespace rims::imap {
+namespace {
+
+// In the order of Arguments.
+constexpr std::string_view kNames[] = {
+    "NOOP",    "CAPABILITY", "LOGOUT",      "ID",      "STARTTLS", "AUTHENTICATE",
+    "LOGIN",   "ENABLE",     "SELECT",      "EXAMINE", "CREATE",   "DELETE",
+    "RENAME",  "SUBSCRIBE",  "UNSUBSCRIBE", "LIST",    "LSUB",     "STATUS",
+    "APPEND",  "NAMESPACE",  "IDLE",        "CHECK",   "CLOSE",    "UNSELECT",
+    "EXPUNGE", "SEARCH",     "FETCH",       "STORE",   "COPY"};
+static_assert(std::size(kNames) == std::variant_size_v<Arguments>);
+
+}  // namespace
+
+bool Authenticate::operator==(const Authenticate& other) const {
+  return mechanism == other.mechanism && response.has_value() == other.response.has_value() &&
+         (!response || equal_constant_time(response->reveal(), other.response->reveal()));
+}
+
+bool Login::operator==(const Login& other) const {
+  return user == other.user && equal_constant_time(password.reveal(), other.password.reveal());
+}
+
+std::string_view name(const Command& command) {
+  if (command.by_uid) {
+    if (std::holds_alternative<Fetch>(command.args)) return "UID FETCH";
+    if (std::holds_alternative<Search>(command.args)) return "UID SEARCH";
+    if (std::holds_alternative<Store>(command.args)) return "UID STORE";
+    if (std::holds_alternative<Copy>(command.args)) return "UID COPY";
+    if (std::holds_alternative<Expunge>(command.args)) return "UID EXPUNGE";
+  }
+  return kNames[command.args.index()];
+}
+
+}  // namespace rims::imap

@@ -1,0 +1,253 @@
+// common/imap/command.h - what a client asked for, one struct per command
+//
+//   RFC   3501 §6 and §9; 2177 IDLE, 2342 NAMESPACE, 2971 ID, 3691 UNSELECT, 4315 UIDPLUS,
+//         4959 SASL-IR, 5161 ENABLE, 5258 LIST-EXTENDED, 6154 SPECIAL-USE
+//   Made by  common/imap/parser.h; printed again by common/imap/printer.h
+//
+// Mailbox names are UTF-8 here (the wire has modified UTF-7) and INBOX is in upper case, also as
+// the first level of a longer name. Other strings are the client's bytes, without NUL.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "common/base/secret.h"
+#include "common/imap/date.h"
+#include "common/imap/flags.h"
+#include "common/imap/numbers.h"
+
+namespace rims::imap {
+
+// RFC 6154 §2. \All and \Flagged are views that a server may offer; they parse like the rest.
+enum class SpecialUse : uint8_t {
+  all = 1 << 0,
+  archive = 1 << 1,
+  drafts = 1 << 2,
+  flagged = 1 << 3,
+  junk = 1 << 4,
+  sent = 1 << 5,
+  trash = 1 << 6,
+};
+
+// --- any state (RFC 3501 §6.1)
+struct Capability {
+  bool operator==(const Capability&) const = default;
+};
+struct Noop {
+  bool operator==(const Noop&) const = default;
+};
+struct Logout {
+  bool operator==(const Logout&) const = default;
+};
+struct Id {  // RFC 2971 §3.1; empty for ID NIL
+  std::vector<std::pair<std::string, std::optional<std::string>>> fields;
+  bool operator==(const Id&) const = default;
+};
+
+// --- not authenticated (RFC 3501 §6.2)
+struct Starttls {
+  bool operator==(const Starttls&) const = default;
+};
+struct Authenticate {
+  std::string mechanism;           // upper case
+  std::optional<Secret> response;  // base64 as it came, "" for "=" (RFC 4959 §3)
+  bool operator==(const Authenticate& other) const;
+};
+struct Login {
+  std::string user;
+  Secret password;
+  bool operator==(const Login& other) const;
+};
+
+// --- authenticated (RFC 3501 §6.3)
+struct Enable {                           // RFC 5161 §3.1
+  std::vector<std::string> capabilities;  // upper case
+  bool operator==(const Enable&) const = default;
+};
+struct Select {
+  std::string mailbox;
+  bool operator==(const Select&) const = default;
+};
+struct Examine {
+  std::string mailbox;
+  bool operator==(const Examine&) const = default;
+};
+struct Create {
+  std::string mailbox;      // a trailing '/' (RFC 3501 §6.3.3) is gone
+  uint8_t special_use = 0;  // SpecialUse bits (RFC 6154 §3)
+  bool operator==(const Create&) const = default;
+};
+struct Delete {
+  std::string mailbox;
+  bool operator==(const Delete&) const = default;
+};
+struct Rename {
+  std::string from, to;
+  bool operator==(const Rename&) const = default;
+};
+struct Subscribe {
+  std::string mailbox;
+  bool operator==(const Subscribe&) const = default;
+};
+struct Unsubscribe {
+  std::string mailbox;
+  bool operator==(const Unsubscribe&) const = default;
+};
+
+struct List {  // RFC 3501 §6.3.8, RFC 5258 §3
+  enum Selection : uint8_t { subscribed = 1, remote = 2, recursive_match = 4, special_use = 8 };
+  enum Returns : uint8_t { return_subscribed = 1, return_children = 2, return_special_use = 4 };
+  std::string reference;
+  // UTF-8 where they are good modified UTF-7, else as written. One pattern "" asks for the
+  // hierarchy delimiter.
+  std::vector<std::string> patterns;
+  uint8_t select = 0, returns = 0;
+  bool extended = false;  // any of RFC 5258's syntax was used, even if empty
+  bool operator==(const List&) const = default;
+};
+struct Lsub {
+  std::string reference, pattern;
+  bool operator==(const Lsub&) const = default;
+};
+struct StatusQuery {  // STATUS
+  enum Item : uint8_t { messages = 1, recent = 2, uidnext = 4, uidvalidity = 8, unseen = 16 };
+  std::string mailbox;
+  uint8_t items = 0;
+  bool operator==(const StatusQuery&) const = default;
+};
+struct Append {  // RFC 3501 §6.3.11
+  std::string mailbox;
+  FlagList flags;
+  std::optional<DateTime> date;
+  std::string message;  // byte-exact; moved here from the reader, may hold NUL
+  bool operator==(const Append&) const = default;
+};
+struct Namespace {
+  bool operator==(const Namespace&) const = default;
+};
+// The reader is to be told expect_line() for the DONE that ends it (RFC 2177 §3).
+struct Idle {
+  bool operator==(const Idle&) const = default;
+};
+
+// --- selected (RFC 3501 §6.4)
+struct Check {
+  bool operator==(const Check&) const = default;
+};
+struct Close {
+  bool operator==(const Close&) const = default;
+};
+struct Unselect {
+  bool operator==(const Unselect&) const = default;
+};
+struct Expunge {
+  std::optional<SequenceSet> uids;  // UID EXPUNGE (RFC 4315 §2.1)
+  bool operator==(const Expunge&) const = default;
+};
+
+struct SearchKey {
+  enum class Kind : uint8_t {
+    all,         // ALL
+    flag_set,    // ANSWERED DELETED DRAFT FLAGGED RECENT SEEN: `flag`
+    flag_clear,  // UNANSWERED ... UNSEEN, OLD: `flag`
+    keyword,     // KEYWORD: `text`
+    unkeyword,   // UNKEYWORD: `text`
+    sequence,    // sequence-set: `set`
+    uid,         // UID: `set`
+    before,      // BEFORE ON SINCE, SENTBEFORE SENTON SENTSINCE: `date`
+    on,
+    since,
+    sent_before,
+    sent_on,
+    sent_since,
+    larger,  // LARGER SMALLER: `size`
+    smaller,
+    header,  // HEADER, BCC CC FROM SUBJECT TO: `field` in lower case, `text` (may be "")
+    body,    // BODY TEXT: `text`
+    text,
+    both,      // ( ... ) and the top level: all of `keys`; NEW is RECENT and UNSEEN
+    either,    // OR: one of two `keys`
+    negation,  // NOT: not the one in `keys`
+  };
+  Kind kind = Kind::all;
+  SystemFlag flag = SystemFlag::seen;
+  Date date;
+  uint32_t size = 0;
+  SequenceSet set;
+  std::string field, text;
+  std::vector<SearchKey> keys;
+  bool operator==(const SearchKey&) const = default;
+};
+struct Search {
+  std::string charset;  // as written, "" when none was given: then US-ASCII
+  SearchKey key;        // `both` when there were several
+  bool operator==(const Search&) const = default;
+};
+
+struct Partial {  // <offset.length>
+  uint32_t offset = 0, length = 0;
+  bool operator==(const Partial&) const = default;
+};
+struct FetchSection {
+  // How it was asked for decides how the answer is called.
+  enum class Form : uint8_t { body, rfc822, rfc822_header, rfc822_text };
+  enum class Text : uint8_t { whole, header, header_fields, header_fields_not, text, mime };
+  Form form = Form::body;
+  bool peek = false;           // does not set \Seen: BODY.PEEK, RFC822.HEADER
+  std::vector<uint32_t> part;  // section-part: 1.2.3
+  // For the RFC822 forms: whole, header, text.
+  Text text = Text::whole;
+  std::vector<std::string> fields;  // header-list, as written
+  std::optional<Partial> partial;
+  bool operator==(const FetchSection&) const = default;
+};
+struct Fetch {
+  enum Item : uint16_t {
+    flags = 1,
+    internal_date = 2,
+    rfc822_size = 4,
+    envelope = 8,
+    body = 16,  // BODY without section
+    body_structure = 32,
+    uid = 64,  // asked by name; UID FETCH answers with it in any case
+  };
+  SequenceSet messages;
+  uint16_t items = 0;  // macros are spelled out
+  std::vector<FetchSection> sections;
+  bool operator==(const Fetch&) const = default;
+};
+struct Store {
+  enum class How : uint8_t { replace, add, remove };
+  SequenceSet messages;
+  How how = How::replace;
+  bool silent = false;
+  FlagList flags;
+  bool operator==(const Store&) const = default;
+};
+struct Copy {
+  SequenceSet messages;
+  std::string mailbox;
+  bool operator==(const Copy&) const = default;
+};
+
+using Arguments = std::variant<Noop, Capability, Logout, Id, Starttls, Authenticate, Login, Enable,
+                               Select, Examine, Create, Delete, Rename, Subscribe, Unsubscribe,
+                               List, Lsub, StatusQuery, Append, Namespace, Idle, Check, Close,
+                               Unselect, Expunge, Search, Fetch, Store, Copy>;
+
+struct Command {
+  std::string tag;
+  bool by_uid = false;  // UID FETCH, SEARCH, STORE, COPY, EXPUNGE: sets hold UIDs
+  Arguments args;
+  bool operator==(const Command&) const = default;
+};
+
+// "FETCH", "UID FETCH" ... for logs and tagged replies. Static storage.
+[[nodiscard]] std::string_view name(const Command& command);
+
+}  // namespace rims::imap

@@ -1,0 +1,41 @@
+// common/imap/parser.h - one whole command, text and literals, to a Command
+//
+//   RFC     3501 §9; the extensions in command.h
+//   Limits  an argument: counts and depth, each with its reason below
+//   Errors  fault syntax: "expected SP at column 8". Columns count from 1 at the tag, literals' own
+//           bytes not included. The text never repeats the client's bytes: it goes to logs
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "common/base/result.h"
+#include "common/imap/command.h"
+
+namespace rims::imap {
+
+struct ParserLimits {
+  uint32_t sequence_ranges = 20'000;  // ranges in one set; resolving sorts them
+  uint32_t search_keys = 1'000;       // in all levels; each is tried on each message
+  uint32_t search_depth = 20;         // parentheses, NOT and OR; bounds our stack
+  uint32_t fetch_items = 100;         // items of one FETCH: each can answer with the whole message
+  uint32_t header_names = 200;        // in one header-list
+  uint32_t part_depth = 100;          // numbers in a section-part
+  uint32_t flags = 100;               // in one flag list
+  uint32_t list_patterns = 50;        // of an extended LIST
+  uint32_t id_fields = 30;            // RFC 2971 §3.3, also 30 and 1024 octets a field
+  uint32_t enable_names = 30;
+  bool before_login = false;  // commands of later states are refused by name alone
+};
+
+// `text` is the command with its line end taken off; each literal stands in it as "{n}" or
+// "{n+}" and CRLF, its bytes are `literals` in order (moved from where that saves a copy).
+[[nodiscard]] Result<Command> parse_command(std::string_view text, std::span<std::string> literals,
+                                            const ParserLimits& limits);
+
+// The tag that starts `text`, or "" when there is none fit to be sent back.
+[[nodiscard]] std::string_view leading_tag(std::string_view text);
+
+}  // namespace rims::imap

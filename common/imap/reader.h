@@ -1,0 +1,110 @@
+// common/imap/reader.h - collects one command from bytes that come in any pieces
+//
+//   RFC         3501 §2.2.1, §4.3, §7.5 (literals); 7888 (LITERAL+, LITERAL-)
+//   Trust       every byte is an attacker's. What an unfinished command holds is bounded in every
+//               state by ReaderLimits, and work is linear in the bytes, also when they come singly
+//   Limits      an argument, each with its reason below
+//
+//     for (;;) {
+//       std::string_view rest = stream.input();
+//       const size_t before = rest.size();
+//       Event event = reader.next(rest);
+//       ... use reader.command() or reader.line() before consume() ...
+//       stream.consume(before - rest.size());
+//       switch (event) {
+//         need_more:  flush what is owed, wait for bytes
+//         go_ahead:   put reader.go_ahead_line() and flush: the client waits
+//         command:    take() gives a Command or the error for BAD
+//         line:       what expect_line() asked for
+//         refused:    put "tag BAD/NO [code] text" from refusal_tag() and refusal(), go on
+//         fatal:      put "* BYE text" from refusal() and close
+//       }
+//     }
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/base/result.h"
+#include "common/imap/command.h"
+#include "common/imap/parser.h"
+
+namespace rims::imap {
+
+struct ReaderLimits {
+  // The text of a command without its literals. Longest honest use: UID sets of phone clients, some
+  // 30 KiB.
+  uint32_t line_bytes = 64 * 1024;
+  // One literal, except the message of APPEND. It is a string argument: mailbox name, search text,
+  // header name.
+  uint32_t literal_bytes = 64 * 1024;
+  // All such literals of a command together, and how many: else 10,000 small ones would add up.
+  uint32_t literal_sum = 128 * 1024;
+  uint32_t literal_count = 64;
+  // The message of APPEND; 0 treats APPEND's literal like any other (before login).
+  uint64_t message_bytes = 0;
+  // A non-synchronizing literal above this is refused: UINT32_MAX for LITERAL+, 4096 for LITERAL-
+  // (RFC 7888 §5).
+  uint32_t non_sync_bytes = UINT32_MAX;
+  // What a refused command may still send (rest of the line, literals nobody keeps) before the
+  // connection is closed: reading for nothing costs us, too.
+  uint64_t skip_bytes = 256 * 1024 * 1024;
+  // Wipe the command's bytes once it was taken: before login they hold passwords.
+  bool wipe = false;
+};
+
+// Before login nobody is known, so a connection may hold little: LITERAL- and short lines.
+[[nodiscard]] ReaderLimits limits_before_login();
+[[nodiscard]] ReaderLimits limits_after_login(uint32_t line_size_max, uint64_t message_size_max);
+
+class Reader {
+ public:
+  enum class Event : uint8_t { need_more, go_ahead, command, line, refused, fatal };
+
+  Reader(const ReaderLimits& limits, const ParserLimits& parser_limits);
+  ~Reader();
+  Reader(Reader&&) noexcept;
+  Reader& operator=(Reader&&) noexcept;
+
+  // Takes bytes from the front of `input` until there is something to tell. What `command` and
+  // `line` offer may point into `input`: use it before those bytes go away, and before the next
+  // call.
+  [[nodiscard]] Event next(std::string_view& input);
+
+  // After `command`: parses it. Moves literals out, so once only. The error's fault is syntax
+  // (answer BAD) or refused (NO); answer with tag().
+  [[nodiscard]] Result<Command> take();
+  // The command's tag, "*" when there is no usable one.
+  [[nodiscard]] std::string_view tag() const;
+
+  // After `refused` and `fatal`. fault syntax: BAD; limit: NO with code TOOBIG.
+  [[nodiscard]] const Error& refusal() const;
+  [[nodiscard]] std::string_view refusal_tag() const { return tag(); }
+  [[nodiscard]] static std::string_view go_ahead_line() { return "+ OK\r\n"; }
+
+  // The next line is no command but the answer to a continuation request of the caller's: the
+  // DONE of IDLE, a line of SASL. Gives `line` once.
+  void expect_line();
+  // Without its line end.
+  [[nodiscard]] std::string_view line() const;
+
+  // Forgets an unfinished command and everything learnt from it, after STARTTLS. Bytes that were
+  // left in the caller's buffer are the caller's to refuse.
+  void reset();
+  // True between commands: nothing of the next one has been taken.
+  [[nodiscard]] bool idle() const;
+  // Bytes held for an unfinished command, for tests and for accounting.
+  [[nodiscard]] size_t held() const;
+
+  [[nodiscard]] const ReaderLimits& limits() const { return limits_; }
+
+ private:
+  enum class State : uint8_t { text, literal, skip_line, skip_literal, dead };
+
+  ReaderLimits limits_;
+  ParserLimits parser_limits_;
+};
+
+}  // namespace rims::imap
