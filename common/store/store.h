@@ -1,0 +1,67 @@
+// common/store/store.h - the accounts of one process
+//
+//   Store store(loop, pool, {.base = ...});
+//   CO_TRY(std::shared_ptr<Account> account, co_await store.open("foo"));
+//
+// An account belongs to one process at a time (flock on its directory). It stays open while
+// somebody holds it and a while longer; then it is checkpointed and closed.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "common/async/io_pool.h"
+#include "common/async/loop.h"
+#include "common/async/scope.h"
+#include "common/async/task.h"
+#include "common/base/fd.h"
+#include "common/base/result.h"
+#include "common/store/account.h"
+
+namespace rims::store {
+
+class JournalFactory;
+class KeyValueFactory;
+
+struct Options {
+  // The base directory (open_base); everything is opened beneath it.
+  Fd base;
+  bool key_value_checksum = true;        // use_key_value_store_checksum
+  uint64_t segment_bytes = 64ULL << 20;  // a journal segment is sealed when it gets larger
+  Milliseconds idle_close{60'000};       // an account that nobody holds is closed after this
+  size_t max_open = 4096;                // held by nobody and more than this: oldest is closed
+  Limits limits;
+  // Unset: files, and GDBM. Tests put memory here. Must outlive the Store.
+  JournalFactory* journals = nullptr;
+  KeyValueFactory* key_values = nullptr;
+};
+
+// Opens the base directory; it must exist, be a directory and not be writable by others.
+Result<Fd> open_base(const std::string& path);
+
+class Store {
+ public:
+  Store(Loop& loop, IoPool& pool, Options options);
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+  ~Store();
+
+  // Opens or creates the account of `user` (as rims-auth spells it). A new one has INBOX,
+  // Drafts, Sent, Junk, Trash and Archive (RFC 6154), subscribed. Calls for one account share
+  // one opening. Fault::storage: locked by another process, unreadable, or of a newer format.
+  Task<Result<std::shared_ptr<Account>>> open(std::string user);
+
+  // Before stopping: checkpoints and closes all; calls on accounts that are still held fail.
+  Task<void> close_all();
+
+  [[nodiscard]] size_t open_accounts() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace rims::store

@@ -1,0 +1,63 @@
+// common/store/types.cc - looking up in a mailbox; owning a mapped message
+
+#include "common/store/types.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <strings.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+namespace rims::store {
+
+const MessageEntry* Mailbox::find(Uid uid) const {
+  const auto it = std::ranges::lower_bound(messages_, uid, {}, &MessageEntry::uid);
+  return it != messages_.end() && it->uid == uid ? &*it : nullptr;
+}
+
+std::optional<unsigned> Mailbox::keyword(std::string_view name) const {
+  for (unsigned i = 0; i < keywords_.size(); i++) {
+    if (keywords_[i].size() == name.size() &&
+        strncasecmp(keywords_[i].data(), name.data(), name.size()) == 0)
+      return i;
+  }
+  return std::nullopt;
+}
+
+Result<MessageBytes> MessageBytes::map(const Fd& fd) {
+  struct stat st{};
+  if (fstat(fd.get(), &st) != 0) return fail_errno("fstat of a message", errno);
+  MessageBytes bytes;
+  if (st.st_size <= 0) return bytes;
+  const auto size = static_cast<size_t>(st.st_size);
+  void* at = mmap(nullptr, size, PROT_READ, MAP_SHARED, fd.get(), 0);
+  if (at == MAP_FAILED) return fail_errno("mmap of a message", errno);
+  bytes.map_ = static_cast<const char*>(at);
+  bytes.map_size_ = size;
+  return bytes;
+}
+
+MessageBytes::MessageBytes(MessageBytes&& other) noexcept
+    : text_(std::move(other.text_)),
+      map_(std::exchange(other.map_, nullptr)),
+      map_size_(std::exchange(other.map_size_, 0)) {}
+
+MessageBytes& MessageBytes::operator=(MessageBytes&& other) noexcept {
+  if (this != &other) {
+    reset();
+    text_ = std::move(other.text_);
+    map_ = std::exchange(other.map_, nullptr);
+    map_size_ = std::exchange(other.map_size_, 0);
+  }
+  return *this;
+}
+
+MessageBytes::~MessageBytes() { reset(); }
+
+void MessageBytes::reset() {
+  // Never written to, and munmap takes no const.
+  if (map_) munmap(const_cast<char*>(map_), map_size_);
+  map_ = nullptr;
+}
+
+}  // namespace rims::store

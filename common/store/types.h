@@ -1,0 +1,172 @@
+// common/store/types.h - what the store tells about messages and mailboxes
+//
+// Plain data, no I/O. Everything here describes durable state: a change is never seen before
+// it is in the journal and on the disk.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "common/base/fd.h"
+#include "common/base/result.h"
+#include "common/base/strong.h"
+
+namespace rims::store {
+
+// System flags (RFC 3501 §2.3.2). \Recent is no flag of a message but of a session's view:
+// see MailboxInfo::first_recent.
+inline constexpr uint8_t kSeen = 1;
+inline constexpr uint8_t kAnswered = 2;
+inline constexpr uint8_t kFlagged = 4;
+inline constexpr uint8_t kDeleted = 8;
+inline constexpr uint8_t kDraft = 16;
+inline constexpr uint8_t kAllSystemFlags = 31;
+
+// A mailbox knows at most this many keywords: they are bits of a word.
+inline constexpr size_t kMaxKeywords = 64;
+inline constexpr char kHierarchySeparator = '/';
+
+// RFC 6154 §2.
+enum class SpecialUse : uint8_t { none, drafts, sent, junk, trash, archive, last = archive };
+
+// One message of one mailbox. 48 bytes, because a mailbox is an array of them.
+struct MessageEntry {
+  MessageId message;      // names the bytes; shared with the copies in other mailboxes
+  ModSeq modseq;          // of the last change of this entry
+  uint64_t keywords = 0;  // bit n: Mailbox::keywords()[n]
+  int64_t date = 0;       // INTERNALDATE, seconds since 1970 (UTC)
+  Uid uid;
+  uint32_t size = 0;  // RFC822.SIZE
+  int16_t zone = 0;   // INTERNALDATE's zone, minutes east of UTC
+  uint8_t flags = 0;  // kSeen | ...
+  bool operator==(const MessageEntry&) const = default;
+};
+static_assert(sizeof(MessageEntry) == 48);
+
+struct MailboxInfo {
+  MailboxId id;
+  std::string name;  // UTF-8, hierarchy by '/'; INBOX is spelled so
+  UidValidity uidvalidity;
+  Uid uidnext{1};
+  uint32_t messages = 0;
+  uint32_t unseen = 0;
+  uint32_t recent = 0;    // messages with uid >= first_recent
+  Uid first_recent{1};    // messages from here on were claimed by no session yet
+  uint64_t bytes = 0;     // sum of the sizes
+  ModSeq highest_modseq;  // of the last change in the mailbox
+  SpecialUse special_use = SpecialUse::none;
+  bool noselect = false;  // a name that only holds others together (RFC 3501 §6.3.4)
+  bool operator==(const MailboxInfo&) const = default;
+};
+
+// A mailbox with its messages. Shared by all sessions that have it open; it changes between
+// any two awaits of the holder, so keep UIDs, not pointers or positions, across an await.
+class Mailbox {
+ public:
+  [[nodiscard]] const MailboxInfo& info() const { return info_; }
+  // Sorted by uid.
+  [[nodiscard]] std::span<const MessageEntry> messages() const { return messages_; }
+  // nullptr when there is no such message (any more).
+  [[nodiscard]] const MessageEntry* find(Uid uid) const;
+  [[nodiscard]] const std::vector<std::string>& keywords() const { return keywords_; }
+  // Case-insensitive (RFC 3501 §2.3.2); nullopt when nobody has used it here.
+  [[nodiscard]] std::optional<unsigned> keyword(std::string_view name) const;
+  // True after DELETE: it stays readable for those who hold it, and nothing can change it.
+  [[nodiscard]] bool deleted() const { return deleted_; }
+  bool operator==(const Mailbox&) const = default;
+
+ private:
+  friend class AccountState;
+  friend class IndexCodec;
+  MailboxInfo info_;
+  std::vector<MessageEntry> messages_;
+  std::vector<std::string> keywords_;
+  bool loaded_ = true;  // false: only info_ is filled
+  bool deleted_ = false;
+};
+
+// The bytes of a new message: a string, or a mapping of a file (a sealed memfd).
+class MessageBytes {
+ public:
+  MessageBytes() = default;
+  explicit MessageBytes(std::string bytes) : text_(std::move(bytes)) {}
+  // Maps the whole file; `fd` may be closed afterwards. The file must not shrink: require the
+  // seals of a memfd first.
+  static Result<MessageBytes> map(const Fd& fd);
+  MessageBytes(MessageBytes&& other) noexcept;
+  MessageBytes& operator=(MessageBytes&& other) noexcept;
+  MessageBytes(const MessageBytes&) = delete;
+  MessageBytes& operator=(const MessageBytes&) = delete;
+  ~MessageBytes();
+  [[nodiscard]] std::string_view view() const {
+    return map_ ? std::string_view(map_, map_size_) : std::string_view(text_);
+  }
+
+ private:
+  void reset();
+  std::string text_;
+  const char* map_ = nullptr;
+  size_t map_size_ = 0;
+};
+
+struct NewMessage {
+  MessageBytes bytes;
+  std::string structure;  // opaque to the store; given back by read_structure()
+  uint8_t flags = 0;
+  std::vector<std::string> keywords;
+  int64_t date = 0;
+  int16_t zone = 0;
+  std::string delivery_id;  // kept in the record; at most 256 bytes
+};
+
+struct Appended {
+  UidValidity uidvalidity;
+  std::vector<Uid> uids;  // in the order given
+};
+
+struct Copied {
+  UidValidity uidvalidity;                // of the destination
+  std::vector<std::pair<Uid, Uid>> uids;  // source, destination; both ascending
+};
+
+enum class FlagOp : uint8_t { replace, add, remove, last = remove };
+
+struct FlagChange {
+  std::vector<Uid> uids;  // any order
+  FlagOp op = FlagOp::add;
+  uint8_t flags = 0;
+  std::vector<std::string> keywords;
+  std::optional<ModSeq> unchanged_since;  // RFC 7162 §3.1.3
+};
+
+struct FlagOutcome {
+  enum class Verdict : uint8_t {
+    changed,
+    unchanged,  // it already was as asked
+    gone,       // no such message (any more)
+    too_new,    // changed since unchanged_since
+  };
+  Uid uid;
+  Verdict verdict = Verdict::gone;
+  // What the entry is after the change; nothing for `gone`.
+  uint8_t flags = 0;
+  uint64_t keywords = 0;
+  ModSeq modseq;
+};
+
+// Limits that the store itself enforces (Fault::limit).
+struct Limits {
+  size_t mailboxes = 10'000;      // per account
+  size_t name_bytes = 1000;       // a whole mailbox name, UTF-8
+  size_t name_depth = 32;         // levels of hierarchy
+  size_t subscriptions = 10'000;  // names, existing or not
+  size_t keyword_bytes = 100;     // one keyword's name
+  size_t message_bytes = size_t{1} << 30;
+};
+
+}  // namespace rims::store
