@@ -1,0 +1,27 @@
+// common/message/address.h - address lists of RFC 5322 §3.4 and §4.4, as ENVELOPE wants them
+//
+//   Takes whatever people and attackers write in From, To, Cc: comments, quoted pairs, groups,
+//   routes, missing parts. Encoded words stay as they are (RFC 3501 §7.4.2 shows them raw).
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace rims::message {
+
+// One row of an ENVELOPE address list. The start of a group is {mailbox: its name} with host
+// NIL, its end has all four NIL (RFC 3501 §7.4.2).
+struct Address {
+  enum class Row : unsigned char { mailbox, group_start, group_end };
+  Row row = Row::mailbox;
+  std::string name;           // display name, or the comment that served as one; empty is NIL
+  std::string route;          // RFC 5322 §4.4 "@a,@b"; empty is NIL
+  std::string mailbox, host;  // what is missing reads MISSING_MAILBOX, MISSING_DOMAIN
+};
+
+// At most `max` rows; an unfinished group is closed within them. Linear.
+[[nodiscard]] std::vector<Address> parse_addresses(std::string_view value, size_t max = 10'000);
+
+}  // namespace rims::message
