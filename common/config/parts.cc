@@ -1,0 +1,168 @@
+// common/config/parts.cc - which process gets what of the configuration
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <grp.h>
+#include <pwd.h>
+
+#include <fmt/core.h>
+
+#include "common/config/config.h"
+#include "common/config/tls_files.h"
+
+namespace rims::config {
+namespace {
+
+// The original's logger takes 1 MiB where only a count is given, and keeps one old file where
+// only a size is given.
+constexpr uint64_t kDefaultShiftSize = 1u << 20;
+constexpr uint32_t kDefaultShiftCount = 1;
+
+ipc::LogLevel level_named(std::string_view name) {
+  if (name == "DEBUG") return ipc::LogLevel::debug;
+  if (name == "WARN") return ipc::LogLevel::warn;
+  if (name == "ERROR") return ipc::LogLevel::error;
+  if (name == "FATAL") return ipc::LogLevel::fatal;
+  return ipc::LogLevel::info;
+}
+
+ipc::LogLevel level(const Config& config) { return level_named(config.log_level); }
+
+uint32_t narrow(uint64_t value) {
+  return static_cast<uint32_t>(std::min<uint64_t>(value, UINT32_MAX));
+}
+
+std::optional<uint32_t> number(std::string_view text) {
+  uint32_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+Result<uint32_t> group_id(const Config& config, std::string_view key, const std::string& name) {
+  if (const auto id = number(name)) return *id;
+  errno = 0;
+  if (const group* found = getgrnam(name.c_str())) return found->gr_gid;
+  return fail(Fault::not_found,
+              fmt::format("{}{}: there is no group \"{}\"", where(config, key), key, name));
+}
+
+}  // namespace
+
+Result<Account> privilege_account(const Config& config) {
+  Account account;
+  if (const auto id = number(config.process_privilege_user)) {
+    account.uid = *id;
+  } else if (const passwd* found = getpwnam(config.process_privilege_user.c_str())) {
+    account.uid = found->pw_uid;
+  } else {
+    constexpr std::string_view key = "process_privilege_user";
+    return fail(Fault::not_found, fmt::format("{}{}: there is no user \"{}\"", where(config, key),
+                                              key, config.process_privilege_user));
+  }
+  TRY(account.gid, group_id(config, "process_privilege_group", config.process_privilege_group));
+  return account;
+}
+
+Result<std::optional<uint32_t>> deliver_socket_gid(const Config& config) {
+  if (config.listen_deliver_socket_group.empty()) return std::optional<uint32_t>();
+  TRY(const uint32_t gid,
+      group_id(config, "listen.deliver_socket_group", config.listen_deliver_socket_group));
+  return std::optional(gid);
+}
+
+LogPart log_part(const Config& config) {
+  LogPart part;
+  part.level = level(config);
+  part.file = config.log_file;
+  part.to_stdout = config.log_stdout != "QUIET";
+  if (part.to_stdout) part.stdout_level = level_named(config.log_stdout);
+  part.shift_size = config.log_shift_size.value_or(0);
+  const std::string& age = config.log_shift_age;
+  if (age == "daily") {
+    part.shift_age = ShiftAge::daily;
+  } else if (age == "weekly") {
+    part.shift_age = ShiftAge::weekly;
+  } else if (age == "monthly") {
+    part.shift_age = ShiftAge::monthly;
+  } else if (!age.empty()) {
+    part.shift_count = number(age).value_or(0);
+    if (part.shift_count > 0 && part.shift_size == 0) part.shift_size = kDefaultShiftSize;
+  } else if (part.shift_size > 0) {
+    part.shift_count = kDefaultShiftCount;
+  }
+  return part;
+}
+
+AuthPart auth_part(const Config& config) {
+  AuthPart part;
+  part.level = level(config);
+  for (const UserEntry& entry : config.users) {
+    User user;
+    user.name = entry.name;
+    user.password.value = entry.password.clone();
+    user.hashed = entry.hashed;
+    part.users.value.push_back(std::move(user));
+  }
+  part.delivery_user = config.mail_delivery_user;
+  for (const std::string& domain : config.delivery_domains) part.domains.value.emplace_back(domain);
+  part.recipient_delimiter = config.delivery_recipient_delimiter;
+  part.delay_first_ms = narrow(config.auth_delay_first);
+  part.delay_max_ms = narrow(config.auth_delay_max * 1000);
+  part.cache_lifetime_s = narrow(config.auth_cache_lifetime);
+  return part;
+}
+
+Result<LoginPart> login_part(const Config& config) {
+  LoginPart part;
+  part.level = level(config);
+  part.hostname = config.hostname;
+  if (!config.tls_certificate.empty()) {
+    TRY(TlsFiles files, read_tls_files(config));
+    part.certificate_pem = std::move(files.certificate_pem);
+    part.key_pem.value = std::move(files.key_pem);
+  }
+  if (config.auth_plaintext == "always")
+    part.plaintext = Plaintext::always;
+  else if (config.auth_plaintext == "loopback")
+    part.plaintext = Plaintext::loopback;
+  else if (config.auth_plaintext == "auto")
+    part.plaintext = config.tls_certificate.empty() ? Plaintext::always : Plaintext::loopback;
+  part.cram_md5 =
+      std::ranges::any_of(config.users, [](const UserEntry& user) { return !user.hashed; });
+  part.connections_max = narrow(config.limits_connections);
+  part.logins_per_address_max = narrow(config.limits_logins_per_address);
+  part.login_timeout_s = narrow(config.limits_login_timeout);
+  part.login_attempts_max = narrow(config.limits_login_attempts);
+  return part;
+}
+
+ImapdPart imapd_part(const Config& config) {
+  ImapdPart part;
+  part.level = level(config);
+  part.base_dir = config.base_dir;
+  part.key_value_store =
+      config.key_value_store_type == "MEMORY" ? KeyValueStoreType::memory : KeyValueStoreType::gdbm;
+  part.key_value_checksum = config.use_key_value_store_checksum;
+  part.io_threads = narrow(config.processes_io_threads);
+  part.inactivity_timeout_s = narrow(config.limits_inactivity_timeout);
+  part.message_size_max = config.limits_message_size;
+  part.line_size_max = narrow(config.limits_line_size);
+  part.mailbox_count_max = narrow(config.limits_mailboxes);
+  part.mime_depth_max = narrow(config.limits_mime_depth);
+  part.mime_part_max = narrow(config.limits_mime_parts);
+  part.sessions_per_user_max = narrow(config.limits_sessions_per_user);
+  return part;
+}
+
+DeliverdPart deliverd_part(const Config& config) {
+  DeliverdPart part;
+  part.level = level(config);
+  part.message_size_max = config.limits_message_size;
+  part.connections_max = narrow(config.limits_deliver_connections);
+  return part;
+}
+
+}  // namespace rims::config

@@ -1,0 +1,447 @@
+// common/config/schema.cc - the table of settings
+
+#include "common/config/schema.h"
+
+#include <algorithm>
+#include <array>
+
+#include <fmt/core.h>
+
+namespace rims::config {
+namespace {
+
+constexpr std::string_view kLevels[] = {"DEBUG", "INFO", "WARN", "ERROR", "FATAL"};
+constexpr std::string_view kLevelsOrQuiet[] = {"DEBUG", "INFO", "WARN", "ERROR", "FATAL", "QUIET"};
+constexpr std::string_view kStores[] = {"GDBM", "MEMORY"};
+constexpr std::string_view kPlaintext[] = {"auto", "never", "loopback", "always"};
+
+constexpr uint64_t kMiB = 1u << 20;
+
+constexpr auto kSettings = std::to_array<Setting>({
+    // What the original had.
+    {.key = "base_dir",
+     .kind = Kind::path,
+     .shown = "the directory of the configuration file",
+     .min = 1,
+     .max = 1024,
+     .member = &Config::base_dir,
+     .doc = "The directory under which all mail and, unless said otherwise, all other files are "
+            "kept, relative to the directory of the configuration file."},
+    {.key = "log_stdout",
+     .kind = Kind::choice,
+     .fallback = "INFO",
+     .choices = kLevelsOrQuiet,
+     .member = &Config::log_stdout,
+     .doc = "The least severe level of the lines that a server in the foreground also writes to "
+            "standard output; QUIET writes none."},
+    {.key = "log_file",
+     .kind = Kind::path,
+     .fallback = "imap.log",
+     .min = 1,
+     .max = 1024,
+     .member = &Config::log_file,
+     .doc = "The log file, relative to base_dir."},
+    {.key = "log_level",
+     .kind = Kind::choice,
+     .fallback = "INFO",
+     .choices = kLevels,
+     .member = &Config::log_level,
+     .doc = "The least severe level of the lines in the log file; no level shows a password."},
+    {.key = "log_shift_age",
+     .kind = Kind::shift_age,
+     .shown = "no rotation",
+     .min = 0,
+     .max = 10000,
+     .member = &Config::log_shift_age,
+     .doc = "How many log files are kept when they are rotated by size, or when to rotate them: "
+            "daily, weekly or monthly."},
+    {.key = "log_shift_size",
+     .kind = Kind::bytes,
+     .shown = "1M when log_shift_age is a count",
+     .min = 1,
+     .max = uint64_t{1} << 40,
+     .member = &Config::log_shift_size,
+     .doc = "The size at which the log file is rotated."},
+    {.key = "key_value_store_type",
+     .kind = Kind::choice,
+     .fallback = "GDBM",
+     .choices = kStores,
+     .member = &Config::key_value_store_type,
+     .doc = "What keeps the index of an account; MEMORY makes it anew from the journal at every "
+            "start."},
+    {.key = "use_key_value_store_checksum",
+     .kind = Kind::boolean,
+     .fallback = "true",
+     .member = &Config::use_key_value_store_checksum,
+     .doc = "Whether every value of the index carries a checksum that is compared when it is "
+            "read."},
+    {.key = "hostname",
+     .kind = Kind::text,
+     .shown = "the name that hostname(1) tells",
+     .min = 1,
+     .max = 255,
+     .member = &Config::hostname,
+     .doc = "The name of this server in its greeting and in CRAM-MD5 challenges."},
+    {.key = "username",
+     .kind = Kind::text,
+     .min = 1,
+     .max = ipc::kMaxUserName,
+     .member = std::monostate(),
+     .doc = "The name of the only user; password goes with it."},
+    {.key = "password",
+     .kind = Kind::password,
+     .min = 1,
+     .max = 1024,
+     .member = std::monostate(),
+     .doc = "The plain password of the user that username names."},
+    {.key = "user_list",
+     .kind = Kind::user_list,
+     .member = std::monostate(),
+     .doc = "The users: a list of maps, each with user and either pass (the plain password) or "
+            "hash (what rims pass-hash prints)."},
+    {.key = "imap_host",
+     .kind = Kind::text,
+     .fallback = "0.0.0.0",
+     .min = 1,
+     .max = 255,
+     .member = &Config::imap_host,
+     .doc = "The address or host name that is listened on; \"::\" takes IPv6 and IPv4."},
+    {.key = "imap_port",
+     .kind = Kind::port,
+     .fallback = "1430",
+     .member = &Config::imap_port,
+     .doc = "The port for IMAP, with STARTTLS when there is a certificate; imap2 is the name of "
+            "143."},
+    {.key = "mail_delivery_user",
+     .kind = Kind::text,
+     .fallback = "#postman",
+     .min = 1,
+     .max = ipc::kMaxUserName,
+     .member = &Config::mail_delivery_user,
+     .doc = "The user who may deliver to any mailbox and do nothing else; it needs an entry in "
+            "user_list to log in."},
+    {.key = "process_privilege_user",
+     .kind = Kind::account,
+     .fallback = "65534",
+     .min = 1,
+     .max = 255,
+     .member = &Config::process_privilege_user,
+     .doc = "The system user, by name or number, as whom the mail is kept when the server is "
+            "started as root."},
+    {.key = "process_privilege_group",
+     .kind = Kind::account,
+     .fallback = "65534",
+     .min = 1,
+     .max = 255,
+     .member = &Config::process_privilege_group,
+     .doc = "The system group, by name or number, that goes with process_privilege_user."},
+
+    {.key = "tls.certificate",
+     .kind = Kind::path,
+     .shown = "no TLS",
+     .min = 1,
+     .max = 1024,
+     .member = &Config::tls_certificate,
+     .doc = "The file with the certificate and its chain in PEM, relative to the directory of "
+            "the configuration file."},
+    {.key = "tls.key",
+     .kind = Kind::path,
+     .shown = "no TLS",
+     .min = 1,
+     .max = 1024,
+     .member = &Config::tls_key,
+     .doc = "The file with the private key in PEM, which nobody but its owner and group may "
+            "read."},
+
+    {.key = "listen.imaps_port",
+     .kind = Kind::port,
+     .shown = "not listened on",
+     .member = &Config::listen_imaps_port,
+     .doc = "The port for IMAP with TLS from the first byte; imaps is the name of 993."},
+    {.key = "listen.deliver_socket",
+     .kind = Kind::path,
+     .shown = "deliver.sock in paths.run_dir",
+     .min = 1,
+     .max = 107,
+     .member = &Config::listen_deliver_socket,
+     .doc = "The local socket that rims-deliver(1) connects to, relative to base_dir."},
+    {.key = "listen.deliver_socket_group",
+     .kind = Kind::account,
+     .shown = "the group of the server",
+     .min = 1,
+     .max = 255,
+     .member = &Config::listen_deliver_socket_group,
+     .doc = "The system group, by name or number, of that socket: the one as which the MTA runs "
+            "rims-deliver."},
+    {.key = "listen.deliver_socket_mode",
+     .kind = Kind::mode,
+     .fallback = "0660",
+     .max = 0777,
+     .member = &Config::listen_deliver_socket_mode,
+     .doc = "The permission bits of that socket."},
+
+    {.key = "auth.plaintext",
+     .kind = Kind::choice,
+     .fallback = "auto",
+     .choices = kPlaintext,
+     .member = &Config::auth_plaintext,
+     .doc = "From whom passwords are taken without TLS: auto means loopback when there is a "
+            "certificate and always when there is none."},
+    {.key = "auth.delay_first",
+     .kind = Kind::number,
+     .fallback = "1000",
+     .min = 0,
+     .max = 60'000,
+     .member = &Config::auth_delay_first,
+     .doc = "How many milliseconds the answer to a first wrong password is held back; it doubles "
+            "with each further one of an address or for a user."},
+    {.key = "auth.delay_max",
+     .kind = Kind::seconds,
+     .fallback = "15",
+     .min = 0,
+     .max = 300,
+     .member = &Config::auth_delay_max,
+     .doc = "How long such an answer is held back at most."},
+    {.key = "auth.cache_lifetime",
+     .kind = Kind::seconds,
+     .fallback = "5m",
+     .min = 0,
+     .max = 86'400,
+     .member = &Config::auth_cache_lifetime,
+     .doc = "How long the proof that a hashed password was right is remembered, in memory and "
+            "keyed, so that repeated logins are cheap; 0 remembers none."},
+
+    {.key = "delivery.domains",
+     .kind = Kind::text_list,
+     .shown = "any",
+     .min = 1,
+     .max = 255,
+     .member = &Config::delivery_domains,
+     .doc = "The mail domains whose local parts are user names; with none given any domain is "
+            "taken, since the MTA has chosen already."},
+    {.key = "delivery.recipient_delimiter",
+     .kind = Kind::text,
+     .fallback = "+",
+     .min = 0,
+     .max = 1,
+     .member = &Config::delivery_recipient_delimiter,
+     .doc = "The character that ends the user name in a recipient, so that foo+lists reaches "
+            "foo."},
+
+    {.key = "processes.imapd_workers",
+     .kind = Kind::number,
+     .shown = "one per processor",
+     .min = 1,
+     .max = 64,
+     .member = &Config::processes_imapd_workers,
+     .doc = "How many rims-imapd(8) processes share the accounts."},
+    {.key = "processes.login_workers",
+     .kind = Kind::number,
+     .shown = "one per processor",
+     .min = 1,
+     .max = 64,
+     .member = &Config::processes_login_workers,
+     .doc = "How many rims-login(8) processes take connections."},
+    {.key = "processes.io_threads",
+     .kind = Kind::number,
+     .fallback = "64",
+     .min = 1,
+     .max = 256,
+     .member = &Config::processes_io_threads,
+     .doc = "How many threads of each rims-imapd(8) wait for the disk."},
+
+    {.key = "limits.message_size",
+     .kind = Kind::bytes,
+     .fallback = "64M",
+     .min = 1024,
+     .max = 2048 * kMiB - 1,
+     .member = &Config::limits_message_size,
+     .doc = "The largest message that is taken."},
+    {.key = "limits.line_size",
+     .kind = Kind::bytes,
+     .fallback = "64K",
+     .min = 1024,
+     .max = 16 * kMiB,
+     .member = &Config::limits_line_size,
+     .doc = "The longest command of a logged-in client, without its literals."},
+    {.key = "limits.mailboxes",
+     .kind = Kind::number,
+     .fallback = "10000",
+     .min = 10,
+     .max = 1'000'000,
+     .member = &Config::limits_mailboxes,
+     .doc = "How many mailboxes an account may have."},
+    {.key = "limits.mime_depth",
+     .kind = Kind::number,
+     .fallback = "100",
+     .min = 1,
+     .max = 1000,
+     .member = &Config::limits_mime_depth,
+     .doc = "How deeply the parts of a message are told apart; what is deeper is shown as it is."},
+    {.key = "limits.mime_parts",
+     .kind = Kind::number,
+     .fallback = "10000",
+     .min = 1,
+     .max = 100'000,
+     .member = &Config::limits_mime_parts,
+     .doc = "How many parts of a message are told apart."},
+    {.key = "limits.connections",
+     .kind = Kind::number,
+     .fallback = "8192",
+     .min = 1,
+     .max = 100'000,
+     .member = &Config::limits_connections,
+     .doc = "How many connections one rims-login(8) process keeps: those before login, and all "
+            "with TLS."},
+    {.key = "limits.logins_per_address",
+     .kind = Kind::number,
+     .fallback = "256",
+     .min = 1,
+     .max = 100'000,
+     .member = &Config::limits_logins_per_address,
+     .doc = "How many connections of one client address one rims-login(8) process keeps before "
+            "login."},
+    {.key = "limits.login_attempts",
+     .kind = Kind::number,
+     .fallback = "3",
+     .min = 1,
+     .max = 100,
+     .member = &Config::limits_login_attempts,
+     .doc = "After how many failed attempts a connection is closed."},
+    {.key = "limits.login_timeout",
+     .kind = Kind::seconds,
+     .fallback = "60",
+     .min = 1,
+     .max = 600,
+     .member = &Config::limits_login_timeout,
+     .doc = "How long a client may take to log in."},
+    {.key = "limits.inactivity_timeout",
+     .kind = Kind::seconds,
+     .fallback = "30m",
+     .min = 1,
+     .max = 7 * 86'400,
+     .member = &Config::limits_inactivity_timeout,
+     .doc = "After how much silence a logged-in client is logged out; RFC 3501 asks for at least "
+            "30 minutes."},
+    {.key = "limits.sessions_per_user",
+     .kind = Kind::number,
+     .fallback = "1000",
+     .min = 1,
+     .max = 100'000,
+     .member = &Config::limits_sessions_per_user,
+     .doc = "How many sessions one user may have at a time."},
+    {.key = "limits.deliver_connections",
+     .kind = Kind::number,
+     .fallback = "256",
+     .min = 1,
+     .max = 10'000,
+     .member = &Config::limits_deliver_connections,
+     .doc = "How many rims-deliver(1) may be served at a time; more wait."},
+
+    {.key = "paths.run_dir",
+     .kind = Kind::path,
+     .fallback = "run",
+     .min = 1,
+     .max = 1024,
+     .member = &Config::paths_run_dir,
+     .doc = "The directory of sockets and of the pid file, relative to base_dir."},
+    {.key = "paths.pid_file",
+     .kind = Kind::path,
+     .shown = "rims.pid in paths.run_dir",
+     .min = 1,
+     .max = 1024,
+     .member = &Config::paths_pid_file,
+     .doc = "The file with the process number of the controller, relative to base_dir."},
+});
+
+size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); j++) row[j] = j;
+  for (size_t i = 1; i <= a.size(); i++) {
+    size_t diagonal = row[0];
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); j++) {
+      const size_t above = row[j];
+      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0u : 1u)});
+      diagonal = above;
+    }
+  }
+  return row[b.size()];
+}
+
+std::string_view last_part(std::string_view key) { return key.substr(key.rfind('.') + 1); }
+
+}  // namespace
+
+std::span<const Setting> settings() { return kSettings; }
+
+const Setting* find_setting(std::string_view key) {
+  const auto found = std::ranges::find(kSettings, key, &Setting::key);
+  return found == kSettings.end() ? nullptr : &*found;
+}
+
+std::string expectation(const Setting& setting) {
+  switch (setting.kind) {
+    case Kind::text:
+      if (setting.max == 1) return "one character or none";
+      return fmt::format("text of {} to {} bytes", setting.min, setting.max);
+    case Kind::password:
+      return fmt::format("a password of {} to {} bytes", setting.min, setting.max);
+    case Kind::path:
+      return fmt::format("a path of at most {} bytes", setting.max);
+    case Kind::choice: {
+      std::string all = "one of";
+      for (const auto choice : setting.choices) all += fmt::format(" {}", choice);
+      return all;
+    }
+    case Kind::number:
+      return fmt::format("a number from {} to {}", setting.min, setting.max);
+    case Kind::bytes:
+      return fmt::format("a size from {} to {} bytes (K, M and G may follow)", setting.min,
+                         setting.max);
+    case Kind::seconds:
+      return fmt::format("a time from {} to {} seconds (s, m, h and d may follow)", setting.min,
+                         setting.max);
+    case Kind::boolean:
+      return "true or false";
+    case Kind::port:
+      return "a port from 0 to 65535 or the name of a service";
+    case Kind::mode:
+      return "permission bits in octal, at most 0777";
+    case Kind::account:
+      return "a name or a number";
+    case Kind::shift_age:
+      return fmt::format("a number from {} to {}, daily, weekly or monthly", setting.min,
+                         setting.max);
+    case Kind::text_list:
+      return fmt::format("a list of texts of {} to {} bytes", setting.min, setting.max);
+    case Kind::user_list:
+      return "a list of maps with user and either pass or hash";
+  }
+  return {};
+}
+
+std::string shown_default(const Setting& setting) {
+  if (!setting.shown.empty()) return std::string(setting.shown);
+  return setting.fallback.empty() ? "none" : std::string(setting.fallback);
+}
+
+std::string nearest_key(std::string_view key) {
+  // A foreign text of any length costs a bounded time.
+  if (key.size() > 64) return {};
+  // A key in the wrong section, or without its section, first.
+  for (const Setting& s : kSettings)
+    if (last_part(s.key) == last_part(key)) return std::string(s.key);
+  std::string_view best;
+  size_t least = std::max<size_t>(2, key.size() / 3) + 1;
+  for (const Setting& s : kSettings) {
+    const size_t distance = edit_distance(key, s.key);
+    if (distance < least) {
+      least = distance;
+      best = s.key;
+    }
+  }
+  return std::string(best);
+}
+
+}  // namespace rims::config
