@@ -1,0 +1,340 @@
+// deliver/service.cc - rims-deliverd between rims-deliver, rims-auth and the workers
+
+#include "deliver/service.h"
+
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <utility>
+
+#include "common/base/log.h"
+#include "common/ipc/sealed.h"
+
+namespace rims::deliver {
+namespace {
+
+// A connection may carry a message to several recipients, one Submit each.
+constexpr unsigned kSubmitsPerConnection = 1000;
+
+std::string reason_for(std::string_view text) { return log::printable(text, 500); }
+
+ipc::SubmitReply reply(uint64_t request, ipc::Delivery status, std::string_view reason) {
+  ipc::SubmitReply r;
+  r.request = request;
+  r.status = status;
+  r.reason = reason_for(reason);
+  return r;
+}
+
+// "rims-deliver pid 12 uid 33", from the kernel.
+std::string client_name(int socket) {
+  ucred who{};
+  socklen_t size = sizeof who;
+  if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &who, &size) < 0) return "rims-deliver";
+  return fmt::format("rims-deliver pid {} uid {} gid {}", who.pid, who.uid, who.gid);
+}
+
+const char* name(ipc::Delivery status) {
+  constexpr const char* names[] = {"delivered", "no user",       "no mailbox",
+                                   "rejected",  "not permitted", "temporary failure"};
+  return names[static_cast<unsigned>(status)];
+}
+
+// Adds one now and takes it away at the end of the scope.
+class Counted {
+ public:
+  explicit Counted(size_t& count, Event* when_zero = nullptr, Event* when_less = nullptr)
+      : count_(count), when_zero_(when_zero), when_less_(when_less) {
+    count_++;
+    if (when_zero_) when_zero_->clear();
+  }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+  ~Counted() {
+    count_--;
+    if (when_less_) when_less_->set();
+    if (when_zero_ && count_ == 0) when_zero_->set();
+  }
+
+ private:
+  size_t& count_;
+  Event *when_zero_, *when_less_;
+};
+
+}  // namespace
+
+// A process that is asked. Its link comes and goes.
+template <class Reply>
+struct Service::Peer {
+  explicit Peer(Loop& loop) : present(loop), calls(loop) {}
+
+  void replace(std::shared_ptr<ipc::Link> fresh) {
+    lose(link);
+    link = std::move(fresh);
+    present.set();
+  }
+  // `which` has ended; a newer link is left alone.
+  void lose(const std::shared_ptr<ipc::Link>& which) {
+    if (!which || link != which) return;
+    link->close();  // wakes its reader
+    link.reset();
+    present.clear();
+    calls.fail_all();
+  }
+
+  // Sends what `make` makes of the call's number and waits for the answer. nullopt: no link, the
+  // link ended, or the time is over.
+  template <class Make>
+  static Task<std::optional<Reply>> ask(Peer& peer, Loop& loop, Make make, std::vector<Fd> fds,
+                                        Milliseconds patience, Milliseconds limit) {
+    const bool there = co_await peer.present.wait(patience);
+    if (!there || !peer.link) co_return std::nullopt;
+    typename Calls<Reply>::Call call(loop);
+    struct Entry {
+      Calls<Reply>& calls;
+      uint64_t number;
+      ~Entry() { calls.forget(number); }
+    };
+    const Entry entry{peer.calls, peer.calls.add(call)};
+    const std::shared_ptr<ipc::Link> link = peer.link;  // this one, even when it is replaced
+    auto message = make(entry.number);
+    const Status sent = co_await link->send(std::move(message), std::move(fds));
+    if (!sent) co_return std::nullopt;
+    co_await call.done.wait(limit);
+    co_return std::move(call.reply);
+  }
+
+  std::shared_ptr<ipc::Link> link;  // also held by its reader and by senders
+  Event present;                    // set while there is a link
+  Calls<Reply> calls;
+};
+
+Service::Service(Loop& loop, const config::DeliverdPart& part, uint32_t workers, Times times)
+    : loop_(loop),
+      part_(part),
+      times_(times),
+      slot_free_(loop),
+      idle_(loop),
+      auth_(std::make_unique<Auth>(loop)),
+      scope_(loop) {
+  idle_.set();
+  for (uint32_t i = 0; i < workers; i++) workers_.emplace(i, std::make_unique<Worker>(loop));
+}
+
+Service::~Service() = default;
+
+void Service::reload(const config::DeliverdPart& part) {
+  part_ = part;
+  slot_free_.set();
+}
+
+void Service::attach(process::Attached attached) {
+  if (attached.channel == ipc::Channel::listen_deliver) {
+    if (accepting_ != 0) scope_.cancel(accepting_);
+    listening_ = std::make_shared<Fd>(std::move(attached.fd));
+    // A client that gave up between epoll_wait and accept must not stop this process.
+    const int flags = fcntl(listening_->get(), F_GETFL);
+    if (flags < 0 || fcntl(listening_->get(), F_SETFL, flags | O_NONBLOCK) < 0)
+      log::error({}, "the socket of rims-deliver can not be made non-blocking");
+    if (!stopping_) accepting_ = scope_.spawn(accept_clients(listening_));
+    return;
+  }
+  if (attached.peer == ipc::Role::auth) {
+    auto link = std::make_shared<ipc::Link>(loop_, std::move(attached.fd), "rims-auth",
+                                            ipc::kDeliverdAcceptsFromAuth);
+    auth_->replace(link);
+    scope_.spawn(read_auth(link));
+    return;
+  }
+  const auto worker = workers_.find(attached.index);
+  if (attached.peer != ipc::Role::imapd || worker == workers_.end()) {
+    log::error({}, "the controller attached something that is not for this process");
+    return;
+  }
+  auto link = std::make_shared<ipc::Link>(loop_, std::move(attached.fd),
+                                          fmt::format("rims-imapd {}", attached.index),
+                                          ipc::kDeliverdAcceptsFromImapd);
+  worker->second->replace(link);
+  scope_.spawn(read_worker(link, attached.index));
+}
+
+Task<void> Service::read_auth(std::shared_ptr<ipc::Link> link) {
+  while (true) {
+    auto packet = co_await link->receive();
+    if (!packet) break;
+    auto answer = ipc::open_packet<ipc::UserReply>(*link, *packet);
+    if (!answer) break;
+    auth_->calls.answer(*std::move(answer));
+  }
+  auth_->lose(link);
+  co_await expect_replacement(*auth_, link->peer());
+}
+
+Task<void> Service::read_worker(std::shared_ptr<ipc::Link> link, uint32_t index) {
+  Worker& worker = *workers_.at(index);
+  while (true) {
+    auto packet = co_await link->receive();
+    if (!packet) break;
+    if (packet->type == static_cast<uint16_t>(ipc::DeliverMsg::deliver_reply)) {
+      auto answer = ipc::open_packet<ipc::DeliverReply>(*link, *packet);
+      if (!answer) break;
+      worker.calls.answer(*std::move(answer));
+    } else {
+      auto submit = ipc::open_packet<ipc::Submit>(*link, *packet);
+      if (!submit) break;
+      scope_.spawn(serve_postman(link, *std::move(submit), std::move(packet->fds.front())));
+    }
+  }
+  worker.lose(link);
+  co_await expect_replacement(worker, link->peer());
+}
+
+template <class Reply>
+Task<void> Service::expect_replacement(Peer<Reply>& peer, std::string name) {
+  const bool again = co_await peer.present.wait(times_.relink);
+  if (again || stopping_) co_return;
+  log::error({}, "the link to {} ended and was not replaced", name);
+  if (orphaned_) orphaned_();
+}
+
+// A message that a session of #postman appends (rims post-mail). The worker was told by rims-auth
+// that this session may do so.
+Task<void> Service::serve_postman(std::shared_ptr<ipc::Link> link, ipc::Submit submit, Fd message) {
+  const Counted here(in_flight_, &idle_);
+  auto answer = co_await deliver(std::move(submit), std::move(message), link->peer());
+  const Status sent = co_await link->send(std::move(answer));
+  if (!sent) log::warn({}, "{} is gone before its answer", link->peer());
+}
+
+Task<void> Service::accept_clients(std::shared_ptr<Fd> listening) {
+  while (!stopping_) {
+    if (connections_ >= part_.connections_max) {
+      // The others wait in the socket's queue; rims-deliver has its own time limit.
+      slot_free_.clear();
+      co_await slot_free_.wait();
+      continue;
+    }
+    co_await readable(loop_, listening->get());
+    Fd socket(accept4(listening->get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!socket) {
+      const int error = errno;
+      if (error == EAGAIN || error == EINTR || error == ECONNABORTED) continue;
+      // Out of descriptors or memory: it may pass, and must not become a busy loop.
+      log::error({}, "accept: {}", strerror(error));
+      co_await sleep_for(loop_, Milliseconds(200));
+      continue;
+    }
+    std::string client = client_name(socket.get());
+    scope_.spawn(serve_client(std::move(socket), std::move(client)));
+  }
+}
+
+Task<void> Service::serve_client(Fd socket, std::string client) {
+  const Counted here(connections_, nullptr, &slot_free_);
+  const int fd = socket.get();  // lives as long as the link
+  ipc::Link link(loop_, std::move(socket), client, ipc::kDeliverdAcceptsFromClient);
+  for (unsigned n = 0; n < kSubmitsPerConnection && !stopping_; n++) {
+    const bool ready = co_await readable(loop_, fd, times_.submit);
+    if (!ready) {
+      log::info({}, "{}: nothing was submitted in time", client);
+      co_return;
+    }
+    auto packet = link.receive_now();
+    if (!packet) co_return;  // its end, or a breach that was logged
+    if (!*packet) continue;
+    auto submit = ipc::open_packet<ipc::Submit>(link, **packet);
+    if (!submit) co_return;
+    const Counted busy(in_flight_, &idle_);
+    Fd message = std::move((*packet)->fds.front());
+    auto answer = co_await deliver(*std::move(submit), std::move(message), client);
+    const Status sent = co_await link.send(std::move(answer));
+    if (!sent) {
+      log::warn({}, "{} is gone before its answer", client);
+      co_return;
+    }
+  }
+}
+
+Task<std::optional<ipc::UserReply>> Service::ask_auth(std::string recipient) {
+  const auto make = [&recipient](uint64_t number) {
+    ipc::UserQuery query;
+    query.request = number;
+    query.recipient = recipient;
+    return query;
+  };
+  co_return co_await Auth::ask(*auth_, loop_, make, std::vector<Fd>(), times_.peer, times_.auth);
+}
+
+Task<std::optional<ipc::DeliverReply>> Service::ask_worker(uint32_t index, ipc::Deliver what,
+                                                           Fd message) {
+  const auto worker = workers_.find(index);
+  if (worker == workers_.end()) co_return std::nullopt;
+  std::vector<Fd> fds;
+  fds.push_back(std::move(message));
+  const auto make = [&what](uint64_t number) {
+    what.request = number;
+    return std::move(what);
+  };
+  co_return co_await Worker::ask(*worker->second, loop_, make, std::move(fds), times_.peer,
+                                 times_.store);
+}
+
+Task<ipc::SubmitReply> Service::deliver(ipc::Submit submit, Fd message, std::string from) {
+  const uint64_t request = submit.request;
+  const std::string id = submit.delivery_id.value.empty() ? "-" : submit.delivery_id.value;
+  const auto end = [&](ipc::Delivery status, std::string_view reason) {
+    const std::string line = fmt::format("{}: {}: to {}, from <{}>, id {}: {}", from, name(status),
+                                         submit.recipient.value, submit.sender.value, id, reason);
+    if (status == ipc::Delivery::temporary) {
+      log::warn({}, "{}", line);
+    } else {
+      log::info({}, "{}", line);
+    }
+    return reply(request, status, reason);
+  };
+
+  const auto size = ipc::sealed_size(message.get(), part_.message_size_max);
+  if (!size) {
+    switch (size.error().fault()) {
+      case Fault::limit:
+        co_return end(ipc::Delivery::rejected, "message " + size.error().reply());
+      case Fault::refused:
+        co_return end(ipc::Delivery::not_permitted, size.error().detail());
+      default:
+        co_return end(ipc::Delivery::temporary, "temporary failure");
+    }
+  }
+  if (*size == 0) co_return end(ipc::Delivery::rejected, "the message is empty");
+
+  auto user = co_await ask_auth(submit.recipient.value);
+  if (!user) co_return end(ipc::Delivery::temporary, "rims-auth does not answer");
+  if (!user->exists) co_return end(ipc::Delivery::no_user, "no such user");
+
+  ipc::Deliver what;
+  what.user = user->user.value;
+  what.sender = submit.sender.value;
+  what.mailbox = submit.mailbox.value;
+  what.delivery_id = submit.delivery_id.value;
+  what.flags = submit.flags;
+  what.internal_date = submit.internal_date;
+  if (!what.user.within()) co_return end(ipc::Delivery::temporary, "rims-auth gave no user name");
+  auto stored = co_await ask_worker(user->worker, std::move(what), std::move(message));
+  if (!stored) co_return end(ipc::Delivery::temporary, "the mail store does not answer");
+  co_return end(stored->status, fmt::format("{} bytes: {}", *size, stored->reason.value));
+}
+
+void Service::stop(std::function<void()> stopped) {
+  if (std::exchange(stopping_, true)) return;
+  if (accepting_ != 0) scope_.cancel(accepting_);
+  listening_.reset();
+  scope_.spawn(finish(std::move(stopped)));
+}
+
+Task<void> Service::finish(std::function<void()> stopped) {
+  const bool all = co_await idle_.wait(times_.stop);
+  if (!all) log::warn({}, "{} deliveries are given up: the MTA keeps them", in_flight_);
+  stopped();
+}
+
+}  // namespace rims::deliver

@@ -1,0 +1,135 @@
+// deliver/service.h - the work of rims-deliverd: from a submission to a durable message
+//
+//   Runs in  rims-deliverd (user _rimsdeliver, empty chroot); never opens an account
+//   Talks to rims-deliver (a socket), rims-auth (who is it?), every rims-imapd (store it; and its
+//            #postman sessions submit here)
+//   Trust    rims-deliver is an attacker until its message has passed the checks; rims-auth and
+//            rims-imapd are trusted to answer the truth, not to answer at all
+//   Promise  `delivered` is passed on, never invented: a link that ends, a process that is
+//            restarted, an answer that is late is `temporary`. No message is kept here.
+//   Limits   connections (more of them wait in the socket's queue), submissions of one
+//            connection, time for each step
+//   Tests    tests/deliver/service_test.cc
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <utility>
+
+#include "common/async/event.h"
+#include "common/async/scope.h"
+#include "common/base/fd.h"
+#include "common/config/parts.h"
+#include "common/ipc/deliver_link.h"
+#include "common/process/child.h"
+
+namespace rims::deliver {
+
+// Each wait and its limit. Their sum stays below what rims-deliver waits by itself.
+struct Times {
+  Milliseconds submit{10'000};  // from the connection, or the last answer, to the next Submit
+  Milliseconds peer{5'000};     // for a process that is being restarted to be there again
+  Milliseconds auth{10'000};
+  Milliseconds store{30'000};   // the worker's journal
+  Milliseconds stop{8'000};     // what is in flight when the suite stops
+  Milliseconds relink{60'000};  // for the controller to replace a link that ended
+};
+
+// Questions in flight on one link, by number.
+template <class Reply>
+class Calls {
+ public:
+  explicit Calls(Loop& loop) : loop_(loop) {}
+
+  struct Call {
+    explicit Call(Loop& loop) : done(loop) {}
+    Event done;
+    std::optional<Reply> reply;
+  };
+  // The call lives until forget().
+  uint64_t add(Call& call) {
+    open_.emplace(++last_, &call);
+    return last_;
+  }
+  void forget(uint64_t number) { open_.erase(number); }
+  // An answer nobody waits for any more is dropped: its question has been given up.
+  void answer(Reply reply) {
+    const auto it = open_.find(reply.request);
+    if (it == open_.end()) return;
+    Call& call = *it->second;
+    open_.erase(it);
+    call.reply = std::move(reply);
+    call.done.set();
+  }
+  // The link ended: nobody will answer.
+  void fail_all() {
+    for (const auto& [number, call] : open_) call->done.set();
+    open_.clear();
+  }
+  [[nodiscard]] size_t size() const { return open_.size(); }
+
+ private:
+  Loop& loop_;
+  uint64_t last_ = 0;
+  std::unordered_map<uint64_t, Call*> open_;
+};
+
+class Service {
+ public:
+  Service(Loop& loop, const config::DeliverdPart& part, uint32_t workers, Times times = {});
+  Service(const Service&) = delete;
+  Service& operator=(const Service&) = delete;
+  ~Service();
+
+  // A link or the listening socket; replaces the older one.
+  void attach(process::Attached attached);
+  void reload(const config::DeliverdPart& part);
+  // Takes nothing new, waits for what is in flight, then calls `stopped`. Once.
+  void stop(std::function<void()> stopped);
+
+  // Called when a link ended and was not replaced: a breach or a stall, with the peer still
+  // alive. Only a restart of this process makes a new one.
+  void on_orphaned(std::function<void()> f) { orphaned_ = std::move(f); }
+
+  // One submission, from wherever it came. `from` is for the log.
+  Task<ipc::SubmitReply> deliver(ipc::Submit submit, Fd message, std::string from);
+
+ private:
+  template <class Reply>
+  struct Peer;
+  using Auth = Peer<ipc::UserReply>;
+  using Worker = Peer<ipc::DeliverReply>;
+
+  Task<void> accept_clients(std::shared_ptr<Fd> listening);
+  Task<void> serve_client(Fd socket, std::string name);
+  Task<void> read_auth(std::shared_ptr<ipc::Link> link);
+  Task<void> read_worker(std::shared_ptr<ipc::Link> link, uint32_t index);
+  Task<void> serve_postman(std::shared_ptr<ipc::Link> link, ipc::Submit submit, Fd message);
+  Task<void> finish(std::function<void()> stopped);
+  template <class Reply>
+  Task<void> expect_replacement(Peer<Reply>& peer, std::string name);
+
+  Task<std::optional<ipc::UserReply>> ask_auth(std::string recipient);
+  Task<std::optional<ipc::DeliverReply>> ask_worker(uint32_t index, ipc::Deliver what, Fd message);
+
+  Loop& loop_;
+  config::DeliverdPart part_;
+  const Times times_;
+  bool stopping_ = false;
+  size_t connections_ = 0;
+  size_t in_flight_ = 0;  // submissions
+  std::function<void()> orphaned_;
+  Event slot_free_;
+  Event idle_;  // set while nothing is in flight
+  std::unique_ptr<Auth> auth_;
+  std::map<uint32_t, std::unique_ptr<Worker>> workers_;
+  std::shared_ptr<Fd> listening_;  // also held by the coroutine that waits on it
+  uint64_t accepting_ = 0;         // that coroutine
+  Scope scope_;                    // last: its coroutines use all of the above
+};
+
+}  // namespace rims::deliver

@@ -1,0 +1,28 @@
+// deliver/submit.h - rims-deliver's side of the socket: one question, one answer, a time limit
+//
+//   Trust    rims-deliverd is trusted to say "delivered" (deliver_link.h); everything that is
+//            not a well-formed answer to this very question is doubtful: EX_TEMPFAIL
+//   Blocks   by intent: the process does nothing else
+#pragma once
+
+#include <chrono>
+#include <string>
+
+#include "common/ipc/deliver_link.h"
+#include "deliver/arguments.h"
+
+namespace rims::deliver {
+
+// The status of <sysexits.h> for an answer.
+[[nodiscard]] int exit_status(ipc::Delivery status);
+
+// Sends `what` with the sealed memfd `message` and waits for the answer.
+[[nodiscard]] Ending submit(const std::string& socket, const ipc::Submit& what, int message,
+                            std::chrono::milliseconds limit);
+
+// One status for all recipients of one run: anything that is to be tried again wins, then the
+// first failure. The reason names the recipients that failed when there were several.
+[[nodiscard]] Ending combine(const std::vector<std::string>& recipients,
+                             const std::vector<Ending>& endings);
+
+}  // namespace rims::deliver
