@@ -1,14 +1,19 @@
 // common/privdrop/privdrop.h - giving up every right that a process does not need, and proving it
 //
 //   Row    what a process may be: constexpr, one per program, in controller/process_table.h
-//   enter  applies a Row. Every step that fails is fatal (result.h); the order is: close what was
-//          not declared, rlimits, open nothing more, chroot, supplementary groups, gid, uid,
-//          proof that root cannot be had back and that no capability is left, no-new-privs,
-//          not dumpable, no core file, seccomp. Distinct uids keep processes from signalling
-//          each other.
+//   enter  applies a Row. Every step that fails is fatal (result.h); the order is: no core file,
+//          rlimits, chroot, bounding set, supplementary groups, gid, uid, proof that root cannot
+//          be had back and that no capability is left, no-new-privs, not dumpable, end with the
+//          parent, seccomp. Distinct uids keep processes from signalling each other.
+//          Descriptors are not its business: a child starts with 0 to 2 and its control link,
+//          because the controller closes all others between fork and exec.
 //
 // Unprivileged start (development): no chroot and no identity change; all the rest is the same.
 // Nothing parses a byte of a peer or a client before enter().
+//
+// Some names in an allow list are narrower than they look (privdrop.cc, conditions): clone makes
+// threads only, mmap and mprotect never make memory executable, tgkill and prlimit64 reach only
+// the process itself, socketpair is AF_UNIX, ioctl and prctl have a handful of requests.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +28,7 @@ namespace rims::privdrop {
 struct Limits {          // rlimits; 0 leaves the inherited value
   uint64_t open_files = 0;
   uint64_t file_size = 0;   // bytes
-  uint64_t processes = 0;   // threads count
+  uint64_t processes = 0;   // of the user, threads count; with an identity change only
 };
 
 struct Row {
@@ -46,5 +51,9 @@ struct Identity {
 
 // After this the process is what its row says, or dead.
 void enter(const Row& row, const Identity& who);
+
+// What must not wait for enter(): no core file, not dumpable. For the first line of a program
+// that will hold secrets; execve(2) undoes the second.
+void hide_memory();
 
 }  // namespace rims::privdrop

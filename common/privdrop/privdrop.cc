@@ -1,0 +1,254 @@
+// common/privdrop/privdrop.cc - the steps of giving up rights, each fatal when it fails
+
+#include "common/privdrop/privdrop.h"
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <dirent.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <fmt/core.h>
+#include <seccomp.h>
+
+#include "common/base/fd.h"
+#include "common/base/log.h"
+#include "common/base/result.h"
+
+namespace rims::privdrop {
+namespace {
+
+// Ends the process: `what` failed, so that rights might be left.
+[[noreturn]] void failed(std::string_view what, int error = errno) {
+  fatal(fmt::format("giving up rights failed at {}: {}", what, std::strerror(error)));
+}
+
+void limit(__rlimit_resource which, const char* name, uint64_t value) {
+  rlimit now{};
+  if (getrlimit(which, &now) != 0) failed(name);
+  // An unprivileged process cannot raise what it inherited: take what there is.
+  if (now.rlim_max != RLIM_INFINITY && now.rlim_max < value) value = now.rlim_max;
+  const rlimit wanted{.rlim_cur = value, .rlim_max = value};
+  if (setrlimit(which, &wanted) != 0) failed(name);
+}
+
+void set_limits(const Limits& limits, bool changes_user) {
+  if (limits.open_files != 0) limit(RLIMIT_NOFILE, "RLIMIT_NOFILE", limits.open_files);
+  if (limits.file_size != 0) limit(RLIMIT_FSIZE, "RLIMIT_FSIZE", limits.file_size);
+  // The kernel counts per user: a developer's own processes are no business of ours.
+  if (limits.processes != 0 && changes_user) limit(RLIMIT_NPROC, "RLIMIT_NPROC", limits.processes);
+}
+
+// An "empty" chroot that holds something, or that somebody could fill, is none.
+void check_empty(const std::string& path) {
+  struct stat st{};
+  if (stat(path.c_str(), &st) != 0) failed("stat " + path);
+  if (!S_ISDIR(st.st_mode) || st.st_uid != 0 || (st.st_mode & 022) != 0)
+    fatal("the empty directory " + path + " must be a directory of root that only root may write");
+  DIR* dir = opendir(path.c_str());
+  if (!dir) failed("opendir " + path);
+  bool empty = true;
+  while (const dirent* entry = readdir(dir)) {
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") empty = false;
+  }
+  closedir(dir);
+  if (!empty) fatal("the directory " + path + " must be empty: programs are locked into it");
+}
+
+void change_root(const Row& row, const std::string& path) {
+  if (std::string_view(row.chroot) == "empty") check_empty(path);
+  if (chroot(path.c_str()) != 0) failed("chroot " + path);
+  if (chdir("/") != 0) failed("chdir /");
+}
+
+void drop_bounding_set() {
+  // Up to the first number that this kernel does not know.
+  for (unsigned long cap = 0;; cap++) {
+    const int has = prctl(PR_CAPBSET_READ, cap, 0, 0, 0);
+    if (has < 0) return;
+    if (has == 1 && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) != 0) failed("PR_CAPBSET_DROP");
+  }
+}
+
+void change_identity(const Identity& who) {
+  if (who.uid == 0 || who.gid == 0) fatal("giving up rights: the user to become is root");
+  drop_bounding_set();
+  // Groups first: after setresuid there is no right left to change them.
+  if (setgroups(0, nullptr) != 0) failed("setgroups");
+  if (setresgid(who.gid, who.gid, who.gid) != 0) failed("setresgid");
+  if (setresuid(who.uid, who.uid, who.uid) != 0) failed("setresuid");
+}
+
+void drop_capabilities() {
+  if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0)
+    failed("PR_CAP_AMBIENT_CLEAR_ALL");
+  __user_cap_header_struct head{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  __user_cap_data_struct data[2] = {};
+  if (syscall(SYS_capset, &head, data) != 0) failed("capset");
+  if (syscall(SYS_capget, &head, data) != 0) failed("capget");
+  for (const auto& half : data)
+    if ((half.effective | half.permitted | half.inheritable) != 0)
+      fatal("giving up rights: a capability is left");
+}
+
+// Does not believe the calls above: looks, and tries to get root back.
+void prove(const Identity& who) {
+  uid_t r = 0, e = 0, s = 0;
+  gid_t rg = 0, eg = 0, sg = 0;
+  if (getresuid(&r, &e, &s) != 0 || getresgid(&rg, &eg, &sg) != 0) failed("getresuid");
+  if (r != e || e != s || rg != eg || eg != sg) fatal("giving up rights: the ids differ");
+  if (who.change && (r != who.uid || rg != who.gid)) fatal("giving up rights: wrong ids");
+  if (who.change && getgroups(0, nullptr) != 0) fatal("giving up rights: a group is left");
+  if (r == 0 || (who.change && rg == 0)) fatal("giving up rights: still root");
+  if (setuid(0) == 0 || seteuid(0) == 0 || setresuid(0, 0, 0) == 0)
+    fatal("giving up rights: root came back");
+  if (who.change && (setgid(0) == 0 || setegid(0) == 0 || setgroups(0, nullptr) == 0))
+    fatal("giving up rights: the group of root came back");
+}
+
+// One rule of a filter; argument conditions hold together.
+struct Condition {
+  const char* name;
+  scmp_arg_cmp arg;
+};
+
+constexpr scmp_arg_cmp is(unsigned arg, uint64_t value) {
+  return {.arg = arg, .op = SCMP_CMP_EQ, .datum_a = value, .datum_b = 0};
+}
+constexpr scmp_arg_cmp masked(unsigned arg, uint64_t mask, uint64_t value) {
+  return {.arg = arg, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value};
+}
+
+// What a call is allowed for, where its name alone allows too much. Several rows: any of them.
+constexpr Condition kConditions[] = {
+    {"clone", masked(0, CLONE_THREAD | CLONE_NEWUSER, CLONE_THREAD)},
+    {"socketpair", is(0, AF_UNIX)},
+    {"ioctl", is(1, 0x5401)},  // TCGETS: stdio asks whether stdout is a terminal
+    {"ioctl", is(1, 0x541b)},  // FIONREAD
+    {"prctl", is(0, PR_SET_NAME)},
+    {"prctl", is(0, PR_GET_NAME)},
+    {"prctl", is(0, PR_SET_VMA)},  // glibc names its memory with it
+    {"prctl", is(0, PR_GET_DUMPABLE)},
+#ifndef RIMS_SANITIZED  // the sanitizers map as they like
+    {"mmap", masked(2, PROT_EXEC, 0)},
+    {"mprotect", masked(2, PROT_EXEC, 0)},
+#endif
+};
+
+class Filter {
+ public:
+  Filter() : context_(seccomp_init(SCMP_ACT_KILL_PROCESS)) {
+    if (!context_) failed("seccomp_init", ENOMEM);
+    const int rc = seccomp_attr_set(context_, SCMP_FLTATR_CTL_TSYNC, 1);
+    if (rc != 0) failed("seccomp_attr_set", -rc);
+  }
+  Filter(const Filter&) = delete;
+  Filter& operator=(const Filter&) = delete;
+  ~Filter() { seccomp_release(context_); }
+
+  void allow(const char* name) {
+    const int number = number_of(name);
+    bool conditional = false;
+    for (const Condition& row : kConditions) {
+      if (std::string_view(row.name) != name) continue;
+      conditional = true;
+      add(name, number, SCMP_ACT_ALLOW, &row.arg);
+    }
+    // Its own pid is only known here.
+    const std::string_view view = name;
+    if (view == "tgkill") {
+      const scmp_arg_cmp self = is(0, static_cast<uint64_t>(getpid()));
+      return add(name, number, SCMP_ACT_ALLOW, &self);
+    }
+    if (view == "prlimit64") {
+      const scmp_arg_cmp self = is(0, 0);
+      return add(name, number, SCMP_ACT_ALLOW, &self);
+    }
+    // glibc falls back to clone, whose flags a filter can see.
+    if (view == "clone3") return add(name, number, SCMP_ACT_ERRNO(ENOSYS), nullptr);
+    if (!conditional) add(name, number, SCMP_ACT_ALLOW, nullptr);
+  }
+
+  void refuse(const char* name, int error) {
+    add(name, number_of(name), SCMP_ACT_ERRNO(static_cast<uint32_t>(error)), nullptr);
+  }
+
+  void load() {
+    const int rc = seccomp_load(context_);
+    if (rc != 0) failed("seccomp_load", -rc);
+  }
+
+ private:
+  static int number_of(const char* name) {
+    const int number = seccomp_syscall_resolve_name(name);
+    if (number == __NR_SCMP_ERROR) fatal(fmt::format("unknown system call {} in a list", name));
+    return number;
+  }
+  void add(const char* name, int number, uint32_t action, const scmp_arg_cmp* condition) {
+    // A negative number is a call that this architecture does not have.
+    if (number < 0) return;
+    const int rc = seccomp_rule_add_array(context_, action, number, condition ? 1 : 0, condition);
+    if (rc != 0 && rc != -EEXIST) failed(fmt::format("the filter for {}", name), -rc);
+  }
+
+  scmp_filter_ctx context_;
+};
+
+void filter_calls(const Row& row) {
+  Filter filter;
+  for (const char* name : row.syscalls) filter.allow(name);
+#ifdef RIMS_SANITIZED
+  // What the sanitizers' runtime needs to watch, and to print a report.
+  for (const char* name : {"openat", "open", "readlink", "readlinkat", "newfstatat", "fstat",
+                           "stat", "lseek", "uname", "sched_getaffinity", "getcwd", "gettid",
+                           "sigaltstack", "getppid", "kill", "process_vm_readv", "prlimit64"}) {
+    bool listed = false;
+    for (const char* other : row.syscalls) listed = listed || std::strcmp(other, name) == 0;
+    if (listed) continue;
+    if (std::string_view(name) == "kill" || std::string_view(name) == "process_vm_readv")
+      filter.refuse(name, EPERM);
+    else
+      filter.allow(name);
+  }
+#endif
+  filter.load();
+}
+
+}  // namespace
+
+void hide_memory() {
+  const rlimit none{.rlim_cur = 0, .rlim_max = 0};
+  if (setrlimit(RLIMIT_CORE, &none) != 0) failed("RLIMIT_CORE");
+  if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) failed("PR_SET_DUMPABLE");
+}
+
+void enter(const Row& row, const Identity& who) {
+  const pid_t parent = getppid();
+  hide_memory();
+  set_limits(row.limits, who.change);
+  if (who.change) {
+    if (!who.chroot.empty()) change_root(row, who.chroot);
+    change_identity(who);
+  }
+  drop_capabilities();
+  prove(who);
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) failed("PR_SET_NO_NEW_PRIVS");
+  // A change of the uid may have set this again, and cleared the other.
+  hide_memory();
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) failed("PR_SET_PDEATHSIG");
+  if (getppid() != parent) fatal("the controller is gone");
+  if (!row.syscalls.empty()) filter_calls(row);
+}
+
+}  // namespace rims::privdrop
