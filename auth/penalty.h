@@ -1,0 +1,62 @@
+// auth/penalty.h - how long the answer to a failure is held back
+//
+//   Memory  fixed: kSets sets of kWays slots, found by a keyed hash, so nobody can aim at a
+//           slot; a full set gives up its mildest entry
+//   Growth  the first failure costs `first`, each further one twice as much, up to `most`;
+//           forgotten after kForget without a failure
+//
+// One table for addresses (IPv6: the /64), one for users. A held-back answer slows an honest
+// client; a busy attacker is stopped by gate(): an address with many failures may not even try
+// before its time. A user is never gated, or anybody could lock anybody out.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <sodium.h>
+
+namespace rims::auth {
+
+class Penalties {
+ public:
+  using Time = std::chrono::steady_clock::time_point;
+  using Duration = std::chrono::milliseconds;
+  static constexpr size_t kSets = 4096, kWays = 4;
+  static constexpr std::chrono::minutes kForget{10};
+  static constexpr uint32_t kFreeFailures = 10;  // before gate() begins
+
+  Penalties();
+
+  // Counts a failure; returns how long its answer is held back.
+  Duration failed(std::string_view key, Time now, Duration first, Duration most);
+  // Forgets a key's failures.
+  void forgive(std::string_view key);
+  // How long `key` may not try yet; zero mostly.
+  [[nodiscard]] Duration gate(std::string_view key, Time now) const;
+
+ private:
+  struct Slot {
+    uint64_t tag = 0;
+    uint32_t failures = 0;
+    Time last{}, not_before{};
+  };
+  struct Place {
+    size_t set;
+    uint64_t tag;
+  };
+  [[nodiscard]] Place place(std::string_view key) const;
+  [[nodiscard]] const Slot* find(std::string_view key) const;
+
+  std::array<unsigned char, crypto_shorthash_siphashx24_KEYBYTES> key_{};
+  std::vector<Slot> slots_;
+};
+
+// What an address is counted as: an IPv4 address, or the /64 of an IPv6 one.
+[[nodiscard]] std::string penalty_key(std::string_view address);
+[[nodiscard]] bool is_loopback(std::string_view address);
+
+}  // namespace rims::auth

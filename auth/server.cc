@@ -1,0 +1,238 @@
+// auth/server.cc - the dispatcher of rims-auth
+
+#include "auth/server.h"
+
+#include <algorithm>
+
+#include "common/base/encoding.h"
+#include "common/base/log.h"
+#include "common/config/password.h"
+
+namespace rims::auth {
+namespace {
+
+std::span<const ipc::Accepts> accepted_from(ipc::Role role) {
+  if (role == ipc::Role::login) return ipc::kAuthAcceptsFromLogin;
+  if (role == ipc::Role::deliverd) return ipc::kAuthAcceptsFromDeliverd;
+  return ipc::kAuthAcceptsFromImapd;
+}
+
+const char* name_of(ipc::Mechanism mechanism) {
+  switch (mechanism) {
+    case ipc::Mechanism::login:
+      return "LOGIN";
+    case ipc::Mechanism::plain:
+      return "PLAIN";
+    case ipc::Mechanism::cram_md5:
+      return "CRAM-MD5";
+  }
+  return "?";
+}
+
+}  // namespace
+
+Server::Peer::Peer(Loop& loop, Fd fd, ipc::Role role_of, uint32_t index_of,
+                   std::span<const ipc::Accepts> accepts)
+    : link(loop, std::move(fd),
+           std::string(ipc::role_name(role_of)) + " " + std::to_string(index_of), accepts),
+      role(role_of),
+      index(index_of),
+      room(loop) {}
+
+// One request of a peer, counted until it is answered or cancelled.
+struct Server::Counted {
+  PeerPtr peer;
+  explicit Counted(PeerPtr p) : peer(std::move(p)) { peer->pending++; }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+  ~Counted() {
+    peer->pending--;
+    peer->room.set();
+  }
+};
+
+Server::Server(Loop& loop, config::AuthPart part, uint32_t workers, std::function<Time()> now)
+    : loop_(loop),
+      workers_(workers),
+      now_(std::move(now)),
+      users_(std::make_shared<Users>(std::move(part))),
+      pool_(loop, kHashThreads),
+      scope_(loop) {}
+
+void Server::reload(config::AuthPart part) {
+  users_ = std::make_shared<Users>(std::move(part));
+  log::info({}, "{} users", users_->size());
+}
+
+void Server::attach(ipc::Role role, uint32_t index, Fd fd) {
+  auto peer = std::make_shared<Peer>(loop_, std::move(fd), role, index, accepted_from(role));
+  PeerPtr& place = peers_[{role, index}];
+  if (place) place->link.close();
+  place = peer;
+  if (role == ipc::Role::login || role == ipc::Role::deliverd)
+    scope_.spawn(serve(std::move(peer)));
+  else
+    scope_.spawn(drain(std::move(peer)));
+}
+
+Task<void> Server::drain(PeerPtr peer) {
+  while (true) {
+    const auto packet = co_await peer->link.receive();
+    if (!packet) co_return;
+  }
+}
+
+Task<void> Server::serve(PeerPtr peer) {
+  while (true) {
+    while (peer->pending >= kPendingPerLink) {
+      peer->room.clear();
+      co_await peer->room.wait();
+    }
+    auto packet = co_await peer->link.receive();
+    if (!packet) co_return;
+    if (peer->role == ipc::Role::login) {
+      auto request = ipc::open_packet<ipc::LoginRequest>(peer->link, *packet);
+      wipe(packet->body);
+      if (!request) co_return;
+      scope_.spawn(login(peer, std::move(*request)));
+    } else {
+      auto request = ipc::open_packet<ipc::UserQuery>(peer->link, *packet);
+      if (!request) co_return;
+      scope_.spawn(query(peer, std::move(*request)));
+    }
+  }
+}
+
+Task<void> Server::query(PeerPtr peer, ipc::UserQuery request) {
+  const Counted counted(peer);
+  ipc::UserReply reply;
+  reply.request = request.request;
+  reply.user = users_->recipient(request.recipient.value);
+  reply.exists = !reply.user.value.empty();
+  if (reply.exists) reply.worker = ipc::home_worker(reply.user.value, workers_);
+  (void)co_await peer->link.send(std::move(reply));
+}
+
+Task<std::optional<bool>> Server::prove(Peer& peer, Users::Candidate candidate, std::string address,
+                                        const ipc::LoginRequest& request) {
+  const std::shared_ptr<Users> users = users_;
+  if (request.mechanism == ipc::Mechanism::cram_md5)
+    co_return users->prove_cram_md5(candidate, request.challenge.value, request.digest.value);
+  const std::string_view password = request.password.value.reveal();
+  const Users::Proof fast = users->prove_fast(candidate, password, now_());
+  if (fast != Users::Proof::needs_hash) co_return fast == Users::Proof::right;
+
+  size_t& of_address = hashing_by_address_[address];
+  const size_t most = is_loopback(address) ? kWaitingPerLink : kWaitingPerAddress;
+  if (hashing_ >= kWaitingHashes + kHashThreads || peer.hashing >= kWaitingPerLink ||
+      of_address >= most) {
+    if (of_address == 0) hashing_by_address_.erase(address);
+    co_return std::nullopt;
+  }
+  struct Waiting {
+    Server& server;
+    Peer& from;
+    std::string key;
+    Waiting(Server& s, Peer& p, std::string k) : server(s), from(p), key(std::move(k)) {
+      server.hashing_++;
+      from.hashing++;
+      server.hashing_by_address_[key]++;
+    }
+    Waiting(const Waiting&) = delete;
+    Waiting& operator=(const Waiting&) = delete;
+    ~Waiting() {
+      server.hashing_--;
+      from.hashing--;
+      const auto it = server.hashing_by_address_.find(key);
+      if (--it->second == 0) server.hashing_by_address_.erase(it);
+    }
+  };
+  const Waiting waiting(*this, peer, std::move(address));
+  const std::string stored = users->stored_hash(candidate);
+  bool right = false;
+  co_await pool_.run([&] { right = config::password::matches(stored, password); });
+  right = right && candidate.exists;
+  if (right) users->remember(candidate, password, now_());
+  co_return right;
+}
+
+Task<ipc::LoginReply> Server::grant(const std::string& user, uint64_t request) {
+  ipc::LoginReply reply;
+  reply.request = request;
+  reply.verdict = ipc::Verdict::try_later;
+  const uint32_t worker = ipc::home_worker(user, workers_);
+  const auto found = peers_.find({ipc::Role::imapd, worker});
+  if (found == peers_.end() || !found->second->link.open()) co_return reply;
+  const PeerPtr home = found->second;
+  const Secret secret(random_bytes(ipc::kTicketSize));
+  ipc::Ticket ticket;
+  ticket.ticket.value = secret.clone();
+  ticket.user = user;
+  ticket.post_only = user == users_->delivery_user();
+  const auto sent = co_await home->link.send(std::move(ticket));
+  if (!sent) co_return reply;
+  reply.verdict = ipc::Verdict::granted;
+  reply.worker = worker;
+  reply.ticket.value = secret.clone();
+  co_return reply;
+}
+
+void Server::log_attempt(const ipc::LoginRequest& request, std::string_view outcome) const {
+  // The user's name comes last: whatever it holds, it can not pass for another field.
+  log::info({}, "{}: method={} address={} tls={} user={}", outcome, name_of(request.mechanism),
+            request.client_address.value, request.over_tls ? "yes" : "no", request.user.value);
+}
+
+Task<void> Server::login(PeerPtr peer, ipc::LoginRequest request) {
+  const Counted counted(peer);
+  const std::string address = penalty_key(request.client_address.value);
+  const bool local = is_loopback(request.client_address.value);
+
+  if (const auto gate = local ? Penalties::Duration(0) : addresses_.gate(address, now_());
+      gate.count() > 0) {
+    log_attempt(request, "login refused, too many failures of the address");
+    ipc::LoginReply reply;
+    reply.request = request.request;
+    reply.verdict = ipc::Verdict::try_later;
+    reply.delay_ms = static_cast<uint32_t>(gate.count());
+    (void)co_await peer->link.send(std::move(reply));
+    co_return;
+  }
+
+  // A name that can not exist is looked up all the same: as itself it finds a stand-in.
+  const auto normal = normalise_name(request.user.value);
+  Users::Candidate candidate = users_->find(normal ? *normal : request.user.value);
+  if (!normal) candidate.exists = false;
+  // RFC 4616 §2: to act as somebody else is not offered.
+  if (!request.authzid.value.empty()) {
+    const auto other = normalise_name(request.authzid.value);
+    if (!other || !normal || *other != *normal) candidate.exists = false;
+  }
+
+  const std::shared_ptr<Users> users = users_;
+  const auto right = co_await prove(*peer, candidate, address, request);
+  ipc::LoginReply reply;
+  reply.request = request.request;
+  if (!right) {
+    log_attempt(request, "login put off, too many are waiting");
+    reply.verdict = ipc::Verdict::try_later;
+  } else if (*right) {
+    reply = co_await grant(*normal, request.request);
+    names_.forgive(*normal);
+    log_attempt(request, reply.verdict == ipc::Verdict::granted
+                             ? "login"
+                             : "login put off, the worker is not there");
+  } else {
+    const auto first = Penalties::Duration(users->delay_first_ms());
+    const auto most = Penalties::Duration(users->delay_max_ms());
+    // A long name is counted by what it would be cut to: the table keeps a hash anyway.
+    const auto by_name = names_.failed(request.user.value, now_(), first, most);
+    const auto by_address = local ? first : addresses_.failed(address, now_(), first, most);
+    reply.verdict = ipc::Verdict::denied;
+    reply.delay_ms = static_cast<uint32_t>(std::min(most, std::max(by_name, by_address)).count());
+    log_attempt(request, "login failed");
+  }
+  (void)co_await peer->link.send(std::move(reply));
+}
+
+}  // namespace rims::auth

@@ -1,0 +1,82 @@
+// auth/server.h - rims-auth's answers: who may log in, and which worker is their home
+//
+//   Trust   rims-login and rims-deliverd are read as attackers. A breach ends that link only.
+//   Order   a Ticket is with its worker before the LoginReply is sent
+//   Bounds  kHashThreads hashes at a time, kWaitingHashes waiting (kWaitingPerLink of one link,
+//           kWaitingPerAddress of one address), more is answered try_later; kPendingPerLink
+//           requests of one link, then it is not read
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "auth/penalty.h"
+#include "auth/users.h"
+#include "common/async/io_pool.h"
+#include "common/async/scope.h"
+#include "common/ipc/auth_link.h"
+#include "common/ipc/link.h"
+#include "common/ipc/roles.h"
+
+namespace rims::auth {
+
+class Server {
+ public:
+  static constexpr unsigned kHashThreads = 2;
+  static constexpr size_t kWaitingHashes = 64, kWaitingPerLink = 32, kWaitingPerAddress = 8;
+  static constexpr size_t kPendingPerLink = 1024;
+
+  // `now` is Loop::now() but for tests.
+  Server(Loop& loop, config::AuthPart part, uint32_t workers,
+         std::function<Time()> now = &Loop::now);
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // A new or replaced link.
+  void attach(ipc::Role peer, uint32_t index, Fd fd);
+  // New users from now on; attempts that are being checked end with the old ones.
+  void reload(config::AuthPart part);
+
+ private:
+  // Owned by peers_ and by each coroutine that will answer on it: a replaced link lives until
+  // they are done.
+  struct Peer {
+    Peer(Loop& loop, Fd fd, ipc::Role role_of, uint32_t index_of,
+         std::span<const ipc::Accepts> accepts);
+    ipc::Link link;
+    ipc::Role role;
+    uint32_t index;
+    size_t pending = 0;  // requests being answered
+    size_t hashing = 0;  // of those, waiting for a hash
+    Event room;          // pending went down
+  };
+  using PeerPtr = std::shared_ptr<Peer>;
+  struct Counted;
+
+  Task<void> serve(PeerPtr peer);
+  Task<void> login(PeerPtr peer, ipc::LoginRequest request);
+  Task<void> query(PeerPtr peer, ipc::UserQuery request);
+  Task<void> drain(PeerPtr peer);  // a link that may say nothing
+  // nullopt: too many are waiting.
+  Task<std::optional<bool>> prove(Peer& peer, Users::Candidate candidate, std::string password_key,
+                                  const ipc::LoginRequest& request);
+  Task<ipc::LoginReply> grant(const std::string& user, uint64_t request);
+  void log_attempt(const ipc::LoginRequest& request, std::string_view outcome) const;
+
+  Loop& loop_;
+  uint32_t workers_;
+  std::function<Time()> now_;
+  // Owned here and by attempts that were begun before a reload.
+  std::shared_ptr<Users> users_;
+  Penalties addresses_, names_;
+  size_t hashing_ = 0;
+  std::map<std::string, size_t> hashing_by_address_;
+  std::map<std::pair<ipc::Role, uint32_t>, PeerPtr> peers_;
+  IoPool pool_;
+  Scope scope_;  // last: its tasks use all of the above
+};
+
+}  // namespace rims::auth

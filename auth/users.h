@@ -1,0 +1,93 @@
+// auth/users.h - who there is, and whether a password is theirs
+//
+//   Trust      names and passwords come from rims-login and so from anybody; a name is checked
+//              and normalised before it is looked up
+//   Equal work whoever does not exist is compared with a user who does (chosen by a keyed hash
+//              of the name, so always the same one) and then refused: same work, same answer
+//   Lengths    what is compared is a keyed digest of fixed length, never the passwords
+//
+// prove_fast() answers at once where it can: plain passwords, and hashed ones that were proven
+// before (kept per user as a keyed digest that expires). Otherwise the caller runs
+// password::matches() on a pool and tells the outcome to remember().
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include <sodium.h>
+
+#include "common/base/secret.h"
+#include "common/config/parts.h"
+
+namespace rims::auth {
+
+using Time = std::chrono::steady_clock::time_point;
+
+// A name as accounts are called: valid UTF-8 without control characters, at most
+// ipc::kMaxUserName bytes, in Unicode's form NFC (RFC 8265 §3.4). nullopt for anything else.
+[[nodiscard]] std::optional<std::string> normalise_name(std::string_view name);
+
+class Users {
+ public:
+  explicit Users(config::AuthPart part);
+  Users(const Users&) = delete;
+  Users& operator=(const Users&) = delete;
+  ~Users();
+
+  // Whom an attempt is checked against: the user, or a stand-in that never succeeds.
+  struct Candidate {
+    size_t entry = 0;
+    bool exists = false;
+  };
+  [[nodiscard]] Candidate find(std::string_view normalised) const;
+  // The account that a recipient names ("foo", "foo+lists@example.org"), or "".
+  [[nodiscard]] std::string recipient(std::string_view text) const;
+
+  enum class Proof : uint8_t { right, wrong, needs_hash };
+  [[nodiscard]] Proof prove_fast(Candidate candidate, std::string_view password, Time now) const;
+  // For the pool: thread-safe as long as this object lives and is not changed.
+  [[nodiscard]] std::string stored_hash(Candidate candidate) const;
+  // The hash has shown that `password` is right.
+  void remember(Candidate candidate, std::string_view password, Time now);
+  // RFC 2195: digest = hex(HMAC-MD5(password, challenge)). Never for a hashed password.
+  [[nodiscard]] bool prove_cram_md5(Candidate candidate, std::string_view challenge,
+                                    std::string_view digest) const;
+
+  [[nodiscard]] const std::string& delivery_user() const { return delivery_user_; }
+  [[nodiscard]] size_t size() const { return entries_.size() - 1; }
+  [[nodiscard]] uint32_t delay_first_ms() const { return delay_first_ms_; }
+  [[nodiscard]] uint32_t delay_max_ms() const { return delay_max_ms_; }
+
+ private:
+  using Digest = std::array<unsigned char, 32>;
+  struct Entry {
+    std::string name;
+    Secret password;  // plain or hash
+    bool hashed = false;
+    Digest digest{};  // plain: of the password; hashed: of the one that was proven last
+    Time digest_until{};
+  };
+
+  [[nodiscard]] Digest digest_of(size_t entry, std::string_view password) const;
+  [[nodiscard]] bool is_mail_user(const std::string& name) const;
+
+  // The last one is nobody: it stands in where there are no users at all.
+  std::vector<Entry> entries_;
+  std::unordered_map<std::string, size_t> by_name_;
+  std::string delivery_user_;
+  std::map<std::string, bool, std::less<>> domains_;
+  std::string delimiter_;
+  uint32_t delay_first_ms_ = 0, delay_max_ms_ = 0;
+  std::chrono::seconds cache_lifetime_{0};
+  std::array<unsigned char, 32> key_{};                              // of this process, random
+  std::array<unsigned char, crypto_shorthash_KEYBYTES> name_key_{};  // as well
+};
+
+}  // namespace rims::auth
