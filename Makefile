@@ -1,7 +1,7 @@
 # The front door: `make run` and `make test` do all from a bare Debian 12. Meson does the work.
 #
 #   make           build, as a tree that runs where it stands: build/stage
-#   make run       start the suite in the foreground on port 1430, user foo, password bar
+#   make run       start the suite in the foreground: user foo, password bar, PORT=1430
 #   make test      everything that must hold, ends with one line: N passed, N failed
 #   make check     the quick part of it: unit tests and lint
 #   make lint      formatting, clang-tidy, man pages, layers, headers that stand alone
@@ -13,6 +13,7 @@
 
 PREFIX ?= /usr/local
 DESTDIR ?=
+PORT ?= 1430
 SYSCONFDIR ?= $(if $(filter /usr /,$(PREFIX)),/etc,$(PREFIX)/etc)
 
 # clang 19 is the compiler of record; make's own defaults (cc, g++) are not a choice of the user's.
@@ -64,7 +65,7 @@ dev: $(DEV)/build.ninja
 run:
 	@tools/install-deps build run
 	@$(MAKE) --no-print-directory stage
-	@tools/run-suite $(STAGE)
+	@tools/run-suite $(STAGE) $(PORT)
 
 test:
 	@tools/install-deps build test

@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import unittest
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 NOBODY = 65534
@@ -63,6 +64,8 @@ def stage_directory():
     stage = os.path.abspath(os.environ.get("RIMS_STAGE", os.path.join(TOP, "build", "stage")))
     if not os.path.isdir(stage):
         raise Failure(f"{stage} is missing: run make")
+    if not os.path.exists(os.path.join(stage, "libexec/rims/rims-controller")):
+        raise unittest.SkipTest("the controller is not built")
     if os.geteuid() != 0 or readable_by_nobody(stage):
         return stage
     if _stage_copy is None:

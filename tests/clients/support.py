@@ -1,0 +1,103 @@
+"""tests/clients/support.py - what the tests of real clients share
+
+Every client is tried in each of three ways to reach the server; SECURITY names them as
+Suite.login() does: None is plain on loopback, "starttls", and "tls" from the first byte.
+"""
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+import unittest
+
+from tests.system.harness import Suite
+
+
+def message(number, size=0):
+    """A message with lines ended by LF, different for each number; 8-bit text included."""
+    body = f"This is the body of message {number}.\nÄpfel, 日本語.\n"
+    filler = f"{number:06d} ".encode() * 10 + b"\n"
+    text = (f"From: Sender {number} <s{number}@example.org>\n"
+            "To: foo@example.org\n"
+            f"Subject: message {number}\n"
+            f"Date: Mon, 02 Nov 2026 10:{number // 60 % 60:02d}:{number % 60:02d} +0100\n"
+            f"Message-ID: <{number}.clients@example.org>\n"
+            "MIME-Version: 1.0\n"
+            "Content-Type: text/plain; charset=utf-8\n"
+            "Content-Transfer-Encoding: 8bit\n"
+            "\n" + body).encode()
+    return text + filler * (size // len(filler))
+
+
+def crlf(text):
+    return text.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+
+
+def digest(text):
+    """Of a message, whatever its line ends are: Maildir has LF, IMAP has CRLF. The header field
+    by which mbsync finds again what it uploaded is left out."""
+    return hashlib.sha256(re.sub(rb"\r\nX-TUID: [^\r]*", b"", crlf(text), count=1)).hexdigest()
+
+
+def everything(imap, mailbox="INBOX"):
+    """{uid: (flags without \\Recent, digest)} of a mailbox, not changing it."""
+    status, data = imap.select(f'"{mailbox}"', readonly=True)
+    assert status == "OK", data
+    if int(data[0]) == 0:
+        return {}
+    status, data = imap.uid("FETCH", "1:*", "(FLAGS BODY.PEEK[])")
+    assert status == "OK", data
+    found = {}
+    for part in data:
+        if not isinstance(part, tuple):
+            continue
+        head = part[0].decode()
+        uid = int(head[head.index("UID ") + 4:].split()[0].rstrip(")"))
+        flags = head[head.index("FLAGS (") + 7:head.index(")", head.index("FLAGS ("))].split()
+        found[uid] = (frozenset(flags) - {"\\Recent"}, digest(part[1]))
+    return found
+
+
+class ClientTest(unittest.TestCase):
+    """One suite and one scratch directory per test."""
+
+    SECURITY = None
+    TOOL = None  # the program that must be there
+
+    def setUp(self):
+        if self.TOOL and not shutil.which(self.TOOL):
+            self.skipTest(f"{self.TOOL} is not installed")
+        self.stack = contextlib.ExitStack()
+        self.addCleanup(self.stack.close)
+        self.home = self.stack.enter_context(tempfile.TemporaryDirectory(prefix="rims-client-"))
+        self.suite = Suite().start()
+        self.addCleanup(self._finish)
+
+    def _finish(self):
+        if not self._outcome.success:
+            self.suite.dump()
+        try:
+            self.suite.stop()
+        finally:
+            self.suite.close()
+
+    @property
+    def port(self):
+        return self.suite.imaps_port if self.SECURITY == "tls" else self.suite.imap_port
+
+    def path(self, *words):
+        return os.path.join(self.home, *words)
+
+    def everything(self, mailbox="INBOX"):
+        with self.suite.login("foo") as imap:
+            return everything(imap, mailbox)
+
+
+def three_ways(scope, base):
+    """Defines one test class per way to reach the server, from `base`."""
+    for name, security in (("Plain", None), ("StartTls", "starttls"), ("Tls", "tls")):
+        kind = type(base.__name__.lstrip("_") + name, (base,),
+                    {"SECURITY": security, "__module__": base.__module__})
+        scope[kind.__name__] = kind
