@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -69,14 +70,17 @@ class NumberSet {
                                   [](Number v, const Range& r) { return v < r.first; });
     return after != ranges_.begin() && n <= std::prev(after)->last;
   }
-  // Only for a sorted set: calls fn(index) for each element of the ascending `present` that is
-  // in the set; costs ranges x log(present) and the hits.
-  template <class Ascending, class Fn>
-  void for_each_present(const Ascending& present, Fn&& fn) const {
+  // Only for a sorted set: calls fn(index) for each element of `present` (a random-access
+  // sequence, ascending by `number_of`) that is in the set; costs ranges x log(present) and the
+  // hits.
+  template <class Ascending, class Fn, class NumberOf = std::identity>
+  void for_each_present(const Ascending& present, Fn&& fn, NumberOf number_of = {}) const {
     auto at = present.begin();
     for (const Range& r : ranges_) {
-      at = std::lower_bound(at, present.end(), r.first);
-      for (; at != present.end() && *at <= r.last; ++at)
+      at = std::partition_point(at, present.end(), [&](const auto& element) {
+        return std::invoke(number_of, element) < r.first;
+      });
+      for (; at != present.end() && std::invoke(number_of, *at) <= r.last; ++at)
         fn(static_cast<size_t>(at - present.begin()));
     }
   }
@@ -114,13 +118,13 @@ template <class Number>
 // sequence numbers must hold (RFC 3501 §9 seq-number), or be answered BAD.
 [[nodiscard]] bool within(const SequenceSet& set, SeqNum exists);
 
-void append_ranges(std::string& out, uint32_t first, uint32_t last, bool comma);
+void append_range(std::string& out, uint32_t first, uint32_t last, bool comma);
 
 template <class Number>
 void append_number_set(std::string& out, const NumberSet<Number>& set) {
   bool comma = false;
   for (const auto& r : set.ranges()) {
-    append_ranges(out, r.first.value, r.last.value, comma);
+    append_range(out, r.first.value, r.last.value, comma);
     comma = true;
   }
 }

@@ -16,6 +16,9 @@
 
 namespace rims::imap {
 
+// A tag is repeated in answers and handed to other processes.
+inline constexpr uint32_t kMaxTag = 255;
+
 struct ParserLimits {
   uint32_t sequence_ranges = 20'000;  // ranges in one set; resolving sorts them
   uint32_t search_keys = 1'000;       // in all levels; each is tried on each message

@@ -23,6 +23,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -65,8 +66,8 @@ class Reader {
 
   Reader(const ReaderLimits& limits, const ParserLimits& parser_limits);
   ~Reader();
-  Reader(Reader&&) noexcept;
-  Reader& operator=(Reader&&) noexcept;
+  Reader(const Reader&) = delete;
+  Reader& operator=(const Reader&) = delete;
 
   // Takes bytes from the front of `input` until there is something to tell. What `command` and
   // `line` offer may point into `input`: use it before those bytes go away, and before the next
@@ -79,16 +80,17 @@ class Reader {
   // The command's tag, "*" when there is no usable one.
   [[nodiscard]] std::string_view tag() const;
 
-  // After `refused` and `fatal`. fault syntax: BAD; limit: NO with code TOOBIG.
-  [[nodiscard]] const Error& refusal() const;
-  [[nodiscard]] std::string_view refusal_tag() const { return tag(); }
+  // After `refused` and `fatal`: fault syntax (BAD) or limit (NO with a code). A refused line that
+  // expect_line() asked for has the tag "*": the caller knows which command it was.
+  [[nodiscard]] const Error& refusal() const { return *refusal_; }
+  [[nodiscard]] std::string_view refusal_tag() const { return refused_tag_; }
   [[nodiscard]] static std::string_view go_ahead_line() { return "+ OK\r\n"; }
 
   // The next line is no command but the answer to a continuation request of the caller's: the
   // DONE of IDLE, a line of SASL. Gives `line` once.
-  void expect_line();
+  void expect_line() { expecting_line_ = true; }
   // Without its line end.
-  [[nodiscard]] std::string_view line() const;
+  [[nodiscard]] std::string_view line() const { return whole_; }
 
   // Forgets an unfinished command and everything learnt from it, after STARTTLS. Bytes that were
   // left in the caller's buffer are the caller's to refuse.
@@ -102,9 +104,38 @@ class Reader {
 
  private:
   enum class State : uint8_t { text, literal, skip_line, skip_literal, dead };
+  struct Marker {  // "{n}" or "{n+}" that ends a line
+    uint64_t size = 0;
+    size_t at = 0;  // of the "{"
+    bool synchronizing = true;
+  };
+  static std::optional<Marker> literal_marker(std::string_view line);
+
+  std::optional<Event> read_text(std::string_view& input);
+  std::optional<Event> line_complete(std::string_view line);
+  std::optional<Event> literal_announced(std::string_view line, const Marker& marker);
+  Event refuse(std::string_view text, Error why);
+  bool may_skip(uint64_t bytes);  // false: it is too much, and the reader is dead
+  std::optional<Event> read_literal(std::string_view& input);
+  std::optional<Event> skip_line(std::string_view& input);
+  std::optional<Event> skip_literal(std::string_view& input);
+  void forget();
 
   ReaderLimits limits_;
   ParserLimits parser_limits_;
+  State state_ = State::text;
+  bool expecting_line_ = false;
+  bool offered_ = false;        // `command` or `line` was told; forgotten at the next call
+  bool skip_literals_ = false;  // literals in a skipped line are skipped, too
+  std::string text_;            // of the unfinished command, literals' markers in it
+  std::string_view whole_;      // what was offered; in text_ or in the caller's bytes
+  std::vector<std::string> literals_;
+  uint64_t literal_left_ = 0;  // of the literal being read or skipped
+  uint64_t literal_sum_ = 0;
+  uint64_t skipped_ = 0;
+  std::string tail_;  // the end of a skipped line, where a marker may stand
+  std::string refused_tag_;
+  std::optional<Error> refusal_;
 };
 
 }  // namespace rims::imap

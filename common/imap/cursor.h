@@ -1,0 +1,119 @@
+// common/imap/cursor.h - the place in a command's text, and the grammar's smallest rules
+//
+// Of common/imap only. Every rule keeps one promise: true, and what it matched is taken; or false,
+// and the error tells what was expected at which column. Only the first error counts, so rules
+// are called where nothing else could follow, or after peek() has decided.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "common/base/result.h"
+#include "common/imap/chars.h"
+#include "common/imap/command.h"
+#include "common/imap/parser.h"
+
+namespace rims::imap {
+
+class Cursor {
+ public:
+  Cursor(std::string_view text, std::span<std::string> literals, const ParserLimits& limits)
+      : begin_(text.data()),
+        at_(begin_),
+        end_(begin_ + text.size()),
+        literals_(literals),
+        limits_(limits) {}
+
+  [[nodiscard]] const ParserLimits& limits() const { return limits_; }
+
+  // --- looking: takes nothing
+  [[nodiscard]] bool at_end() const { return at_ == end_; }
+  [[nodiscard]] char peek() const { return at_ == end_ ? '\0' : *at_; }
+  [[nodiscard]] bool peek_is(uint8_t classes) const { return at_ != end_ && is(*at_, classes); }
+  [[nodiscard]] std::string_view rest() const { return {at_, static_cast<size_t>(end_ - at_)}; }
+  [[nodiscard]] const char* mark() const { return at_; }
+  void back_to(const char* mark) { at_ = mark; }
+
+  // --- taking what may be there: no error when it is not
+  bool take(char c) {
+    if (at_ == end_ || *at_ != c) return false;
+    ++at_;
+    return true;
+  }
+  void take_spaces() {
+    while (at_ != end_ && *at_ == ' ') ++at_;
+  }
+  // `word` in upper case.
+  bool take_word(std::string_view word);
+  [[nodiscard]] std::string_view take_while(uint8_t classes) {
+    const char* from = at_;
+    while (at_ != end_ && is(*at_, classes)) ++at_;
+    return {from, static_cast<size_t>(at_ - from)};
+  }
+
+  // --- insisting
+  bool expect(char c, const char* what);
+  bool word(std::string_view upper_case, const char* what);
+  bool sp();   // one space; more are harmless where an argument must follow
+  bool end();  // of the command; spaces before it are harmless
+  bool open(const char* what = "\"(\"") { return expect('(', what) && (take_spaces(), true); }
+  // Between the elements of a list: true at its ")", which is taken; else a space is taken.
+  // Sets failed() when neither is there.
+  bool close_or_sp();
+  bool atom(std::string& out, const char* what);
+  bool string(std::string& out, const char* what = "string");
+  bool string(Secret& out);
+  bool astring(std::string& out, const char* what = "astring");
+  bool astring(Secret& out);
+  bool nstring(std::optional<std::string>& out);
+  bool mailbox(std::string& out);
+  bool list_mailbox(std::string& out, bool wildcards);
+  bool literal_moved(std::string& out);  // moves the bytes, which may hold NUL
+  bool number(uint32_t& out);
+  bool nz_number(uint32_t& out);
+  bool sequence_set(SequenceSet& out);
+  bool flag(FlagList& out);
+  bool flag_list(FlagList& out);
+  bool date(Date& out);
+  bool date_time(DateTime& out);
+
+  // --- failing
+  bool fail(const char* expected) { return fail_at(at_, expected); }
+  bool fail_at(const char* where, const char* expected);
+  // Nothing wrong with the grammar, but with our limits: "more than LIMIT what".
+  bool too_many(uint32_t limit, const char* what);
+  // Understood, and not allowed.
+  bool refuse(const char* reply);
+  [[nodiscard]] bool failed() const { return failed_; }
+  [[nodiscard]] std::unexpected<Error> error() const;
+
+ private:
+  // The bytes of a string, without copying where they stand in the text as they are.
+  bool string_view_of(std::string_view& out, std::string& unescaped, const char* what);
+  bool astring_view_of(std::string_view& out, std::string& unescaped, const char* what);
+  bool quoted(std::string_view& out, std::string& unescaped);
+  bool literal(std::string*& out);
+  bool seq_number(uint32_t& out);
+
+  const char* begin_;
+  const char* at_;
+  const char* end_;
+  std::span<std::string> literals_;
+  size_t next_literal_ = 0;
+  const ParserLimits& limits_;
+
+  bool failed_ = false;
+  Fault fault_ = Fault::syntax;
+  const char* wrong_at_ = nullptr;
+  const char* expected_ = nullptr;
+  uint32_t limit_ = 0;
+};
+
+// Rules of their own files.
+bool list(Cursor& in, Command& out);
+bool lsub(Cursor& in, Command& out);
+bool search(Cursor& in, Command& out);
+bool fetch(Cursor& in, Command& out);
+
+}  // namespace rims::imap

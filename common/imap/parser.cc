@@ -1,0 +1,262 @@
+// common/imap/parser.cc - command = tag SP (...) and the rules of the short commands
+//
+//   RFC  3501 §9 command, command-any, command-auth, command-nonauth, command-select
+//   LIST, SEARCH and FETCH have files of their own
+
+#include "common/imap/parser.h"
+
+#include "common/imap/cursor.h"
+#include "common/imap/mailbox_name.h"
+
+namespace rims::imap {
+namespace {
+
+template <class T>
+bool plain(Cursor&, Command& out) {
+  out.args.emplace<T>();
+  return true;
+}
+
+template <class T>
+bool one_mailbox(Cursor& in, Command& out) {
+  return in.sp() && in.mailbox(out.args.emplace<T>().mailbox);
+}
+
+// id = "ID" SP id-params-list;  id-params-list = "(" #(string SP nstring) ")" / nil
+bool id(Cursor& in, Command& out) {
+  auto& fields = out.args.emplace<Id>().fields;
+  if (!in.sp()) return false;
+  if (in.take_word("NIL")) return true;
+  if (!in.open("\"(\" or NIL")) return false;
+  if (in.take(')')) return true;
+  do {
+    if (fields.size() >= in.limits().id_fields)
+      return in.too_many(in.limits().id_fields, "fields of ID");
+    auto& [name, value] = fields.emplace_back();
+    if (!in.string(name) || !in.sp() || !in.nstring(value)) return false;
+    if (name.size() > 30) return in.too_many(30, "octets in a field name of ID");
+    if (value && value->size() > 1024) return in.too_many(1024, "octets in a value of ID");
+  } while (!in.close_or_sp() && !in.failed());
+  return !in.failed();
+}
+
+// authenticate = "AUTHENTICATE" SP auth-type [SP (base64 / "=")]   (RFC 4959 §7)
+bool authenticate(Cursor& in, Command& out) {
+  auto& args = out.args.emplace<Authenticate>();
+  if (!in.sp() || !in.atom(args.mechanism, "mechanism")) return false;
+  for (char& c : args.mechanism) c = upper(c);
+  in.take_spaces();
+  if (in.at_end()) return true;
+  const char* mark = in.mark();
+  const std::string_view response = in.take_while(kBase64);
+  if (response.empty()) return in.fail_at(mark, "base64 or \"=\"");
+  args.response.emplace(response == "=" ? std::string_view() : response);
+  return true;
+}
+
+// login = "LOGIN" SP userid SP password
+bool login(Cursor& in, Command& out) {
+  auto& args = out.args.emplace<Login>();
+  return in.sp() && in.astring(args.user) && in.sp() && in.astring(args.password);
+}
+
+// enable = "ENABLE" 1*(SP capability)
+bool enable(Cursor& in, Command& out) {
+  auto& names = out.args.emplace<Enable>().capabilities;
+  do {
+    if (!in.sp()) return false;
+    if (names.size() >= in.limits().enable_names)
+      return in.too_many(in.limits().enable_names, "capabilities");
+    if (!in.atom(names.emplace_back(), "capability")) return false;
+    for (char& c : names.back()) c = upper(c);
+    // Spaces at the end of the line are harmless.
+    const char* mark = in.mark();
+    in.take_spaces();
+    if (in.at_end()) return true;
+    in.back_to(mark);
+  } while (true);
+}
+
+// create = "CREATE" SP mailbox [SP "(" "USE" SP "(" [use-attr *(SP use-attr)] ")" ")"]
+//          (RFC 6154 §6, RFC 4466 §2.2)
+bool create(Cursor& in, Command& out) {
+  auto& args = out.args.emplace<Create>();
+  if (!in.sp() || !in.mailbox(args.mailbox)) return false;
+  while (args.mailbox.ends_with(kHierarchyDelimiter)) args.mailbox.pop_back();
+  in.take_spaces();
+  if (in.at_end()) return true;
+  if (!in.open() || !in.word("USE", "USE") || !in.sp() || !in.open()) return false;
+  if (!in.take(')')) {
+    do {
+      const char* mark = in.mark();
+      static constexpr std::string_view kNames[] = {"ALL",  "ARCHIVE", "DRAFTS", "FLAGGED",
+                                                    "JUNK", "SENT",    "TRASH"};
+      in.take('\\');
+      const std::string_view word = in.take_while(kAtom);
+      unsigned bit = 0;
+      for (size_t i = 0; i < std::size(kNames); i++)
+        if (equal_no_case(word, kNames[i])) bit = 1U << i;
+      if (bit == 0 || *mark != '\\') return in.fail_at(mark, "special-use attribute");
+      args.special_use = static_cast<uint8_t>(args.special_use | bit);
+    } while (!in.close_or_sp() && !in.failed());
+    if (in.failed()) return false;
+  }
+  in.take_spaces();
+  return in.expect(')', "\")\"");
+}
+
+// rename = "RENAME" SP mailbox SP mailbox
+bool rename(Cursor& in, Command& out) {
+  auto& args = out.args.emplace<Rename>();
+  return in.sp() && in.mailbox(args.from) && in.sp() && in.mailbox(args.to);
+}
+
+// status = "STATUS" SP mailbox SP "(" status-att *(SP status-att) ")"
+bool status(Cursor& in, Command& out) {
+  auto& args = out.args.emplace<StatusQuery>();
+  if (!in.sp() || !in.mailbox(args.mailbox) || !in.sp() || !in.open()) return false;
+  static constexpr std::string_view kNames[] = {"MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY",
+                                                "UNSEEN"};
+  do {
+    const char* mark = in.mark();
+    const std::string_view word = in.take_while(kAtom);
+    unsigned bit = 0;
+    for (size_t i = 0; i < std::size(kNames); i++)
+      if (equal_no_case(word, kNames[i])) bit = 1U << i;
+    if (bit == 0) return in.fail_at(mark, "MESSAGES, RECENT, UIDNEXT, UIDVALIDITY or UNSEEN");
+    args.items = static_cast<uint8_t>(args.items | bit);
+  } while (!in.close_or_sp() && !in.failed());
+  return !in.failed();
+}
+
+// append = "APPEND" SP mailbox [SP flag-list] [SP date-time] SP literal
+bool append(Cursor& in, Command& out) {
+  auto& args = out.args.emplace<Append>();
+  if (!in.sp() || !in.mailbox(args.mailbox) || !in.sp()) return false;
+  if (in.peek() == '(' && (!in.flag_list(args.flags) || !in.sp())) return false;
+  if (in.peek() == '"' && (!in.date_time(args.date.emplace()) || !in.sp())) return false;
+  return in.literal_moved(args.message);
+}
+
+// expunge = "EXPUNGE"; uid-expunge = "UID" SP "EXPUNGE" SP sequence-set (RFC 4315 §4)
+bool expunge(Cursor& in, Command& out) {
+  auto& args = out.args.emplace<Expunge>();
+  return !out.by_uid || (in.sp() && in.sequence_set(args.uids.emplace()));
+}
+
+// store = "STORE" SP sequence-set SP store-att-flags
+// store-att-flags = (["+" / "-"] "FLAGS" [".SILENT"]) SP (flag-list / (flag *(SP flag)))
+bool store(Cursor& in, Command& out) {
+  auto& args = out.args.emplace<Store>();
+  if (!in.sp() || !in.sequence_set(args.messages) || !in.sp()) return false;
+  if (in.take('+')) {
+    args.how = Store::How::add;
+  } else if (in.take('-')) {
+    args.how = Store::How::remove;
+  }
+  if (!in.word("FLAGS", "FLAGS")) return false;
+  args.silent = in.take_word(".SILENT");
+  if (!in.sp()) return false;
+  if (in.peek() == '(') return in.flag_list(args.flags);
+  for (;;) {
+    if (!in.flag(args.flags)) return false;
+    in.take_spaces();
+    if (in.at_end()) return true;
+  }
+}
+
+// copy = "COPY" SP sequence-set SP mailbox
+bool copy(Cursor& in, Command& out) {
+  auto& args = out.args.emplace<Copy>();
+  return in.sp() && in.sequence_set(args.messages) && in.sp() && in.mailbox(args.mailbox);
+}
+
+struct Row {
+  std::string_view name;
+  bool (*rule)(Cursor&, Command&);
+  bool before_login = false;
+  bool takes_uid = false;
+};
+
+constexpr Row kRows[] = {
+    // The frequent ones first: the table is searched from the front.
+    {"FETCH", fetch, false, true},
+    {"STORE", store, false, true},
+    {"NOOP", plain<Noop>, true},
+    {"SEARCH", search, false, true},
+    {"SELECT", one_mailbox<Select>},
+    {"STATUS", status},
+    {"IDLE", plain<Idle>},
+    {"APPEND", append},
+    {"COPY", copy, false, true},
+    {"EXPUNGE", expunge, false, true},
+    {"LIST", list},
+    {"LSUB", lsub},
+    {"CAPABILITY", plain<Capability>, true},
+    {"LOGIN", login, true},
+    {"AUTHENTICATE", authenticate, true},
+    {"STARTTLS", plain<Starttls>, true},
+    {"LOGOUT", plain<Logout>, true},
+    {"ID", id, true},
+    {"ENABLE", enable},
+    {"EXAMINE", one_mailbox<Examine>},
+    {"CREATE", create},
+    {"DELETE", one_mailbox<Delete>},
+    {"RENAME", rename},
+    {"SUBSCRIBE", one_mailbox<Subscribe>},
+    {"UNSUBSCRIBE", one_mailbox<Unsubscribe>},
+    {"NAMESPACE", plain<Namespace>},
+    {"CHECK", plain<Check>},
+    {"CLOSE", plain<Close>},
+    {"UNSELECT", plain<Unselect>},
+};
+
+const Row* find_row(std::string_view word) {
+  for (const Row& row : kRows)
+    if (row.name.size() == word.size() && equal_no_case(row.name, word)) return &row;
+  return nullptr;
+}
+
+// command = tag SP (command-any / command-auth / command-nonauth / command-select) CRLF
+// uid = "UID" SP (copy / fetch / search / store)
+bool command(Cursor& in, Command& out) {
+  const std::string_view tag = in.take_while(kTag);
+  if (tag.empty()) return in.fail("tag");
+  if (tag.size() > kMaxTag) return in.too_many(kMaxTag, "octets in a tag");
+  out.tag.assign(tag);
+  if (!in.sp()) return false;
+  const char* mark = in.mark();
+  std::string_view word = in.take_while(kAtom);
+  if (equal_no_case(word, "UID")) {
+    if (in.limits().before_login) return in.refuse("log in first");
+    if (!in.sp()) return false;
+    out.by_uid = true;
+    mark = in.mark();
+    word = in.take_while(kAtom);
+  }
+  const Row* row = find_row(word);
+  if (row == nullptr || (out.by_uid && !row->takes_uid))
+    return in.fail_at(mark, out.by_uid ? "COPY, EXPUNGE, FETCH, SEARCH or STORE" : "command");
+  if (in.limits().before_login && !row->before_login) return in.refuse("log in first");
+  return row->rule(in, out) && in.end();
+}
+
+}  // namespace
+
+Result<Command> parse_command(std::string_view text, std::span<std::string> literals,
+                              const ParserLimits& limits) {
+  Cursor in(text, literals, limits);
+  Result<Command> out(std::in_place);
+  if (!command(in, *out)) return in.error();
+  return out;
+}
+
+std::string_view leading_tag(std::string_view text) {
+  size_t end = 0;
+  while (end < text.size() && is(text[end], kTag)) end++;
+  // Only a whole tag names a command.
+  if ((end < text.size() && text[end] != ' ') || end > kMaxTag) return {};
+  return text.substr(0, end);
+}
+
+}  // namespace rims::imap

@@ -1,0 +1,164 @@
+// common/imap/parser_fetch.cc - FETCH: macros, items, sections, partials
+//
+//   RFC  3501 §6.4.5, §9 fetch, fetch-att, section
+
+#include "common/imap/cursor.h"
+
+namespace rims::imap {
+namespace {
+
+using Form = FetchSection::Form;
+using Text = FetchSection::Text;
+
+constexpr uint16_t kFast = Fetch::flags | Fetch::internal_date | Fetch::rfc822_size;
+constexpr uint16_t kAll = kFast | Fetch::envelope;
+constexpr uint16_t kFull = kAll | Fetch::body;
+
+// header-list = "(" header-fld-name *(SP header-fld-name) ")"
+bool header_list(Cursor& in, std::vector<std::string>& out) {
+  if (!in.open()) return false;
+  do {
+    if (out.size() >= in.limits().header_names)
+      return in.too_many(in.limits().header_names, "names in a header list");
+    if (!in.astring(out.emplace_back(), "header name")) return false;
+  } while (!in.close_or_sp() && !in.failed());
+  return !in.failed();
+}
+
+// section-msgtext = "HEADER" / "HEADER.FIELDS" [".NOT"] SP header-list / "TEXT"
+// section-text = section-msgtext / "MIME"
+bool section_text(Cursor& in, FetchSection& out) {
+  if (in.take_word("HEADER")) {
+    out.text = Text::header;
+    if (!in.take('.')) return true;
+    if (!in.word("FIELDS", "FIELDS")) return false;
+    out.text = in.take_word(".NOT") ? Text::header_fields_not : Text::header_fields;
+    return in.sp() && header_list(in, out.fields);
+  }
+  if (in.take_word("TEXT")) {
+    out.text = Text::text;
+    return true;
+  }
+  // MIME is the header of a part, so it wants one.
+  if (!out.part.empty() && in.take_word("MIME")) {
+    out.text = Text::mime;
+    return true;
+  }
+  return in.fail(out.part.empty() ? "part number, HEADER, TEXT or \"]\""
+                                  : "part number, HEADER, TEXT or MIME");
+}
+
+// section = "[" [section-spec] "]";  section-spec = section-msgtext / (section-part ["."
+// section-text]) section-part = nz-number *("." nz-number)
+bool section(Cursor& in, FetchSection& out) {
+  if (!in.expect('[', "\"[\"")) return false;
+  if (in.take(']')) return true;
+  bool text = true;
+  while (in.peek_is(kDigit)) {
+    if (out.part.size() >= in.limits().part_depth)
+      return in.too_many(in.limits().part_depth, "numbers in a section");
+    if (!in.nz_number(out.part.emplace_back())) return false;
+    text = in.take('.');
+    if (!text) break;
+  }
+  if (text && !section_text(in, out)) return false;
+  return in.expect(']', text ? "\"]\"" : "\".\" or \"]\"");
+}
+
+// "<" number "." nz-number ">"
+bool partial(Cursor& in, FetchSection& out) {
+  if (!in.take('<')) return true;
+  Partial& p = out.partial.emplace();
+  return in.number(p.offset) && in.expect('.', "\".\"") && in.nz_number(p.length) &&
+         in.expect('>', "\">\"");
+}
+
+FetchSection& add_section(Fetch& out, Form form, Text text, bool peek) {
+  FetchSection& s = out.sections.emplace_back();
+  s.form = form;
+  s.text = text;
+  s.peek = peek;
+  return s;
+}
+
+// fetch-att = "ENVELOPE" / "FLAGS" / "INTERNALDATE" / "RFC822" [".HEADER" / ".SIZE" / ".TEXT"] /
+//             "BODY" ["STRUCTURE"] / "UID" / "BODY" section ["<" ... ">"] / "BODY.PEEK" section ...
+bool fetch_att(Cursor& in, Fetch& out) {
+  const char* mark = in.mark();
+  // Letters and dots; "[" and "<" end the word although they are ATOM-CHARs.
+  const std::string_view rest = in.rest();
+  size_t size = 0;
+  while (size < rest.size() && (is(rest[size], kBase64) || rest[size] == '.')) size++;
+  const std::string_view word = rest.substr(0, size);
+  in.back_to(mark + size);
+
+  struct Row {
+    std::string_view name;
+    uint16_t item;
+  };
+  static constexpr Row kItems[] = {
+      {"FLAGS", Fetch::flags},
+      {"UID", Fetch::uid},
+      {"RFC822.SIZE", Fetch::rfc822_size},
+      {"INTERNALDATE", Fetch::internal_date},
+      {"ENVELOPE", Fetch::envelope},
+      {"BODYSTRUCTURE", Fetch::body_structure},
+  };
+  for (const Row& row : kItems) {
+    if (!equal_no_case(word, row.name)) continue;
+    out.items = static_cast<uint16_t>(out.items | row.item);
+    return true;
+  }
+  const bool peek = equal_no_case(word, "BODY.PEEK");
+  if (peek || equal_no_case(word, "BODY")) {
+    if (!peek && in.peek() != '[') {
+      out.items |= Fetch::body;
+      return true;
+    }
+    FetchSection& s = add_section(out, Form::body, Text::whole, peek);
+    return section(in, s) && partial(in, s);
+  }
+  if (equal_no_case(word, "RFC822")) {
+    add_section(out, Form::rfc822, Text::whole, false);
+  } else if (equal_no_case(word, "RFC822.HEADER")) {
+    add_section(out, Form::rfc822_header, Text::header, true);
+  } else if (equal_no_case(word, "RFC822.TEXT")) {
+    add_section(out, Form::rfc822_text, Text::text, false);
+  } else {
+    return in.fail_at(mark, "fetch item");
+  }
+  return true;
+}
+
+}  // namespace
+
+// fetch = "FETCH" SP sequence-set SP ("ALL" / "FULL" / "FAST" / fetch-att /
+//         "(" fetch-att *(SP fetch-att) ")")
+bool fetch(Cursor& in, Command& out) {
+  auto& args = out.args.emplace<Fetch>();
+  if (!in.sp() || !in.sequence_set(args.messages) || !in.sp()) return false;
+  if (in.peek() != '(') {
+    const char* mark = in.mark();
+    const std::string_view word = in.take_while(kAtom);
+    if (equal_no_case(word, "ALL")) {
+      args.items = kAll;
+    } else if (equal_no_case(word, "FULL")) {
+      args.items = kFull;
+    } else if (equal_no_case(word, "FAST")) {
+      args.items = kFast;
+    } else {
+      in.back_to(mark);
+      return fetch_att(in, args);
+    }
+    return true;
+  }
+  if (!in.open()) return false;
+  do {
+    if (args.sections.size() >= in.limits().fetch_items)
+      return in.too_many(in.limits().fetch_items, "fetch items");
+    if (!fetch_att(in, args)) return false;
+  } while (!in.close_or_sp() && !in.failed());
+  return !in.failed();
+}
+
+}  // namespace rims::imap

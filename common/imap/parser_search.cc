@@ -1,0 +1,184 @@
+// common/imap/parser_search.cc - SEARCH: charset and a tree of keys
+//
+//   RFC     3501 §6.4.4, §9 search, search-key
+//   Limits  keys in all levels, depth: recursion follows the depth
+
+#include "common/imap/cursor.h"
+
+namespace rims::imap {
+namespace {
+
+using Kind = SearchKey::Kind;
+
+// What follows the key's name.
+enum class Shape : uint8_t { flag, fresh, text, field, header, date, size, uid, either, negation };
+
+struct Row {
+  std::string_view name;
+  Shape shape;
+  Kind kind = Kind::all;
+  SystemFlag flag = SystemFlag::seen;
+};
+
+constexpr Row kRows[] = {
+    {"UNSEEN", Shape::flag, Kind::flag_clear, SystemFlag::seen},
+    {"SEEN", Shape::flag, Kind::flag_set, SystemFlag::seen},
+    {"DELETED", Shape::flag, Kind::flag_set, SystemFlag::deleted},
+    {"UNDELETED", Shape::flag, Kind::flag_clear, SystemFlag::deleted},
+    {"UID", Shape::uid, Kind::uid},
+    {"NOT", Shape::negation, Kind::negation},
+    {"OR", Shape::either, Kind::either},
+    {"HEADER", Shape::header, Kind::header},
+    {"SUBJECT", Shape::field, Kind::header},
+    {"FROM", Shape::field, Kind::header},
+    {"TO", Shape::field, Kind::header},
+    {"CC", Shape::field, Kind::header},
+    {"BCC", Shape::field, Kind::header},
+    {"BODY", Shape::text, Kind::body},
+    {"TEXT", Shape::text, Kind::text},
+    {"ALL", Shape::flag, Kind::all},
+    {"ANSWERED", Shape::flag, Kind::flag_set, SystemFlag::answered},
+    {"UNANSWERED", Shape::flag, Kind::flag_clear, SystemFlag::answered},
+    {"FLAGGED", Shape::flag, Kind::flag_set, SystemFlag::flagged},
+    {"UNFLAGGED", Shape::flag, Kind::flag_clear, SystemFlag::flagged},
+    {"DRAFT", Shape::flag, Kind::flag_set, SystemFlag::draft},
+    {"UNDRAFT", Shape::flag, Kind::flag_clear, SystemFlag::draft},
+    {"RECENT", Shape::flag, Kind::flag_set, SystemFlag::recent},
+    {"OLD", Shape::flag, Kind::flag_clear, SystemFlag::recent},
+    {"NEW", Shape::fresh, Kind::both},
+    {"KEYWORD", Shape::text, Kind::keyword},
+    {"UNKEYWORD", Shape::text, Kind::unkeyword},
+    {"BEFORE", Shape::date, Kind::before},
+    {"ON", Shape::date, Kind::on},
+    {"SINCE", Shape::date, Kind::since},
+    {"SENTBEFORE", Shape::date, Kind::sent_before},
+    {"SENTON", Shape::date, Kind::sent_on},
+    {"SENTSINCE", Shape::date, Kind::sent_since},
+    {"LARGER", Shape::size, Kind::larger},
+    {"SMALLER", Shape::size, Kind::smaller},
+};
+
+struct Bounds {
+  uint32_t keys = 0, depth = 0;
+};
+
+bool search_key(Cursor& in, SearchKey& out, Bounds& bounds);
+
+void lower_all(std::string& text) {
+  for (char& c : text) c = lower(c);
+}
+
+// The key's arguments, its name being taken.
+bool arguments(Cursor& in, const Row& row, SearchKey& out, Bounds& bounds) {
+  out.kind = row.kind;
+  switch (row.shape) {
+    case Shape::flag:
+      out.flag = row.flag;
+      return true;
+    case Shape::fresh:  // NEW = (RECENT UNSEEN)
+      out.keys.resize(2);
+      out.keys[0].kind = Kind::flag_set;
+      out.keys[0].flag = SystemFlag::recent;
+      out.keys[1].kind = Kind::flag_clear;
+      out.keys[1].flag = SystemFlag::seen;
+      return true;
+    case Shape::text:
+      if (!in.sp()) return false;
+      if (row.kind == Kind::keyword || row.kind == Kind::unkeyword)
+        return in.atom(out.text, "keyword");
+      return in.astring(out.text);
+    case Shape::field:
+      out.field.assign(row.name);
+      lower_all(out.field);
+      return in.sp() && in.astring(out.text);
+    case Shape::header:
+      if (!in.sp() || !in.astring(out.field, "header name")) return false;
+      lower_all(out.field);
+      return in.sp() && in.astring(out.text);
+    case Shape::date:
+      return in.sp() && in.date(out.date);
+    case Shape::size:
+      return in.sp() && in.number(out.size);
+    case Shape::uid:
+      return in.sp() && in.sequence_set(out.set);
+    case Shape::either:
+      out.keys.resize(2);
+      return in.sp() && search_key(in, out.keys[0], bounds) && in.sp() &&
+             search_key(in, out.keys[1], bounds);
+    case Shape::negation:
+      out.keys.resize(1);
+      return in.sp() && search_key(in, out.keys[0], bounds);
+  }
+  return false;
+}
+
+// "(" search-key *(SP search-key) ")"; around a single key they mean nothing and are dropped.
+bool group(Cursor& in, SearchKey& out, Bounds& bounds) {
+  if (!in.open()) return false;
+  out.kind = Kind::both;
+  do {
+    if (!search_key(in, out.keys.emplace_back(), bounds)) return false;
+  } while (!in.close_or_sp() && !in.failed());
+  if (in.failed()) return false;
+  if (out.keys.size() == 1) {
+    SearchKey only = std::move(out.keys.front());
+    out = std::move(only);
+  }
+  return true;
+}
+
+// search-key = "ALL" / ... / sequence-set / "(" search-key *(SP search-key) ")"
+bool search_key(Cursor& in, SearchKey& out, Bounds& bounds) {
+  if (++bounds.keys > in.limits().search_keys)
+    return in.too_many(in.limits().search_keys, "search keys");
+  if (++bounds.depth > in.limits().search_depth)
+    return in.too_many(in.limits().search_depth, "levels of search keys");
+  bool ok = false;
+  if (in.peek() == '(') {
+    ok = group(in, out, bounds);
+  } else if (in.peek_is(kDigit) || in.peek() == '*') {
+    out.kind = Kind::sequence;
+    ok = in.sequence_set(out.set);
+  } else {
+    const char* mark = in.mark();
+    const std::string_view word = in.take_while(kAtom);
+    const Row* found = nullptr;
+    for (const Row& row : kRows) {
+      if (row.name.size() != word.size() || !equal_no_case(row.name, word)) continue;
+      found = &row;
+      break;
+    }
+    ok = found ? arguments(in, *found, out, bounds) : in.fail_at(mark, "search key");
+  }
+  bounds.depth--;
+  return ok;
+}
+
+}  // namespace
+
+// search = "SEARCH" [SP "CHARSET" SP astring] 1*(SP search-key)
+bool search(Cursor& in, Command& out) {
+  auto& args = out.args.emplace<Search>();
+  if (!in.sp()) return false;
+  if (in.take_word("CHARSET ")) {
+    in.take_spaces();
+    if (!in.astring(args.charset, "charset") || !in.sp()) return false;
+  }
+  Bounds bounds;
+  if (!search_key(in, args.key, bounds)) return false;
+  for (bool first = true;; first = false) {
+    const char* before = in.mark();
+    in.take_spaces();
+    if (in.at_end()) return true;
+    if (in.mark() == before) return in.fail("SP or end of command");
+    if (first) {
+      SearchKey all;
+      all.kind = Kind::both;
+      all.keys.push_back(std::move(args.key));
+      args.key = std::move(all);
+    }
+    if (!search_key(in, args.key.keys.emplace_back(), bounds)) return false;
+  }
+}
+
+}  // namespace rims::imap

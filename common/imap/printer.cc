@@ -1,0 +1,391 @@
+// common/imap/printer.cc - what parses, prints, and parses back to itself
+//
+//   RFC  3501 §9. One spelling each: FETCH items in parentheses, header keys of SEARCH as HEADER
+
+#include "common/imap/printer.h"
+
+#include <algorithm>
+
+#include "common/imap/mailbox_name.h"
+#include "common/imap/response.h"
+
+namespace rims::imap {
+namespace {
+
+// Of names that stand for the bits of an options word.
+void put_bits(std::string& out, unsigned bits, std::initializer_list<std::string_view> names) {
+  char before = '(';
+  unsigned bit = 1;
+  for (std::string_view name : names) {
+    if (bits & bit) {
+      out += before;
+      out += name;
+      before = ' ';
+    }
+    bit <<= 1;
+  }
+  if (before == '(') out += before;
+  out += ')';
+}
+
+void put_literal(std::string& out, std::string_view bytes) {
+  out += '{';
+  append_number(out, bytes.size());
+  out += "+}\r\n";
+  out += bytes;
+}
+
+void put_string(std::string& out, std::string_view bytes) {
+  const bool quotable = std::all_of(bytes.begin(), bytes.end(), [](char c) {
+    return static_cast<unsigned char>(c) < 0x80 && c != '\r' && c != '\n' && c != '\0';
+  });
+  if (quotable) {
+    append_string(out, bytes);
+  } else {
+    put_literal(out, bytes);
+  }
+}
+
+void put_mailbox(std::string& out, std::string_view name) {
+  put_string(out, to_modified_utf7(name));
+}
+
+std::string_view flag_name(SystemFlag flag) {
+  switch (flag) {
+    case SystemFlag::seen:
+      return "SEEN";
+    case SystemFlag::answered:
+      return "ANSWERED";
+    case SystemFlag::flagged:
+      return "FLAGGED";
+    case SystemFlag::deleted:
+      return "DELETED";
+    case SystemFlag::draft:
+      return "DRAFT";
+    case SystemFlag::recent:
+      return "RECENT";
+  }
+  return {};
+}
+
+void put_key(std::string& out, const SearchKey& key, bool top);
+
+void put_keys(std::string& out, const SearchKey& key) {
+  bool space = false;
+  for (const SearchKey& k : key.keys) {
+    if (space) out += ' ';
+    space = true;
+    put_key(out, k, false);
+  }
+}
+
+void put_key(std::string& out, const SearchKey& key, bool top) {
+  using Kind = SearchKey::Kind;
+  const auto date = [&](std::string_view name) {
+    out += name;
+    append_date(out, key.date);
+  };
+  const auto size = [&](std::string_view name) {
+    out += name;
+    append_number(out, key.size);
+  };
+  const auto text = [&](std::string_view name) {
+    out += name;
+    put_string(out, key.text);
+  };
+  switch (key.kind) {
+    case Kind::all:
+      out += "ALL";
+      break;
+    case Kind::flag_set:
+      out += flag_name(key.flag);
+      break;
+    case Kind::flag_clear:
+      if (key.flag == SystemFlag::recent) {
+        out += "OLD";
+      } else {
+        out += "UN";
+        out += flag_name(key.flag);
+      }
+      break;
+    case Kind::keyword:
+      out += "KEYWORD " + key.text;
+      break;
+    case Kind::unkeyword:
+      out += "UNKEYWORD " + key.text;
+      break;
+    case Kind::sequence:
+      append_sequence_set(out, key.set);
+      break;
+    case Kind::uid:
+      out += "UID ";
+      append_sequence_set(out, key.set);
+      break;
+    case Kind::before:
+      date("BEFORE ");
+      break;
+    case Kind::on:
+      date("ON ");
+      break;
+    case Kind::since:
+      date("SINCE ");
+      break;
+    case Kind::sent_before:
+      date("SENTBEFORE ");
+      break;
+    case Kind::sent_on:
+      date("SENTON ");
+      break;
+    case Kind::sent_since:
+      date("SENTSINCE ");
+      break;
+    case Kind::larger:
+      size("LARGER ");
+      break;
+    case Kind::smaller:
+      size("SMALLER ");
+      break;
+    case Kind::header:
+      out += "HEADER ";
+      put_string(out, key.field);
+      text(" ");
+      break;
+    case Kind::body:
+      text("BODY ");
+      break;
+    case Kind::text:
+      text("TEXT ");
+      break;
+    case Kind::both:
+      if (!top) out += '(';
+      put_keys(out, key);
+      if (!top) out += ')';
+      break;
+    case Kind::either:
+      out += "OR ";
+      put_keys(out, key);
+      break;
+    case Kind::negation:
+      out += "NOT ";
+      put_keys(out, key);
+      break;
+  }
+}
+
+void put_section(std::string& out, const FetchSection& s) {
+  using Form = FetchSection::Form;
+  switch (s.form) {
+    case Form::rfc822:
+      out += "RFC822";
+      return;
+    case Form::rfc822_header:
+      out += "RFC822.HEADER";
+      return;
+    case Form::rfc822_text:
+      out += "RFC822.TEXT";
+      return;
+    case Form::body:
+      break;
+  }
+  out += s.peek ? "BODY.PEEK[" : "BODY[";
+  bool dot = false;
+  for (uint32_t n : s.part) {
+    if (dot) out += '.';
+    dot = true;
+    append_number(out, n);
+  }
+  constexpr std::string_view kTexts[] = {"",     "HEADER", "HEADER.FIELDS", "HEADER.FIELDS.NOT",
+                                         "TEXT", "MIME"};
+  if (dot && s.text != FetchSection::Text::whole) out += '.';
+  out += kTexts[static_cast<size_t>(s.text)];
+  if (!s.fields.empty()) {
+    char before = '(';
+    out += ' ';
+    for (const std::string& field : s.fields) {
+      out += before;
+      before = ' ';
+      put_string(out, field);
+    }
+    out += ')';
+  }
+  out += ']';
+  if (s.partial) {
+    out += '<';
+    append_number(out, s.partial->offset);
+    out += '.';
+    append_number(out, s.partial->length);
+    out += '>';
+  }
+}
+
+struct PutArguments {
+  std::string& out;
+
+  void operator()(const Noop&) const {}
+  void operator()(const Capability&) const {}
+  void operator()(const Logout&) const {}
+  void operator()(const Starttls&) const {}
+  void operator()(const Namespace&) const {}
+  void operator()(const Idle&) const {}
+  void operator()(const Check&) const {}
+  void operator()(const Close&) const {}
+  void operator()(const Unselect&) const {}
+  void operator()(const Id& a) const {
+    out += " (";
+    bool space = false;
+    for (const auto& [name, value] : a.fields) {
+      if (space) out += ' ';
+      space = true;
+      put_string(out, name);
+      out += ' ';
+      if (value) {
+        put_string(out, *value);
+      } else {
+        out += "NIL";
+      }
+    }
+    out += ')';
+  }
+  void operator()(const Authenticate& a) const {
+    out += ' ';
+    out += a.mechanism;
+    if (!a.response) return;
+    out += ' ';
+    out += a.response->empty() ? "=" : a.response->reveal();
+  }
+  void operator()(const Login& a) const {
+    out += ' ';
+    put_string(out, a.user);
+    out += ' ';
+    put_string(out, a.password.reveal());
+  }
+  void operator()(const Enable& a) const {
+    for (const std::string& name : a.capabilities) {
+      out += ' ';
+      out += name;
+    }
+  }
+  void mailbox(std::string_view name) const {
+    out += ' ';
+    put_mailbox(out, name);
+  }
+  void operator()(const Select& a) const { mailbox(a.mailbox); }
+  void operator()(const Examine& a) const { mailbox(a.mailbox); }
+  void operator()(const Delete& a) const { mailbox(a.mailbox); }
+  void operator()(const Subscribe& a) const { mailbox(a.mailbox); }
+  void operator()(const Unsubscribe& a) const { mailbox(a.mailbox); }
+  void operator()(const Create& a) const {
+    mailbox(a.mailbox);
+    if (a.special_use == 0) return;
+    out += " (USE ";
+    put_bits(out, a.special_use,
+             {"\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Junk", "\\Sent", "\\Trash"});
+    out += ')';
+  }
+  void operator()(const Rename& a) const {
+    mailbox(a.from);
+    mailbox(a.to);
+  }
+  void operator()(const List& a) const {
+    if (a.extended) {
+      out += ' ';
+      put_bits(out, a.select, {"SUBSCRIBED", "REMOTE", "RECURSIVEMATCH", "SPECIAL-USE"});
+    }
+    mailbox(a.reference);
+    if (a.patterns.size() == 1) {
+      mailbox(a.patterns.front());
+    } else {
+      char before = '(';
+      out += ' ';
+      for (const std::string& pattern : a.patterns) {
+        out += before;
+        before = ' ';
+        put_mailbox(out, pattern);
+      }
+      out += ')';
+    }
+    if (a.returns == 0) return;
+    out += " RETURN ";
+    put_bits(out, a.returns, {"SUBSCRIBED", "CHILDREN", "SPECIAL-USE"});
+  }
+  void operator()(const Lsub& a) const {
+    mailbox(a.reference);
+    mailbox(a.pattern);
+  }
+  void operator()(const StatusQuery& a) const {
+    mailbox(a.mailbox);
+    out += ' ';
+    put_bits(out, a.items, {"MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN"});
+  }
+  void operator()(const Append& a) const {
+    mailbox(a.mailbox);
+    out += ' ';
+    append_flags(out, a.flags);
+    out += ' ';
+    if (a.date) {
+      out += '"';
+      append_date_time(out, *a.date);
+      out += "\" ";
+    }
+    put_literal(out, a.message);
+  }
+  void operator()(const Expunge& a) const {
+    if (!a.uids) return;
+    out += ' ';
+    append_sequence_set(out, *a.uids);
+  }
+  void operator()(const Search& a) const {
+    if (!a.charset.empty()) {
+      out += " CHARSET ";
+      put_string(out, a.charset);
+    }
+    out += ' ';
+    put_key(out, a.key, true);
+  }
+  void operator()(const Fetch& a) const {
+    out += ' ';
+    append_sequence_set(out, a.messages);
+    out += ' ';
+    if (a.items != 0 || a.sections.empty()) {
+      put_bits(
+          out, a.items,
+          {"FLAGS", "INTERNALDATE", "RFC822.SIZE", "ENVELOPE", "BODY", "BODYSTRUCTURE", "UID"});
+      out.pop_back();
+    } else {
+      out += '(';
+    }
+    bool space = a.items != 0;
+    for (const FetchSection& s : a.sections) {
+      if (space) out += ' ';
+      space = true;
+      put_section(out, s);
+    }
+    out += ')';
+  }
+  void operator()(const Store& a) const {
+    out += ' ';
+    append_sequence_set(out, a.messages);
+    constexpr std::string_view kHow[] = {" ", " +", " -"};
+    out += kHow[static_cast<size_t>(a.how)];
+    out += a.silent ? "FLAGS.SILENT " : "FLAGS ";
+    append_flags(out, a.flags);
+  }
+  void operator()(const Copy& a) const {
+    out += ' ';
+    append_sequence_set(out, a.messages);
+    mailbox(a.mailbox);
+  }
+};
+
+}  // namespace
+
+std::string print(const Command& command) {
+  std::string out = command.tag;
+  out += ' ';
+  out += name(command);
+  std::visit(PutArguments{out}, command.args);
+  out += "\r\n";
+  return out;
+}
+
+}  // namespace rims::imap

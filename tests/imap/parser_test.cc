@@ -1,0 +1,540 @@
+// tests/imap/parser_test.cc - command lines in, structs out; every way to be wrong, with its column
+//
+// Mirrors common/imap/parser*.cc and cursor.cc. Where a struct is long to write, its printed form
+// stands for it: the printer writes every member, and print-and-parse-again is tested for each row.
+
+#include "common/imap/parser.h"
+
+#include <gtest/gtest.h>
+
+#include "common/imap/printer.h"
+#include "tests/imap/support.h"
+
+namespace rims::imap {
+namespace {
+
+template <class T>
+T args(std::string_view line) {
+  Result<Command> c = parse_line(line);
+  if (!c) {
+    ADD_FAILURE() << line << ": " << c.error().reply();
+    return {};
+  }
+  EXPECT_TRUE(std::holds_alternative<T>(c->args)) << line;
+  return std::holds_alternative<T>(c->args) ? std::get<T>(std::move(c->args)) : T{};
+}
+
+using Ranges = std::vector<SeqRange>;
+
+TEST(Parser, CommandsWithoutArguments) {
+  args<Capability>("a CAPABILITY");
+  args<Noop>("a nOoP");
+  args<Logout>("a LOGOUT");
+  args<Starttls>("a STARTTLS");
+  args<Namespace>("a NAMESPACE");
+  args<Idle>("a IDLE");
+  args<Check>("a CHECK");
+  args<Close>("a CLOSE");
+  args<Unselect>("a UNSELECT");
+  EXPECT_EQ(args<Expunge>("a EXPUNGE").uids, std::nullopt);
+}
+
+TEST(Parser, TagsAreKeptAsWritten) {
+  EXPECT_EQ(parse_line("A1.x]%no NOOP").error().reply(), "expected SP at column 6");
+  EXPECT_EQ(parse_line("A1.x] NOOP")->tag, "A1.x]");
+  EXPECT_EQ(parse_line(std::string(255, 't') + " NOOP")->tag.size(), 255U);
+  EXPECT_EQ(parse_line(std::string(256, 't') + " NOOP").error().fault(), Fault::limit);
+}
+
+TEST(Parser, NamesOfCommands) {
+  EXPECT_EQ(name(*parse_line("a NOOP")), "NOOP");
+  EXPECT_EQ(name(*parse_line("a COPY 1 x")), "COPY");
+  EXPECT_EQ(name(*parse_line("a UID COPY 1 x")), "UID COPY");
+  EXPECT_EQ(name(*parse_line("a UID EXPUNGE 1")), "UID EXPUNGE");
+  EXPECT_EQ(name(*parse_line("a STATUS x (UNSEEN)")), "STATUS");
+}
+
+TEST(Parser, LoginTakesEveryKindOfString) {
+  const auto check = [](std::string_view line, std::string_view user, std::string_view password) {
+    const Login login = args<Login>(line);
+    EXPECT_EQ(login.user, user) << line;
+    EXPECT_EQ(login.password.reveal(), password) << line;
+  };
+  check("a LOGIN foo bar", "foo", "bar");
+  check("a login \"foo\" \"b\\\"a\\\\r\"", "foo", "b\"a\\r");
+  check("a LOGIN {3}\r\nfoo {4}\r\nb\r\nr", "foo", "b\r\nr");
+  check("a LOGIN {3+}\r\nfoo \"\"", "foo", "");
+  check("a LOGIN foo]+&,$ \"p%w\xC3\xA9\"", "foo]+&,$", "p%w\xC3\xA9");
+}
+
+TEST(Parser, AuthenticateWithAndWithoutInitialResponse) {  // RFC 4959 §3
+  EXPECT_EQ(args<Authenticate>("a AUTHENTICATE plain").mechanism, "PLAIN");
+  EXPECT_FALSE(args<Authenticate>("a AUTHENTICATE CRAM-MD5").response);
+  EXPECT_EQ(args<Authenticate>("a AUTHENTICATE PLAIN AGZvbwBiYXI=").response->reveal(),
+            "AGZvbwBiYXI=");
+  EXPECT_EQ(args<Authenticate>("a AUTHENTICATE EXTERNAL =").response->reveal(), "");
+}
+
+TEST(Parser, IdFieldsAndNil) {  // RFC 2971 §3.1
+  EXPECT_TRUE(args<Id>("a ID NIL").fields.empty());
+  EXPECT_TRUE(args<Id>("a ID ()").fields.empty());
+  const auto fields = args<Id>("a ID (\"name\" \"mutt\" \"version\" NIL \"os\" {2}\r\nx\n)").fields;
+  ASSERT_EQ(fields.size(), 3U);
+  EXPECT_EQ(fields[0].first, "name");
+  EXPECT_EQ(fields[0].second, "mutt");
+  EXPECT_EQ(fields[1].second, std::nullopt);
+  EXPECT_EQ(fields[2].second, "x\n");
+}
+
+TEST(Parser, MailboxNamesComeAsUtf8) {
+  EXPECT_EQ(args<Select>("a SELECT inbox").mailbox, "INBOX");
+  EXPECT_EQ(args<Select>("a SELECT InBoX/Sub").mailbox, "INBOX/Sub");
+  EXPECT_EQ(args<Select>("a SELECT inboxes").mailbox, "inboxes");
+  EXPECT_EQ(args<Examine>("a EXAMINE \"Entw&APw-rfe\"").mailbox, "Entw\xC3\xBCrfe");
+  EXPECT_EQ(args<Delete>("a DELETE {3}\r\nR&-").mailbox, "R&");
+  EXPECT_EQ(args<Subscribe>("a SUBSCRIBE \"a b\"").mailbox, "a b");
+  EXPECT_EQ(args<Unsubscribe>("a UNSUBSCRIBE x").mailbox, "x");
+  const Rename rename = args<Rename>("a RENAME Inbox \"old/&2D3cqQ-\"");
+  EXPECT_EQ(rename.from, "INBOX");
+  EXPECT_EQ(rename.to, "old/\xF0\x9F\x92\xA9");
+}
+
+TEST(Parser, CreateWithSpecialUse) {  // RFC 6154 §3; the trailing delimiter RFC 3501 §6.3.3
+  EXPECT_EQ(args<Create>("a CREATE foo/bar/").mailbox, "foo/bar");
+  EXPECT_EQ(args<Create>("a CREATE inbox//").mailbox, "INBOX");
+  EXPECT_EQ(args<Create>("a CREATE foo").special_use, 0);
+  EXPECT_EQ(args<Create>("a CREATE foo (USE (\\Drafts \\SENT))").special_use,
+            static_cast<uint8_t>(SpecialUse::drafts) | static_cast<uint8_t>(SpecialUse::sent));
+  EXPECT_EQ(args<Create>("a CREATE foo (use ())").special_use, 0);
+}
+
+TEST(Parser, ListBasicAndExtended) {  // RFC 5258 §6
+  const List basic = args<List>("a LIST \"\" *");
+  EXPECT_FALSE(basic.extended);
+  EXPECT_EQ(basic.reference, "");
+  EXPECT_EQ(basic.patterns, std::vector<std::string>{"*"});
+  const List asked = args<List>(
+      "a LIST (SUBSCRIBED recursivematch) \"\" (INBOX \"Sent%\" {1}\r\nx) RETURN (CHILDREN "
+      "special-use)");
+  EXPECT_TRUE(asked.extended);
+  EXPECT_EQ(asked.select, List::subscribed | List::recursive_match);
+  EXPECT_EQ(asked.patterns, (std::vector<std::string>{"INBOX", "Sent%", "x"}));
+  EXPECT_EQ(asked.returns, List::return_children | List::return_special_use);
+  EXPECT_TRUE(args<List>("a LIST () \"\" %").extended);
+  EXPECT_TRUE(args<List>("a LIST \"\" % RETURN ()").extended);
+  EXPECT_EQ(args<List>("a LIST \"\" Entw&APw-*").patterns[0], "Entw\xC3\xBC*");
+  EXPECT_EQ(args<List>("a LIST \"\" \"R&D*\"").patterns[0], "R&D*");
+  EXPECT_EQ(args<List>("a LIST ~/Mail/ %").reference, "~/Mail/");
+  const Lsub lsub = args<Lsub>("a LSUB \"#news.\" \"comp.%\"");
+  EXPECT_EQ(lsub.reference, "#news.");
+  EXPECT_EQ(lsub.pattern, "comp.%");
+}
+
+TEST(Parser, StatusItems) {
+  const StatusQuery s = args<StatusQuery>("a STATUS blurdybloop (UIDNEXT MESSAGES)");
+  EXPECT_EQ(s.mailbox, "blurdybloop");
+  EXPECT_EQ(s.items, StatusQuery::uidnext | StatusQuery::messages);
+  EXPECT_EQ(args<StatusQuery>("a STATUS x (messages recent uidnext uidvalidity unseen)").items, 31);
+}
+
+TEST(Parser, AppendTakesTheMessageByteForByte) {
+  Append a = args<Append>("a APPEND saved {5}\r\nx\0\r\n\xFF"s);
+  EXPECT_EQ(a.message, "x\0\r\n\xFF"s);
+  EXPECT_TRUE(a.flags.empty());
+  EXPECT_FALSE(a.date);
+  a = args<Append>(
+      "a APPEND {5}\r\nINBOX (\\Seen $Forwarded) \"17-Jul-1996 02:44:25 -0700\" {2+}\r\nhi");
+  EXPECT_EQ(a.mailbox, "INBOX");
+  EXPECT_EQ(a.flags, (FlagList{.system = 1, .keywords = {"$Forwarded"}}));
+  EXPECT_EQ(a.date, (DateTime{{1996, 7, 17}, 2, 44, 25, -420}));
+  EXPECT_EQ(a.message, "hi");
+  EXPECT_EQ(args<Append>("a APPEND x {0}\r\n").message, "");
+}
+
+TEST(Parser, SequenceSetsKeepTheStar) {
+  EXPECT_EQ(args<Copy>("a COPY 2:4,*,7:*,*:3,9 x").messages.ranges,
+            (Ranges{{2, 4}, {kStar, kStar}, {7, kStar}, {kStar, 3}, {9, 9}}));
+  EXPECT_EQ(args<Copy>("a COPY 4294967295:1 x").messages.ranges, (Ranges{{4294967295U, 1}}));
+}
+
+TEST(Parser, StoreKindsOfChange) {
+  Store s = args<Store>("a STORE 1 FLAGS (\\Deleted Work)");
+  EXPECT_EQ(s.how, Store::How::replace);
+  EXPECT_FALSE(s.silent);
+  EXPECT_EQ(s.flags,
+            (FlagList{.system = static_cast<uint8_t>(SystemFlag::deleted), .keywords = {"Work"}}));
+  s = args<Store>("a STORE 1 +flags.silent \\seen \\DRAFT NonJunk");
+  EXPECT_EQ(s.how, Store::How::add);
+  EXPECT_TRUE(s.silent);
+  EXPECT_TRUE(s.flags.has(SystemFlag::draft));
+  EXPECT_EQ(s.flags.keywords, std::vector<std::string>{"NonJunk"});
+  s = args<Store>("a UID STORE 1:* -FLAGS ()");
+  EXPECT_EQ(s.how, Store::How::remove);
+  EXPECT_TRUE(s.flags.empty());
+  EXPECT_TRUE(parse_line("a UID STORE 1:* -FLAGS ()")->by_uid);
+  // No client can alter \Recent; one that gives it back is not punished.
+  EXPECT_EQ(args<Store>("a STORE 1 FLAGS (\\Recent \\Seen)").flags.system, 1);
+}
+
+TEST(Parser, FetchMacrosAndItems) {
+  constexpr auto fast = Fetch::flags | Fetch::internal_date | Fetch::rfc822_size;
+  EXPECT_EQ(args<Fetch>("a FETCH 1 FAST").items, fast);
+  EXPECT_EQ(args<Fetch>("a FETCH 1 all").items, fast | Fetch::envelope);
+  EXPECT_EQ(args<Fetch>("a FETCH 1 FULL").items, fast | Fetch::envelope | Fetch::body);
+  EXPECT_EQ(args<Fetch>("a FETCH 1 (UID BODYSTRUCTURE rfc822.size)").items,
+            Fetch::uid | Fetch::body_structure | Fetch::rfc822_size);
+  EXPECT_EQ(args<Fetch>("a FETCH 1 BODY").items, Fetch::body);
+  const Fetch old = args<Fetch>("a FETCH 1 (RFC822 RFC822.HEADER RFC822.TEXT)");
+  ASSERT_EQ(old.sections.size(), 3U);
+  EXPECT_FALSE(old.sections[0].peek);
+  EXPECT_TRUE(old.sections[1].peek);
+  EXPECT_EQ(old.sections[1].text, FetchSection::Text::header);
+  EXPECT_FALSE(old.sections[2].peek);
+}
+
+TEST(Parser, FetchSections) {
+  const auto section = [](std::string_view item) {
+    Fetch f = args<Fetch>("a FETCH 1 " + std::string(item));
+    EXPECT_EQ(f.sections.size(), 1U);
+    return f.sections.empty() ? FetchSection{} : f.sections[0];
+  };
+  using Text = FetchSection::Text;
+  EXPECT_EQ(section("BODY[]"), FetchSection{});
+  EXPECT_EQ(section("BODY.PEEK[TEXT]<0.2048>"),
+            (FetchSection{.peek = true, .text = Text::text, .partial = Partial{0, 2048}}));
+  EXPECT_EQ(section("body[1.2.3.mime]"), (FetchSection{.part = {1, 2, 3}, .text = Text::mime}));
+  EXPECT_EQ(section("BODY[4.HEADER]"), (FetchSection{.part = {4}, .text = Text::header}));
+  EXPECT_EQ(section("BODY[4294967295]"), (FetchSection{.part = {4294967295U}}));
+  EXPECT_EQ(section("BODY[2.HEADER.FIELDS.NOT (To \"Cc\" {1}\r\nx)]<1.2>"),
+            (FetchSection{.part = {2},
+                          .text = Text::header_fields_not,
+                          .fields = {"To", "Cc", "x"},
+                          .partial = Partial{1, 2}}));
+  EXPECT_EQ(section("BODY.PEEK[HEADER.FIELDS (DATE FROM)]").fields,
+            (std::vector<std::string>{"DATE", "FROM"}));
+}
+
+TEST(Parser, SearchKeysOfEveryKind) {
+  using Kind = SearchKey::Kind;
+  const auto key = [](std::string_view text) {
+    return args<Search>("a SEARCH " + std::string(text)).key;
+  };
+  EXPECT_EQ(key("ALL"), SearchKey{});
+  EXPECT_EQ(key("UNDELETED"), (SearchKey{.kind = Kind::flag_clear, .flag = SystemFlag::deleted}));
+  EXPECT_EQ(key("OLD"), (SearchKey{.kind = Kind::flag_clear, .flag = SystemFlag::recent}));
+  EXPECT_EQ(key("NEW"),
+            (SearchKey{.kind = Kind::both,
+                       .keys = {{.kind = Kind::flag_set, .flag = SystemFlag::recent},
+                                {.kind = Kind::flag_clear, .flag = SystemFlag::seen}}}));
+  EXPECT_EQ(key("KEYWORD $Junk"), (SearchKey{.kind = Kind::keyword, .text = "$Junk"}));
+  EXPECT_EQ(key("2:*"), (SearchKey{.kind = Kind::sequence, .set = {{{2, kStar}}}}));
+  EXPECT_EQ(key("UID 1,3"), (SearchKey{.kind = Kind::uid, .set = {{{1, 1}, {3, 3}}}}));
+  EXPECT_EQ(key("BEFORE 1-Feb-1994"), (SearchKey{.kind = Kind::before, .date = {1994, 2, 1}}));
+  EXPECT_EQ(key("SENTSINCE \"29-feb-2024\""),
+            (SearchKey{.kind = Kind::sent_since, .date = {2024, 2, 29}}));
+  EXPECT_EQ(key("LARGER 4294967295"), (SearchKey{.kind = Kind::larger, .size = 4294967295U}));
+  EXPECT_EQ(key("FROM \"Smith\""),
+            (SearchKey{.kind = Kind::header, .field = "from", .text = "Smith"}));
+  EXPECT_EQ(key("HEADER Message-ID {4}\r\n<\xC3\xA9>"),
+            (SearchKey{.kind = Kind::header, .field = "message-id", .text = "<\xC3\xA9>"}));
+  EXPECT_EQ(key("HEADER X-Y \"\"").text, "");
+  EXPECT_EQ(key("TEXT \"a b\""), (SearchKey{.kind = Kind::text, .text = "a b"}));
+  const SearchKey tree = key("OR (SEEN BODY x) NOT FLAGGED 1:5");
+  EXPECT_EQ(tree.kind, Kind::both);
+  ASSERT_EQ(tree.keys.size(), 2U);
+  EXPECT_EQ(tree.keys[0].kind, Kind::either);
+  EXPECT_EQ(tree.keys[0].keys[0].kind, Kind::both);
+  EXPECT_EQ(tree.keys[0].keys[1].kind, Kind::negation);
+  EXPECT_EQ(tree.keys[1].kind, Kind::sequence);
+  EXPECT_EQ(key("((((SEEN))))"), key("SEEN"));
+  EXPECT_EQ(args<Search>("a SEARCH CHARSET utf-8 SUBJECT x").charset, "utf-8");
+  EXPECT_EQ(args<Search>("a SEARCH CHARSET \"x-y\" ALL").charset, "x-y");
+  EXPECT_TRUE(parse_line("a uid search uid 1")->by_uid);
+}
+
+// One spelling in, the canonical one out; each parses back to itself.
+TEST(Parser, CanonicalForms) {
+  const struct {
+    std::string_view in, out;
+  } rows[] = {
+      {"a noop  ", "a NOOP"},
+      {"a  select   inbox ", "a SELECT \"INBOX\""},
+      {"a LOGIN x {1}\r\n\xE9", "a LOGIN \"x\" {1+}\r\n\xE9"},
+      {"a FETCH 1:* (FLAGS BODY.PEEK[HEADER.FIELDS (Date)]<0.10> UID)",
+       "a FETCH 1:* (FLAGS UID BODY.PEEK[HEADER.FIELDS (\"Date\")]<0.10>)"},
+      {"a FETCH 1 FAST", "a FETCH 1 (FLAGS INTERNALDATE RFC822.SIZE)"},
+      {"a FETCH 1 BODY[1.TEXT]", "a FETCH 1 (BODY[1.TEXT])"},
+      {"a FETCH 1 ( FLAGS  UID )", "a FETCH 1 (FLAGS UID)"},
+      {"a UID FETCH 5 RFC822", "a UID FETCH 5 (RFC822)"},
+      {"a UID EXPUNGE 3:4", "a UID EXPUNGE 3:4"},
+      {"a STORE 1 FLAGS \\Seen x", "a STORE 1 FLAGS (\\Seen x)"},
+      {"a STORE 1 -FLAGS.SILENT ()", "a STORE 1 -FLAGS.SILENT ()"},
+      {"a SEARCH CC x NOT NEW", "a SEARCH HEADER \"cc\" \"x\" NOT (RECENT UNSEEN)"},
+      {"a SEARCH OR 1 (2 3) OLD", "a SEARCH OR 1 (2 3) OLD"},
+      {"a SEARCH CHARSET utf-8 UNKEYWORD q ON 1-Jan-2000 SMALLER 1",
+       "a SEARCH CHARSET \"utf-8\" UNKEYWORD q ON 1-Jan-2000 SMALLER 1"},
+      {"a LIST () \"\" (a b) RETURN ()", "a LIST () \"\" (\"a\" \"b\")"},
+      {"a LIST (SPECIAL-USE) \"\" *", "a LIST (SPECIAL-USE) \"\" \"*\""},
+      {"a LSUB \"\" %", "a LSUB \"\" \"%\""},
+      {"a CREATE x (USE (\\Junk))", "a CREATE \"x\" (USE (\\Junk))"},
+      {"a RENAME &AOk- x", "a RENAME \"&AOk-\" \"x\""},
+      {"a STATUS x ( UNSEEN )", "a STATUS \"x\" (UNSEEN)"},
+      {"a ID (\"a\" NIL)", "a ID (\"a\" NIL)"},
+      {"a ID NIL", "a ID ()"},
+      {"a ENABLE condstore UTF8=ACCEPT ", "a ENABLE CONDSTORE UTF8=ACCEPT"},
+      {"a AUTHENTICATE plain =", "a AUTHENTICATE PLAIN ="},
+      {"a AUTHENTICATE PLAIN eA==", "a AUTHENTICATE PLAIN eA=="},
+      {"a APPEND x \" 7-Jul-1996 02:44:25 +0000\" {1}\r\ny",
+       "a APPEND \"x\" () \" 7-Jul-1996 02:44:25 +0000\" {1+}\r\ny"},
+      {"a COPY *:1 \"a\\\"b\"", "a COPY *:1 \"a\\\"b\""},
+  };
+  for (const auto& row : rows) {
+    Result<Command> c = parse_line(row.in);
+    ASSERT_TRUE(c) << row.in << ": " << c.error().reply();
+    EXPECT_EQ(print(*c), std::string(row.out) + "\r\n");
+    Result<Command> again = parse_line(row.out);
+    ASSERT_TRUE(again) << row.out << ": " << again.error().reply();
+    EXPECT_EQ(*again, *c) << row.in;
+  }
+}
+
+TEST(Parser, SaysWhatWasExpectedAndWhere) {
+  const struct {
+    std::string_view line, error;
+  } rows[] = {
+      {"", "tag at column 1"},
+      {"+ NOOP", "tag at column 1"},
+      {" a NOOP", "tag at column 1"},
+      {"a", "SP at column 2"},
+      {"a ", "command at column 3"},
+      {"a FOO", "command at column 3"},
+      {"a NOOPS", "command at column 3"},
+      {"a NOOP x", "end of command at column 7"},
+      {"a NOOP\r", "end of command at column 7"},
+      {"a UID", "SP at column 6"},
+      {"a UID NOOP", "COPY, EXPUNGE, FETCH, SEARCH or STORE at column 7"},
+      {"a UID UID FETCH 1 FLAGS", "COPY, EXPUNGE, FETCH, SEARCH or STORE at column 7"},
+      {"a LOGIN", "SP at column 8"},
+      {"a LOGIN ", "astring at column 9"},
+      {"a LOGIN foo", "SP at column 12"},
+      {"a LOGIN foo (", "astring at column 13"},
+      {"a LOGIN foo p%w", "end of command at column 14"},
+      {"a LOGIN foo \"bar", "closing quote at column 17"},
+      {"a LOGIN foo \"b\0r\""sv, "closing quote at column 15"},
+      {"a LOGIN foo \"b\\r\"", "\"\\\" or quote after \"\\\" at column 16"},
+      {"a LOGIN foo {3}", "literal at column 13"},
+      {"a LOGIN foo {}\r\n", "literal at column 13"},
+      {"a LOGIN foo \xE9", "astring at column 13"},
+      {"a LOGIN {1}\r\n\0 x"sv, "literal without NUL at column 9"},
+      {"a AUTHENTICATE", "SP at column 15"},
+      {"a AUTHENTICATE {5}\r\nPLAIN", "mechanism at column 16"},
+      {"a AUTHENTICATE PLAIN {4}\r\nAAAA", "base64 or \"=\" at column 22"},
+      {"a AUTHENTICATE PLAIN A B", "end of command at column 23"},
+      {"a ID", "SP at column 5"},
+      {"a ID x", "\"(\" or NIL at column 6"},
+      {"a ID (x", "string at column 7"},
+      {"a ID (\"x\")", "SP at column 10"},
+      {"a ID (\"x\" y)", "string or NIL at column 11"},
+      {"a ID (\"x\" NIL", "SP or \")\" at column 14"},
+      {"a ENABLE", "SP at column 9"},
+      {"a ENABLE (", "capability at column 10"},
+      {"a SELECT (x)", "mailbox name at column 10"},
+      {"a SELECT a%", "end of command at column 11"},
+      {"a SELECT \"a&\"", "mailbox name in modified UTF-7 at column 10"},
+      {"a SELECT \"\xC3\xA9\"", "mailbox name in modified UTF-7 at column 10"},
+      {"a CREATE x y", "\"(\" at column 12"},
+      {"a CREATE x (FOO", "USE at column 13"},
+      {"a CREATE x (USE \\Sent)", "\"(\" at column 17"},
+      {"a CREATE x (USE (Sent))", "special-use attribute at column 18"},
+      {"a CREATE x (USE (\\Sent)", "\")\" at column 24"},
+      {"a RENAME x", "SP at column 11"},
+      {"a LIST", "SP at column 7"},
+      {"a LIST (FOO) \"\" *", "SUBSCRIBED, REMOTE, RECURSIVEMATCH or SPECIAL-USE at column 9"},
+      {"a LIST (RECURSIVEMATCH) \"\" *",
+       "another selection option beside RECURSIVEMATCH at column 8"},
+      {"a LIST (RECURSIVEMATCH REMOTE) \"\" *",
+       "another selection option beside RECURSIVEMATCH at column 8"},
+      {"a LIST \"\"", "SP at column 10"},
+      {"a LIST \"\" (", "list-mailbox at column 12"},
+      {"a LIST \"\" \"\xFF\"", "mailbox name in modified UTF-7 at column 11"},
+      {"a LIST \"\" * FOO", "RETURN at column 13"},
+      {"a LIST \"\" * RETURN (FOO)", "SUBSCRIBED, CHILDREN or SPECIAL-USE at column 21"},
+      {"a STATUS x", "SP at column 11"},
+      {"a STATUS x UNSEEN", "\"(\" at column 12"},
+      {"a STATUS x ()", "MESSAGES, RECENT, UIDNEXT, UIDVALIDITY or UNSEEN at column 13"},
+      {"a STATUS x (UNSEEN", "SP or \")\" at column 19"},
+      {"a APPEND x", "SP at column 11"},
+      {"a APPEND x \"hi\"", "date-time (\"17-Jul-1996 02:44:25 -0700\") at column 12"},
+      {"a APPEND x hi", "literal at column 12"},
+      {"a APPEND x (\\Foo) {1}\r\nx",
+       "\\Answered, \\Flagged, \\Deleted, \\Seen or \\Draft at column 13"},
+      {"a APPEND x (\\Seen) \"31-Feb-1996 02:44:25 -0700\" {1}\r\nx",
+       "date-time (\"17-Jul-1996 02:44:25 -0700\") at column 20"},
+      {"a APPEND x {1}\r\ny z", "end of command at column 17"},
+      {"a STORE", "SP at column 8"},
+      {"a STORE ", "number or \"*\" at column 9"},
+      {"a STORE x FLAGS ()", "number or \"*\" at column 9"},
+      {"a STORE 0 FLAGS ()", "non-zero number at column 9"},
+      {"a STORE 4294967296 FLAGS ()", "32-bit number at column 9"},
+      {"a STORE 1: FLAGS ()", "number or \"*\" at column 11"},
+      {"a STORE 1,, FLAGS ()", "number or \"*\" at column 11"},
+      {"a STORE 1:2:3 FLAGS ()", "SP at column 12"},
+      {"a STORE 1 FLAG ()", "FLAGS at column 11"},
+      {"a STORE 1 FLAGS", "SP at column 16"},
+      {"a STORE 1 FLAGS ", "flag at column 17"},
+      {"a STORE 1 FLAGS.LOUD ()", "SP at column 16"},
+      {"a STORE 1 FLAGS (\\Seen", "SP or \")\" at column 23"},
+      {"a STORE 1 FLAGS (\\Seen))", "end of command at column 24"},
+      {"a STORE 1 FLAGS (\\Seen\\Draft)", "SP or \")\" at column 23"},
+      {"a STORE 1 FLAGS \\", "\\Answered, \\Flagged, \\Deleted, \\Seen or \\Draft at column 17"},
+      {"a FETCH 1", "SP at column 10"},
+      {"a FETCH 1 FOO", "fetch item at column 11"},
+      {"a FETCH 1 (ALL)", "fetch item at column 12"},
+      {"a FETCH 1 ()", "fetch item at column 12"},
+      {"a FETCH 1 ALL FLAGS", "end of command at column 14"},
+      {"a FETCH 1 (FLAGS", "SP or \")\" at column 17"},
+      {"a FETCH 1 (FLAGS,UID)", "SP or \")\" at column 17"},
+      {"a FETCH 1 BODY.PEEK", "\"[\" at column 20"},
+      {"a FETCH 1 BODY[", "part number, HEADER, TEXT or \"]\" at column 16"},
+      {"a FETCH 1 BODY[MIME]", "part number, HEADER, TEXT or \"]\" at column 16"},
+      {"a FETCH 1 BODY[1.]", "part number, HEADER, TEXT or MIME at column 18"},
+      {"a FETCH 1 BODY[0]", "non-zero number at column 16"},
+      {"a FETCH 1 BODY[1x]", "\".\" or \"]\" at column 17"},
+      {"a FETCH 1 BODY[TEXTS]", "\"]\" at column 20"},
+      {"a FETCH 1 BODY[HEADER.FIELD (x)]", "FIELDS at column 23"},
+      {"a FETCH 1 BODY[HEADER.FIELDS]", "SP at column 29"},
+      {"a FETCH 1 BODY[HEADER.FIELDS ()]", "header name at column 31"},
+      {"a FETCH 1 BODY[]<1>", "\".\" at column 19"},
+      {"a FETCH 1 BODY[]<1.0>", "non-zero number at column 20"},
+      {"a FETCH 1 BODY[]<1.2", "\">\" at column 21"},
+      {"a SEARCH", "SP at column 9"},
+      {"a SEARCH ", "search key at column 10"},
+      {"a SEARCH FOO", "search key at column 10"},
+      {"a SEARCH CHARSET", "search key at column 10"},
+      {"a SEARCH CHARSET utf-8", "SP at column 23"},
+      {"a SEARCH ALL(SEEN)", "SP or end of command at column 13"},
+      {"a SEARCH ()", "search key at column 11"},
+      {"a SEARCH (SEEN", "SP or \")\" at column 15"},
+      {"a SEARCH OR SEEN", "SP at column 17"},
+      {"a SEARCH NOT", "SP at column 13"},
+      {"a SEARCH KEYWORD \\Seen", "keyword at column 18"},
+      {"a SEARCH BEFORE 31-Apr-2000", "date (1-Feb-1994) at column 17"},
+      {"a SEARCH BEFORE \"1-Apr-2000", "date (1-Feb-1994) at column 17"},
+      {"a SEARCH LARGER x", "number at column 17"},
+      {"a SEARCH HEADER x", "SP at column 18"},
+      {"a SEARCH BODY", "SP at column 14"},
+      {"a SEARCH RETURN (MIN) ALL", "search key at column 10"},
+      {"a COPY 1", "SP at column 9"},
+      {"a UID EXPUNGE", "SP at column 14"},
+      {"a EXPUNGE 1", "end of command at column 10"},
+  };
+  for (const auto& row : rows) {
+    const Result<Command> c = parse_line(row.line);
+    ASSERT_FALSE(c) << row.line;
+    EXPECT_EQ(c.error().reply(), "expected " + std::string(row.error)) << row.line;
+    EXPECT_EQ(c.error().fault(), Fault::syntax);
+  }
+}
+
+// The right commands cut off anywhere are wrong, or right in themselves, but never a crash or an
+// error beyond the end.
+TEST(Parser, EveryPrefixIsJudgedWithinItself) {
+  for (const std::string_view line :
+       {"a LIST (SUBSCRIBED) \"x\" (a% \"b\") RETURN (CHILDREN)"sv,
+        "a UID FETCH 1:2,* (FLAGS BODY.PEEK[1.2.HEADER.FIELDS (A B)]<0.1>)"sv,
+        "a SEARCH CHARSET x OR (SEEN 1:*) NOT SINCE 1-Jan-2000 HEADER a b"sv,
+        "a APPEND x (\\Seen k) \"17-Jul-1996 02:44:25 -0700\" "sv,
+        "a CREATE x (USE (\\Sent \\Junk))"sv, "a ID (\"a\" \"b\\\"\" \"c\" NIL)"sv}) {
+    for (size_t n = 0; n < line.size(); n++) {
+      const std::string part(line.substr(0, n));
+      const Result<Command> c = parse_line(part);
+      if (c) continue;
+      const std::string& reply = c.error().reply();
+      EXPECT_LE(std::stoul(reply.substr(reply.rfind(' ') + 1)), n + 1) << part;
+    }
+  }
+}
+
+// --- limits: counts, not only bytes
+
+std::string repeat(std::string_view piece, size_t times) {
+  std::string out;
+  for (size_t i = 0; i < times; i++) out += piece;
+  return out;
+}
+
+TEST(ParserLimits, EveryCountHasOne) {
+  const ParserLimits l;
+  const struct {
+    std::string good, bad, error;
+  } rows[] = {
+      {"a COPY " + repeat("1,", l.sequence_ranges - 1) + "1 x",
+       "a COPY " + repeat("1,", l.sequence_ranges) + "1 x", "more than 20000 ranges in a set"},
+      {"a SEARCH" + repeat(" ALL", l.search_keys), "a SEARCH" + repeat(" ALL", l.search_keys + 1),
+       "more than 1000 search keys"},
+      {"a SEARCH " + repeat("NOT ", l.search_depth - 1) + "ALL",
+       "a SEARCH " + repeat("NOT ", l.search_depth) + "ALL", "more than 20 levels of search keys"},
+      {"a SEARCH " + repeat("(", l.search_depth - 1) + "ALL" + repeat(")", l.search_depth - 1),
+       "a SEARCH " + repeat("(", l.search_depth) + "ALL", "more than 20 levels of search keys"},
+      {"a SEARCH " + repeat("OR ALL ", l.search_depth - 1) + "ALL",
+       "a SEARCH " + repeat("OR ALL ", l.search_depth) + "ALL",
+       "more than 20 levels of search keys"},
+      {"a FETCH 1 (" + repeat("BODY[] ", l.fetch_items) + ")",
+       "a FETCH 1 (" + repeat("BODY[] ", l.fetch_items + 1) + ")", "more than 100 fetch items"},
+      {"a FETCH 1 BODY[HEADER.FIELDS (" + repeat("x ", l.header_names) + ")]",
+       "a FETCH 1 BODY[HEADER.FIELDS (" + repeat("x ", l.header_names + 1) + ")]",
+       "more than 200 names in a header list"},
+      {"a FETCH 1 BODY[" + repeat("1.", l.part_depth - 1) + "1]",
+       "a FETCH 1 BODY[" + repeat("1.", l.part_depth) + "1]", "more than 100 numbers in a section"},
+      {"a STORE 1 FLAGS (" + repeat("k ", l.flags) + ")",
+       "a STORE 1 FLAGS (" + repeat("k ", l.flags + 1) + ")", "more than 100 keywords"},
+      {"a LIST \"\" (" + repeat("x ", l.list_patterns) + ")",
+       "a LIST \"\" (" + repeat("x ", l.list_patterns + 1) + ")", "more than 50 patterns"},
+      {"a ID (" + repeat("\"k\" \"v\" ", l.id_fields) + ")",
+       "a ID (" + repeat("\"k\" \"v\" ", l.id_fields + 1) + ")", "more than 30 fields of ID"},
+      {"a ID (\"" + repeat("k", 30) + "\" NIL)", "a ID (\"" + repeat("k", 31) + "\" NIL)",
+       "more than 30 octets in a field name of ID"},
+      {"a ID (\"k\" \"" + repeat("v", 1024) + "\")", "a ID (\"k\" \"" + repeat("v", 1025) + "\")",
+       "more than 1024 octets in a value of ID"},
+      {"a ENABLE" + repeat(" X", l.enable_names), "a ENABLE" + repeat(" X", l.enable_names + 1),
+       "more than 30 capabilities"},
+  };
+  for (const auto& row : rows) {
+    const Result<Command> good = parse_line(row.good);
+    EXPECT_TRUE(good) << row.error << ": " << good.error().reply();
+    const Result<Command> bad = parse_line(row.bad);
+    ASSERT_FALSE(bad) << row.error;
+    EXPECT_TRUE(bad.error().reply().starts_with(row.error + " at column ")) << bad.error().reply();
+    EXPECT_EQ(bad.error().fault(), Fault::limit);
+    EXPECT_EQ(bad.error().code(), "LIMIT");
+  }
+}
+
+TEST(ParserLimits, BeforeLoginOnlyItsOwnCommandsAreParsed) {
+  const ParserLimits limits{.before_login = true};
+  for (const char* line : {"a CAPABILITY", "a NOOP", "a LOGOUT", "a STARTTLS", "a LOGIN x y",
+                           "a AUTHENTICATE PLAIN", "a ID NIL"})
+    EXPECT_TRUE(parse_command(line, {}, limits)) << line;
+  // By name alone: the arguments are not even looked at.
+  for (const char* line : {"a SELECT ((((", "a UID FETCH 1 FLAGS", "a uid", "a SEARCH ((((",
+                           "a LIST", "a APPEND {", "a IDLE", "a ENABLE X", "a UNSELECT"}) {
+    const Result<Command> c = parse_command(line, {}, limits);
+    ASSERT_FALSE(c) << line;
+    EXPECT_EQ(c.error().fault(), Fault::refused) << line;
+    EXPECT_EQ(c.error().reply(), "log in first");
+  }
+  EXPECT_EQ(parse_command("a FOO", {}, limits).error().fault(), Fault::syntax);
+}
+
+// The text of an error goes to logs and back over the wire: nothing of the client's is in it.
+TEST(Parser, ErrorsNeverRepeatTheClient) {
+  for (int byte = 0; byte < 256; byte++) {
+    const std::string line = std::string("a LOGIN foo ") + static_cast<char>(byte) + "secret(";
+    const Result<Command> c = parse_line(line);
+    ASSERT_FALSE(c);
+    EXPECT_EQ(c.error().reply().find("secret"), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace rims::imap
