@@ -29,6 +29,7 @@ class FieldReader {
  private:
   std::string_view rest_;
   size_t size_;
+  bool done_ = false;
 };
 
 // ASCII letters only, as field names are compared (RFC 5322 §1.2.2).

@@ -1,0 +1,64 @@
+// common/message/blob.h - the bytes of a structure blob; doc/message-structure.md has the table
+//
+// Inside this library only. All numbers are little-endian.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <string_view>
+
+namespace rims::message::blob {
+
+static_assert(std::endian::native == std::endian::little,
+              "the blob is written as it lies in memory");
+
+inline constexpr char kMagic[] = {'R', 'S'};
+inline constexpr uint8_t kVersion = 1;
+inline constexpr uint8_t kHasDate = 1;  // flag: the two dates are valid
+inline constexpr uint8_t kKnownFlags = kHasDate;
+
+struct Head {
+  char magic[2];
+  uint8_t version;
+  uint8_t flags;
+  uint32_t message_size;
+  uint32_t part_count;  // > 0
+  uint32_t envelope_size;
+  uint32_t body_size;
+  uint32_t bodystructure_size;
+  int64_t sent_time;
+  int32_t sent_day;
+  uint32_t reserved;  // 0
+};
+static_assert(sizeof(Head) == 40);
+
+// Parts follow the head, then the three texts in the order of their sizes.
+struct Row {
+  uint32_t header_offset, header_length;
+  uint32_t body_offset, body_length;
+  uint32_t lines;
+  uint32_t first_child, child_count;
+  uint8_t kind, encoding;
+  uint16_t reserved;  // 0
+};
+static_assert(sizeof(Row) == 32);
+
+template <class T>
+void append(std::string& out, const T& value) {
+  char bytes[sizeof(T)];
+  std::memcpy(bytes, &value, sizeof(T));
+  out.append(bytes, sizeof(T));
+}
+
+// `bytes` has at least sizeof(T) bytes behind `offset`.
+template <class T>
+T read(std::string_view bytes, size_t offset) {
+  T value;
+  std::memcpy(&value, bytes.data() + offset, sizeof(T));
+  return value;
+}
+
+}  // namespace rims::message::blob

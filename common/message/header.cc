@@ -1,0 +1,157 @@
+// common/message/header.cc - see header.h
+
+#include "common/message/header.h"
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+namespace rims::message {
+namespace {
+
+constexpr bool is_wsp(char c) { return c == ' ' || c == '\t'; }
+constexpr char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; }
+
+// Without its line end.
+std::string_view chomp(std::string_view line) {
+  if (line.ends_with('\n')) {
+    line.remove_suffix(1);
+    if (line.ends_with('\r')) line.remove_suffix(1);
+  }
+  return line;
+}
+
+std::string lowered(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) c = lower(c);
+  return out;
+}
+
+// A set of field names; beyond a handful, sorted, so that a thousand names in one FETCH do not
+// cost a thousand comparisons per field.
+class NameSet {
+ public:
+  template <class Names>
+  explicit NameSet(const Names& names) {
+    for (const auto& name : names) names_.push_back(lowered(name));
+    std::sort(names_.begin(), names_.end());
+  }
+  [[nodiscard]] bool contains(std::string_view name) const {
+    if (name.empty()) return false;
+    if (names_.size() <= kFew) {
+      return std::any_of(names_.begin(), names_.end(),
+                         [&](const std::string& own) { return equal_nocase(own, name); });
+    }
+    return std::binary_search(names_.begin(), names_.end(), lowered(name));
+  }
+
+ private:
+  static constexpr size_t kFew = 8;
+  std::vector<std::string> names_;
+};
+
+template <class Names>
+std::string select(std::string_view header, const Names& names, bool all_but) {
+  const NameSet wanted(names);
+  std::string out;
+  FieldReader reader(header);
+  for (Field field; reader.next(field);) {
+    if (wanted.contains(field.name) != all_but) out += field.raw;
+  }
+  // A header that was cut short may end without a line end.
+  if (!out.empty() && !out.ends_with('\n')) out += "\r\n";
+  out += "\r\n";
+  return out;
+}
+
+}  // namespace
+
+bool FieldReader::next(Field& field) {
+  if (done_ || rest_.empty()) return false;
+  if (rest_.front() == '\n' || rest_.starts_with("\r\n")) {
+    rest_.remove_prefix(rest_.front() == '\n' ? 1 : 2);
+    done_ = true;
+    return false;
+  }
+  size_t end = 0;
+  do {
+    end = rest_.find('\n', end);
+    end = end == std::string_view::npos ? rest_.size() : end + 1;
+  } while (end < rest_.size() && is_wsp(rest_[end]));
+  field.raw = rest_.substr(0, end);
+  rest_.remove_prefix(end);
+
+  const std::string_view text = chomp(field.raw);
+  // The name ends on the first line: a colon further down belongs to no field.
+  const size_t colon = text.find_first_of(":\n");
+  if (colon == std::string_view::npos || text[colon] == '\n') {
+    field.name = {};
+    field.value = text;
+    return true;
+  }
+  field.name = text.substr(0, colon);
+  while (!field.name.empty() && is_wsp(field.name.back())) field.name.remove_suffix(1);
+  field.value = text.substr(colon + 1);
+  return true;
+}
+
+bool equal_nocase(std::string_view a, std::string_view b) {
+  if (a.size() != b.size()) return false;
+  for (size_t i = 0; i < a.size(); i++)
+    if (lower(a[i]) != lower(b[i])) return false;
+  return true;
+}
+
+size_t header_length(std::string_view message) {
+  size_t at = 0;
+  while (at < message.size()) {
+    if (message[at] == '\n') return at + 1;
+    if (message[at] == '\r' && message.substr(at, 2) == "\r\n") return at + 2;
+    const size_t lf = message.find('\n', at);
+    if (lf == std::string_view::npos) break;
+    at = lf + 1;
+  }
+  return message.size();
+}
+
+std::string select_fields(std::string_view header, std::span<const std::string_view> names,
+                          bool all_but) {
+  return select(header, names, all_but);
+}
+
+std::string select_fields(std::string_view header, std::span<const std::string> names,
+                          bool all_but) {
+  return select(header, names, all_but);
+}
+
+std::string unfold(std::string_view value, size_t max) {
+  value = value.substr(0, max);
+  while (!value.empty() &&
+         (is_wsp(value.front()) || value.front() == '\r' || value.front() == '\n'))
+    value.remove_prefix(1);
+  while (!value.empty() && (is_wsp(value.back()) || value.back() == '\r' || value.back() == '\n'))
+    value.remove_suffix(1);
+  std::string out;
+  out.reserve(value.size());
+  for (size_t i = 0; i < value.size(); i++) {
+    const char c = value[i];
+    if (c == '\n' || c == '\r') {
+      while (i + 1 < value.size() &&
+             (is_wsp(value[i + 1]) || value[i + 1] == '\n' || value[i + 1] == '\r'))
+        i++;
+      if (!out.ends_with(' ')) out += ' ';
+    } else {
+      out += c == '\0' ? '?' : c;
+    }
+  }
+  return out;
+}
+
+std::string first_value(std::string_view header, std::string_view name) {
+  FieldReader reader(header);
+  for (Field field; reader.next(field);)
+    if (equal_nocase(field.name, name)) return unfold(field.value);
+  return {};
+}
+
+}  // namespace rims::message

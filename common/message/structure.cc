@@ -1,0 +1,71 @@
+// common/message/structure.cc - puts the parsed message into a blob
+
+#include "common/message/structure.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "common/message/blob.h"
+#include "common/message/bodystructure.h"
+#include "common/message/date.h"
+#include "common/message/tree.h"
+
+namespace rims::message {
+namespace {
+
+constexpr size_t kMaxMessage = 0xffffffff;  // offsets have 32 bits
+
+// Breadth first, so that the children of each part stand side by side.
+void append_rows(std::string& out, const std::vector<Node>& nodes) {
+  std::vector<uint32_t> order = {0};
+  order.reserve(nodes.size());
+  for (size_t i = 0; i < order.size(); i++) {
+    const Node& node = nodes[order[i]];
+    blob::append(out, blob::Row{.header_offset = node.header.offset,
+                                .header_length = node.header.length,
+                                .body_offset = node.body.offset,
+                                .body_length = node.body.length,
+                                .lines = node.lines,
+                                .first_child =
+                                    node.child_count == 0 ? 0 : static_cast<uint32_t>(order.size()),
+                                .child_count = node.child_count,
+                                .kind = static_cast<uint8_t>(node.kind),
+                                .encoding = static_cast<uint8_t>(node.encoding),
+                                .reserved = 0});
+    for (uint32_t child = node.first_child; child != kNone; child = nodes[child].next_sibling)
+      order.push_back(child);
+  }
+}
+
+}  // namespace
+
+std::string make_structure(std::string_view message, const Limits& limits) {
+  message = message.substr(0, kMaxMessage);
+  const Tree tree = parse_tree(message, limits);
+  const BodyTexts bodies = write_bodies(tree, limits);
+  const std::string& envelope = tree.envelopes.front();
+  const auto date = parse_date(tree.date);
+
+  std::string out;
+  out.reserve(sizeof(blob::Head) + tree.nodes.size() * sizeof(blob::Row) + envelope.size() +
+              bodies.body.size() + bodies.bodystructure.size());
+  blob::append(out,
+               blob::Head{.magic = {blob::kMagic[0], blob::kMagic[1]},
+                          .version = blob::kVersion,
+                          .flags = date ? blob::kHasDate : uint8_t{0},
+                          .message_size = static_cast<uint32_t>(message.size()),
+                          .part_count = static_cast<uint32_t>(tree.nodes.size()),
+                          .envelope_size = static_cast<uint32_t>(envelope.size()),
+                          .body_size = static_cast<uint32_t>(bodies.body.size()),
+                          .bodystructure_size = static_cast<uint32_t>(bodies.bodystructure.size()),
+                          .sent_time = date ? date->utc_seconds() : 0,
+                          .sent_day = date ? date->day_number() : 0,
+                          .reserved = 0});
+  append_rows(out, tree.nodes);
+  out += envelope;
+  out += bodies.body;
+  out += bodies.bodystructure;
+  return out;
+}
+
+}  // namespace rims::message

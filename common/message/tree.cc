@@ -1,0 +1,345 @@
+// common/message/tree.cc - one pass from header to header and boundary to boundary
+//
+//   Which line is a boundary (RFC 2046 §5.1.1): "--", then the boundary of any multipart that is
+//   still open; what follows on the line does not matter, except that "--" right behind it ends
+//   that multipart. Of several that fit the longest counts, of equals the innermost. The line end
+//   in front belongs to the boundary, and so does an enclosing multipart's boundary that comes
+//   before the inner one was closed.
+//
+//   Cost: each byte is looked at a fixed number of times, but a line that begins with "--" is
+//   compared with all open boundaries: at most Limits::depth of kMaxBoundary bytes.
+
+#include "common/message/tree.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "common/message/envelope.h"
+#include "common/message/header.h"
+#include "common/message/mime_field.h"
+
+namespace rims::message {
+namespace {
+
+// RFC 2046 allows 70. Comparing the beginning of a longer one is as good.
+constexpr size_t kMaxBoundary = 200;
+
+struct Boundary {
+  std::string text;
+  uint32_t node;  // the multipart it divides
+};
+
+Encoding encoding_of(std::string_view value) {
+  if (value.empty()) return Encoding::none;
+  const std::string name = first_token(value);
+  if (equal_nocase(name, "base64")) return Encoding::base64;
+  if (equal_nocase(name, "quoted-printable")) return Encoding::quoted_printable;
+  const bool none = name.empty() || equal_nocase(name, "7bit") || equal_nocase(name, "8bit") ||
+                    equal_nocase(name, "binary");
+  return none ? Encoding::none : Encoding::other;
+}
+
+class TreeParser {
+ public:
+  TreeParser(std::string_view message, const Limits& limits)
+      : message_(message),
+        limits_(limits),
+        header_budget_(limits.all_header_bytes),
+        addresses_(limits.addresses) {
+    tree_.nodes.reserve(8);
+  }
+
+  Tree run() {
+    uint32_t node = add_node(kNone);
+    for (;;) {
+      std::optional<Line> boundary = header(node);
+      if (!boundary) {
+        if (tree_.nodes[node].kind == Kind::message) {
+          node = add_node(node);
+          continue;
+        }
+        boundary = next_boundary();
+      }
+      // Behind the last boundary of a multipart comes its epilogue, up to an outer boundary.
+      while (boundary && boundary->last) {
+        pass(*boundary);
+        boundary = next_boundary();
+      }
+      if (!boundary) break;
+      pass(*boundary);
+      node = add_node(boundary->owner);
+    }
+    close_until(kNone, message_.size());
+    return std::move(tree_);
+  }
+
+ private:
+  // A boundary line: [start, next) of the message.
+  struct Line {
+    size_t start, next;
+    uint32_t owner;
+    bool last;
+  };
+
+  uint32_t add_node(uint32_t parent) {
+    const auto index = static_cast<uint32_t>(tree_.nodes.size());
+    Node node;
+    node.parent = parent;
+    if (parent != kNone) {
+      Node& above = tree_.nodes[parent];
+      node.depth = above.depth + 1;
+      if (above.last_child == kNone) {
+        above.first_child = index;
+      } else {
+        tree_.nodes[above.last_child].next_sibling = index;
+      }
+      above.last_child = index;
+      above.child_count++;
+    }
+    tree_.nodes.push_back(node);
+    current_ = index;
+    return index;
+  }
+
+  // Reads the header at at_ and begins the node's body behind it. Returns the boundary line that
+  // cut the header short, if one did; then the body is empty.
+  std::optional<Line> header(uint32_t index) {
+    const uint32_t parent = tree_.nodes[index].parent;
+    const bool below_multipart = parent != kNone && tree_.nodes[parent].kind == Kind::multipart;
+    const size_t start = at_;
+    const size_t budget = std::min<size_t>(limits_.header_bytes, header_budget_);
+    EnvelopeBuilder envelope(addresses_);
+    bool mime = below_multipart;
+    std::optional<Line> boundary;
+
+    // The first field of each name counts. Only the header of a message has an envelope.
+    FieldReader reader(message_.substr(at_));
+    for (;;) {
+      at_ = start + reader.consumed();
+      boundary = boundary_at(at_);
+      if (boundary || at_ - start > budget) break;
+      Field field;
+      if (!reader.next(field)) {
+        at_ = start + reader.consumed();
+        break;
+      }
+      if (at_ - start + field.raw.size() > budget) continue;
+      if (!below_multipart) envelope.add(field);
+      mime = take_field(tree_.nodes[index], field) || mime;
+    }
+    if (!boundary && at_ - start > budget) boundary = skip_header();
+    header_budget_ -= static_cast<uint32_t>(std::min<size_t>(at_ - start, budget));
+
+    Node& node = tree_.nodes[index];
+    if (!mime) forget_mime(node);
+    node.header = range(start, at_);
+    node.body.offset = static_cast<uint32_t>(at_);
+    if (boundary) {
+      // The line end in front of the boundary is not the header's, unless nothing else is there.
+      const size_t end = without_line_end(start, boundary->start);
+      node.header = range(start, end);
+      node.body.offset = static_cast<uint32_t>(end);
+    }
+    node.lines = line_ends_up_to(node.body.offset);
+    if (!below_multipart) {
+      node.envelope = static_cast<uint32_t>(tree_.envelopes.size());
+      tree_.envelopes.push_back(envelope.text());
+      if (parent == kNone) tree_.date = envelope.date();
+    }
+    classify(index, boundary.has_value());
+    return boundary;
+  }
+
+  // Behind the part of a header that we look at: finds its end, or a boundary in it.
+  std::optional<Line> skip_header() {
+    for (;;) {
+      if (at_ >= message_.size()) return std::nullopt;
+      const std::string_view rest = message_.substr(at_);
+      if (rest.front() == '\n' || rest.starts_with("\r\n")) {
+        at_ += rest.front() == '\n' ? 1 : 2;
+        return std::nullopt;
+      }
+      if (auto boundary = boundary_at(at_)) return boundary;
+      const size_t lf = message_.find('\n', at_);
+      at_ = lf == std::string_view::npos ? message_.size() : lf + 1;
+    }
+  }
+
+  // True when the field says that MIME is spoken: without one, Content fields are not believed.
+  static bool take_field(Node& node, const Field& field) {
+    const std::string_view name = field.name;
+    if (name.size() < 10) return false;
+    if (equal_nocase(name, "mime-version")) return true;
+    if (!equal_nocase(name.substr(0, 8), "content-")) return false;
+    const std::string_view rest = name.substr(8);
+    const auto keep = [&](std::string_view wanted, std::string_view& where) {
+      if (!equal_nocase(rest, wanted)) return false;
+      if (where.data() == nullptr) where = field.value;
+      return true;
+    };
+    if (keep("type", node.content_type)) return true;
+    static_cast<void>(keep("transfer-encoding", node.transfer_encoding) || keep("id", node.id) ||
+                      keep("description", node.description) || keep("md5", node.md5) ||
+                      keep("disposition", node.disposition) || keep("language", node.language) ||
+                      keep("location", node.location));
+    return false;
+  }
+
+  static void forget_mime(Node& node) {
+    node.content_type = node.transfer_encoding = node.id = node.description = node.md5 =
+        node.disposition = node.language = node.location = {};
+  }
+
+  // What the body is, from the fields. A multipart's boundary counts from here on.
+  void classify(uint32_t index, bool cut_short) {
+    Node& node = tree_.nodes[index];
+    node.encoding = encoding_of(node.transfer_encoding);
+    const MimeField type = parse_content_type(node.content_type, limits_.params);
+    if (type.type.empty()) {
+      // RFC 2046 §5.1.5: below multipart/digest the default is message/rfc822.
+      const bool in_digest = node.parent != kNone && tree_.nodes[node.parent].digest;
+      node.kind = in_digest ? Kind::message : Kind::text;
+    } else if (equal_nocase(type.type, "text")) {
+      node.kind = Kind::text;
+    } else if (equal_nocase(type.type, "message") && equal_nocase(type.subtype, "rfc822")) {
+      node.kind = Kind::message;
+    } else if (equal_nocase(type.type, "multipart") && !type.subtype.empty()) {
+      node.kind = Kind::multipart;
+      node.digest = equal_nocase(type.subtype, "digest");
+    } else {
+      node.kind = Kind::basic;
+    }
+    if (node.kind == Kind::multipart) {
+      const std::string* boundary = type.find("boundary");
+      std::string text = boundary == nullptr ? std::string() : boundary->substr(0, kMaxBoundary);
+      while (text.ends_with(' ')) text.pop_back();  // RFC 2046 §5.1.1: never ends in a space
+      if (text.empty()) {
+        node.kind = Kind::basic;
+      } else if (!may_go_deeper(node)) {
+        node.kind = Kind::basic;
+        node.opaque = true;
+      } else if (!cut_short) {
+        boundaries_.push_back({std::move(text), index});
+      }
+    } else if (node.kind == Kind::message && (!may_go_deeper(node) || cut_short)) {
+      // An embedded message always has a part of its own, even where nothing of it is left.
+      if (may_go_deeper(node)) {
+        empty_message_in(index);
+      } else {
+        node.kind = Kind::basic;
+        node.opaque = true;
+      }
+    }
+  }
+
+  [[nodiscard]] bool may_go_deeper(const Node& node) const {
+    return node.depth + 1 < limits_.depth && tree_.nodes.size() < limits_.parts;
+  }
+
+  // The embedded message of a part whose body is empty because its header was cut short.
+  void empty_message_in(uint32_t index) {
+    const size_t at = tree_.nodes[index].body.offset;
+    const uint32_t child = add_node(index);
+    Node& node = tree_.nodes[child];
+    node.header = node.body = range(at, at);
+    node.lines = tree_.nodes[index].lines;
+    node.envelope = static_cast<uint32_t>(tree_.envelopes.size());
+    tree_.envelopes.push_back(EnvelopeBuilder(addresses_).text());
+  }
+
+  // The boundary that the line at `start` is, if it is one.
+  [[nodiscard]] std::optional<Line> boundary_at(size_t start) const {
+    if (boundaries_.empty() || !message_.substr(start).starts_with("--")) return std::nullopt;
+    if (tree_.nodes.size() >= limits_.parts) return std::nullopt;
+    const size_t lf = message_.find('\n', start);
+    const size_t next = lf == std::string_view::npos ? message_.size() : lf + 1;
+    const std::string_view line = message_.substr(start + 2, next - start - 2);
+    const Boundary* best = nullptr;
+    for (const Boundary& boundary : boundaries_) {
+      const bool longer = best == nullptr || boundary.text.size() >= best->text.size();
+      if (longer && line.starts_with(boundary.text)) best = &boundary;
+    }
+    if (best == nullptr) return std::nullopt;
+    const bool last = line.substr(best->text.size()).starts_with("--");
+    return Line{start, next, best->node, last};
+  }
+
+  // The next boundary line from at_ on, which is where a line begins.
+  std::optional<Line> next_boundary() {
+    if (boundaries_.empty()) return std::nullopt;
+    for (size_t line = at_; line < message_.size();) {
+      if (message_[line] == '-')
+        if (auto found = boundary_at(line)) return found;
+      const size_t lf = message_.find('\n', line);
+      if (lf == std::string_view::npos) break;
+      line = lf + 1;
+    }
+    return std::nullopt;
+  }
+
+  // Where the bytes in front of the line at `line` end when its line end is the boundary's.
+  [[nodiscard]] size_t without_line_end(size_t start, size_t line) const {
+    if (line > start && message_[line - 1] == '\n') line--;
+    if (line > start && message_[line - 1] == '\r' && line < message_.size() &&
+        message_[line] == '\n')
+      line--;
+    return line;
+  }
+
+  // Everything inside the boundary's owner ends in front of it, and boundaries of multiparts in
+  // there mean nothing any more.
+  void pass(const Line& boundary) {
+    close_until(boundary.owner, boundary.start);
+    while (boundaries_.back().node != boundary.owner) boundaries_.pop_back();
+    if (boundary.last) boundaries_.pop_back();
+    at_ = boundary.next;
+  }
+
+  void close_until(uint32_t owner, size_t line) {
+    for (; current_ != owner; current_ = tree_.nodes[current_].parent) {
+      Node& node = tree_.nodes[current_];
+      const size_t end = owner == kNone ? line : without_line_end(node.body.offset, line);
+      node.body = range(node.body.offset, end);
+      node.lines = line_ends_up_to(end) - node.lines;
+    }
+  }
+
+  // Line ends in the first `end` bytes. Calls mostly come in rising order; a step back is at most
+  // one line end long.
+  uint32_t line_ends_up_to(size_t end) {
+    if (end < counted_) {
+      const auto from = message_.begin() + static_cast<std::ptrdiff_t>(end);
+      const auto to = message_.begin() + static_cast<std::ptrdiff_t>(counted_);
+      return line_ends_ - static_cast<uint32_t>(std::count(from, to, '\n'));
+    }
+    const auto from = message_.begin() + static_cast<std::ptrdiff_t>(counted_);
+    const auto to = message_.begin() + static_cast<std::ptrdiff_t>(end);
+    line_ends_ += static_cast<uint32_t>(std::count(from, to, '\n'));
+    counted_ = end;
+    return line_ends_;
+  }
+
+  static Range range(size_t start, size_t end) {
+    return {static_cast<uint32_t>(start), static_cast<uint32_t>(end - start)};
+  }
+
+  std::string_view message_;
+  const Limits& limits_;
+  uint32_t header_budget_;
+  uint32_t addresses_;
+  Tree tree_;
+  std::vector<Boundary> boundaries_;  // of the open multiparts, outermost first
+  uint32_t current_ = kNone;          // innermost open part
+  size_t at_ = 0;
+  size_t counted_ = 0;  // line_ends_ are those of so many bytes
+  uint32_t line_ends_ = 0;
+};
+
+}  // namespace
+
+Tree parse_tree(std::string_view message, const Limits& limits) {
+  return TreeParser(message, limits).run();
+}
+
+}  // namespace rims::message
