@@ -35,6 +35,10 @@ std::string stored_form(std::string raw) {
     const size_t end = raw.find('\n');
     raw.erase(0, end == std::string::npos ? raw.size() : end + 1);
   }
+  return wire_lines(std::move(raw));
+}
+
+std::string wire_lines(std::string raw) {
   if (raw.contains("\r\n")) return raw;
   const auto lines = static_cast<size_t>(std::ranges::count(raw, '\n'));
   if (lines == 0) return raw;

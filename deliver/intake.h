@@ -20,7 +20,10 @@ namespace rims::deliver {
 // All of `in`. Error: limit when there are more than `max` bytes, storage when reading fails.
 [[nodiscard]] Result<std::string> read_to_end(int in, uint64_t max);
 
-// The form in which a message is stored.
+// The line ends of the rule above.
+[[nodiscard]] std::string wire_lines(std::string raw);
+
+// The form in which a message from the pipe is stored: without its separator, with wire_lines.
 [[nodiscard]] std::string stored_form(std::string raw);
 
 // Return-Path (RFC 5321 §4.4) and Delivered-To, with CRLF.

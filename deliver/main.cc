@@ -1,0 +1,44 @@
+// deliver/main.cc - rims-deliverd
+//
+//   Runs as  _rimsdeliver, in an empty chroot, started by rims-controller
+//   Holds    the socket of rims-deliver, links to rims-auth and to every rims-imapd
+//   May not  open an account, or any file
+
+#include <utility>
+
+#include "common/config/parts.h"
+#include "common/process/child.h"
+#include "controller/process_table.h"
+#include "deliver/service.h"
+
+int main() {
+  using namespace rims;
+  Loop loop;
+  process::Child child(loop, controller::kDeliverdRow);
+  process::Start start = child.wait_for_start();
+  auto part = ipc::decode<config::DeliverdPart>(start.config);
+  if (!part) fatal("rims-deliverd: the configuration does not decode");
+  child.enter();
+
+  log::set_level(static_cast<log::Level>(part->level));
+  deliver::Service service(loop, *part, start.workers);
+  for (process::Attached& attached : start.attached) service.attach(std::move(attached));
+  int status = 0;
+  service.on_orphaned([&] {
+    status = 1;  // the controller starts this process again, with new links
+    service.stop([&] { loop.stop(); });
+  });
+  child.ready({
+      .attach = [&](process::Attached attached) { service.attach(std::move(attached)); },
+      .reload =
+          [&](const std::string& config) {
+            const auto fresh = ipc::decode<config::DeliverdPart>(config);
+            if (!fresh) fatal("rims-deliverd: the configuration does not decode");
+            log::set_level(static_cast<log::Level>(fresh->level));
+            service.reload(*fresh);
+          },
+      .stop = [&] { service.stop([&] { loop.stop(); }); },
+  });
+  loop.run();
+  return status;
+}
