@@ -1,0 +1,49 @@
+// tests/tls/certificate.h - a self-signed certificate for "localhost", made anew for each run
+#pragma once
+
+#include <string>
+
+#include <openssl/bio.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+
+namespace rims::test {
+
+struct Certificate {
+  std::string chain, key;  // PEM
+
+  Certificate() {
+    EVP_PKEY* pair = EVP_EC_gen("P-256");
+    X509* made = X509_new();
+    X509_set_version(made, 2);
+    ASN1_INTEGER_set(X509_get_serialNumber(made), 1);
+    X509_gmtime_adj(X509_getm_notBefore(made), -60);
+    X509_gmtime_adj(X509_getm_notAfter(made), 3600);
+    X509_NAME* name = X509_get_subject_name(made);
+    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC,
+                               reinterpret_cast<const unsigned char*>("localhost"), -1, -1, 0);
+    X509_set_issuer_name(made, name);
+    X509_set_pubkey(made, pair);
+    X509_sign(made, pair, EVP_sha256());
+    chain = pem([&](BIO* bio) { PEM_write_bio_X509(bio, made); });
+    key = pem([&](BIO* bio) {
+      PEM_write_bio_PrivateKey(bio, pair, nullptr, nullptr, 0, nullptr, nullptr);
+    });
+    X509_free(made);
+    EVP_PKEY_free(pair);
+  }
+
+ private:
+  template <class Write>
+  static std::string pem(Write write) {
+    BIO* bio = BIO_new(BIO_s_mem());
+    write(bio);
+    char* data = nullptr;
+    const long size = BIO_get_mem_data(bio, &data);
+    std::string text(data, static_cast<size_t>(size));
+    BIO_free(bio);
+    return text;
+  }
+};
+
+}  // namespace rims::test
