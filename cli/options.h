@@ -1,0 +1,76 @@
+// cli/options.h - options as the original's command line takes them
+//
+//   -x, -xVALUE, -x VALUE, -abc (flags together), --name, --no-name, --name=VALUE, --name VALUE,
+//   a unique beginning of a long name, "--" as the end of options. Options and operands may be
+//   mixed, unless the parser is told that the first operand ends the options (`rims daemon`).
+//
+// The bytes of a secret's value are overwritten in the argument itself, so that they do not stay
+// visible to other users in the list of processes.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/base/result.h"
+
+namespace rims::cli {
+
+enum class OptionKind : unsigned char {
+  flag,       // --name
+  negatable,  // --name and --no-name
+  value,      // --name=VALUE
+  secret,     // the same, and to be overwritten
+};
+
+struct Option {
+  char letter = 0;  // 0: only the long name
+  std::string name;
+  OptionKind kind = OptionKind::flag;
+  std::string value_name;  // "FILE"
+  std::string help;
+  // The value; "true" or "false" for flags. An error's reply is shown after the option's name.
+  std::function<Status(std::string_view)> take;
+};
+
+class OptionParser {
+ public:
+  // `usage`: what stands after "Usage: ".
+  explicit OptionParser(std::string usage) : usage_(std::move(usage)) {}
+
+  void add(Option option) { options_.push_back(std::move(option)); }
+  // Shorter forms. The variables must outlive parse().
+  void add_flag(char letter, std::string name, std::string help, bool& variable);
+  void add_negatable(char letter, std::string name, std::string help, bool& variable);
+  void add_value(char letter, std::string name, std::string value_name, std::string help,
+                 std::string& variable);
+  // One of `choices`, in any case; stored as it stands there.
+  void add_choice(char letter, std::string name, std::string value_name, std::string help,
+                  std::vector<std::string> choices, std::string& variable);
+
+  // Returns the operands. Error: syntax, with a reply such as "invalid option: --x".
+  [[nodiscard]] Result<std::vector<std::string>> parse(std::span<char*> args);
+  // The same, but stops at the first operand; the rest of `args` is for somebody else.
+  [[nodiscard]] Result<std::span<char*>> parse_until_operand(std::span<char*> args);
+
+  [[nodiscard]] std::string help() const;
+
+ private:
+  struct Found {
+    const Option* option = nullptr;
+    bool negated = false;
+  };
+  [[nodiscard]] Result<Found> find_long(std::string_view name) const;
+  Status long_option(std::span<char*>& args);
+  Status short_options(std::span<char*>& args);
+
+  std::string usage_;
+  std::vector<Option> options_;
+};
+
+// "yes"/"no" values of configuration files as these options understand them.
+[[nodiscard]] bool is_true(std::string_view value);
+
+}  // namespace rims::cli

@@ -1,0 +1,178 @@
+// cli/server_options.cc - from options to a configuration that a controller can read
+
+#include "cli/server_options.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/yaml_file.h"
+#include "common/config/locate.h"
+#include "common/ipc/sealed.h"
+
+namespace rims::cli {
+namespace {
+
+std::string current_directory() {
+  char path[PATH_MAX];
+  return getcwd(path, sizeof path) ? path : "/";
+}
+
+std::string absolute(const std::string& path, const std::string& directory) {
+  return path.starts_with('/') ? path : directory + "/" + path;
+}
+
+std::string directory_of(const std::string& file) {
+  const std::string path = absolute(file, current_directory());
+  const size_t slash = path.rfind('/');
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+bool is_number(std::string_view text) {
+  return !text.empty() && std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
+}
+
+// Paths that are relative to the directory of the file, which the merged one is not in.
+void pin_paths(YamlFile& yaml, const std::string& directory) {
+  yaml.set("base_dir", absolute(yaml.get("base_dir").value_or("."), directory));
+  for (const char* key : {"tls.certificate", "tls.key"})
+    if (const auto path = yaml.get(key); path && !path->empty())
+      yaml.set(key, absolute(*path, directory));
+}
+
+}  // namespace
+
+void add_server_options(OptionParser& parser, ServerOptions& o) {
+  // The variable parts: an override by its key.
+  const auto setting = [&o](const char* key) {
+    return [&o, key](std::string_view value) -> Status {
+      o.overrides.emplace_back(key, value);
+      return {};
+    };
+  };
+  const auto fixed = [&o](const char* key, const char* value) {
+    return [&o, key, value](std::string_view) -> Status {
+      o.overrides.emplace_back(key, value);
+      return {};
+    };
+  };
+  const auto renamed = [&o](const char* key, const char* old_name, const char* new_name) {
+    return [&o, key, old_name, new_name](std::string_view value) -> Status {
+      std::fprintf(stderr, "warning: `--%s' is obsoleted option and should use `--%s'.\n", old_name,
+                   new_name);
+      o.overrides.emplace_back(key, value);
+      return {};
+    };
+  };
+  using enum OptionKind;
+  parser.add_flag('h', "help", "Show this message.", o.help);
+  parser.add_value('f', "config-yaml", "CONFIG_FILE", "Load parameters from CONFIG_FILE.",
+                   o.config_file);
+  parser.add_value('c', "config", "CONFIG_FILE", "The same.", o.config_file);
+  parser.add({'d', "base-dir", value, "DIR",
+              "Directory of log file, mailbox database, etc. default is the directory of the "
+              "configuration, or the current one.",
+              [&o](std::string_view v) -> Status {
+                o.overrides.emplace_back("base_dir", absolute(std::string(v), current_directory()));
+                return {};
+              }});
+  parser.add({'v', "log-stdout", value, "LEVEL",
+              "Stdout logging level (debug info warn error fatal quiet). default is `info'.",
+              setting("log_stdout")});
+  parser.add({0, "log-file", value, "FILE", "Name of log file. default is `imap.log'.",
+              setting("log_file")});
+  parser.add({'l', "log-level", value, "LEVEL",
+              "Logging level (debug info warn error fatal). default is `info'.",
+              setting("log_level")});
+  parser.add({0, "log-shift-age", value, "NUMBER", "Number of old log files to keep.",
+              setting("log_shift_age")});
+  parser.add({0, "log-shift-age-daily", flag, "", "Rotate the log file daily.",
+              fixed("log_shift_age", "daily")});
+  parser.add({0, "log-shift-age-weekly", flag, "", "Rotate the log file weekly.",
+              fixed("log_shift_age", "weekly")});
+  parser.add({0, "log-shift-age-monthly", flag, "", "Rotate the log file monthly.",
+              fixed("log_shift_age", "monthly")});
+  parser.add(
+      {0, "log-shift-size", value, "SIZE", "Maximum log file size.", setting("log_shift_size")});
+  parser.add({0, "kvs-type", value, "TYPE",
+              "Key-value store type of the mailbox database. default is `gdbm'.",
+              setting("key_value_store_type")});
+  parser.add({0, "use-kvs-cksum", negatable, "",
+              "Data checksum at key-value store. default is enabled.",
+              setting("use_key_value_store_checksum")});
+  parser.add(
+      {'u', "username", value, "NAME", "Username to login IMAP server.", setting("username")});
+  parser.add({'w', "password", secret, "PASS",
+              "Password to login IMAP server. Other users can see it while the command starts.",
+              [&o](std::string_view v) -> Status {
+                o.password = Secret(v);
+                return {};
+              }});
+  parser.add({0, "imap-host", value, "HOSTNAME",
+              "Hostname or IP address to bind. default is `0.0.0.0'.", setting("imap_host")});
+  parser.add({0, "imap-port", value, "PORT",
+              "Port number or service name to bind. default is 1430.", setting("imap_port")});
+  parser.add({0, "privilege-user", value, "NAME", "User name or ID of the server processes.",
+              setting("process_privilege_user")});
+  parser.add({0, "privilege-group", value, "NAME", "Group name or ID of the server processes.",
+              setting("process_privilege_group")});
+  parser.add({0, "ip-addr", value, "IP_ADDR", "obsoleted.",
+              renamed("imap_host", "ip-addr=IP_ADDR", "imap-host=HOSTNAME")});
+  parser.add({0, "ip-port", value, "PORT", "obsoleted.",
+              renamed("imap_port", "ip-port=PORT", "imap-port=PORT")});
+}
+
+Result<ServerConfig> make_server_config(const ServerOptions& options) {
+  const bool has_user = std::ranges::any_of(
+      options.overrides, [](const auto& entry) { return entry.first == "username"; });
+  std::string file;
+  if (!options.config_file.empty() || !has_user) {
+    TRY(file, config::locate(options.config_file));
+  }
+  ServerConfig result;
+  if (options.overrides.empty() && options.password.empty()) {
+    result.path = file;
+    return result;
+  }
+
+  std::string text;
+  if (!file.empty()) {
+    TRY(text, read_file(file));
+  }
+  auto yaml = YamlFile::parse(text, file);
+  wipe(text);
+  if (!yaml) return std::unexpected(yaml.error());
+  pin_paths(*yaml, file.empty() ? current_directory() : directory_of(file));
+  for (const auto& [key, value] : options.overrides)
+    yaml->set(key, value, is_number(value) || value == "true" || value == "false");
+  if (!options.password.empty()) yaml->set("password", options.password.reveal());
+
+  TRY(std::string merged, yaml->text());
+  auto memfd = ipc::sealed_copy(merged, "config.yml");
+  wipe(merged);
+  if (!memfd) return std::unexpected(memfd.error());
+  // Only this user, and through the exec.
+  if (fchmod(memfd->get(), 0600) < 0 || fcntl(memfd->get(), F_SETFD, 0) < 0)
+    return fail_errno("the merged configuration", errno);
+  result.path = "/proc/self/fd/" + std::to_string(memfd->get());
+  result.merged = *std::move(memfd);
+  return result;
+}
+
+Result<std::string> program_path(const std::string& name) {
+  char self[PATH_MAX];
+  const ssize_t size = readlink("/proc/self/exe", self, sizeof self);
+  if (size <= 0 || static_cast<size_t>(size) == sizeof self)
+    return fail_errno("/proc/self/exe", errno);
+  const std::string bin = directory_of(std::string(self, static_cast<size_t>(size)));
+  const std::string path = directory_of(bin) + "/libexec/rims/" + name;
+  if (access(path.c_str(), X_OK) < 0) return fail_errno(path, errno);
+  return path;
+}
+
+}  // namespace rims::cli

@@ -1,0 +1,43 @@
+// cli/server_options.h - the options that `rims server` and `rims daemon` share: a configuration
+// file and settings that win over it
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cli/options.h"
+#include "common/base/fd.h"
+#include "common/base/result.h"
+#include "common/base/secret.h"
+
+namespace rims::cli {
+
+struct ServerOptions {
+  std::string config_file;  // -f or -c, "" when not given
+  // Keys of the configuration with their values, in the order of the command line. Without the
+  // password, which has its own place.
+  std::vector<std::pair<std::string, std::string>> overrides;
+  Secret password;
+  bool help = false;
+};
+
+// Adds the options to `parser`. `options` must outlive its use.
+void add_server_options(OptionParser& parser, ServerOptions& options);
+
+// What the controller is to read.
+struct ServerConfig {
+  std::string path;
+  Fd merged;  // behind path, when the command line says more than the file; else empty
+};
+
+// Without any override: the file itself (common/config/locate.h). Otherwise a memfd that only this
+// user can read, with the file's settings and the overrides; it is inherited by the controller,
+// so that no password stands in an argument or in a file that somebody must remove. With -u and
+// no file named, there is no file, and base_dir is the current directory, as the original's.
+[[nodiscard]] Result<ServerConfig> make_server_config(const ServerOptions& options);
+
+// A program of the suite, from where this one stands: <prefix>/libexec/rims/NAME.
+[[nodiscard]] Result<std::string> program_path(const std::string& name);
+
+}  // namespace rims::cli
