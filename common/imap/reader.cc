@@ -93,9 +93,10 @@ void Reader::forget() {
 void Reader::reset() {
   forget();
   expecting_line_ = false;
+  if (state_ == State::dead) return;
   refusal_.reset();
   refused_tag_.clear();
-  if (state_ != State::dead) state_ = State::text;
+  state_ = State::text;
 }
 
 bool Reader::idle() const {

@@ -1,0 +1,136 @@
+// tests/imap/response_test.cc - what goes out: strings in the right form, lines nothing can break
+//
+// Mirrors common/imap/response.cc.
+
+#include "common/imap/response.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/imap/support.h"
+
+namespace rims::imap {
+namespace {
+
+template <class... Args>
+std::string put(void (*f)(std::string&, Args...), std::type_identity_t<Args>... args) {
+  std::string out;
+  f(out, args...);
+  return out;
+}
+
+TEST(Response, StringsTakeTheShortestFormThatHoldsThem) {
+  const struct {
+    std::string_view bytes, string, astring;
+  } rows[] = {
+      {"", "\"\"", "\"\""},
+      {"abc", "\"abc\"", "abc"},
+      {"a]b", "\"a]b\"", "a]b"},
+      {"a b", "\"a b\"", "\"a b\""},
+      {"nil", "\"nil\"", "\"nil\""},
+      {"a\"b\\", "\"a\\\"b\\\\\"", "\"a\\\"b\\\\\""},
+      {"a(b", "\"a(b\"", "\"a(b\""},
+      {"a\tb\x7F", "\"a\tb\x7F\"", "\"a\tb\x7F\""},
+      {"a\r\nb", "{4}\r\na\r\nb", "{4}\r\na\r\nb"},
+      {"\xC3\xA9", "{2}\r\n\xC3\xA9", "{2}\r\n\xC3\xA9"},
+      {"a\0b"sv,
+       "{3}\r\na\x80"
+       "b",
+       "{3}\r\na\x80"
+       "b"},  // CHAR8 is not NUL
+  };
+  for (const auto& row : rows) {
+    EXPECT_EQ(put<std::string_view>(append_string, row.bytes), row.string);
+    EXPECT_EQ(put<std::string_view>(append_astring, row.bytes), row.astring);
+    EXPECT_EQ((put<std::optional<std::string_view>>(append_nstring, row.bytes)), row.string);
+  }
+  EXPECT_EQ((put<std::optional<std::string_view>>(append_nstring, std::nullopt)), "NIL");
+  EXPECT_EQ(put<std::string_view>(append_mailbox, "Entw\xC3\xBCrfe"), "Entw&APw-rfe");
+  EXPECT_EQ(put<std::string_view>(append_mailbox, "a b"), "\"a b\"");
+  EXPECT_EQ(put<uint64_t>(append_literal_head, 18446744073709551615U),
+            "{18446744073709551615}\r\n");
+}
+
+// Whatever the bytes, the client's parser reads one string and gets them back (but for NUL).
+TEST(Response, AnyBytesComeBack) {
+  for (int a = 1; a < 256; a++) {
+    for (const std::string_view around : {"", "x", "\"", "\\"}) {
+      std::string bytes(around);
+      bytes += static_cast<char>(a);
+      bytes += around;
+      std::string out;
+      append_astring(out, bytes);
+      const Result<Command> c = parse_line("a LOGIN " + out + " y");
+      ASSERT_TRUE(c) << out << c.error().reply();
+      EXPECT_EQ(std::get<Login>(c->args).user, bytes);
+    }
+  }
+}
+
+TEST(Response, Flags) {
+  std::string out;
+  append_flags(out, FlagList{});
+  EXPECT_EQ(out, "()");
+  out.clear();
+  append_flags(out, {.system = 63, .keywords = {"$Junk", "b"}});
+  EXPECT_EQ(out, "(\\Seen \\Answered \\Flagged \\Deleted \\Draft \\Recent $Junk b)");
+  out.clear();
+  append_flags(out, 0, std::vector<std::string_view>{"k"});
+  EXPECT_EQ(out, "(k)");
+}
+
+TEST(Response, Lines) {
+  std::string out;
+  append_untagged(out, "SEARCH 1 2");
+  append_untagged(out, 23, "EXISTS");
+  append_status(out, "*", Condition::ok, "UIDNEXT 4", "next");
+  append_status(out, "a1", Condition::ok, "", "");
+  append_status(out, "*", Condition::bye, "", "see you");
+  append_status(out, "*", Condition::preauth, "", "in");
+  append_continuation(out, "idling");
+  EXPECT_EQ(out,
+            "* SEARCH 1 2\r\n* 23 EXISTS\r\n* OK [UIDNEXT 4] next\r\na1 OK done\r\n"
+            "* BYE see you\r\n* PREAUTH in\r\n+ idling\r\n");
+}
+
+TEST(Response, ErrorsBecomeBadOrNo) {
+  std::string out;
+  append_error(out, "a", Error(Fault::syntax, "expected SP at column 2"));
+  append_error(out, "b", Error(Fault::not_found, "no such mailbox", "x", "TRYCREATE"));
+  append_error(out, "c", Error(Fault::storage, "temporary failure", "open /x: EIO"));
+  EXPECT_EQ(out,
+            "a BAD expected SP at column 2\r\nb NO [TRYCREATE] no such mailbox\r\n"
+            "c NO temporary failure\r\n");
+}
+
+TEST(Response, NoTextBreaksALineOrPosesAsACode) {
+  std::string out;
+  append_status(out, "a", Condition::no, "", "x\r\n* BYE\0\xE9\x7F"sv);
+  append_status(out, "a", Condition::no, "", "[ALERT] x");
+  EXPECT_EQ(out, "a NO x??* BYE???\r\na NO  [ALERT] x\r\n");
+}
+
+TEST(Response, UidPlusCodes) {  // RFC 4315 §3
+  NumberSet<Uid> from, to;
+  EXPECT_EQ(copy_uid_code(UidValidity(7), from, to), "");
+  from.add_range(Uid(1), Uid(3));
+  from.add(Uid(9));
+  to.add_range(Uid(100), Uid(103));
+  EXPECT_EQ(copy_uid_code(UidValidity(7), from, to), "COPYUID 7 1:3,9 100:103");
+  EXPECT_EQ(append_uid_code(UidValidity(4294967295U), from), "APPENDUID 4294967295 1:3,9");
+}
+
+TEST(Response, CapabilitiesFollowTheState) {
+  EXPECT_EQ(capabilities({.tls_offered = true}),
+            "IMAP4rev1 LITERAL- ID SASL-IR STARTTLS LOGINDISABLED");
+  EXPECT_EQ(capabilities({.tls_active = true, .tls_offered = true}),
+            "IMAP4rev1 LITERAL- ID SASL-IR AUTH=PLAIN");
+  EXPECT_EQ(capabilities({.tls_offered = true, .plaintext = true, .cram_md5 = true}),
+            "IMAP4rev1 LITERAL- ID SASL-IR STARTTLS AUTH=PLAIN AUTH=CRAM-MD5");
+  const std::string after = capabilities({.logged_in = true, .tls_active = true});
+  EXPECT_TRUE(after.starts_with("IMAP4rev1 LITERAL+ "));
+  EXPECT_EQ(after.find("AUTH="), after.npos);
+  EXPECT_EQ(after.find("STARTTLS"), after.npos);
+}
+
+}  // namespace
+}  // namespace rims::imap
