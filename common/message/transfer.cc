@@ -1,0 +1,116 @@
+// common/message/transfer.cc - see transfer.h
+
+#include "common/message/transfer.h"
+
+#include <array>
+
+namespace rims::message {
+namespace {
+
+constexpr unsigned char kNotBase64 = 0xff;
+
+constexpr auto kBase64 = [] {
+  std::array<unsigned char, 256> table{};
+  table.fill(kNotBase64);
+  constexpr std::string_view kDigits =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  for (size_t i = 0; i < kDigits.size(); i++)
+    table[static_cast<unsigned char>(kDigits[i])] = static_cast<unsigned char>(i);
+  return table;
+}();
+
+int hex_digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  return -1;
+}
+
+}  // namespace
+
+void TransferDecoder::feed(std::string_view piece, std::string& out) {
+  switch (encoding_) {
+    case Encoding::base64:
+      return base64(piece, out);
+    case Encoding::quoted_printable:
+      return quoted_printable(piece, out);
+    case Encoding::none:
+    case Encoding::other:
+      out += piece;
+      return;
+  }
+}
+
+void TransferDecoder::finish(std::string& out) {
+  if (encoding_ == Encoding::base64) {
+    // The bytes that an incomplete group already gives.
+    if (count_ == 2) out += static_cast<char>(bits_ >> 4);
+    if (count_ == 3) {
+      out += static_cast<char>(bits_ >> 10);
+      out += static_cast<char>(bits_ >> 2);
+    }
+    bits_ = count_ = 0;
+  }
+  out += escape_;
+  escape_.clear();
+}
+
+void TransferDecoder::base64(std::string_view piece, std::string& out) {
+  for (const char c : piece) {
+    if (c == '=') {
+      finish(out);  // padding ends a group; several encoded pieces may follow each other
+      continue;
+    }
+    const unsigned char digit = kBase64[static_cast<unsigned char>(c)];
+    if (digit == kNotBase64) continue;
+    bits_ = bits_ << 6 | digit;
+    if (++count_ < 4) continue;
+    const char bytes[3] = {static_cast<char>(bits_ >> 16), static_cast<char>(bits_ >> 8),
+                           static_cast<char>(bits_)};
+    out.append(bytes, sizeof bytes);
+    bits_ = count_ = 0;
+  }
+}
+
+void TransferDecoder::quoted_printable(std::string_view piece, std::string& out) {
+  for (const char c : piece) {
+    if (escape_.empty()) {
+      if (c == '=') {
+        escape_ = '=';
+      } else {
+        out += c;
+      }
+      continue;
+    }
+    if (escape_.size() == 1 && hex_digit(c) >= 0) {
+      escape_ += c;
+    } else if (escape_.size() == 2 && hex_digit(escape_[1]) >= 0 && hex_digit(c) >= 0) {
+      out += static_cast<char>(hex_digit(escape_[1]) * 16 + hex_digit(c));
+      escape_.clear();
+    } else if (c == '\n' && (escape_.size() == 1 || hex_digit(escape_[1]) < 0)) {
+      escape_.clear();  // a soft line break, perhaps with white space in front of the line end
+    } else if ((c == ' ' || c == '\t' || c == '\r') && escape_.size() < 80 &&
+               (escape_.size() == 1 || hex_digit(escape_[1]) < 0)) {
+      escape_ += c;
+    } else {
+      out += escape_;
+      escape_.clear();
+      if (c == '=') {
+        escape_ = '=';
+      } else {
+        out += c;
+      }
+    }
+  }
+}
+
+std::string transfer_decode(std::string_view bytes, Encoding encoding) {
+  std::string out;
+  out.reserve(bytes.size());
+  TransferDecoder decoder(encoding);
+  decoder.feed(bytes, out);
+  decoder.finish(out);
+  return out;
+}
+
+}  // namespace rims::message
