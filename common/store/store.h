@@ -34,7 +34,7 @@ struct Options {
   Milliseconds idle_close{60'000};       // an account that nobody holds is closed after this
   size_t max_open = 4096;                // held by nobody and more than this: oldest is closed
   Limits limits;
-  // Unset: files, and GDBM. Tests put memory here. Must outlive the Store.
+  // Where accounts live: memory_journal.h and key_value.h for tests. Must outlive the Store.
   JournalFactory* journals = nullptr;
   KeyValueFactory* key_values = nullptr;
 };

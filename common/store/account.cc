@@ -1,0 +1,339 @@
+// common/store/account.cc - opening, loading, reading, closing
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "common/base/encoding.h"
+#include "common/base/log.h"
+#include "common/store/account_impl.h"
+
+namespace rims::store {
+namespace {
+
+constexpr size_t kLocationChunks = 512;  // 4 MiB per account
+
+}  // namespace
+
+Task<Status> AccountImpl::start() {
+  bool indexed = false;
+  if (const auto clean = journal_->clean(); clean && journal_->lost() == 0) {
+    indexed = co_await index_->open(*clean, journal_->last_seq(), state_);
+    // The newest chunk of places is extended by the next message.
+    if (indexed)
+      indexed = co_await index_->load_locations(Locations::chunk_of(state_.next_message()),
+                                                state_.next_message(), locations_);
+  }
+  if (!indexed) {
+    CO_TRY_STATUS(co_await rebuild());
+  }
+  if (const uint32_t lost = journal_->lost(); lost > 0) {
+    log::warn("", "account {}: up to {} records were lost; their numbers are skipped", user_, lost);
+    CO_TRY_STATUS(co_await commit(
+        [lost](Plan& plan) -> Result<Built> {
+          plan.add(Gap{lost});
+          return Built::records;
+        },
+        {}));
+  }
+  if (!state_.mailbox("INBOX")) {
+    CO_TRY_STATUS(co_await make_standard_mailboxes());
+  }
+  co_return Status();
+}
+
+// Reads the whole journal (its footers where there are some) into a new state.
+Task<Status> AccountImpl::fold_journal(AccountState& state, Locations& locations) {
+  TimeSlice slice(loop_);
+  while (true) {
+    CO_TRY(const Records records, co_await journal_->read_from(state.seq() + 1));
+    if (records.list.empty()) co_return Status();
+    for (const auto& record : records.list) {
+      co_await slice.spend();
+      CO_TRY_STATUS(state.apply(record.type, record.seq, record.meta));
+      if (record.type != RecordType::append) continue;
+      if (const auto append = Append::decode(record.meta))
+        locations.set(append->entry.message, record.location);
+    }
+  }
+}
+
+Task<Status> AccountImpl::rebuild() {
+  const auto lock = co_await rebuilding_.lock();
+  AccountState fresh;
+  Locations places;
+  CO_TRY_STATUS(co_await fold_journal(fresh, places));
+  if (state_.seq() == 0) {
+    state_ = std::move(fresh);
+    locations_ = std::move(places);
+    if (state_.orphans() > 0)
+      log::warn("", "account {}: {} records speak of what was lost", user_, state_.orphans());
+  } else {
+    // The account is in use: loaded mailboxes are as they should be, the others are taken from
+    // the journal. They can not have changed meanwhile, because every change loads first.
+    for (const auto& [id, mailbox] : state_.mailboxes()) {
+      if (AccountState::loaded(*mailbox)) continue;
+      const Uid claimed = mailbox->info().first_recent;
+      state_.take_messages(id, fresh);
+      state_.claim_recent(id, claimed);
+    }
+    for (uint64_t n = 0; n <= Locations::chunk_of(state_.next_message()); n++) {
+      const auto* right = places.find(n);
+      if (!right) continue;
+      auto& chunk = locations_.make(n);
+      for (size_t i = 0; i < Locations::kPerChunk; i++) {
+        if (right->at[i].segment != 0) chunk.at[i] = right->at[i];
+      }
+      chunk.verified.reset();
+      chunk.dirty = true;
+    }
+  }
+  co_await index_->reset(state_);
+  co_return Status();
+}
+
+Task<Result<std::shared_ptr<Mailbox>>> AccountImpl::load(MailboxId id) {
+  auto mailbox = state_.mailbox(id);
+  if (!mailbox) co_return fail(Fault::not_found, "no such mailbox", {}, "NONEXISTENT");
+  if (AccountState::loaded(*mailbox)) co_return mailbox;
+  if (!co_await index_->load(mailbox)) {
+    CO_TRY_STATUS(co_await rebuild());
+  }
+  if (!AccountState::loaded(*mailbox))
+    co_return fail(Fault::not_found, "no such mailbox", "removed while it was loaded",
+                   "NONEXISTENT");
+  co_return mailbox;
+}
+
+Task<Result<std::shared_ptr<const Mailbox>>> AccountImpl::open_mailbox(MailboxId id) {
+  if (failure_ || closing_) co_return unusable();
+  CO_TRY(auto mailbox, co_await load(id));
+  if (mailbox->info().noselect)
+    co_return fail(Fault::refused, "the name can not be selected", {}, "NONEXISTENT");
+  co_return std::shared_ptr<const Mailbox>(std::move(mailbox));
+}
+
+std::vector<const MailboxInfo*> AccountImpl::mailboxes() const {
+  std::vector<const MailboxInfo*> list;
+  list.reserve(state_.names().size());
+  if (const auto* inbox = find("INBOX")) list.push_back(inbox);
+  for (const auto& [name, id] : state_.names()) {
+    if (name != "INBOX") list.push_back(&state_.mailbox(id)->info());
+  }
+  return list;
+}
+
+const MailboxInfo* AccountImpl::find(std::string_view name) const {
+  const auto mailbox = state_.mailbox(canonical_name(name));
+  return mailbox ? &mailbox->info() : nullptr;
+}
+
+const MailboxInfo* AccountImpl::find(MailboxId id) const {
+  const auto mailbox = state_.mailbox(id);
+  return mailbox ? &mailbox->info() : nullptr;
+}
+
+Uid AccountImpl::claim_recent(MailboxId id) {
+  const auto mailbox = state_.mailbox(id);
+  if (!mailbox) return Uid(UINT32_MAX);
+  const Uid first = mailbox->info().first_recent;
+  const Uid next = mailbox->info().uidnext;
+  if (first < next && AccountState::loaded(*mailbox)) {
+    state_.claim_recent(id, next);
+    recent_claims_[id] = next;
+    index_->note_counters(id);
+  }
+  return first;
+}
+
+Task<Status> AccountImpl::locate(MessageId message, Location& at, bool& verified) {
+  const uint64_t number = Locations::chunk_of(message);
+  if (message >= state_.next_message())
+    co_return fail(Fault::not_found, "no such message", {}, "EXPUNGEISSUED");
+  if (!locations_.find(number) &&
+      !co_await index_->load_locations(number, state_.next_message(), locations_)) {
+    CO_TRY_STATUS(co_await rebuild());
+  }
+  const auto* chunk = locations_.find(number);
+  const size_t slot = message.value % Locations::kPerChunk;
+  if (!chunk || chunk->at[slot].segment == 0)
+    co_return fail(Fault::not_found, "no such message", {}, "EXPUNGEISSUED");
+  at = chunk->at[slot];
+  verified = chunk->verified[slot];
+  co_return Status();
+}
+
+Task<Result<std::string>> AccountImpl::read_part(MessageId message, Part part, uint64_t offset,
+                                                 uint64_t length) {
+  if (failure_ || shut_) co_return unusable();
+  Location at;
+  bool verified = false;
+  CO_TRY_STATUS(co_await locate(message, at, verified));
+  const bool before = verified;
+  auto bytes = co_await journal_->read(at, message, part, offset, length, &verified);
+  if (!bytes && !before && !std::exchange(places_doubted_, true)) {
+    // Once per opening: it may be the index that names a wrong place.
+    log::warn("", "account {}: {}; the index is rebuilt", user_, bytes.error().detail());
+    CO_TRY_STATUS(co_await rebuild());
+    CO_TRY_STATUS(co_await locate(message, at, verified));
+    bytes = co_await journal_->read(at, message, part, offset, length, &verified);
+  }
+  if (verified && !before) {
+    if (auto* chunk = locations_.find(Locations::chunk_of(message)))
+      chunk->verified.set(message.value % Locations::kPerChunk);
+  }
+  co_return bytes;
+}
+
+Task<Result<std::string>> AccountImpl::read(MessageId message, uint64_t offset, uint64_t length) {
+  return read_part(message, Part::message, offset, length);
+}
+
+Task<Result<std::string>> AccountImpl::read_structure(MessageId message) {
+  return read_part(message, Part::structure, 0, UINT64_MAX);
+}
+
+void AccountImpl::unlisten(Listener* listener) {
+  const auto found = std::ranges::find(listeners_, listener);
+  if (found == listeners_.end()) return;
+  if (telling_)
+    *found = nullptr;
+  else
+    listeners_.erase(found);
+}
+
+void AccountImpl::tell(const Change& change, const void* origin) {
+  const bool outer = !std::exchange(telling_, true);
+  const ModSeq modseq(state_.seq());
+  for (size_t i = 0; i < listeners_.size(); i++) {
+    Listener* listener = listeners_[i];
+    if (!listener) continue;
+    switch (change.kind) {
+      case Change::Kind::appended:
+        listener->appended(change.mailbox, change.uids, origin);
+        break;
+      case Change::Kind::flags:
+        listener->flags_changed(change.mailbox, change.uids, modseq, origin);
+        break;
+      case Change::Kind::expunged:
+        listener->expunged(change.mailbox, change.uids, modseq, origin);
+        break;
+      case Change::Kind::mailboxes:
+        listener->mailboxes_changed();
+        break;
+    }
+  }
+  if (outer) {
+    telling_ = false;
+    std::erase(listeners_, nullptr);
+  }
+}
+
+// Until nothing waits: what changes while we write is written too.
+Task<Status> AccountImpl::write_index() {
+  while (!index_->broken() && (!index_->clean() || !locations_.dirty().empty()))
+    co_await index_->flush(state_, locations_);
+  if (index_->broken()) co_return fail(Fault::storage, "temporary failure", "index");
+  co_return Status();
+}
+
+Task<void> AccountImpl::tidy() {
+  if (failure_ || closing_) co_return;
+  if (!index_->clean()) co_await index_->flush(state_, locations_);
+  locations_.trim(kLocationChunks, Locations::chunk_of(state_.next_message()));
+  std::vector<MailboxId> idle;
+  for (const auto& [id, mailbox] : state_.mailboxes()) {
+    // One holder: the state itself.
+    if (mailbox.use_count() != 1 || !AccountState::loaded(*mailbox) || !index_->clean(id)) continue;
+    AccountState::unload(*mailbox);
+    idle.push_back(id);
+  }
+  for (const MailboxId id : idle) co_await index_->release(id);
+}
+
+Task<void> AccountImpl::shut() {
+  if (shut_) co_return;
+  closing_ = true;
+  while (committing_) co_await idle_.wait();
+  if (!failure_) {
+    closing_ = false;
+    // Claims of \Recent that nothing has carried along yet.
+    if (!recent_claims_.empty())
+      (void)co_await commit([](Plan&) -> Result<Built> { return Built::nothing; }, {});
+    closing_ = true;
+    while (committing_) co_await idle_.wait();
+  }
+  // A journal that ends in CLEAN, and an index that has not changed: nothing to do.
+  const bool changed = !index_->clean() || !locations_.dirty().empty() || !journal_->clean();
+  if (!failure_ && changed && co_await write_index()) {
+    const std::string id = random_bytes(16);
+    if (co_await index_->checkpoint(state_, id)) {
+      const Clean mark{state_.seq(), id};
+      std::vector<Draft> drafts;
+      drafts.push_back({RecordType::clean, mark.encode(), {}, {}});
+      // Without it the index is rebuilt at the next opening: no harm.
+      auto marked = co_await journal_->append(state_.seq(), drafts);
+      if (!marked) log::warn("", "account {}: {}", user_, marked.error().detail());
+    }
+  }
+  shut_ = true;
+  if (!failure_)
+    failure_.emplace(Fault::storage, "temporary failure", "the account was closed", "UNAVAILABLE");
+  co_await index_->close();
+  co_await journal_->close();
+}
+
+Task<Result<const AccountState*>> AccountImpl::whole_state() {
+  if (failure_ || closing_) co_return unusable();
+  std::vector<std::shared_ptr<Mailbox>> pins;
+  std::vector<MailboxId> ids;
+  for (const auto& [id, mailbox] : state_.mailboxes()) ids.push_back(id);
+  for (const MailboxId id : ids) {
+    CO_TRY(auto pin, co_await load(id));
+    pins.push_back(std::move(pin));
+  }
+  co_return &state_;
+}
+
+Task<Result<std::vector<std::string>>> AccountImpl::check() {
+  if (!recent_claims_.empty()) {
+    CO_TRY_STATUS(co_await commit([](Plan&) -> Result<Built> { return Built::nothing; }, {}));
+  }
+  while (committing_) co_await idle_.wait();
+  CO_TRY([[maybe_unused]] const AccountState* whole, co_await whole_state());
+  std::vector<std::string> broken = state_.broken_invariants();
+  const uint64_t seq = state_.seq();
+  AccountState fresh;
+  Locations places;
+  CO_TRY_STATUS(co_await fold_journal(fresh, places));
+  if (state_.seq() == seq && recent_claims_.empty()) {
+    if (const auto different = state_.difference(fresh); !different.empty())
+      broken.push_back("invariant 11: the state is what the journal says: " + different);
+  }
+  for (const auto& [id, mailbox] : fresh.mailboxes()) {
+    for (const auto& e : mailbox->messages()) {
+      Location at;
+      bool verified = false;
+      if (auto located = co_await locate(e.message, at, verified); !located) {
+        broken.push_back(fmt::format("invariant 12: {} uid {}: its bytes have a place",
+                                     mailbox->info().name, e.uid.value));
+        continue;
+      }
+      const auto* chunk = places.find(Locations::chunk_of(e.message));
+      if (!chunk || chunk->at[e.message.value % Locations::kPerChunk] != at)
+        broken.push_back(fmt::format("invariant 12: {} uid {}: the place is the journal's",
+                                     mailbox->info().name, e.uid.value));
+      verified = false;
+      auto bytes = co_await journal_->read(at, e.message, Part::message, 0, UINT64_MAX, &verified);
+      if (!bytes)
+        broken.push_back(fmt::format("invariant 13: {} uid {}: its bytes are sound: {}",
+                                     mailbox->info().name, e.uid.value, bytes.error().detail()));
+      else if (bytes->size() != e.size)
+        broken.push_back(fmt::format("invariant 13: {} uid {}: the size is that of the bytes",
+                                     mailbox->info().name, e.uid.value));
+    }
+  }
+  co_return broken;
+}
+
+}  // namespace rims::store

@@ -1,0 +1,291 @@
+// common/store/account_messages.cc - APPEND, COPY, MOVE, STORE, EXPUNGE
+//
+// A builder looks its mailboxes up again by id each time it runs: after a lost race they may be
+// gone or have changed.
+
+#include <algorithm>
+
+#include "common/store/account_impl.h"
+
+namespace rims::store {
+namespace {
+
+std::unexpected<Error> try_create() {
+  return fail(Fault::not_found, "no such mailbox", {}, "TRYCREATE");
+}
+
+std::vector<Uid> ascending(std::vector<Uid> uids) {
+  std::ranges::sort(uids);
+  const auto doubled = std::ranges::unique(uids);
+  uids.erase(doubled.begin(), doubled.end());
+  return uids;
+}
+
+// A mailbox that takes messages, or nullptr.
+std::shared_ptr<Mailbox> target(const AccountState& state, MailboxId id) {
+  auto mailbox = state.mailbox(id);
+  return mailbox && !mailbox->info().noselect ? mailbox : nullptr;
+}
+
+std::vector<Uid> existing(const Mailbox& mailbox, const std::vector<Uid>& uids) {
+  std::vector<Uid> found;
+  for (const Uid uid : uids) {
+    if (mailbox.find(uid)) found.push_back(uid);
+  }
+  return found;
+}
+
+struct AppendJob {
+  MailboxId mailbox;
+  std::vector<NewMessage> messages;
+  Appended result;
+};
+
+struct CopyJob {
+  MailboxId from, to;
+  std::vector<Uid> uids;
+  bool move = false;
+  Copied result;
+};
+
+struct FlagJob {
+  MailboxId mailbox;
+  FlagChange change;
+  std::vector<FlagOutcome> outcomes;
+};
+
+struct ExpungeJob {
+  MailboxId mailbox;
+  std::vector<Uid> uids, gone;
+};
+
+// Messages of `from` become messages of `to`; with `move` they leave `from` in the same commit.
+Result<Built> plan_copy(Plan& plan, CopyJob& job, const Limits& limits) {
+  job.result = {};
+  const auto from = plan.state().mailbox(job.from);
+  const auto to = target(plan.state(), job.to);
+  if (!from) return fail(Fault::not_found, "no such mailbox", {}, "NONEXISTENT");
+  if (!to) return try_create();
+  const auto uids = existing(*from, job.uids);
+  job.result.uidvalidity = to->info().uidvalidity;
+  if (uids.empty()) return Built::nothing;
+  const auto ranges = to_ranges(uids);
+  if (!plan.untouched(job.from, ranges)) return Built::later;
+  TRY_STATUS(plan.reserve_uids(*to, uids.size()));
+  uint64_t bits = 0;
+  for (const Uid uid : uids) bits |= from->find(uid)->keywords;
+  TRY([[maybe_unused]] const uint64_t all, plan.translate(*from, *to, bits, limits.keyword_bytes));
+
+  Copy record{.from = job.from, .to = job.to, .items = {}};
+  record.items.reserve(uids.size());
+  for (const Uid uid : uids) {
+    MessageEntry entry = *from->find(uid);
+    TRY(entry.keywords, plan.translate(*from, *to, entry.keywords, limits.keyword_bytes));
+    entry.uid = plan.take_uid(*to);
+    record.items.push_back({uid, entry});
+    job.result.uids.emplace_back(uid, entry.uid);
+  }
+  plan.add(record);
+  if (job.move) {
+    plan.touch(job.from, ranges);
+    plan.add(Expunge{job.from, ranges});
+  }
+  return Built::records;
+}
+
+// Consecutive messages as ranges, over the gaps between their uids: nothing is there.
+std::vector<UidRange> message_ranges(const Mailbox& mailbox, const std::vector<Uid>& uids) {
+  const auto messages = mailbox.messages();
+  std::vector<UidRange> ranges;
+  size_t next = messages.size();
+  for (const Uid uid : uids) {
+    const auto at = static_cast<size_t>(mailbox.find(uid) - messages.data());
+    if (at == next && !ranges.empty())
+      ranges.back().last = uid.value;
+    else
+      ranges.push_back({uid.value, uid.value});
+    next = at + 1;
+  }
+  return ranges;
+}
+
+}  // namespace
+
+Task<Result<Appended>> AccountImpl::append(MailboxId mailbox, std::vector<NewMessage> messages,
+                                           const void* origin) {
+  if (failure_ || closing_) co_return unusable();
+  if (!target(state_, mailbox)) co_return try_create();
+  for (const auto& m : messages) {
+    if (m.bytes.view().size() > std::min<size_t>(limits_.message_bytes, UINT32_MAX))
+      co_return fail(Fault::limit, "the message is too large", {}, "LIMIT");
+    if (m.delivery_id.size() > 256 || m.structure.size() > UINT32_MAX ||
+        (m.flags & ~kAllSystemFlags) != 0)
+      co_return fail(Fault::bug, "internal error", "append: flags, structure or delivery id");
+  }
+  std::vector<std::shared_ptr<Mailbox>> pins;
+  CO_TRY(auto pin, co_await load(mailbox));
+  pins.push_back(std::move(pin));
+
+  // Shared with the builder: it may outlive this call when the caller is destroyed.
+  const auto job = std::make_shared<AppendJob>(AppendJob{mailbox, std::move(messages), {}});
+  CO_TRY_STATUS(co_await commit(
+      [this, job](Plan& plan) -> Result<Built> {
+        const auto to = target(state_, job->mailbox);
+        if (!to) return try_create();
+        TRY_STATUS(plan.reserve_uids(*to, job->messages.size()));
+        // All names at once: either all messages find room for theirs, or nothing is written.
+        std::vector<std::string> names;
+        for (const auto& m : job->messages)
+          names.insert(names.end(), m.keywords.begin(), m.keywords.end());
+        TRY([[maybe_unused]] const uint64_t all,
+            plan.keyword_bits(*to, names, limits_.keyword_bytes));
+
+        job->result = {.uidvalidity = to->info().uidvalidity, .uids = {}};
+        for (const auto& m : job->messages) {
+          TRY(const uint64_t bits, plan.keyword_bits(*to, m.keywords, limits_.keyword_bytes));
+          Append record;
+          record.mailbox = job->mailbox;
+          record.entry.message = plan.take_message();
+          record.entry.uid = plan.take_uid(*to);
+          record.entry.keywords = bits;
+          record.entry.flags = m.flags;
+          record.entry.date = m.date;
+          record.entry.zone = m.zone;
+          record.entry.size = static_cast<uint32_t>(m.bytes.view().size());
+          record.delivery_id = m.delivery_id;
+          plan.add(record, m.structure, m.bytes.view());
+          job->result.uids.push_back(record.entry.uid);
+        }
+        return job->messages.empty() ? Built::nothing : Built::records;
+      },
+      std::move(pins), origin));
+  co_return std::move(job->result);
+}
+
+Task<Result<Copied>> AccountImpl::copy(MailboxId from, std::vector<Uid> uids, MailboxId to,
+                                       const void* origin) {
+  return copy_or_move(from, std::move(uids), to, false, origin);
+}
+
+Task<Result<Copied>> AccountImpl::move(MailboxId from, std::vector<Uid> uids, MailboxId to,
+                                       const void* origin) {
+  return copy_or_move(from, std::move(uids), to, true, origin);
+}
+
+Task<Result<Copied>> AccountImpl::copy_or_move(MailboxId from, std::vector<Uid> uids, MailboxId to,
+                                               bool move, const void* origin) {
+  if (failure_ || closing_) co_return unusable();
+  if (!target(state_, to)) co_return try_create();
+  std::vector<std::shared_ptr<Mailbox>> pins;
+  CO_TRY(auto source, co_await load(from));
+  CO_TRY(auto destination, co_await load(to));
+  pins.push_back(std::move(source));
+  pins.push_back(std::move(destination));
+  const auto job =
+      std::make_shared<CopyJob>(CopyJob{from, to, ascending(std::move(uids)), move, {}});
+  CO_TRY_STATUS(co_await commit([this, job](Plan& plan) { return plan_copy(plan, *job, limits_); },
+                                std::move(pins), origin));
+  co_return std::move(job->result);
+}
+
+Task<Result<std::vector<FlagOutcome>>> AccountImpl::change_flags(MailboxId mailbox,
+                                                                 FlagChange change,
+                                                                 const void* origin) {
+  using Verdict = FlagOutcome::Verdict;
+  if (failure_ || closing_) co_return unusable();
+  if ((change.flags & ~kAllSystemFlags) != 0)
+    co_return fail(Fault::bug, "internal error", "change_flags: unknown flags");
+  std::vector<std::shared_ptr<Mailbox>> pins;
+  CO_TRY(auto open, co_await load(mailbox));
+  pins.push_back(open);
+  change.uids = ascending(std::move(change.uids));
+  const auto job = std::make_shared<FlagJob>(FlagJob{mailbox, std::move(change), {}});
+  CO_TRY_STATUS(co_await commit(
+      [this, job](Plan& plan) -> Result<Built> {
+        const auto& want = job->change;
+        job->outcomes.clear();
+        const auto target_mailbox = state_.mailbox(job->mailbox);
+        if (!target_mailbox) return fail(Fault::not_found, "no such mailbox", {}, "NONEXISTENT");
+        const auto present = existing(*target_mailbox, want.uids);
+        if (!plan.untouched(job->mailbox, to_ranges(present))) return Built::later;
+
+        uint64_t bits = 0;
+        if (want.op == FlagOp::remove) {
+          // A name that nobody has used can not be taken away.
+          for (const auto& keyword : want.keywords) {
+            if (const auto bit = target_mailbox->keyword(keyword)) bits |= uint64_t{1} << *bit;
+          }
+        } else if (!present.empty()) {
+          TRY(bits, plan.keyword_bits(*target_mailbox, want.keywords, limits_.keyword_bytes));
+        }
+        std::vector<Uid> changing;
+        for (const Uid uid : want.uids) {
+          const auto* e = target_mailbox->find(uid);
+          if (!e) {
+            job->outcomes.push_back({.uid = uid, .verdict = Verdict::gone});
+            continue;
+          }
+          bool changes = false;
+          switch (want.op) {
+            case FlagOp::replace:
+              changes = e->flags != want.flags || e->keywords != bits;
+              break;
+            case FlagOp::add:
+              changes = (want.flags & ~e->flags) != 0 || (bits & ~e->keywords) != 0;
+              break;
+            case FlagOp::remove:
+              changes = (want.flags & e->flags) != 0 || (bits & e->keywords) != 0;
+              break;
+          }
+          const bool newer = want.unchanged_since && e->modseq > *want.unchanged_since;
+          job->outcomes.push_back({.uid = uid,
+                                   .verdict = newer     ? Verdict::too_new
+                                              : changes ? Verdict::changed
+                                                        : Verdict::unchanged});
+          if (changes && !newer) changing.push_back(uid);
+        }
+        if (changing.empty()) return plan.empty() ? Built::nothing : Built::records;
+        auto ranges = message_ranges(*target_mailbox, changing);
+        plan.touch(job->mailbox, ranges);
+        plan.add(Flags{job->mailbox, want.op, want.flags, bits, std::move(ranges)});
+        return Built::records;
+      },
+      std::move(pins), origin));
+  for (auto& outcome : job->outcomes) {
+    const auto* e = open->find(outcome.uid);
+    if (!e) {
+      outcome.verdict = Verdict::gone;
+      continue;
+    }
+    outcome.flags = e->flags;
+    outcome.keywords = e->keywords;
+    outcome.modseq = e->modseq;
+  }
+  co_return std::move(job->outcomes);
+}
+
+Task<Result<std::vector<Uid>>> AccountImpl::expunge(MailboxId mailbox, std::vector<Uid> uids,
+                                                    const void* origin) {
+  if (failure_ || closing_) co_return unusable();
+  std::vector<std::shared_ptr<Mailbox>> pins;
+  CO_TRY(auto open, co_await load(mailbox));
+  pins.push_back(std::move(open));
+  const auto job =
+      std::make_shared<ExpungeJob>(ExpungeJob{mailbox, ascending(std::move(uids)), {}});
+  CO_TRY_STATUS(co_await commit(
+      [this, job](Plan& plan) -> Result<Built> {
+        const auto from = state_.mailbox(job->mailbox);
+        if (!from) return fail(Fault::not_found, "no such mailbox", {}, "NONEXISTENT");
+        job->gone = existing(*from, job->uids);
+        if (job->gone.empty()) return Built::nothing;
+        auto ranges = to_ranges(job->gone);
+        if (!plan.untouched(job->mailbox, ranges)) return Built::later;
+        plan.touch(job->mailbox, ranges);
+        plan.add(Expunge{job->mailbox, std::move(ranges)});
+        return Built::records;
+      },
+      std::move(pins), origin));
+  co_return std::move(job->gone);
+}
+
+}  // namespace rims::store

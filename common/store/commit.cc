@@ -1,0 +1,181 @@
+// common/store/commit.cc - group commit: one write, one flush for all changes that wait together
+//
+// Invariants
+//   1. state_ holds durable records only (and claims of \Recent).
+//   2. one append is under way at a time; what is queued meanwhile goes into the next one.
+//   3. a builder runs again after a lost race; its last run is the one that counts.
+//   4. after an error of the journal nothing is appended any more.
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "common/base/log.h"
+#include "common/store/account_impl.h"
+
+namespace rims::store {
+
+struct AccountImpl::Op {
+  Op(Loop& loop, Builder b, std::vector<std::shared_ptr<Mailbox>> p, const void* o)
+      : build(std::move(b)), pins(std::move(p)), origin(o), done(loop) {}
+  Builder build;
+  std::vector<std::shared_ptr<Mailbox>> pins;
+  const void* origin;
+  Event done;
+  std::optional<Status> result;
+
+  void finish(Status status) {
+    result.emplace(std::move(status));
+    done.set();
+  }
+};
+
+AccountImpl::AccountImpl(Loop& loop, IoPool& pool, std::string user, const Limits& limits,
+                         std::unique_ptr<Journal> journal, std::unique_ptr<Index> index)
+    : loop_(loop),
+      pool_(pool),
+      user_(std::move(user)),
+      limits_(limits),
+      journal_(std::move(journal)),
+      index_(std::move(index)),
+      idle_(loop),
+      rebuilding_(loop),
+      scope_(loop) {
+  limits_.keyword_bytes = std::min<size_t>(limits_.keyword_bytes, 120);  // fits the index's table
+  limits_.name_bytes = std::min<size_t>(limits_.name_bytes, 4000);
+  idle_.set();
+}
+
+AccountImpl::~AccountImpl() = default;
+
+std::unexpected<Error> AccountImpl::unusable() const {
+  if (failure_) return std::unexpected(*failure_);
+  return fail(Fault::storage, "temporary failure", "the account of " + user_ + " is closed",
+              "UNAVAILABLE");
+}
+
+Task<Status> AccountImpl::commit(Builder build, std::vector<std::shared_ptr<Mailbox>> pins,
+                                 const void* origin) {
+  if (failure_ || closing_) co_return unusable();
+  const auto op = std::make_shared<Op>(loop_, std::move(build), std::move(pins), origin);
+  queue_.push_back(op);
+  if (!committing_) {
+    committing_ = true;
+    idle_.clear();
+    scope_.spawn(run_commits());
+  }
+  if (!op->result) co_await op->done.wait();
+  co_return *op->result;
+}
+
+Task<void> AccountImpl::run_commits() {
+  while (!queue_.empty() && !failure_) {
+    if (auto status = co_await write_one_commit(); !status) poison(status.error());
+  }
+  committing_ = false;
+  idle_.set();
+}
+
+Task<Status> AccountImpl::write_one_commit() {
+  Plan plan(state_);
+  std::vector<std::shared_ptr<Op>> batch;
+  std::vector<const void*> origins;  // one per draft
+  while (!queue_.empty() && !plan.full()) {
+    const auto op = queue_.front();
+    auto built = op->build(plan);
+    if (built && *built == Built::later) break;
+    queue_.pop_front();
+    origins.resize(plan.drafts().size(), op->origin);
+    if (!built)
+      op->finish(std::unexpected(built.error()));
+    else if (*built == Built::nothing)
+      op->finish({});
+    else
+      batch.push_back(op);
+  }
+  const auto claims = std::exchange(recent_claims_, {});
+  for (const auto& [id, first] : claims) {
+    if (state_.mailbox(id)) plan.add(Recent{id, first});
+  }
+  if (plan.empty()) co_return Status();
+  origins.resize(plan.drafts().size());
+
+  auto appended = co_await journal_->append(state_.seq(), plan.drafts());
+  if (!appended) {
+    for (const auto& op : batch) op->finish(std::unexpected(appended.error()));
+    co_return std::unexpected(appended.error());
+  }
+  if (appended->lost_race) {
+    queue_.insert(queue_.begin(), batch.begin(), batch.end());
+    for (const auto& [id, first] : claims) {
+      auto& claimed = recent_claims_[id];
+      claimed = std::max(claimed, first);
+    }
+    log::debug("", "account {}: another writer was faster after {}", user_, state_.seq());
+    co_return co_await catch_up();
+  }
+
+  for (size_t i = 0; i < plan.drafts().size(); i++) {
+    const auto& draft = plan.drafts()[i];
+    const Stored stored{draft.type, state_.seq() + 1, draft.meta, appended->locations[i]};
+    if (auto status = fold(stored, origins[i]); !status) {
+      for (const auto& op : batch) op->finish(status);
+      co_return status;
+    }
+  }
+  for (const auto& op : batch) op->finish({});
+  co_return Status();
+}
+
+Task<Status> AccountImpl::catch_up() {
+  while (true) {
+    CO_TRY(const Records records, co_await journal_->read_from(state_.seq() + 1));
+    if (records.list.empty()) co_return Status();
+    for (const auto& record : records.list) {
+      std::vector<std::shared_ptr<Mailbox>> pins;
+      for (const MailboxId id : mailboxes_needed(record.type, record.meta)) {
+        if (!state_.mailbox(id)) continue;
+        CO_TRY(auto pin, co_await load(id));
+        pins.push_back(std::move(pin));
+      }
+      CO_TRY_STATUS(fold(record, nullptr));
+    }
+  }
+}
+
+// One durable record: state, index, listeners.
+Status AccountImpl::fold(const Stored& record, const void* origin) {
+  std::vector<Change> changes;
+  TRY_STATUS(state_.apply(record.type, record.seq, record.meta, &changes));
+  if (record.type == RecordType::append) {
+    if (const auto append = Append::decode(record.meta))
+      locations_.set(append->entry.message, record.location);
+  }
+  for (const MailboxId id : mailboxes_needed(record.type, record.meta)) {
+    if (record.type == RecordType::keyword) index_->note_keywords(id);
+    index_->note_counters(id);
+  }
+  if (record.type == RecordType::gap) {
+    for (const auto& [id, mailbox] : state_.mailboxes()) index_->note_counters(id);
+    locations_.make(Locations::chunk_of(state_.next_message())).dirty = true;
+  }
+  for (const auto& change : changes) {
+    index_->note(change);
+    if (record.type == RecordType::mailbox_removed) index_->note_removed(change.mailbox);
+    tell(change, origin);
+  }
+  return {};
+}
+
+void AccountImpl::poison(const Error& error) {
+  if (failure_) return;
+  failure_.emplace(Fault::storage, "temporary failure", error.detail(), "UNAVAILABLE");
+  log::error("", "account {}: {}; it is closed and read again from the disk", user_,
+             error.detail());
+  for (const auto& op : std::exchange(queue_, {})) op->finish(std::unexpected(*failure_));
+  for (size_t i = 0; i < listeners_.size(); i++) {
+    if (listeners_[i]) listeners_[i]->account_failed(*failure_);
+  }
+}
+
+}  // namespace rims::store

@@ -1,0 +1,91 @@
+// common/store/journal.h - the journal of one account: the mail itself
+//
+// A sequence of records, numbered from 1. An append names the number it expects to follow and
+// is durable as a whole when it returns `committed`; when somebody else was faster it applies
+// nothing. Implementations: files (file_journal.h), memory (memory_journal.h).
+//
+// One append at a time, by its owner; reads may run beside it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/async/task.h"
+#include "common/base/result.h"
+#include "common/store/records.h"
+
+namespace rims::store {
+
+// A record to be written. The views must stay until the append returns.
+struct Draft {
+  RecordType type = RecordType::gap;
+  std::string meta;
+  std::string_view aux, body;
+};
+
+// A record that was read, without its aux and body.
+struct Stored {
+  RecordType type = RecordType::gap;
+  uint64_t seq = 0;
+  std::string_view meta;  // lives in Records::bytes
+  Location location;
+};
+
+struct Records {
+  std::vector<Stored> list;
+  std::vector<std::unique_ptr<std::string>> bytes;
+};
+
+// The part of an append record that is wanted.
+enum class Part : uint8_t { structure, message };
+
+class Journal {
+ public:
+  Journal() = default;
+  Journal(const Journal&) = delete;
+  Journal& operator=(const Journal&) = delete;
+  virtual ~Journal() = default;
+
+  [[nodiscard]] virtual uint64_t last_seq() const = 0;
+  // Set while the last record is CLEAN.
+  [[nodiscard]] virtual std::optional<Clean> clean() const = 0;
+  // An upper bound of the records (and of the uids in them) that were found damaged or cut when
+  // the journal was opened; 0 in good times.
+  [[nodiscard]] virtual uint32_t lost() const = 0;
+
+  struct Appended {
+    bool lost_race = false;
+    std::vector<Location> locations;  // one per draft
+  };
+  // The drafts get expected+1, expected+2 ... An error means: the outcome is unknown, the
+  // journal must be closed and opened again.
+  virtual Task<Result<Appended>> append(uint64_t expected, std::span<const Draft> drafts) = 0;
+  // Records from number `seq` on, as many as are handy; none at the end. Damaged ones are
+  // left out (and were logged).
+  virtual Task<Result<Records>> read_from(uint64_t seq) = 0;
+  // At most `length` bytes of one part of the append record of `message`. `verified` says that
+  // the record's checksums were seen to be right, and is set when they are; it is a local of
+  // the awaiting coroutine.
+  virtual Task<Result<std::string>> read(Location at, MessageId message, Part part, uint64_t offset,
+                                         uint64_t length, bool* verified) = 0;
+  // No record follows in the segment that is being written; the next append starts a new one.
+  virtual Task<Status> seal() = 0;
+  virtual Task<void> close() = 0;
+};
+
+class AccountDir;
+
+class JournalFactory {
+ public:
+  virtual ~JournalFactory() = default;
+  // `dir` is empty when the store has no base directory.
+  virtual Task<Result<std::unique_ptr<Journal>>> open(std::string user,
+                                                      std::shared_ptr<AccountDir> dir) = 0;
+};
+
+}  // namespace rims::store

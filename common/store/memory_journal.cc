@@ -1,0 +1,105 @@
+// common/store/memory_journal.cc - vectors instead of segments
+
+#include "common/store/memory_journal.h"
+
+#include <algorithm>
+
+namespace rims::store {
+
+class MemoryJournals::MemoryJournal final : public Journal {
+ public:
+  MemoryJournal(MemoryJournals& owner, std::string user, std::shared_ptr<Disk> kept)
+      : owner_(owner), user_(std::move(user)), disk_(std::move(kept)) {}
+
+  uint64_t last_seq() const override {
+    return disk_->records.empty() ? 0 : disk_->records.back().seq;
+  }
+  std::optional<Clean> clean() const override {
+    if (disk_->records.empty() || disk_->records.back().type != RecordType::clean)
+      return std::nullopt;
+    return Clean::decode(disk_->records.back().meta);
+  }
+  uint32_t lost() const override { return 0; }
+
+  Task<Result<Appended>> append(uint64_t expected, std::span<const Draft> drafts) override {
+    co_await sleep_for(owner_.loop_, Milliseconds(0));  // as a disk: never at once
+    const Fate outcome = owner_.fate ? owner_.fate(user_, drafts) : Fate::commit;
+    if (outcome == Fate::fail) co_return fail(Fault::storage, "temporary failure", "injected");
+    Appended result;
+    if (expected != last_seq()) {
+      result.lost_race = true;
+      co_return result;
+    }
+    for (const auto& draft : drafts) {
+      result.locations.push_back({.segment = 1,
+                                  .offset = disk_->records.size(),
+                                  .meta = static_cast<uint32_t>(draft.meta.size()),
+                                  .aux = static_cast<uint32_t>(draft.aux.size()),
+                                  .body = draft.body.size()});
+      disk_->records.push_back(
+          {draft.type, ++expected, draft.meta, std::string(draft.aux), std::string(draft.body)});
+    }
+    disk_->appends++;
+    if (outcome == Fate::fail_written)
+      co_return fail(Fault::storage, "temporary failure", "injected, after the write");
+    co_return result;
+  }
+
+  Task<Result<Records>> read_from(uint64_t seq) override {
+    co_await sleep_for(owner_.loop_, Milliseconds(0));
+    Records out;
+    for (size_t i = 0; i < disk_->records.size(); i++) {
+      const auto& r = disk_->records[i];
+      if (r.seq < seq) continue;
+      out.bytes.push_back(std::make_unique<std::string>(r.meta));
+      const Location at{.segment = 1,
+                        .offset = i,
+                        .meta = static_cast<uint32_t>(r.meta.size()),
+                        .aux = static_cast<uint32_t>(r.aux.size()),
+                        .body = r.body.size()};
+      out.list.push_back({r.type, r.seq, *out.bytes.back(), at});
+    }
+    co_return out;
+  }
+
+  Task<Result<std::string>> read(Location at, MessageId message, Part part, uint64_t offset,
+                                 uint64_t length, bool* verified) override {
+    if (at.offset >= disk_->records.size())
+      co_return fail(Fault::storage, "temporary failure", "no such record in memory");
+    const auto& record = disk_->records[at.offset];
+    const auto meta = Append::decode(record.meta);
+    if (record.type != RecordType::append || !meta || meta->entry.message != message)
+      co_return fail(Fault::storage, "temporary failure", "not the record of this message");
+    const std::string& all = part == Part::message ? record.body : record.aux;
+    *verified = true;
+    if (offset >= all.size()) co_return std::string();
+    co_return all.substr(offset, length);
+  }
+
+  Task<Status> seal() override { co_return Status(); }
+  Task<void> close() override { co_return; }
+
+ private:
+  MemoryJournals& owner_;
+  std::string user_;
+  std::shared_ptr<Disk> disk_;  // shared with the factory: it outlives the journal, as a disk
+};
+
+std::shared_ptr<MemoryJournals::Disk> MemoryJournals::disk_of(const std::string& user) {
+  auto& place = disks_[user];
+  if (!place) place = std::make_shared<Disk>();
+  return place;
+}
+
+Task<Result<std::unique_ptr<Journal>>> MemoryJournals::open(std::string user,
+                                                            std::shared_ptr<AccountDir>) {
+  co_return std::make_unique<MemoryJournal>(*this, user, disk_of(user));
+}
+
+void MemoryJournals::intrude(const std::string& user, RecordType type, std::string meta) {
+  auto& records = disk_of(user)->records;
+  const uint64_t seq = records.empty() ? 1 : records.back().seq + 1;
+  records.push_back({type, seq, std::move(meta), {}, {}});
+}
+
+}  // namespace rims::store

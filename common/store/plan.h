@@ -1,0 +1,97 @@
+// common/store/plan.h - the records of one group commit, while they are being built
+//
+// Builders see the durable state, and through the plan the numbers that earlier builders of the
+// same commit have taken. What would have to see more than numbers (the flags of a message that
+// this commit changes) says so and waits for the next commit.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/store/journal.h"
+#include "common/store/state.h"
+
+namespace rims::store {
+
+enum class Built : uint8_t {
+  records,  // added to the plan
+  nothing,  // there is nothing to write: done
+  later,    // not in this commit
+};
+
+class Plan {
+ public:
+  explicit Plan(const AccountState& state)
+      : state_(state),
+        next_message_(state.next_message()),
+        next_mailbox_(state.next_mailbox()),
+        last_uidvalidity_(state.last_uidvalidity()) {}
+
+  [[nodiscard]] bool empty() const { return drafts_.empty(); }
+  [[nodiscard]] bool full() const {
+    return exclusive_ || drafts_.size() >= 4096 || bytes_ >= kEnough;
+  }
+  // The one builder of this commit: nothing joins it. Call when empty().
+  void be_exclusive() { exclusive_ = true; }
+
+  // limit when `count` uids are not left.
+  Status reserve_uids(const Mailbox& mailbox, size_t count);
+  Uid take_uid(const Mailbox& mailbox);
+  MessageId take_message() {
+    const MessageId id = next_message_;
+    next_message_ = MessageId(id.value + 1);
+    return id;
+  }
+  MailboxId take_mailbox() {
+    const MailboxId id = next_mailbox_;
+    next_mailbox_ = MailboxId(id.value + 1);
+    return id;
+  }
+  // Grows, and follows the clock (RFC 3501 §2.3.1.1).
+  UidValidity take_uidvalidity(int64_t now);
+
+  // Bits for these names; new names become records. limit LIMIT when there are too many, and
+  // then nothing was added.
+  Result<uint64_t> keyword_bits(const Mailbox& mailbox, std::span<const std::string> names,
+                                size_t name_limit);
+  // The bits of `from` as bits of `to`.
+  Result<uint64_t> translate(const Mailbox& from, const Mailbox& to, uint64_t bits,
+                             size_t name_limit);
+
+  // False: some of these messages are changed by this commit already.
+  [[nodiscard]] bool untouched(MailboxId mailbox, std::span<const UidRange> uids) const;
+  void touch(MailboxId mailbox, std::span<const UidRange> uids);
+
+  template <class Record>
+  void add(const Record& record, std::string_view aux = {}, std::string_view body = {}) {
+    drafts_.push_back({Record::kType, record.encode(), aux, body});
+    bytes_ += drafts_.back().meta.size() + aux.size() + body.size();
+  }
+
+  [[nodiscard]] const AccountState& state() const { return state_; }
+  [[nodiscard]] const std::vector<Draft>& drafts() const { return drafts_; }
+
+ private:
+  static constexpr size_t kEnough = size_t{8} << 20;
+  struct Overlay {
+    Uid uidnext;
+    std::vector<std::string> new_keywords;
+    std::vector<std::vector<UidRange>> touched;
+  };
+  Overlay& overlay(const Mailbox& mailbox);
+
+  const AccountState& state_;
+  MessageId next_message_;
+  MailboxId next_mailbox_;
+  UidValidity last_uidvalidity_;
+  std::map<MailboxId, Overlay> overlays_;
+  std::vector<Draft> drafts_;
+  size_t bytes_ = 0;
+  bool exclusive_ = false;
+};
+
+}  // namespace rims::store

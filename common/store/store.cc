@@ -1,0 +1,143 @@
+// common/store/store.cc - opening, sharing and closing accounts
+
+#include "common/store/store.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <vector>
+
+#include "common/base/log.h"
+#include "common/store/account_impl.h"
+
+namespace rims::store {
+
+struct Store::Impl {
+  // One account's place; lives as long as somebody opens, holds or closes it.
+  struct Entry {
+    explicit Entry(Loop& loop) : mutex(loop) {}
+    Mutex mutex;                           // held while it is opened or closed
+    std::shared_ptr<AccountImpl> account;  // shared with its sessions
+    std::chrono::steady_clock::time_point used{};
+  };
+
+  Impl(Loop& l, IoPool& p, Options o) : loop(l), pool(p), options(std::move(o)), scope(l) {}
+
+  Task<Result<std::shared_ptr<Account>>> open(std::string user);
+  Task<Result<std::shared_ptr<AccountImpl>>> open_new(const std::string& user);
+  Task<void> close(std::string user, std::shared_ptr<Entry> entry, bool only_idle);
+  Task<void> watch();
+
+  Loop& loop;
+  IoPool& pool;
+  Options options;
+  bool closing = false;
+  // Shared with the coroutines that work on an entry while it leaves the map.
+  std::unordered_map<std::string, std::shared_ptr<Entry>> entries;
+  Scope scope;  // last: its tasks use all of the above
+};
+
+Task<Result<std::shared_ptr<AccountImpl>>> Store::Impl::open_new(const std::string& user) {
+  if (!options.journals || !options.key_values)
+    co_return fail(Fault::bug, "internal error", "a store needs a journal and an index");
+  CO_TRY(auto journal, co_await options.journals->open(user, nullptr));
+  auto index = std::make_unique<Index>(loop, pool, *options.key_values, user, nullptr);
+  auto account = std::make_shared<AccountImpl>(loop, pool, user, options.limits, std::move(journal),
+                                               std::move(index));
+  if (auto started = co_await account->start(); !started) {
+    co_await account->shut();
+    co_return std::unexpected(started.error());
+  }
+  co_return account;
+}
+
+Task<Result<std::shared_ptr<Account>>> Store::Impl::open(std::string user) {
+  if (closing) co_return fail(Fault::storage, "temporary failure", "the store is closing");
+  auto& place = entries[user];
+  if (!place) place = std::make_shared<Entry>(loop);
+  const auto entry = place;
+  const auto lock = co_await entry->mutex.lock();
+  entry->used = Loop::now();
+  if (entry->account && entry->account->failed()) {
+    co_await entry->account->shut();
+    entry->account.reset();
+  }
+  if (!entry->account) {
+    CO_TRY(entry->account, co_await open_new(user));
+    entries[user] = entry;  // it may have left while we waited
+  }
+  co_return std::shared_ptr<Account>(entry->account);
+}
+
+Task<void> Store::Impl::close(std::string user, std::shared_ptr<Entry> entry, bool only_idle) {
+  const auto lock = co_await entry->mutex.lock();
+  if (entry->account && (!only_idle || entry->account.use_count() == 1)) {
+    co_await entry->account->shut();
+    entry->account.reset();
+  }
+  const auto found = entries.find(user);
+  // Two holders: the map and this coroutine. More: somebody waits to open it.
+  if (!entry->account && found != entries.end() && found->second == entry && entry.use_count() == 2)
+    entries.erase(found);
+}
+
+// Writes indexes behind and closes what nobody holds.
+Task<void> Store::Impl::watch() {
+  const auto step = std::clamp(options.idle_close / 4, Milliseconds(20), Milliseconds(5000));
+  while (true) {
+    co_await sleep_for(loop, step);
+    std::vector<std::pair<std::string, std::shared_ptr<Entry>>> list(entries.begin(),
+                                                                     entries.end());
+    std::ranges::sort(list, {}, [](const auto& item) { return item.second->used; });
+    size_t open = list.size();
+    for (auto& [user, entry] : list) {
+      if (entry->mutex.locked()) continue;
+      const auto now = Loop::now();
+      if (entry->account && entry->account.use_count() > 1) entry->used = now;
+      if (!entry->account ||
+          (entry->account.use_count() == 1 &&
+           (now - entry->used >= options.idle_close || open > options.max_open))) {
+        open--;
+        co_await close(std::move(user), std::move(entry), true);
+        continue;
+      }
+      const auto account = entry->account;
+      co_await account->tidy();
+    }
+  }
+}
+
+Store::Store(Loop& loop, IoPool& pool, Options options)
+    : impl_(std::make_unique<Impl>(loop, pool, std::move(options))) {
+  impl_->scope.spawn(impl_->watch());
+}
+
+Store::~Store() = default;
+
+Task<Result<std::shared_ptr<Account>>> Store::open(std::string user) {
+  return impl_->open(std::move(user));
+}
+
+Task<void> Store::close_all() {
+  impl_->closing = true;
+  const auto all = impl_->entries;
+  for (const auto& [user, entry] : all) co_await impl_->close(user, entry, false);
+}
+
+size_t Store::open_accounts() const {
+  return static_cast<size_t>(std::ranges::count_if(
+      impl_->entries, [](const auto& item) { return item.second->account != nullptr; }));
+}
+
+Result<Fd> open_base(const std::string& path) {
+  Fd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) return fail_errno("open " + path, errno);
+  struct stat st{};
+  if (fstat(fd.get(), &st) != 0) return fail_errno("fstat " + path, errno);
+  if ((st.st_mode & S_IWOTH) != 0)
+    return fail(Fault::storage, "temporary failure", path + " is writable by others");
+  return fd;
+}
+
+}  // namespace rims::store
