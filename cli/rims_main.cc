@@ -1,0 +1,106 @@
+// cli/rims_main.cc - rims: the command line of the original
+//
+// `rims COMMAND options`; each command is a function of its own file (command.h).
+
+#include <array>
+#include <cstdio>
+#include <cstring>
+#include <string>
+
+#include "cli/command.h"
+#include "cli/options.h"
+#include "common/base/encoding.h"
+#include "common/base/log.h"
+
+namespace rims::cli {
+namespace {
+
+constexpr std::array kCommands = {
+    Command{"help", "Show this message.", help},
+    Command{"version", "Show software version.", version},
+    Command{"server", "Run IMAP server.", server},
+    Command{"post-mail", "Post mail to any user.", post_mail},
+    Command{"imap-append", "Append message to IMAP mailbox.", imap_append},
+    Command{"unique-user-id", "Show unique user ID from username.", unique_user_id},
+    Command{"show-user-mbox", "Show the path in which user's mailbox data is stored.",
+            show_user_mbox},
+    Command{"pass-hash", "Make hash password from plain password.", pass_hash},
+};
+
+// To standard error, as the original.
+void show_commands(bool with_debug) {
+  std::fputs("usage: rims command options\n\ncommands:\n", stderr);
+  for (const Command& command : kCommands)
+    if (with_debug || !std::string_view(command.name).starts_with("debug"))
+      std::fprintf(stderr, "    %-19s%s\n", command.name, command.description);
+  std::fputs("\ncommand help options:\n    -h, --help\n", stderr);
+}
+
+}  // namespace
+
+std::span<const Command> commands() { return kCommands; }
+
+int complain(std::string_view command, std::string_view text, int status) {
+  // Several lines are kept (a configuration has as many problems as it has); nothing else that
+  // could reach the terminal is.
+  while (!text.empty()) {
+    const size_t end = text.find('\n');
+    std::fprintf(stderr, "rims %s: %s\n", std::string(command).c_str(),
+                 log::printable(text.substr(0, end)).c_str());
+    text = end == std::string_view::npos ? "" : text.substr(end + 1);
+  }
+  return status;
+}
+
+int help(std::span<char*> args) {
+  bool debug = false, only_options = false;
+  OptionParser parser("rims help [options]");
+  parser.add_flag('h', "help", "Show this message.", only_options);
+  parser.add_flag(0, "show-debug-command",
+                  "Show command for debug in help message. At default, debug command is hidden.",
+                  debug);
+  const auto operands = parser.parse(args);
+  if (!operands) return complain("help", operands.error().reply(), kUsage);
+  if (only_options) {
+    std::fputs(parser.help().c_str(), stdout);
+  } else {
+    show_commands(debug);
+  }
+  return kDone;
+}
+
+int version(std::span<char*> args) {
+  OptionParser parser("rims version");
+  const auto operands = parser.parse(args);
+  if (!operands) return complain("version", operands.error().reply(), kUsage);
+  std::puts(RIMS_VERSION);
+  return kDone;
+}
+
+int run(std::span<char*> args) {
+  if (args.empty()) {
+    show_commands(false);
+    return kFailed;
+  }
+  std::string_view name = args.front();
+  if (name == "-h" || name == "--help") name = "help";
+  if (name == "--version") name = "version";
+  for (const Command& command : kCommands)
+    if (name == command.name) return command.run(args.subspan(1));
+  std::fprintf(stderr, "rims: unknown command: %s. Run `rims help'.\n",
+               log::printable(name).c_str());
+  return kUsage;
+}
+
+}  // namespace rims::cli
+
+int main(int argc, char** argv) {
+  using namespace rims;
+  log::set_program("rims");
+  crypto_init();
+  const std::span<char*> args(argv, static_cast<size_t>(argc));
+  const int status = cli::run(args.empty() ? args : args.subspan(1));
+  // Output that did not get out is a failure, whatever the command says.
+  if (std::fflush(stdout) != 0 && status == cli::kDone) return cli::kFailed;
+  return status;
+}
