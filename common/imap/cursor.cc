@@ -329,15 +329,14 @@ bool Cursor::date(Date& out) {
 
 // date-time = DQUOTE date-day-fixed "-" date-month "-" date-year SP time SP zone DQUOTE
 bool Cursor::date_time(DateTime& out) {
-  const char* from = at_;
-  std::string_view text = rest();
-  constexpr size_t kSize = 26;
-  if (text.size() < kSize + 2 || text[0] != '"' || text[kSize + 1] != '"')
-    return fail_at(from, "date-time (\"17-Jul-1996 02:44:25 -0700\")");
-  const std::optional<DateTime> parsed = parse_date_time(text.substr(1, kSize));
-  if (!parsed) return fail_at(from, "date-time (\"17-Jul-1996 02:44:25 -0700\")");
+  constexpr const char* kExpected = "date-time (\"17-Jul-1996 02:44:25 -0700\")";
+  const std::string_view text = rest();
+  const size_t close = text.substr(0, 32).find('"', 1);
+  if (!text.starts_with('"') || close == text.npos) return fail(kExpected);
+  const std::optional<DateTime> parsed = parse_date_time(text.substr(1, close - 1));
+  if (!parsed) return fail(kExpected);
   out = *parsed;
-  at_ += kSize + 2;
+  at_ += close + 1;
   return true;
 }
 

@@ -90,23 +90,25 @@ std::optional<Date> parse_date(std::string_view text) {
 }
 
 // date-time = DQUOTE date-day-fixed "-" date-month "-" date-year SP time SP zone DQUOTE
-// date-day-fixed = (SP DIGIT) / 2DIGIT
+// date-day-fixed = (SP DIGIT) / 2DIGIT. A single digit without the space is harmless.
 std::optional<DateTime> parse_date_time(std::string_view text) {
   DateTime t;
-  if (text.size() != 26 || text[2] != '-' || text[11] != ' ' || text[14] != ':' ||
-      text[17] != ':' || text[20] != ' ')
-    return std::nullopt;
-  if (text[0] == ' ' && is(text[1], kDigit)) {
-    t.date.day = static_cast<uint8_t>(text[1] - '0');
-  } else if (!two_digits(text, 0, t.date.day)) {
-    return std::nullopt;
+  const size_t dash = text.find('-');
+  if (dash == 0 || dash > 2 || text.size() != dash + 24) return std::nullopt;
+  if (dash == 2 && text[0] != ' ') {
+    if (!two_digits(text, 0, t.date.day)) return std::nullopt;
+  } else {
+    if (!is(text[dash - 1], kDigit)) return std::nullopt;
+    t.date.day = static_cast<uint8_t>(text[dash - 1] - '0');
   }
+  text.remove_prefix(dash);
+  if (text[9] != ' ' || text[12] != ':' || text[15] != ':' || text[18] != ' ') return std::nullopt;
   uint8_t zone_hours = 0, zone_minutes = 0;
-  const char sign = text[21];
-  if (!month_and_year(text.substr(3, 8), t.date) || !two_digits(text, 12, t.hour) ||
-      !two_digits(text, 15, t.minute) || !two_digits(text, 18, t.second) ||
-      (sign != '+' && sign != '-') || !two_digits(text, 22, zone_hours) ||
-      !two_digits(text, 24, zone_minutes))
+  const char sign = text[19];
+  if (!month_and_year(text.substr(1, 8), t.date) || !two_digits(text, 10, t.hour) ||
+      !two_digits(text, 13, t.minute) || !two_digits(text, 16, t.second) ||
+      (sign != '+' && sign != '-') || !two_digits(text, 20, zone_hours) ||
+      !two_digits(text, 22, zone_minutes))
     return std::nullopt;
   if (t.hour > 23 || t.minute > 59 || t.second > 60 || zone_hours > 23 || zone_minutes > 59)
     return std::nullopt;

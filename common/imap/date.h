@@ -31,7 +31,7 @@ struct DateTime {
 
 // `1-Feb-1994`, `01-Feb-1994`, without quotes.
 [[nodiscard]] std::optional<Date> parse_date(std::string_view text);
-// `17-Jul-1996 02:44:25 -0700` or ` 7-Jul-...`, without quotes.
+// `17-Jul-1996 02:44:25 -0700` or ` 7-Jul-...`, without quotes; 7-Jul-... as well.
 [[nodiscard]] std::optional<DateTime> parse_date_time(std::string_view text);
 
 void append_date(std::string& out, Date date);  // 1-Feb-1994
