@@ -1,0 +1,159 @@
+// log/rotating_file.cc - opening without following links, rotating, surviving a full disk
+
+#include "log/rotating_file.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <fmt/core.h>
+
+namespace rims::logger {
+namespace {
+
+constexpr time_t kRetrySeconds = 10;
+
+Result<Fd> open_log(const std::string& path) {
+  Fd fd(::open(path.c_str(),
+               O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
+               0640));
+  if (!fd) return fail_errno("open " + path, errno);
+  struct stat st{};
+  if (fstat(fd.get(), &st) != 0) return fail_errno("stat " + path, errno);
+  if (!S_ISREG(st.st_mode))
+    return fail(Fault::refused, "temporary failure", path + " is not a regular file");
+  if (st.st_nlink > 1)
+    return fail(Fault::refused, "temporary failure", path + " has a second name (hard link)");
+  return fd;
+}
+
+bool exists(const std::string& path) {
+  struct stat st{};
+  return lstat(path.c_str(), &st) == 0;
+}
+
+}  // namespace
+
+time_t end_of_period(time_t moment, config::ShiftAge age) {
+  tm day{};
+  localtime_r(&moment, &day);
+  day.tm_hour = day.tm_min = day.tm_sec = 0;
+  day.tm_isdst = -1;  // the offset of that day, not of today
+  switch (age) {
+    case config::ShiftAge::weekly:
+      day.tm_mday += 7 - day.tm_wday;
+      break;
+    case config::ShiftAge::monthly:
+      day.tm_mday = 1;
+      day.tm_mon += 1;
+      break;
+    case config::ShiftAge::daily:
+    case config::ShiftAge::count:
+      day.tm_mday += 1;
+      break;
+  }
+  return mktime(&day);
+}
+
+Status RotatingFile::open(const std::string& path, const Rotation& rotation) {
+  TRY(Fd fresh, open_log(path));
+  struct stat st{};
+  if (fstat(fresh.get(), &st) != 0) return fail_errno("stat " + path, errno);
+  fd_ = std::move(fresh);
+  path_ = path;
+  rotation_ = rotation;
+  size_ = static_cast<uint64_t>(st.st_size);
+  torn_ = false;
+  retry_after_ = 0;
+  // A file from before the last period's end is due at the first line, also after a restart.
+  period_end_ = end_of_period(st.st_size > 0 ? st.st_mtime : clock_(), rotation.age);
+  return {};
+}
+
+void RotatingFile::rotate_by_count() {
+  const auto old = [this](uint32_t n) { return fmt::format("{}.{}", path_, n); };
+  for (uint32_t n = rotation_.count - 1; n-- > 0;)
+    if (exists(old(n))) std::rename(old(n).c_str(), old(n + 1).c_str());
+  std::rename(path_.c_str(), old(0).c_str());
+}
+
+void RotatingFile::rotate_by_period() {
+  const time_t last = period_end_ - 1;
+  tm day{};
+  localtime_r(&last, &day);
+  const std::string dated =
+      fmt::format("{}.{:04}{:02}{:02}", path_, day.tm_year + 1900, day.tm_mon + 1, day.tm_mday);
+  std::string name = dated;
+  for (unsigned n = 1; exists(name); n++) name = fmt::format("{}.{}", dated, n);
+  std::rename(path_.c_str(), name.c_str());
+}
+
+void RotatingFile::rotate_if_due(size_t coming) {
+  const time_t now = clock_();
+  if (now < retry_after_) return;
+  if (rotation_.age == config::ShiftAge::count) {
+    const bool full =
+        rotation_.size > 0 && rotation_.count > 0 && size_ > 0 && size_ + coming > rotation_.size;
+    if (!full) return;
+    rotate_by_count();
+  } else {
+    if (now < period_end_) return;
+    if (size_ > 0) rotate_by_period();
+  }
+  // A directory that does not let us rename or create leaves the old descriptor in use.
+  auto fresh = open_log(path_);
+  if (!fresh) {
+    retry_after_ = now + kRetrySeconds;
+    return;
+  }
+  struct stat st{};
+  fd_ = std::move(*fresh);
+  size_ = fstat(fd_.get(), &st) == 0 ? static_cast<uint64_t>(st.st_size) : 0;
+  torn_ = false;
+  period_end_ = end_of_period(now, rotation_.age);
+  if (size_ > 0) retry_after_ = now + kRetrySeconds;  // it did not get out of the way
+}
+
+bool RotatingFile::write_all(std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t done = ::write(fd_.get(), bytes.data(), bytes.size());
+    if (done < 0 && errno == EINTR) continue;
+    if (done <= 0) return false;
+    size_ += static_cast<uint64_t>(done);
+    torn_ = bytes[static_cast<size_t>(done) - 1] != '\n';
+    bytes.remove_prefix(static_cast<size_t>(done));
+  }
+  return true;
+}
+
+void RotatingFile::append(std::string_view lines) {
+  const auto count = static_cast<uint64_t>(std::ranges::count(lines, '\n'));
+  if (!fd_) {
+    lost_ += count;
+    return;
+  }
+  rotate_if_due(lines.size());
+  if (torn_ && !write_all("\n")) {
+    lost_ += count;
+    return;
+  }
+  if (lost_ > 0) {
+    if (!write_all(
+            fmt::format("{} lines were lost here: the file could not be written\n", lost_))) {
+      lost_ += count;
+      return;
+    }
+    lost_ = 0;
+  }
+  const uint64_t before = size_;
+  if (write_all(lines)) return;
+  // Whole lines that got through are not lost.
+  const uint64_t written = size_ - before;
+  const auto whole = static_cast<uint64_t>(std::ranges::count(lines.substr(0, written), '\n'));
+  lost_ += count - std::min(count, whole);
+}
+
+}  // namespace rims::logger
