@@ -49,6 +49,7 @@ void Link::close() {
 
 void Link::breach(std::string_view what) {
   log::error({}, "breach: {} sent {}; the link is closed", peer_, what);
+  broken_ = true;
   close();
 }
 

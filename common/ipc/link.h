@@ -64,13 +64,15 @@ class Link {
   void close();
   // Logs what the peer did, and closes.
   void breach(std::string_view what);
+  // There was a breach.
+  [[nodiscard]] bool broken() const { return broken_; }
 
  private:
   Loop& loop_;
   Fd fd_;
   std::string peer_;
   std::span<const Accepts> accepts_;
-  bool open_ = true;
+  bool open_ = true, broken_ = false;
   Mutex sending_;
 };
 

@@ -1,0 +1,30 @@
+// controller/identity.h - as whom each process runs, and where it finds itself
+#pragma once
+
+#include <array>
+#include <string>
+
+#include "common/base/result.h"
+#include "common/config/config.h"
+#include "common/ipc/roles.h"
+#include "common/privdrop/privdrop.h"
+
+namespace rims::controller {
+
+inline constexpr size_t kRoles = static_cast<size_t>(ipc::Role::last) + 1;
+
+// By role. Without privilege (the controller was not started as root) nobody changes.
+struct Identities {
+  bool privileged = false;
+  std::array<privdrop::Identity, kRoles> of;
+};
+
+// `prefix` is where the suite is installed; a missing user is told with the sysusers file there.
+[[nodiscard]] Result<Identities> find_identities(const config::Config& config,
+                                                 const std::string& empty_directory,
+                                                 const std::string& prefix);
+
+// The directory of the running program, by /proc/self/exe: its siblings are what it executes.
+[[nodiscard]] Result<std::string> own_directory();
+
+}  // namespace rims::controller

@@ -1,0 +1,398 @@
+// controller/main.cc - rims-controller: reads the configuration, opens what only root may open,
+// starts the other programs and keeps them alive
+//
+//   Runs as   root, or whoever started it (then nobody changes the user)
+//   Trust     config.yml is the administrator's. No byte from the network is read here; from the
+//             children only Ready is (control_link.h)
+//   Signals   TERM, INT: end everything; HUP: read the configuration again, reopen the log
+//   Status    0 stopped when asked to; 64 usage; 69 something it needs is taken or missing;
+//             78 the configuration is wrong
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <optional>
+#include <string>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <fmt/core.h>
+
+#include "common/async/event.h"
+#include "common/async/scope.h"
+#include "common/base/encoding.h"
+#include "common/base/log.h"
+#include "common/base/secret.h"
+#include "common/config/config.h"
+#include "common/config/locate.h"
+#include "common/privdrop/privdrop.h"
+#include "controller/events.h"
+#include "controller/identity.h"
+#include "controller/notify.h"
+#include "controller/parts.h"
+#include "controller/sockets.h"
+#include "controller/supervisor.h"
+
+namespace rims::controller {
+namespace {
+
+constexpr int kUsage = 64, kUnavailable = 69, kConfig = 78;
+
+constexpr const char* kHelp =
+    "usage: rims-controller [-dF] [-c FILE] [-O DESCRIPTOR]\n"
+    "  -c FILE        the configuration (also -f FILE)\n"
+    "  -d             go to the background; return when the suite serves, or has failed\n"
+    "  -F             stay in the foreground (the default)\n"
+    "  -O DESCRIPTOR  settings that win over the file: KEY NUL VALUE NUL ...\n";
+
+struct Arguments {
+  std::string file;
+  bool daemon = false;
+  int overrides = -1;
+};
+
+std::optional<Arguments> arguments(int argc, char** argv) {
+  Arguments got;
+  for (int option = 0; (option = getopt(argc, argv, "c:f:dFO:")) != -1;) {
+    switch (option) {
+      case 'c':
+      case 'f':
+        got.file = optarg;
+        break;
+      case 'd':
+        got.daemon = true;
+        break;
+      case 'F':
+        got.daemon = false;
+        break;
+      case 'O':
+        got.overrides = std::atoi(optarg);
+        if (got.overrides < 3) return std::nullopt;
+        break;
+      default:
+        return std::nullopt;
+    }
+  }
+  if (optind != argc) return std::nullopt;
+  return got;
+}
+
+// KEY NUL VALUE NUL ..., from a descriptor: values may be secrets, which argv would show.
+std::optional<config::Options> read_overrides(int descriptor) {
+  config::Options options;
+  if (descriptor < 0) return options;
+  const Fd fd(descriptor);
+  std::string text;
+  char buffer[4096];
+  ssize_t got = 0;
+  while ((got = read(fd.get(), buffer, sizeof buffer)) > 0)
+    text.append(buffer, static_cast<size_t>(got));
+  if (got < 0) return std::nullopt;
+  std::vector<std::string> words;
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = text.find('\0', at);
+    if (end == std::string::npos) return std::nullopt;
+    words.push_back(text.substr(at, end - at));
+    at = end + 1;
+  }
+  wipe(text);
+  if (words.size() % 2 != 0) return std::nullopt;
+  for (size_t i = 0; i < words.size(); i += 2)
+    options.overrides.emplace_back(std::move(words[i]), std::move(words[i + 1]));
+  return options;
+}
+
+void say_each_line(log::Level level, std::string_view text) {
+  for (size_t at = 0; at <= text.size();) {
+    const size_t end = std::min(text.find('\n', at), text.size());
+    if (end > at) log::line(level, {}, text.substr(at, end - at));
+    at = end + 1;
+  }
+}
+
+std::string parent_of(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  return slash == std::string::npos || slash == 0 ? "/" : path.substr(0, slash);
+}
+
+// Between us in the background and the one who waits in the foreground. What the suite writes to
+// stderr until it serves goes through here; the last byte is the exit status of the waiting one.
+class Starter {
+ public:
+  // In the process that goes on; the one that waits does not return from here.
+  void detach() {
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0) fatal("pipe failed");
+    const pid_t first = fork();
+    if (first < 0) fatal("fork failed");
+    if (first > 0) {
+      ::close(ends[1]);
+      wait_for(ends[0]);
+    }
+    ::close(ends[0]);
+    // A second fork: not a session leader, so no terminal can become ours.
+    if (setsid() < 0) fatal("setsid failed");
+    const pid_t second = fork();
+    if (second < 0) fatal("fork failed");
+    if (second > 0) std::_Exit(0);
+    if (chdir("/") != 0) fatal("chdir / failed");
+    const Fd null(open("/dev/null", O_RDWR | O_CLOEXEC));
+    pipe_ = Fd(ends[1]);
+    if (!null || dup2(null.get(), STDIN_FILENO) < 0 || dup2(null.get(), STDOUT_FILENO) < 0 ||
+        dup2(pipe_.get(), STDERR_FILENO) < 0)
+      fatal("dup2 failed");
+  }
+
+  // Releases the one who waits, and its terminal.
+  void tell(int status) {
+    if (!pipe_) return;
+    const char last[2] = {'\0', static_cast<char>(status)};
+    [[maybe_unused]] auto ignored = ::write(pipe_.get(), last, sizeof last);
+    pipe_.reset();
+    const Fd null(open("/dev/null", O_RDWR | O_CLOEXEC));
+    if (null) dup2(null.get(), STDERR_FILENO);
+  }
+
+ private:
+  [[noreturn]] static void wait_for(int in) {
+    std::string text;
+    char buffer[4096];
+    for (;;) {
+      const ssize_t got = read(in, buffer, sizeof buffer);
+      if (got < 0 && errno == EINTR) continue;
+      if (got <= 0) break;
+      text.append(buffer, static_cast<size_t>(got));
+      const size_t end = text.find('\0');
+      const std::string_view shown = std::string_view(text).substr(0, end);
+      [[maybe_unused]] auto ignored = ::write(STDERR_FILENO, shown.data(), shown.size());
+      if (end == std::string::npos)
+        text.clear();
+      else if (end + 1 < text.size())
+        std::_Exit(static_cast<unsigned char>(text[end + 1]));
+      else
+        text.erase(0, end);
+    }
+    std::_Exit(kUnavailable);  // it died without a word
+  }
+
+  Fd pipe_;
+};
+
+class Controller {
+ public:
+  Controller(Loop& loop, config::Config config, config::Options options, EventSink& sink,
+             Starter& starter, bool daemon)
+      : loop_(loop),
+        config_(std::move(config)),
+        options_(std::move(options)),
+        sink_(sink),
+        starter_(starter),
+        daemon_(daemon),
+        asked_to_stop_(loop),
+        scope_(loop) {}
+
+  int run() {
+    int status = 0;
+    loop_.on_signal(SIGTERM, [this] { asked_to_stop("SIGTERM"); });
+    loop_.on_signal(SIGINT, [this] { asked_to_stop("SIGINT"); });
+    loop_.on_signal(SIGHUP, [this] {
+      if (serving_) reload();
+    });
+    loop_.on_signal(SIGCHLD, [this] {
+      if (supervisor_) supervisor_->reap();
+    });
+    scope_.spawn(live(status));
+    loop_.run();
+    return status;
+  }
+
+ private:
+  void asked_to_stop(const char* why) {
+    if (asked_to_stop_.is_set()) return;
+    log::info({}, "stopping ({})", why);
+    asked_to_stop_.set();
+    // A start that is under way is ended, too.
+    if (supervisor_ && !serving_) scope_.spawn(supervisor_->stop());
+  }
+
+  Result<Plan> prepare() {
+    Plan plan;
+    TRY(plan.programs, own_directory());
+    TRY(plan.parts, make_parts(config_));
+    const bool privileged = geteuid() == 0;
+    if (privileged) {
+      const std::string prefix = parent_of(parent_of(plan.programs));
+      TRY(plan.identities, find_identities(config_, config_.paths_run_dir + "/empty", prefix));
+    }
+    const auto& of = plan.identities.of;
+    const privdrop::Identity& mail = of[static_cast<size_t>(ipc::Role::imapd)];
+    const privdrop::Identity& logger = of[static_cast<size_t>(ipc::Role::log)];
+    TRY_STATUS(prepare_data_dir(config_.base_dir, privileged, mail.uid, mail.gid));
+    TRY_STATUS(prepare_data_dir(parent_of(config_.log_file), privileged, logger.uid, logger.gid));
+    TRY_STATUS(prepare_run_dir(config_.paths_run_dir, privileged));
+    TRY_STATUS(prepare_empty_dir(config_.paths_run_dir, privileged));
+    TRY(PidFile pid, PidFile::take(config_.paths_pid_file));
+    TRY_STATUS(pid.write());
+    pid_file_.emplace(std::move(pid));
+    remove_ports(config_.paths_run_dir);
+    TRY(plan.listeners, open_ports(config_));
+    TRY(const std::optional<uint32_t> group, config::deliver_socket_gid(config_));
+    TRY(Listener deliver, open_deliver_socket(config_.listen_deliver_socket,
+                                              config_.listen_deliver_socket_mode, group));
+    plan.listeners.push_back(std::move(deliver));
+    plan.log_file = config_.log_file;
+    plan.imapd_workers = static_cast<uint32_t>(config_.processes_imapd_workers);
+    plan.login_workers = static_cast<uint32_t>(config_.processes_login_workers);
+    if (!privileged)
+      log::info({},
+                "started without root: every process stays user {}, without a chroot; all "
+                "other limits hold",
+                geteuid());
+    return plan;
+  }
+
+  // Start, serve, stop.
+  Task<void> live(int& status) {
+    status = co_await serve();
+    remove_ports(config_.paths_run_dir);
+    pid_file_.reset();
+    starter_.tell(status);
+    if (status == 0) log::info({}, "stopped");
+    loop_.stop();
+  }
+
+  Task<int> serve() {
+    auto plan = prepare();
+    if (!plan) {
+      say_each_line(log::Level::fatal, plan.error().detail());
+      co_return kUnavailable;
+    }
+    supervisor_.emplace(loop_, std::move(*plan));
+    auto started = co_await supervisor_->start();
+    if (!started) {
+      if (asked_to_stop_.is_set()) co_return 0;
+      log::line(log::Level::fatal, {}, started.error().detail());
+      co_return kUnavailable;
+    }
+    auto written = write_ports(config_.paths_run_dir, supervisor_->listeners());
+    if (!written) {
+      log::line(log::Level::fatal, {}, written.error().detail());
+      co_await supervisor_->stop();
+      co_return kUnavailable;
+    }
+    std::string where;
+    for (const Listener& l : supervisor_->listeners())
+      where += (where.empty() ? "" : ", ") + l.name;
+    log::info({}, "serving on {}", where);
+    serving_ = true;
+    starter_.tell(0);
+    if (daemon_) sink_.set_stderr(false);
+    notify_manager(fmt::format("READY=1\nSTATUS=serving on {}\nMAINPID={}\n", where, getpid()));
+    co_await asked_to_stop_.wait();
+    notify_manager("STOPPING=1\n");
+    co_await supervisor_->stop();
+    unlink(config_.listen_deliver_socket.c_str());
+    co_return 0;
+  }
+
+  void reload() {
+    auto fresh = config::load(config_.file, options_);
+    if (!fresh) {
+      say_each_line(log::Level::error, fresh.error().detail());
+      log::error({}, "the configuration stays as it was: {} has mistakes", config_.file);
+      return;
+    }
+    auto parts = make_parts(*fresh);
+    if (!parts) {
+      say_each_line(log::Level::error, parts.error().detail());
+      log::error({}, "the configuration stays as it was");
+      return;
+    }
+    for (const std::string& warning : fresh->warnings) log::warn({}, "{}", warning);
+    for (const std::string& key : needs_restart(config_, *fresh))
+      log::warn({}, "{}{} was changed: that takes effect at the next start",
+                config::where(*fresh, key), key);
+    supervisor_->reload(std::move(*parts), fresh->log_file);
+    // What cannot change while we run is remembered as it is in use.
+    fresh->paths_run_dir = config_.paths_run_dir;
+    fresh->paths_pid_file = config_.paths_pid_file;
+    fresh->listen_deliver_socket = config_.listen_deliver_socket;
+    config_ = std::move(*fresh);
+    log::info({}, "the configuration was read again");
+  }
+
+  Loop& loop_;
+  config::Config config_;
+  config::Options options_;
+  EventSink& sink_;
+  Starter& starter_;
+  const bool daemon_;
+  std::optional<PidFile> pid_file_;
+  std::optional<Supervisor> supervisor_;
+  Event asked_to_stop_;
+  bool serving_ = false;
+  Scope scope_;  // last: its tasks use the others
+};
+
+// Descriptors 0 to 2 must exist, or the next socket would be somebody's stdout.
+void fill_standard_descriptors() {
+  for (int fd = 0; fd <= 2; fd++)
+    if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY) != fd)
+      std::_Exit(71);
+}
+
+void raise_open_files() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+int start(int argc, char** argv) {
+  fill_standard_descriptors();
+  umask(022);
+  std::signal(SIGPIPE, SIG_IGN);
+  crypto_init();
+  log::set_program("rims-controller");
+  const auto got = arguments(argc, argv);
+  if (!got) {
+    std::fputs(kHelp, stderr);
+    return kUsage;
+  }
+  privdrop::hide_memory();
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) fatal("PR_SET_NO_NEW_PRIVS failed");
+  EventSink sink;
+  log::set_sink(&sink);
+  auto options = read_overrides(got->overrides);
+  if (!options) {
+    std::fputs("rims-controller: -O: expected KEY NUL VALUE NUL ...\n", stderr);
+    return kUsage;
+  }
+  close_range(3, ~0u, 0);  // whatever we inherited
+  auto file = config::locate(got->file);
+  auto config =
+      file ? config::load(*file, *options) : Result<config::Config>(std::unexpected(file.error()));
+  if (!config) {
+    say_each_line(log::Level::fatal, config.error().detail());
+    return kConfig;
+  }
+  for (const std::string& warning : config->warnings) log::warn({}, "{}", warning);
+  raise_open_files();
+  Starter starter;
+  if (got->daemon) starter.detach();
+  Loop loop;
+  Controller controller(loop, std::move(*config), std::move(*options), sink, starter, got->daemon);
+  const int status = controller.run();
+  log::set_sink(nullptr);
+  return status;
+}
+
+}  // namespace
+}  // namespace rims::controller
+
+int main(int argc, char** argv) { return rims::controller::start(argc, argv); }

@@ -1,0 +1,56 @@
+// controller/parts.cc - who gets what, encoded
+
+#include "controller/parts.h"
+
+#include "common/base/secret.h"
+#include "common/config/parts.h"
+
+namespace rims::controller {
+
+Parts::~Parts() {
+  for (std::string& part : of) wipe(part);
+}
+Parts::Parts(Parts&& other) noexcept { of.swap(other.of); }
+Parts& Parts::operator=(Parts&& other) noexcept {
+  of.swap(other.of);
+  return *this;
+}
+
+Result<Parts> make_parts(const config::Config& config) {
+  Parts parts;
+  const auto at = [&parts](ipc::Role role) -> std::string& {
+    return parts.of[static_cast<size_t>(role)];
+  };
+  at(ipc::Role::log) = ipc::encode(config::log_part(config));
+  at(ipc::Role::auth) = ipc::encode(config::auth_part(config));
+  at(ipc::Role::imapd) = ipc::encode(config::imapd_part(config));
+  at(ipc::Role::deliverd) = ipc::encode(config::deliverd_part(config));
+  TRY(const config::LoginPart login, config::login_part(config));
+  at(ipc::Role::login) = ipc::encode(login);
+  return parts;
+}
+
+std::vector<std::string> needs_restart(const config::Config& old, const config::Config& fresh) {
+  std::vector<std::string> keys;
+  const auto compare = [&](const char* key, auto member) {
+    if (old.*member != fresh.*member) keys.emplace_back(key);
+  };
+  using config::Config;
+  compare("base_dir", &Config::base_dir);
+  compare("imap_host", &Config::imap_host);
+  compare("imap_port", &Config::imap_port);
+  compare("process_privilege_user", &Config::process_privilege_user);
+  compare("process_privilege_group", &Config::process_privilege_group);
+  compare("listen.imaps_port", &Config::listen_imaps_port);
+  compare("listen.deliver_socket", &Config::listen_deliver_socket);
+  compare("listen.deliver_socket_group", &Config::listen_deliver_socket_group);
+  compare("listen.deliver_socket_mode", &Config::listen_deliver_socket_mode);
+  compare("processes.imapd_workers", &Config::processes_imapd_workers);
+  compare("processes.login_workers", &Config::processes_login_workers);
+  compare("processes.io_threads", &Config::processes_io_threads);
+  compare("paths.run_dir", &Config::paths_run_dir);
+  compare("paths.pid_file", &Config::paths_pid_file);
+  return keys;
+}
+
+}  // namespace rims::controller

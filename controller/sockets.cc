@@ -1,0 +1,314 @@
+// controller/sockets.cc - ports, the socket of rims-deliver, directories, the pid file
+
+#include "controller/sockets.h"
+
+#include <arpa/inet.h>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <grp.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fmt/core.h>
+
+namespace rims::controller {
+namespace {
+
+std::unexpected<Error> refused(std::string why) { return fail(Fault::refused, std::move(why)); }
+
+std::unexpected<Error> refused_errno(std::string what, int error) {
+  return refused(std::move(what) + ": " + std::strerror(error));
+}
+
+std::string parent_of(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  return slash == 0 || slash == std::string::npos ? "/" : path.substr(0, slash);
+}
+
+// Only root can change what this path leads to.
+Status check_roots(const std::string& path) {
+  for (std::string at = path;; at = parent_of(at)) {
+    struct stat st{};
+    if (lstat(at.c_str(), &st) != 0) return refused_errno(at, errno);
+    if (!S_ISDIR(st.st_mode)) return refused(at + " is not a directory");
+    const bool shared = (st.st_mode & 022) != 0 && ((st.st_mode & S_ISVTX) == 0 || at == path);
+    if (st.st_uid != 0 || shared)
+      return refused(
+          fmt::format("{} is not safe for root's files: {} belongs to or may be changed "
+                      "by others; let paths.run_dir be a directory like /run/rims",
+                      path, at));
+    if (at == "/") return {};
+  }
+}
+
+struct Address {
+  sockaddr_storage storage{};
+  socklen_t length = 0;
+  std::string text;
+};
+
+std::optional<Address> numeric(const std::string& host, uint16_t port) {
+  Address a;
+  auto* v4 = reinterpret_cast<sockaddr_in*>(&a.storage);
+  auto* v6 = reinterpret_cast<sockaddr_in6*>(&a.storage);
+  if (inet_pton(AF_INET, host.c_str(), &v4->sin_addr) == 1) {
+    v4->sin_family = AF_INET;
+    v4->sin_port = htons(port);
+    a.length = sizeof *v4;
+    a.text = host;
+    return a;
+  }
+  a = {};
+  if (inet_pton(AF_INET6, host.c_str(), &v6->sin6_addr) == 1) {
+    v6->sin6_family = AF_INET6;
+    v6->sin6_port = htons(port);
+    a.length = sizeof *v6;
+    a.text = "[" + host + "]";
+    return a;
+  }
+  return std::nullopt;
+}
+
+// In a child without rights: the name's addresses as lines of text.
+[[noreturn]] void resolve_in_child(const std::string& host, int out) {
+  constexpr uid_t kNobody = 65534;
+  if (geteuid() == 0 && (setgroups(0, nullptr) != 0 || setresgid(kNobody, kNobody, kNobody) != 0 ||
+                         setresuid(kNobody, kNobody, kNobody) != 0))
+    std::_Exit(1);
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  if (getaddrinfo(host.c_str(), nullptr, &hints, &found) != 0) std::_Exit(1);
+  std::string lines;
+  for (const addrinfo* a = found; a; a = a->ai_next) {
+    char text[NI_MAXHOST];
+    if (getnameinfo(a->ai_addr, a->ai_addrlen, text, sizeof text, nullptr, 0, NI_NUMERICHOST) == 0)
+      lines += std::string(text) + "\n";
+  }
+  if (lines.size() > 4096) lines.resize(4096);  // less than a pipe holds: one write
+  std::_Exit(::write(out, lines.data(), lines.size()) == static_cast<ssize_t>(lines.size()) ? 0
+                                                                                            : 1);
+}
+
+std::vector<Address> resolve(const std::string& host, uint16_t port) {
+  if (auto direct = numeric(host, port)) return {*direct};
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return {};
+  const Fd in(ends[0]);
+  Fd out(ends[1]);
+  const pid_t pid = fork();
+  if (pid < 0) return {};
+  if (pid == 0) resolve_in_child(host, out.get());
+  out.reset();
+  std::string lines;
+  char buffer[4096];
+  for (ssize_t got = 0; (got = read(in.get(), buffer, sizeof buffer)) > 0;)
+    lines.append(buffer, static_cast<size_t>(got));
+  waitpid(pid, nullptr, 0);
+  std::vector<Address> all;
+  for (size_t at = 0; at < lines.size();) {
+    const size_t end = lines.find('\n', at);
+    if (end == std::string::npos) break;
+    if (auto a = numeric(lines.substr(at, end - at), port)) all.push_back(*a);
+    at = end + 1;
+  }
+  return all;
+}
+
+uint16_t bound_port(int fd) {
+  sockaddr_storage storage{};
+  socklen_t length = sizeof storage;
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &length) != 0) return 0;
+  if (storage.ss_family == AF_INET6)
+    return ntohs(reinterpret_cast<const sockaddr_in6*>(&storage)->sin6_port);
+  return ntohs(reinterpret_cast<const sockaddr_in*>(&storage)->sin_port);
+}
+
+Result<Fd> listen_on(const Address& address, bool both_families) {
+  Fd fd(socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd) return refused_errno("socket", errno);
+  const int on = 1, only6 = both_families ? 0 : 1;
+  if (setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0)
+    return refused_errno("SO_REUSEADDR", errno);
+  if (address.storage.ss_family == AF_INET6 &&
+      setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &only6, sizeof only6) != 0)
+    return refused_errno("IPV6_V6ONLY", errno);
+  if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address.storage), address.length) != 0 ||
+      listen(fd.get(), SOMAXCONN) != 0)
+    return refused_errno("bind", errno);
+  return fd;
+}
+
+Status open_port(const config::Config& config, std::string_view key, ipc::Channel channel,
+                 uint16_t port, std::vector<Listener>& all) {
+  const std::vector<Address> addresses = resolve(config.imap_host, port);
+  if (addresses.empty())
+    return refused(fmt::format("{}imap_host: \"{}\" is no address and no known host name",
+                               config::where(config, "imap_host"), config.imap_host));
+  uint32_t index = 0;
+  for (const Address& address : addresses) {
+    auto fd = listen_on(address, config.imap_host == "::");
+    if (!fd)
+      return refused(fmt::format(
+          "{}{}: cannot listen on {}:{}: {}{}", config::where(config, key), key, address.text, port,
+          fd.error().reply(),
+          port != 0 && port < 1024 && geteuid() != 0 ? " (ports below 1024 are root's)" : ""));
+    const uint16_t bound = bound_port(fd->get());
+    all.push_back({.channel = channel,
+                   .index = index++,
+                   .name = fmt::format("{}:{}", address.text, bound),
+                   .port = bound,
+                   .fd = std::move(*fd)});
+  }
+  return {};
+}
+
+}  // namespace
+
+Status prepare_run_dir(const std::string& path, bool privileged) {
+  if (mkdir(path.c_str(), 0755) == 0) {
+    if (chmod(path.c_str(), 0755) != 0) return refused_errno("chmod " + path, errno);
+  } else if (errno != EEXIST) {
+    return refused_errno("paths.run_dir: cannot make " + path, errno);
+  }
+  if (privileged) return check_roots(path);
+  if (access(path.c_str(), W_OK | X_OK) != 0)
+    return refused_errno("paths.run_dir: cannot write " + path, errno);
+  return {};
+}
+
+Result<std::string> prepare_empty_dir(const std::string& run_dir, bool privileged) {
+  if (!privileged) return std::string();
+  std::string path = run_dir + "/empty";
+  if (mkdir(path.c_str(), 0555) != 0 && errno != EEXIST)
+    return refused_errno("cannot make " + path, errno);
+  if (chmod(path.c_str(), 0555) != 0) return refused_errno("chmod " + path, errno);
+  TRY_STATUS(check_roots(path));
+  return path;
+}
+
+Status prepare_data_dir(const std::string& path, bool privileged, uint32_t uid, uint32_t gid) {
+  struct stat st{};
+  if (stat(path.c_str(), &st) == 0) {
+    if (!S_ISDIR(st.st_mode)) return refused(path + " is not a directory");
+    return {};
+  }
+  if (errno != ENOENT) return refused_errno(path, errno);
+  if (mkdir(path.c_str(), 0750) != 0) return refused_errno("cannot make " + path, errno);
+  if (!privileged) return {};
+  // By descriptor: whoever may write the parent could have put a link in its place.
+  const Fd fd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd || fchown(fd.get(), uid, gid) != 0) return refused_errno("chown " + path, errno);
+  return {};
+}
+
+Result<std::vector<Listener>> open_ports(const config::Config& config) {
+  std::vector<Listener> all;
+  TRY_STATUS(
+      open_port(config, "imap_port", ipc::Channel::listen_imap, config.imap_port.value_or(0), all));
+  if (config.listen_imaps_port) {
+    TRY_STATUS(open_port(config, "listen.imaps_port", ipc::Channel::listen_imaps,
+                         *config.listen_imaps_port, all));
+  }
+  return all;
+}
+
+Result<Listener> open_deliver_socket(const std::string& path, uint32_t mode,
+                                     std::optional<uint32_t> group) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path)
+    return refused("listen.deliver_socket: " + path + " is too long for a socket");
+  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  const auto* name = reinterpret_cast<const sockaddr*>(&address);
+
+  const Fd probe(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!probe) return refused_errno("socket", errno);
+  // EAGAIN: a full queue is a listener, too.
+  if (connect(probe.get(), name, sizeof address) == 0 || errno == EAGAIN)
+    return refused("listen.deliver_socket: another server listens on " + path);
+  if (errno == ECONNREFUSED) {
+    struct stat st{};
+    if (lstat(path.c_str(), &st) == 0 && !S_ISSOCK(st.st_mode))
+      return refused("listen.deliver_socket: " + path + " exists and is not a socket");
+    if (unlink(path.c_str()) != 0) return refused_errno("unlink " + path, errno);
+  } else if (errno != ENOENT) {
+    return refused_errno("listen.deliver_socket: " + path, errno);
+  }
+
+  Fd fd(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd) return refused_errno("socket", errno);
+  const mode_t before = umask(static_cast<mode_t>(~mode & 0777));
+  const int bound = bind(fd.get(), name, sizeof address);
+  const int error = errno;
+  umask(before);
+  if (bound != 0) return refused_errno("listen.deliver_socket: bind " + path, error);
+  if (group && lchown(path.c_str(), static_cast<uid_t>(-1), *group) != 0)
+    return refused_errno(fmt::format("listen.deliver_socket_group: chgrp {} {}", *group, path),
+                         errno);
+  if (listen(fd.get(), SOMAXCONN) != 0) return refused_errno("listen " + path, errno);
+  return Listener{.channel = ipc::Channel::listen_deliver,
+                  .index = 0,
+                  .name = path,
+                  .port = 0,
+                  .fd = std::move(fd)};
+}
+
+Result<PidFile> PidFile::take(const std::string& path) {
+  for (;;) {
+    Fd fd(open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0644));
+    if (!fd) return refused_errno("paths.pid_file: cannot open " + path, errno);
+    if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+      char text[16] = {};
+      if (pread(fd.get(), text, sizeof text - 1, 0) < 0) text[0] = '\0';
+      return refused(
+          fmt::format("the suite is running already, with process {} ({})", std::atoi(text), path));
+    }
+    // The one who held it may have removed the name in between.
+    struct stat ours{}, named{};
+    if (fstat(fd.get(), &ours) == 0 && stat(path.c_str(), &named) == 0 &&
+        ours.st_ino == named.st_ino && ours.st_dev == named.st_dev)
+      return PidFile(path, std::move(fd));
+  }
+}
+
+Status PidFile::write() {
+  const std::string text = fmt::format("{}\n", getpid());
+  if (ftruncate(fd_.get(), 0) != 0 ||
+      pwrite(fd_.get(), text.data(), text.size(), 0) != static_cast<ssize_t>(text.size()))
+    return refused_errno("cannot write " + path_, errno);
+  return {};
+}
+
+PidFile::~PidFile() {
+  if (fd_) unlink(path_.c_str());
+}
+
+Status write_ports(const std::string& run_dir, const std::vector<Listener>& ports) {
+  std::string text;
+  for (const Listener& l : ports) {
+    if (l.index != 0) continue;
+    if (l.channel == ipc::Channel::listen_imap) text += fmt::format("imap {}\n", l.port);
+    if (l.channel == ipc::Channel::listen_imaps) text += fmt::format("imaps {}\n", l.port);
+  }
+  const std::string path = run_dir + "/ports", fresh = path + ".new";
+  unlink(fresh.c_str());
+  const Fd fd(open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644));
+  if (!fd || ::write(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()) ||
+      std::rename(fresh.c_str(), path.c_str()) != 0)
+    return refused_errno("cannot write " + path, errno);
+  return {};
+}
+
+void remove_ports(const std::string& run_dir) { unlink((run_dir + "/ports").c_str()); }
+
+}  // namespace rims::controller

@@ -1,0 +1,367 @@
+// controller/supervisor.cc - lives and deaths of the processes
+
+#include "controller/supervisor.h"
+
+#include <algorithm>
+#include <csignal>
+#include <fcntl.h>
+#include <sys/wait.h>
+
+#include <fmt/core.h>
+
+#include "common/base/log.h"
+#include "common/ipc/control_link.h"
+#include "common/ipc/sealed.h"
+#include "controller/process_table.h"
+#include "controller/spawn.h"
+
+namespace rims::controller {
+
+struct Supervisor::Life {
+  Life(Loop& loop, Spawned spawned, const std::string& name)
+      : pid(spawned.pid),
+        control(loop, std::move(spawned.control), name, ipc::kControllerAccepts),
+        started(Loop::now()) {}
+  pid_t pid;
+  ipc::Link control;
+  std::chrono::steady_clock::time_point started;
+  bool ready = false;
+  bool ended = false;
+  bool killed_by_us = false;
+};
+
+struct Supervisor::Process {
+  const privdrop::Row* row;
+  uint32_t index;
+  std::string name;  // "rims-imapd 1"
+  // Shared with the coroutines that use its link while it dies.
+  std::shared_ptr<Life> life;
+  Backoff backoff;
+
+  [[nodiscard]] ipc::Role role() const { return row->role; }
+  [[nodiscard]] bool alive() const { return life && !life->ended; }
+};
+
+Supervisor::Supervisor(Loop& loop, Plan plan)
+    : loop_(loop), plan_(std::move(plan)), changed_(loop), scope_(loop) {
+  for (const privdrop::Row* row : kProcessTable) {
+    if (row->role == ipc::Role::controller) continue;
+    const uint32_t count = row->role == ipc::Role::imapd   ? plan_.imapd_workers
+                           : row->role == ipc::Role::login ? plan_.login_workers
+                                                           : 1;
+    for (uint32_t i = 0; i < count; i++)
+      processes_.push_back(std::make_unique<Process>(Process{
+          .row = row,
+          .index = i,
+          .name = count > 1 ? fmt::format("{} {}", row->binary, i) : std::string(row->binary),
+          .life = nullptr,
+          .backoff = {}}));
+  }
+}
+
+Supervisor::~Supervisor() {
+  for (const auto& process : processes_)
+    if (process->alive()) ::kill(process->life->pid, SIGKILL);
+}
+
+void Supervisor::kill(const Life& life, std::string_view why) {
+  if (life.ended) return;
+  log::error({}, "{} (process {}) is killed: {}", life.control.peer(), life.pid, why);
+  ::kill(life.pid, SIGKILL);
+}
+
+// Sending -------------------------------------------------------------------------------------
+
+Task<void> Supervisor::carry(std::shared_ptr<Life> life, uint16_t type, std::string body, Fd fd) {
+  std::vector<Fd> fds;
+  if (fd) fds.push_back(std::move(fd));
+  auto sent = co_await life->control.send_packet(type, std::move(body), std::move(fds));
+  // One that died is reaped anyway; one that lives and does not read is as good as dead.
+  if (!sent && !life->ended && sent.error().reply() == "timeout") {
+    life->killed_by_us = true;
+    kill(*life, sent.error().detail());
+  }
+}
+
+template <class Message>
+void Supervisor::send(Process& process, Message message, Fd fd) {
+  scope_.spawn(carry(process.life, static_cast<uint16_t>(Message::kType), ipc::encode(message),
+                     std::move(fd)));
+}
+
+Status Supervisor::launch(Process& process) {
+  TRY(Spawned spawned,
+      spawn(plan_.programs + "/" + process.row->binary, plan_.identities.privileged));
+  process.life = std::make_shared<Life>(loop_, std::move(spawned), process.name);
+  const auto role = static_cast<size_t>(process.role());
+  const privdrop::Identity& who = plan_.identities.of[role];
+  ipc::Configure configure;
+  configure.index = process.index;
+  configure.workers = plan_.imapd_workers;
+  configure.privileged = who.change;
+  configure.uid = who.uid;
+  configure.gid = who.gid;
+  configure.chroot = who.chroot;
+  auto part = ipc::sealed_copy(plan_.parts.of[role], "rims configuration");
+  scope_.spawn(watch(process, process.life));
+  if (!part) {
+    process.life->killed_by_us = true;
+    ::kill(process.life->pid, SIGKILL);
+    return std::unexpected(part.error());
+  }
+  send(process, std::move(configure), std::move(*part));
+  attach_listeners(process);
+  return {};
+}
+
+void Supervisor::attach_listeners(Process& process) {
+  for (const Listener& listener : plan_.listeners) {
+    const bool deliver = listener.channel == ipc::Channel::listen_deliver;
+    if (process.role() != (deliver ? ipc::Role::deliverd : ipc::Role::login)) continue;
+    Fd copy(fcntl(listener.fd.get(), F_DUPFD_CLOEXEC, 0));
+    if (!copy) continue;  // out of descriptors: the process does not become ready, and is told
+    send(process,
+         ipc::Attach{
+             .channel = listener.channel, .peer = ipc::Role::controller, .index = listener.index},
+         std::move(copy));
+  }
+}
+
+void Supervisor::connect(Process& a, Process& b) {
+  auto ends = ipc::make_pair();
+  if (!ends) {
+    log::error({}, "no link between {} and {}: {}", a.name, b.name, ends.error().detail());
+    return;
+  }
+  send(a, ipc::Attach{.channel = ipc::Channel::link, .peer = b.role(), .index = b.index},
+       std::move((*ends)[0]));
+  send(b, ipc::Attach{.channel = ipc::Channel::link, .peer = a.role(), .index = a.index},
+       std::move((*ends)[1]));
+}
+
+static bool linked(ipc::Role a, ipc::Role b) {
+  return std::ranges::any_of(
+      kEdges, [&](const Edge& e) { return (e.a == a && e.b == b) || (e.a == b && e.b == a); });
+}
+
+void Supervisor::connect_all(Process& process) {
+  for (const auto& other : processes_)
+    if (other.get() != &process && other->alive() && linked(process.role(), other->role()))
+      connect(process, *other);
+}
+
+void Supervisor::begin(Process& process) { send(process, ipc::Begin{}, {}); }
+
+// Watching ------------------------------------------------------------------------------------
+
+Task<void> Supervisor::watch(Process& process, std::shared_ptr<Life> life) {
+  for (;;) {
+    auto packet = co_await life->control.receive();
+    if (!packet) {
+      // Its end was closed: it is ending, most likely, and may do so.
+      if (!life->control.broken()) co_await sleep_for(loop_, Milliseconds(100));
+      break;
+    }
+    if (life->ready) {
+      life->control.breach("Ready twice");
+      break;
+    }
+    life->ready = true;
+    changed_.set();
+    if (!starting_) log::info({}, "{} is back (process {})", process.name, life->pid);
+  }
+  if (life->ended || stopping_) co_return;
+  life->killed_by_us = true;
+  kill(*life,
+       life->control.broken() ? "it broke the rules of its link" : "it closed its control link");
+}
+
+void Supervisor::reap() {
+  for (;;) {
+    int status = 0;
+    const pid_t pid = waitpid(-1, &status, WNOHANG);
+    if (pid <= 0) return;
+    for (const auto& process : processes_)
+      if (process->alive() && process->life->pid == pid) ended(*process, status);
+  }
+}
+
+void Supervisor::ended(Process& process, int status) {
+  Life& life = *process.life;
+  life.ended = true;
+  life.control.close();
+  changed_.set();
+  if (stopping_) {
+    if (status != 0)
+      log::warn({}, "{} (process {}) {} while it was stopped", process.name, life.pid,
+                describe_end(status));
+    return;
+  }
+  if (starting_) {
+    if (start_failure_.empty())
+      start_failure_ = fmt::format("{} {} before it was ready; {} may say why", process.name,
+                                   describe_end(status), plan_.log_file);
+    return;
+  }
+  const bool from_outside = WIFSIGNALED(status) && !life.killed_by_us &&
+                            (WTERMSIG(status) == SIGKILL || WTERMSIG(status) == SIGTERM);
+  const auto lifetime = std::chrono::duration_cast<Milliseconds>(Loop::now() - life.started);
+  const Backoff::Verdict verdict = process.backoff.died(lifetime, life.ready, from_outside);
+  const double wait = static_cast<double>(verdict.wait.count()) / 1000;
+  log::error({}, "{} (process {}) {} after {:.1f} s; it is started again {}", process.name,
+             life.pid, describe_end(status), static_cast<double>(lifetime.count()) / 1000,
+             verdict.wait.count() == 0 ? std::string("at once") : fmt::format("in {:.1f} s", wait));
+  if (verdict.announce)
+    log::error({},
+               "crash loop: {} ended {} times in a row; it is tried again ever more slowly. "
+               "Look at {} and at the lines above; \"rims-ctl check\" looks at the "
+               "configuration",
+               process.name, process.backoff.deaths(), plan_.log_file);
+  scope_.spawn(restart_after(process, verdict.wait));
+}
+
+Task<void> Supervisor::restart_after(Process& process, Milliseconds wait) {
+  if (wait.count() > 0) co_await sleep_for(loop_, wait);
+  while (!stopping_) {
+    auto launched = launch(process);
+    if (launched) break;
+    log::error({}, "{} could not be started: {}", process.name, launched.error().detail());
+    if (process.life && !process.life->ended) co_return;  // reaped, and then tried again
+    co_await sleep_for(loop_, Milliseconds(1000));
+  }
+  if (stopping_) co_return;
+  const std::shared_ptr<Life> life = process.life;
+  connect_all(process);
+  begin(process);
+  const auto until = Loop::now() + kReadyLimit;
+  while (!life->ready && !life->ended && Loop::now() < until) {
+    changed_.clear();
+    co_await changed_.wait(Milliseconds(1000));
+  }
+  if (life->ended || stopping_) co_return;
+  if (!life->ready) {
+    life->killed_by_us = true;
+    kill(*life, "it did not become ready");
+    co_return;
+  }
+  co_await sleep_for(loop_, Backoff::kLivedAWhile);
+  if (!life->ended && process.backoff.lives())
+    log::info({}, "{} lives: the crash loop is over", process.name);
+}
+
+// The suite's life ----------------------------------------------------------------------------
+
+Task<Status> Supervisor::start() {
+  for (const auto& process : processes_) {
+    auto launched = launch(*process);
+    if (!launched) {
+      start_failure_ =
+          fmt::format("{} could not be started: {}", process->name, launched.error().detail());
+      break;
+    }
+  }
+  if (start_failure_.empty()) {
+    for (size_t i = 0; i < processes_.size(); i++)
+      for (size_t j = 0; j < i; j++)
+        if (linked(processes_[i]->role(), processes_[j]->role()))
+          connect(*processes_[i], *processes_[j]);
+    for (const auto& process : processes_) begin(*process);
+  }
+  const auto until = Loop::now() + kReadyLimit;
+  const auto waiting = [this]() -> const Process* {
+    for (const auto& process : processes_)
+      if (process->alive() && !process->life->ready) return process.get();
+    return nullptr;
+  };
+  while (start_failure_.empty() && !stopping_) {
+    const Process* slow = waiting();
+    if (!slow) break;
+    if (Loop::now() > until) {
+      start_failure_ =
+          fmt::format("{} was not ready after {} s", slow->name, kReadyLimit.count() / 1000);
+      break;
+    }
+    changed_.clear();
+    co_await changed_.wait(Milliseconds(1000));
+  }
+  if (stopping_) co_return fail(Fault::refused, "stopped while it started");
+  if (!start_failure_.empty()) {
+    co_await stop();
+    co_return fail(Fault::refused, start_failure_);
+  }
+  starting_ = false;
+  co_return Status();
+}
+
+void Supervisor::reload(Parts parts, const std::string& log_file) {
+  plan_.log_file = log_file;
+  for (const auto& process : processes_) {
+    const auto role = static_cast<size_t>(process->role());
+    const bool same = plan_.parts.of[role] == parts.of[role];
+    if (!process->alive() || (same && process->role() != ipc::Role::log)) continue;
+    auto part = ipc::sealed_copy(parts.of[role], "rims configuration");
+    if (!part) {
+      log::error({}, "{} could not be told the new configuration: {}", process->name,
+                 part.error().detail());
+      continue;
+    }
+    send(*process, ipc::Reload{}, std::move(*part));
+  }
+  plan_.parts = std::move(parts);
+}
+
+bool Supervisor::any_alive(const std::vector<ipc::Role>& roles) const {
+  return std::ranges::any_of(processes_, [&](const auto& process) {
+    return process->alive() && std::ranges::find(roles, process->role()) != roles.end();
+  });
+}
+
+// Stop to these, then until they are gone or the limit has passed.
+Task<void> Supervisor::end_roles(std::vector<ipc::Role> roles, Milliseconds limit) {
+  for (const auto& process : processes_)
+    if (process->alive() && std::ranges::find(roles, process->role()) != roles.end())
+      send(*process, ipc::Stop{}, {});
+  const auto until = Loop::now() + limit;
+  while (any_alive(roles) && Loop::now() < until) {
+    changed_.clear();
+    co_await changed_.wait(std::chrono::duration_cast<Milliseconds>(until - Loop::now()) +
+                           Milliseconds(1));
+  }
+}
+
+Task<void> Supervisor::stop() {
+  using ipc::Role;
+  if (stopping_) co_return;
+  stopping_ = true;
+  changed_.set();
+  const auto until = Loop::now() + kStopLimit;
+  const auto left = [&] {
+    return std::max(Milliseconds(1), std::chrono::duration_cast<Milliseconds>(until - Loop::now()));
+  };
+  // rims-login carries the bytes of TLS sessions until rims-imapd has said BYE in them, so it is
+  // told first and may end later.
+  const std::vector<Role> doors{Role::login, Role::deliverd}, workers{Role::imapd},
+      front{Role::login, Role::deliverd, Role::imapd}, auth{Role::auth}, logger{Role::log};
+  co_await end_roles(doors, Milliseconds(500));
+  co_await end_roles(workers, left() - Milliseconds(2000));
+  for (auto grace = Loop::now() + Milliseconds(1000); any_alive(front) && Loop::now() < grace;) {
+    changed_.clear();
+    co_await changed_.wait(Milliseconds(50));
+  }
+  const auto kill_left = [&](const std::vector<Role>& roles) {
+    for (const auto& process : processes_)
+      if (process->alive() && std::ranges::find(roles, process->role()) != roles.end())
+        kill(*process->life, "it did not stop in time");
+  };
+  kill_left(front);
+  co_await end_roles(auth, Milliseconds(500));
+  kill_left(auth);
+  co_await end_roles(logger, Milliseconds(1000));
+  kill_left(logger);
+  while (std::ranges::any_of(processes_, [](const auto& p) { return p->alive(); })) {
+    changed_.clear();
+    co_await changed_.wait();
+  }
+}
+
+}  // namespace rims::controller

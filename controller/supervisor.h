@@ -1,0 +1,85 @@
+// controller/supervisor.h - starts the suite, keeps it alive, ends it
+//
+//   Trust   every byte of a child is an attacker's: the only message taken is Ready; anything else
+//           ends the child with SIGKILL
+//   Links   made here as kEdges says, an end for each side; a process that is started again gets
+//           fresh links, and each of its peers the other end
+//   Order   start: all are executed, get their links, then Begin in the order of the table.
+//           stop: rims-login and rims-deliverd stop taking work, then rims-imapd ends, then
+//           rims-auth, rims-log last; after kStopLimit the rest is killed
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/async/event.h"
+#include "common/async/loop.h"
+#include "common/async/scope.h"
+#include "common/ipc/link.h"
+#include "controller/backoff.h"
+#include "controller/identity.h"
+#include "controller/parts.h"
+#include "controller/sockets.h"
+
+namespace rims::controller {
+
+inline constexpr Milliseconds kStopLimit{9'000};
+inline constexpr Milliseconds kReadyLimit{30'000};
+
+struct Plan {
+  std::string programs;  // the directory of the binaries
+  std::string log_file;  // for messages that send somebody there
+  uint32_t imapd_workers = 1, login_workers = 1;
+  Identities identities;
+  Parts parts;
+  std::vector<Listener> listeners;
+};
+
+class Supervisor {
+ public:
+  Supervisor(Loop& loop, Plan plan);
+  Supervisor(const Supervisor&) = delete;
+  Supervisor& operator=(const Supervisor&) = delete;
+  ~Supervisor();
+
+  // Until all are Ready. On an error nothing is left running.
+  Task<Status> start();
+  // Sends each process whose part differs its new one; rims-log always, it reopens its file.
+  void reload(Parts parts, const std::string& log_file);
+  // Until all have ended.
+  Task<void> stop();
+  // SIGCHLD.
+  void reap();
+  [[nodiscard]] const std::vector<Listener>& listeners() const { return plan_.listeners; }
+
+ private:
+  struct Process;  // a slot of the plan: it outlives the processes that fill it
+  struct Life;     // one process that fills it
+
+  Status launch(Process& process);
+  void attach_listeners(Process& process);
+  void connect(Process& a, Process& b);
+  void connect_all(Process& process);
+  void begin(Process& process);
+  template <class Message>
+  void send(Process& process, Message message, Fd fd);
+  Task<void> carry(std::shared_ptr<Life> life, uint16_t type, std::string body, Fd fd);
+  Task<void> watch(Process& process, std::shared_ptr<Life> life);
+  Task<void> restart_after(Process& process, Milliseconds wait);
+  void ended(Process& process, int status);
+  void kill(const Life& life, std::string_view why);
+  Task<void> end_roles(std::vector<ipc::Role> roles, Milliseconds limit);
+  [[nodiscard]] bool any_alive(const std::vector<ipc::Role>& roles) const;
+
+  Loop& loop_;
+  Plan plan_;
+  std::vector<std::unique_ptr<Process>> processes_;
+  Event changed_;  // a process became ready or ended
+  bool starting_ = true, stopping_ = false;
+  std::string start_failure_;
+  Scope scope_;  // last: its tasks use the others
+};
+
+}  // namespace rims::controller

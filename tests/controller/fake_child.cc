@@ -1,0 +1,98 @@
+// tests/controller/fake_child.cc - stands in for every program of the suite
+//
+// What it does is its configuration part, which the test chooses by role:
+//   ""              becomes ready, ends when told
+//   "exit N"        ends before it is ready
+//   "once FILE"     ends with 3 after Ready, but only while FILE does not exist (it makes it)
+//   "crash"         becomes ready (or is reloaded with this), then SIGSEGV
+//   "lie"           says Ready twice, and does not end when told
+//   "babble"        sends a message the controller does not take, and stays
+//   "stubborn"      does not end when told
+// It appends to the file "events" in its working directory: "NAME/INDEX what".
+
+#include <csignal>
+#include <cstdlib>
+#include <fcntl.h>
+#include <string>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <fmt/core.h>
+
+#include "common/process/child.h"
+#include "controller/process_table.h"
+
+namespace {
+
+using namespace rims;
+
+std::string name;
+uint32_t number = 0;
+bool stubborn = false;
+
+void note(const std::string& what) {
+  const Fd fd(open("events", O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644));
+  const std::string line = fmt::format("{}/{} {}\n", name, number, what);
+  if (write(fd.get(), line.data(), line.size()) < 0) std::_Exit(90);
+}
+
+// Datagrams on the control link that Child would never send.
+void send_raw(uint16_t type) {
+  const char bytes[2] = {static_cast<char>(type >> 8), static_cast<char>(type)};
+  if (send(ipc::kControlFd, bytes, sizeof bytes, 0) < 0) std::_Exit(91);
+}
+
+const privdrop::Row& own_row() {
+  for (const privdrop::Row* row : controller::kProcessTable)
+    if (name == row->binary) return *row;
+  std::_Exit(92);
+}
+
+void act(const std::string& behaviour) {
+  stubborn = behaviour == "stubborn" || behaviour == "lie" || behaviour == "babble";
+  if (behaviour == "crash") {
+    std::signal(SIGSEGV, SIG_DFL);
+    raise(SIGSEGV);
+  }
+  if (behaviour.starts_with("once ") && access(behaviour.c_str() + 5, F_OK) != 0) {
+    close(open(behaviour.c_str() + 5, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    std::_Exit(3);
+  }
+  if (behaviour == "lie") send_raw(static_cast<uint16_t>(ipc::ControlMsg::ready));
+  if (behaviour == "babble") send_raw(999);
+}
+
+}  // namespace
+
+int main(int, char** argv) {
+  name = argv[0];
+  Loop loop;
+  process::Child child(loop, own_row());
+  process::Start start = child.wait_for_start();
+  number = start.index;
+  std::string behaviour = start.config;
+  if (behaviour.starts_with("exit ")) std::_Exit(std::atoi(behaviour.c_str() + 5));
+  std::string links;
+  for (const auto& a : start.attached)
+    links += a.channel == ipc::Channel::link
+                 ? fmt::format(" {}.{}", ipc::role_name(a.peer) + 5, a.index)
+                 : fmt::format(" socket{}", static_cast<int>(a.channel));
+  note(fmt::format("start pid {} links{}", getpid(), links));
+  child.ready({.attach =
+                   [](process::Attached a) {
+                     note(fmt::format("attach {}.{}", ipc::role_name(a.peer) + 5, a.index));
+                   },
+               .reload =
+                   [](std::string part) {
+                     note("reload " + part);
+                     act(part);
+                   },
+               .stop =
+                   [&] {
+                     note("stop");
+                     if (!stubborn) loop.stop();
+                   }});
+  loop.post([&] { loop.post([&] { act(behaviour); }); });  // after Ready
+  loop.run();
+  return 0;
+}
