@@ -5,6 +5,7 @@
 #include <cstring>
 #include <string>
 #include <unistd.h>
+#include <vector>
 
 #include "cli/command.h"
 #include "cli/options.h"
@@ -29,7 +30,12 @@ int server(std::span<char*> args) {
   const auto controller = program_path("rims-controller");
   if (!controller) return complain("server", controller.error().detail(), kFailed);
   // This process becomes the controller: ^C and signals go to the one who has to stop the rest.
-  execl(controller->c_str(), "rims-controller", "-c", config->path.c_str(), nullptr);
+  std::vector<std::string> words = config->controller_arguments();
+  words.insert(words.begin(), "rims-controller");
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  execv(controller->c_str(), argv.data());
   return complain("server", *controller + ": " + std::strerror(errno), kFailed);
 }
 

@@ -8,10 +8,8 @@
 #include <cstdlib>
 #include <fcntl.h>
 #include <limits.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "cli/yaml_file.h"
 #include "common/config/locate.h"
 #include "common/ipc/sealed.h"
 
@@ -31,18 +29,6 @@ std::string directory_of(const std::string& file) {
   const std::string path = absolute(file, current_directory());
   const size_t slash = path.rfind('/');
   return slash == 0 ? "/" : path.substr(0, slash);
-}
-
-bool is_number(std::string_view text) {
-  return !text.empty() && std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
-}
-
-// Paths that are relative to the directory of the file, which the merged one is not in.
-void pin_paths(YamlFile& yaml, const std::string& directory) {
-  yaml.set("base_dir", absolute(yaml.get("base_dir").value_or("."), directory));
-  for (const char* key : {"tls.certificate", "tls.key"})
-    if (const auto path = yaml.get(key); path && !path->empty())
-      yaml.set(key, absolute(*path, directory));
 }
 
 }  // namespace
@@ -127,40 +113,38 @@ void add_server_options(OptionParser& parser, ServerOptions& o) {
               renamed("imap_port", "ip-port=PORT", "imap-port=PORT")});
 }
 
+std::vector<std::string> ServerConfig::controller_arguments() const {
+  std::vector<std::string> words;
+  if (!file.empty()) words.insert(words.end(), {"-c", file});
+  if (overrides) words.insert(words.end(), {"-O", std::to_string(overrides.get())});
+  return words;
+}
+
 Result<ServerConfig> make_server_config(const ServerOptions& options) {
-  const bool has_user = std::ranges::any_of(
-      options.overrides, [](const auto& entry) { return entry.first == "username"; });
-  std::string file;
-  if (!options.config_file.empty() || !has_user) {
-    TRY(file, config::locate(options.config_file));
-  }
+  const auto says = [&options](std::string_view key) {
+    return std::ranges::any_of(options.overrides,
+                               [key](const auto& entry) { return entry.first == key; });
+  };
   ServerConfig result;
-  if (options.overrides.empty() && options.password.empty()) {
-    result.path = file;
-    return result;
+  std::string pairs;
+  const auto add = [&pairs](std::string_view key, std::string_view value) {
+    pairs.append(key).append(1, '\0').append(value).append(1, '\0');
+  };
+  if (!options.config_file.empty() || !says("username")) {
+    TRY(result.file, config::locate(options.config_file));
+  } else if (!says("base_dir")) {
+    add("base_dir", current_directory());
   }
+  for (const auto& [key, value] : options.overrides) add(key, value);
+  if (!options.password.empty()) add("password", options.password.reveal());
+  if (pairs.empty()) return result;
 
-  std::string text;
-  if (!file.empty()) {
-    TRY(text, read_file(file));
-  }
-  auto yaml = YamlFile::parse(text, file);
-  wipe(text);
-  if (!yaml) return std::unexpected(yaml.error());
-  pin_paths(*yaml, file.empty() ? current_directory() : directory_of(file));
-  for (const auto& [key, value] : options.overrides)
-    yaml->set(key, value, is_number(value) || value == "true" || value == "false");
-  if (!options.password.empty()) yaml->set("password", options.password.reveal());
-
-  TRY(std::string merged, yaml->text());
-  auto memfd = ipc::sealed_copy(merged, "config.yml");
-  wipe(merged);
+  auto memfd = ipc::sealed_copy(pairs, "options");
+  wipe(pairs);
   if (!memfd) return std::unexpected(memfd.error());
-  // Only this user, and through the exec.
-  if (fchmod(memfd->get(), 0600) < 0 || fcntl(memfd->get(), F_SETFD, 0) < 0)
-    return fail_errno("the merged configuration", errno);
-  result.path = "/proc/self/fd/" + std::to_string(memfd->get());
-  result.merged = *std::move(memfd);
+  if (fcntl(memfd->get(), F_SETFD, 0) < 0 || lseek(memfd->get(), 0, SEEK_SET) < 0)
+    return fail_errno("the options of the server", errno);
+  result.overrides = *std::move(memfd);
   return result;
 }
 

@@ -27,14 +27,16 @@ void add_server_options(OptionParser& parser, ServerOptions& options);
 
 // What the controller is to read.
 struct ServerConfig {
-  std::string path;
-  Fd merged;  // behind path, when the command line says more than the file; else empty
+  std::string file;  // "" for none
+  // A memfd with what the command line says: KEY NUL VALUE NUL ... It is inherited by the
+  // controller, so that no password stands in an argument or in a file that somebody must remove.
+  // Empty when the command line says nothing.
+  Fd overrides;
+  [[nodiscard]] std::vector<std::string> controller_arguments() const;
 };
 
-// Without any override: the file itself (common/config/locate.h). Otherwise a memfd that only this
-// user can read, with the file's settings and the overrides; it is inherited by the controller,
-// so that no password stands in an argument or in a file that somebody must remove. With -u and
-// no file named, there is no file, and base_dir is the current directory, as the original's.
+// Where the file is: common/config/locate.h. With -u and without -f there is none, and base_dir is
+// the current directory, as the original's.
 [[nodiscard]] Result<ServerConfig> make_server_config(const ServerOptions& options);
 
 // A program of the suite, from where this one stands: <prefix>/libexec/rims/NAME.

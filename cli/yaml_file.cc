@@ -23,11 +23,6 @@ std::string_view scalar(const yaml_node_t& node) {
           node.data.scalar.length};
 }
 
-int append(void* out, unsigned char* bytes, size_t size) {
-  static_cast<std::string*>(out)->append(static_cast<const char*>(static_cast<void*>(bytes)), size);
-  return 1;
-}
-
 }  // namespace
 
 struct YamlFile::Document {
@@ -53,11 +48,6 @@ struct YamlFile::Document {
     if (dot == std::string_view::npos) return {1, key};
     const yaml_node_pair_t* section = find(1, key.substr(0, dot));
     return {section ? section->value : 0, key.substr(dot + 1)};
-  }
-  int add(std::string_view value, bool plain) {
-    return yaml_document_add_scalar(
-        &yaml, nullptr, yaml_bytes(value), static_cast<int>(value.size()),
-        plain ? YAML_PLAIN_SCALAR_STYLE : YAML_DOUBLE_QUOTED_SCALAR_STYLE);
   }
 };
 
@@ -96,33 +86,6 @@ std::optional<std::string> YamlFile::get(std::string_view key) const {
   const yaml_node_t* node = pair ? yaml_document_get_node(&document_->yaml, pair->value) : nullptr;
   if (!node || node->type != YAML_SCALAR_NODE) return std::nullopt;
   return std::string(scalar(*node));
-}
-
-void YamlFile::set(std::string_view key, std::string_view value, bool plain) {
-  const auto [mapping, name] = document_->place(key);
-  if (mapping == 0) return;
-  const int fresh = document_->add(value, plain);
-  if (yaml_node_pair_t* pair = document_->find(mapping, name)) {
-    pair->value = fresh;
-  } else {
-    yaml_document_append_mapping_pair(&document_->yaml, mapping, document_->add(name, true), fresh);
-  }
-}
-
-Result<std::string> YamlFile::text() {
-  std::string out;
-  yaml_emitter_t emitter;
-  if (!yaml_emitter_initialize(&emitter)) return fail(Fault::bug, "libyaml does not start");
-  const std::unique_ptr<yaml_emitter_t, decltype(&yaml_emitter_delete)> owner(&emitter,
-                                                                              yaml_emitter_delete);
-  yaml_emitter_set_output(&emitter, append, &out);
-  yaml_emitter_set_unicode(&emitter, 1);
-  yaml_emitter_set_width(&emitter, -1);
-  document_->live = false;  // dumping deletes it, also when it fails
-  if (!yaml_emitter_open(&emitter) || !yaml_emitter_dump(&emitter, &document_->yaml) ||
-      !yaml_emitter_close(&emitter))
-    return fail(Fault::bug, emitter.problem ? emitter.problem : "libyaml can not write");
-  return out;
 }
 
 Result<std::string> read_file(const std::string& path) {

@@ -1,7 +1,6 @@
-// cli/yaml_file.h - a YAML mapping to look up and to change, for commands that take a
-// configuration and options that win over it
+// cli/yaml_file.h - a YAML mapping to look up, for commands that take defaults from a file
 //
-// What the values mean is not known here: common/config reads the result.
+// What the values mean is not known here.
 #pragma once
 
 #include <memory>
@@ -23,11 +22,6 @@ class YamlFile {
 
   // The scalar of a key; "section.key" looks into a section.
   [[nodiscard]] std::optional<std::string> get(std::string_view key) const;
-  // Replaces or adds a key of the root or of a section that exists. Written as a quoted string
-  // unless `plain`.
-  void set(std::string_view key, std::string_view value, bool plain = false);
-  // The whole as YAML.
-  [[nodiscard]] Result<std::string> text();
 
  private:
   struct Document;

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <gtest/gtest.h>
@@ -15,30 +14,18 @@
 namespace rims::cli {
 namespace {
 
-TEST(YamlFile, LooksUpAndChanges) {
+TEST(YamlFile, LooksUpScalars) {
   auto yaml = YamlFile::parse("a: 1\ntls:\n  key: k\nlist: [x, y]\n", "f");
   ASSERT_TRUE(yaml.has_value());
   EXPECT_EQ(yaml->get("a"), "1");
   EXPECT_EQ(yaml->get("tls.key"), "k");
   EXPECT_EQ(yaml->get("list"), std::nullopt);
   EXPECT_EQ(yaml->get("b"), std::nullopt);
-  yaml->set("a", "2", true);
-  yaml->set("tls.key", "with: \"quotes\"\n");
-  yaml->set("new", "#postman");
-  yaml->set("no.section", "x");
-  auto again = YamlFile::parse(yaml->text().value(), "f");
-  ASSERT_TRUE(again.has_value());
-  EXPECT_EQ(again->get("a"), "2");
-  EXPECT_EQ(again->get("tls.key"), "with: \"quotes\"\n");
-  EXPECT_EQ(again->get("new"), "#postman");
-  EXPECT_EQ(again->get("no"), std::nullopt);
+  EXPECT_EQ(yaml->get("no.section"), std::nullopt);
 }
 
 TEST(YamlFile, NothingIsAMappingOthersAreNot) {
-  auto empty = YamlFile::parse("", "f");
-  ASSERT_TRUE(empty.has_value());
-  empty->set("a", "b");
-  EXPECT_EQ(YamlFile::parse(empty->text().value(), "f")->get("a"), "b");
+  EXPECT_EQ(YamlFile::parse("", "f")->get("a"), std::nullopt);
   EXPECT_EQ(YamlFile::parse("- a\n", "f").error().reply(), "f: expected keys with values");
   EXPECT_TRUE(YamlFile::parse("a: [\n", "f").error().reply().starts_with("f:2:1: "));
 }
@@ -49,9 +36,9 @@ class ServerConfigTest : public testing::Test {
     char name[] = "/tmp/rims-cli-test-XXXXXX";
     directory = mkdtemp(name);
     file = directory + "/config.yml";
-    unsetenv("RIMS_CONFIG");
   }
   ~ServerConfigTest() override {
+    unsetenv("RIMS_CONFIG");
     unlink(file.c_str());
     rmdir(directory.c_str());
   }
@@ -70,36 +57,61 @@ class ServerConfigTest : public testing::Test {
     EXPECT_TRUE(operands.has_value()) << (operands ? "" : operands.error().reply());
     return o;
   }
+  // The overrides as the controller reads them, from where the descriptor stands.
+  static std::vector<std::pair<std::string, std::string>> pairs(const ServerConfig& config) {
+    std::string bytes(10'000, '\0');
+    const ssize_t got = read(config.overrides.get(), bytes.data(), bytes.size());
+    bytes.resize(got < 0 ? 0 : static_cast<size_t>(got));
+    std::vector<std::pair<std::string, std::string>> out;
+    for (size_t at = 0; at < bytes.size();) {
+      const std::string key = bytes.c_str() + at;
+      const std::string value = bytes.c_str() + at + key.size() + 1;
+      at += key.size() + value.size() + 2;
+      out.emplace_back(key, value);
+    }
+    return out;
+  }
+  // What the server makes of it.
+  static Result<config::Config> read_back(const ServerConfig& config) {
+    config::Options options;
+    options.overrides = pairs(config);
+    return config.file.empty() ? config::parse("", "options", "/", options)
+                               : config::load(config.file, options);
+  }
+  static std::string here() {
+    char path[4096];
+    return getcwd(path, sizeof path);
+  }
   std::string directory, file;
 };
 
 TEST_F(ServerConfigTest, UserAndPasswordAreEnough) {
+  setenv("RIMS_CONFIG", "/nowhere", 1);  // not looked at: the user is on the command line
   auto config = make_server_config(options({"-u", "foo", "-w", "b: \"r"}));
   ASSERT_TRUE(config.has_value()) << config.error().reply();
-  struct stat st{};
-  ASSERT_EQ(stat(config->path.c_str(), &st), 0);
-  EXPECT_EQ(st.st_mode & 07777, 0600U);
-  EXPECT_EQ(fcntl(config->merged.get(), F_GETFD) & FD_CLOEXEC, 0) << "the controller inherits it";
-  auto read = config::load(config->path);
+  EXPECT_EQ(fcntl(config->overrides.get(), F_GETFD) & FD_CLOEXEC, 0) << "it must be inherited";
+  EXPECT_EQ(config->controller_arguments(),
+            (std::vector<std::string>{"-O", std::to_string(config->overrides.get())}));
+  auto read = read_back(*config);
   ASSERT_TRUE(read.has_value()) << read.error().reply();
   ASSERT_EQ(read->users.size(), 1U);
   EXPECT_EQ(read->users[0].name, "foo");
   EXPECT_EQ(read->users[0].password.reveal(), "b: \"r");
   EXPECT_EQ(read->imap_port, 1430);
-  char here[4096];
-  EXPECT_EQ(read->base_dir, getcwd(here, sizeof here));
+  EXPECT_EQ(read->base_dir, here());
 }
 
 TEST_F(ServerConfigTest, AFileAloneIsTakenAsItIs) {
   write_file("user_list: []\n");
   auto config = make_server_config(options({"-f", file}));
   ASSERT_TRUE(config.has_value());
-  EXPECT_EQ(config->path, file);
-  EXPECT_FALSE(config->merged.valid());
+  EXPECT_EQ(config->controller_arguments(), (std::vector<std::string>{"-c", file}));
   EXPECT_FALSE(make_server_config(options({"-f", file + "x"})).has_value());
+  setenv("RIMS_CONFIG", file.c_str(), 1);
+  EXPECT_EQ(make_server_config(options({}))->file, file);
 }
 
-TEST_F(ServerConfigTest, TheCommandLineWinsAndPathsStayWhereTheFileIs) {
+TEST_F(ServerConfigTest, TheCommandLineWins) {
   write_file(
       "base_dir: mail\nlog_level: WARN\nimap_port: 143\n"
       "user_list:\n  - { user: foo, pass: bar }\n");
@@ -107,7 +119,7 @@ TEST_F(ServerConfigTest, TheCommandLineWinsAndPathsStayWhereTheFileIs) {
       options({"-f", file, "--imap-port=imap2", "-l", "debug", "-v", "quiet", "--no-use-kvs-cksum",
                "--log-shift-age=5", "--imap-host", "127.0.0.1"}));
   ASSERT_TRUE(config.has_value()) << config.error().reply();
-  auto read = config::load(config->path);
+  auto read = read_back(*config);
   ASSERT_TRUE(read.has_value()) << read.error().reply();
   EXPECT_EQ(read->base_dir, directory + "/mail");
   EXPECT_EQ(read->log_level, "DEBUG");
@@ -121,12 +133,11 @@ TEST_F(ServerConfigTest, TheCommandLineWinsAndPathsStayWhereTheFileIs) {
 
 TEST_F(ServerConfigTest, BaseDirOnTheCommandLineIsRelativeToTheCurrentDirectory) {
   write_file("user_list:\n  - { user: foo, pass: bar }\n");
-  auto config = make_server_config(options({"-f", file, "-d", "here"}));
+  auto config = make_server_config(options({"-f", file, "-d", "there"}));
   ASSERT_TRUE(config.has_value());
-  auto read = config::load(config->path);
+  auto read = read_back(*config);
   ASSERT_TRUE(read.has_value()) << read.error().reply();
-  char here[4096];
-  EXPECT_EQ(read->base_dir, std::string(getcwd(here, sizeof here)) + "/here");
+  EXPECT_EQ(read->base_dir, here() + "/there");
 }
 
 TEST(MailDate, OfAMessage) {
