@@ -1,0 +1,28 @@
+// login/channel.cc - plain or encrypted, one face
+
+#include "login/channel.h"
+
+#include <sodium.h>
+
+namespace rims::login {
+
+void Channel::consume(size_t count) {
+  if (tls_) return tls_->consume(count);
+  // The view is into the stream's own buffer, which is not const.
+  sodium_memzero(const_cast<char*>(stream_.input().data()), count);
+  stream_.consume(count);
+}
+
+Task<Status> Channel::start_tls(const tls::Context& context, Milliseconds limit) {
+  tls_.emplace(context, stream_);
+  return tls_->handshake(limit);
+}
+
+void Channel::farewell(std::string_view bytes) {
+  put(bytes);
+  close_notify();
+  Task<Status> attempt = stream_.flush();
+  attempt.start();  // up to its first wait, where it is dropped
+}
+
+}  // namespace rims::login

@@ -1,0 +1,109 @@
+// login/dialogue.h - a client's conversation from the greeting to its login
+//
+//   RFC     3501 §6.1, §6.2; 2595 and 3501 §6.2.1 STARTTLS; 4616 PLAIN; 2195 CRAM-MD5;
+//           4959 SASL-IR; 2971 ID; 5530 response codes
+//   Trust   every byte is an attacker's, also after TLS
+//   Limits  time, bytes, commands, bad commands and failed attempts before login, each below;
+//           an unfinished command holds what imap::limits_before_login() says
+//   STARTTLS  plaintext that came along with it ends the connection; nothing that was said or
+//           counted before it is known after it
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "common/base/fd.h"
+#include "common/base/secret.h"
+#include "common/config/parts.h"
+#include "common/imap/reader.h"
+#include "common/imap/response.h"
+#include "common/ipc/auth_link.h"
+#include "login/channel.h"
+
+namespace rims::login {
+
+// Of one start or reload; shared by the clients that came under it.
+struct Settings {
+  config::LoginPart part;
+  std::optional<tls::Context> tls;
+  // The error is the certificate's or the key's.
+  [[nodiscard]] static Result<std::shared_ptr<const Settings>> make(config::LoginPart part);
+};
+
+struct Peer {
+  std::string address;  // numeric
+  bool loopback = false;
+  std::string session;  // id for the log
+};
+
+// What a dialogue needs of its process.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  // Error: the reply and code for a tagged NO.
+  virtual Task<Result<ipc::LoginReply>> ask(ipc::LoginRequest request) = 0;
+  // Gives the client to its worker. The descriptor is the inner end of a pair to be carried for
+  // TLS, and none when the socket itself went. Error as above; the client is still ours.
+  virtual Task<Result<Fd>> hand_over(Channel& channel, const Peer& peer, ipc::LoginReply granted,
+                                     std::string tag) = 0;
+};
+
+class Dialogue {
+ public:
+  static constexpr size_t kMaxBytes = size_t{64} * 1024;  // honest clients need some hundred
+  static constexpr unsigned kMaxCommands = 50, kMaxBad = 10;
+
+  // All references outlive the dialogue. `deadline`: of the whole dialogue.
+  Dialogue(Channel& channel, Backend& backend, std::shared_ptr<const Settings> settings,
+           const Peer& peer, std::chrono::steady_clock::time_point deadline);
+
+  enum class End : unsigned char { closed, handed_over };
+  struct Outcome {
+    End end = End::closed;
+    Fd inside;        // handed over with TLS: the pair's end to carry for
+    std::string why;  // closed: for the log
+  };
+  Task<Outcome> run();
+
+ private:
+  using Event = imap::Reader::Event;
+  enum class Next : unsigned char { go_on, close, done };
+
+  [[nodiscard]] Milliseconds left() const;
+  [[nodiscard]] bool password_allowed() const;
+  [[nodiscard]] std::string capabilities() const;
+  void status(std::string_view tag, imap::Condition condition, std::string_view code,
+              std::string_view text);
+  // The next thing from the client. Error: it is gone, too slow or sent too much.
+  Task<Result<Event>> next();
+  // Takes away what the last event offered.
+  void settle();
+
+  Task<Next> command();
+  Task<Next> handle(imap::Command command);
+  Task<Next> starttls(std::string tag);
+  Task<Next> authenticate(std::string tag, imap::Authenticate args);
+  // The client's answer to "+ challenge", decoded. nullopt: told already.
+  Task<Result<std::optional<Secret>>> sasl_answer(const std::string& tag, std::string challenge);
+  std::optional<Secret> decode(const std::string& tag, std::string_view base64);
+  Task<Next> attempt(std::string tag, ipc::LoginRequest request);
+  Task<Next> refuse_attempt(std::string tag, Milliseconds hold);
+  Next bad(std::string_view tag, const Error& error);
+  Next bye(std::string_view text, std::string why);
+
+  Channel& channel_;
+  Backend& backend_;
+  const std::shared_ptr<const Settings> settings_;
+  const Peer& peer_;
+  const std::chrono::steady_clock::time_point deadline_;
+  imap::Reader reader_;
+  size_t offered_ = 0;  // bytes of the input that the last event used
+  size_t bytes_ = 0;
+  unsigned commands_ = 0, bad_ = 0, failures_ = 0;
+  Fd inside_;
+  std::string why_;
+};
+
+}  // namespace rims::login

@@ -1,0 +1,289 @@
+// login/server.cc - connections, from accept(2) to their end
+
+#include "login/server.h"
+
+#include <algorithm>
+#include <arpa/inet.h>
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include "common/base/log.h"
+#include "login/proxy.h"
+
+namespace rims::login {
+namespace {
+
+using namespace std::chrono_literals;
+
+// One wake-up takes at most so many, so that those who are connected are served in between.
+constexpr int kAcceptsAtOnce = 32;
+
+std::unexpected<Error> unavailable(std::string why) {
+  return fail(Fault::peer_gone, "try again later", std::move(why), "UNAVAILABLE");
+}
+
+// Failures only cost speed; a test's socket pair has no such options.
+void tune(int fd) {
+  const int on = 1;
+  (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+}
+
+}  // namespace
+
+ClientAddress address_of(const sockaddr_storage& from) {
+  ClientAddress out;
+  char text[INET6_ADDRSTRLEN] = {};
+  if (from.ss_family == AF_INET) {
+    sockaddr_in four{};
+    std::memcpy(&four, &from, sizeof four);
+    inet_ntop(AF_INET, &four.sin_addr, text, sizeof text);
+    out.loopback = ntohl(four.sin_addr.s_addr) >> 24 == 127;
+    out.text = out.group = text;
+  } else if (from.ss_family == AF_INET6) {
+    sockaddr_in6 six{};
+    std::memcpy(&six, &from, sizeof six);
+    const uint8_t* bytes = six.sin6_addr.s6_addr;
+    if (IN6_IS_ADDR_V4MAPPED(&six.sin6_addr)) {
+      inet_ntop(AF_INET, bytes + 12, text, sizeof text);
+      out.loopback = bytes[12] == 127;
+      out.text = out.group = text;
+    } else {
+      inet_ntop(AF_INET6, &six.sin6_addr, text, sizeof text);
+      out.loopback = IN6_IS_ADDR_LOOPBACK(&six.sin6_addr);
+      out.text = text;
+      out.group = "6:" + std::string(reinterpret_cast<const char*>(bytes), 8);
+    }
+  }
+  return out;
+}
+
+// A connection, counted from accept(2) to the end of its task.
+struct Server::Client {
+  Client(Server& s, Fd fd, const ClientAddress& from)
+      : server(s), channel(s.loop_, std::move(fd), kWriteLimit), group(from.group) {
+    peer.address = from.text;
+    peer.loopback = from.loopback;
+    peer.session = "s" + std::to_string(s.index_) + "." + std::to_string(s.next_session_++);
+    server.connections_++;
+    server.by_group_[group]++;
+  }
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+  ~Client() {
+    server.connections_--;
+    server.room_.set();
+  }
+  // Logged in, or over.
+  void leave() {
+    if (!waiting) return;
+    waiting = false;
+    const auto count = server.by_group_.find(group);
+    if (--count->second == 0) server.by_group_.erase(count);
+    server.before_login_.erase(place);
+  }
+
+  Server& server;
+  Channel channel;
+  Peer peer;
+  std::string group;
+  uint64_t task = 0;
+  bool waiting = true;  // in before_login_
+  std::list<ClientPtr>::iterator place;
+};
+
+Server::Server(Loop& loop, std::shared_ptr<const Settings> settings, uint32_t index)
+    : loop_(loop),
+      settings_(std::move(settings)),
+      index_(index),
+      room_(loop),
+      auth_(loop),
+      scope_(loop) {}
+
+void Server::attach(ipc::Role peer, uint32_t index, Fd fd) {
+  if (peer == ipc::Role::auth) return auth_.attach(std::move(fd));
+  if (peer != ipc::Role::imapd) return;
+  LinkPtr& place = workers_[index];
+  if (place) place->close();
+  place = std::make_shared<ipc::Link>(
+      loop_, std::move(fd), std::string(ipc::role_name(peer)) + " " + std::to_string(index),
+      ipc::kLoginAcceptsFromImapd);
+  scope_.spawn(watch(place));
+}
+
+// A worker says nothing; what is heard of it is its end.
+Task<void> Server::watch(LinkPtr link) {
+  (void)co_await link->receive();
+  link->close();
+}
+
+void Server::listen(bool implicit_tls, uint32_t index, Fd fd) {
+  const auto found = listeners_.find({implicit_tls, index});
+  if (found != listeners_.end()) scope_.cancel(found->second);
+  listeners_[{implicit_tls, index}] = scope_.spawn(accept_loop(std::move(fd), implicit_tls));
+}
+
+// True when there is room now. A full house is opened by the oldest client that has not logged
+// in: whoever holds connections without using them pays.
+Task<bool> Server::make_room() {
+  if (connections_ < settings_->part.connections_max) co_return true;
+  if (!before_login_.empty())
+    dismiss(*before_login_.front(), "* BYE [UNAVAILABLE] too many connections\r\n");
+  room_.clear();
+  (void)co_await room_.wait(1s);
+  co_return false;
+}
+
+Task<void> Server::accept_loop(Fd listener, bool implicit_tls) {
+  const int flags = fcntl(listener.get(), F_GETFL);
+  if (flags < 0 || fcntl(listener.get(), F_SETFL, flags | O_NONBLOCK) < 0)
+    fatal("a listening socket could not be made non-blocking");
+  while (true) {
+    co_await readable(loop_, listener.get());
+    const bool room = co_await make_room();
+    if (!room) continue;
+    bool exhausted = false;
+    for (int i = 0; i < kAcceptsAtOnce && connections_ < settings_->part.connections_max; i++) {
+      sockaddr_storage from{};
+      socklen_t size = sizeof from;
+      Fd client(accept4(listener.get(), reinterpret_cast<sockaddr*>(&from), &size,
+                        SOCK_NONBLOCK | SOCK_CLOEXEC));
+      const int error = errno;
+      if (client) {
+        accept(std::move(client), address_of(from), implicit_tls);
+        continue;
+      }
+      if (error == EINTR || error == ECONNABORTED) continue;
+      exhausted = error != EAGAIN;
+      if (exhausted && Loop::now() - complained_ > 10s) {
+        complained_ = Loop::now();
+        log::error({}, "accept: {}; waiting", std::strerror(error));
+      }
+      break;
+    }
+    // EMFILE and its kin: the socket stays readable, so without a pause this would spin.
+    if (exhausted) co_await sleep_for(loop_, 200ms);
+  }
+}
+
+void Server::accept(Fd fd, const ClientAddress& address, bool implicit_tls) {
+  const auto count = by_group_.find(address.group);
+  if (count != by_group_.end() && count->second >= settings_->part.logins_per_address_max) {
+    log::info({}, "too many connections before login from {}", address.text);
+    constexpr std::string_view kBye = "* BYE [UNAVAILABLE] too many connections from you\r\n";
+    if (!implicit_tls)
+      (void)!::send(fd.get(), kBye.data(), kBye.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    return;
+  }
+  tune(fd.get());
+  auto client = std::make_shared<Client>(*this, std::move(fd), address);
+  client->place = before_login_.insert(before_login_.end(), client);
+  log::debug(client->peer.session, "connection from {}", address.text);
+  client->task = scope_.spawn(serve(client, implicit_tls));
+}
+
+Task<void> Server::serve(ClientPtr client, bool implicit_tls) {
+  // Also when this coroutine is cancelled.
+  struct Gone {
+    ClientPtr& client;
+    ~Gone() {
+      Server& server = client->server;
+      client->leave();
+      client.reset();
+      server.check_finished();
+    }
+  };
+  const Gone gone{client};
+  const std::shared_ptr<const Settings> settings = settings_;
+  const auto deadline = Loop::now() + std::chrono::seconds(settings->part.login_timeout_s);
+  const std::string& session = client->peer.session;
+  if (implicit_tls) {
+    if (!settings->tls) co_return;
+    const auto secured = co_await client->channel.start_tls(
+        *settings->tls, std::chrono::ceil<Milliseconds>(deadline - Loop::now()));
+    if (!secured) {
+      log::info(session, "closed before login: {} ({})", secured.error().detail(),
+                client->peer.address);
+      co_return;
+    }
+  }
+  Dialogue::Outcome outcome;
+  {
+    Dialogue dialogue(client->channel, *this, settings, client->peer, deadline);
+    outcome = co_await dialogue.run();
+  }
+  if (outcome.end == Dialogue::End::closed) {
+    log::debug(session, "closed before login: {}", outcome.why);
+    co_return;
+  }
+  client->leave();
+  if (outcome.inside) co_await carry(client->channel, std::move(outcome.inside), kCarryLimit);
+}
+
+Task<Result<ipc::LoginReply>> Server::ask(ipc::LoginRequest request) {
+  return auth_.ask(std::move(request));
+}
+
+Task<Result<Fd>> Server::hand_over(Channel& channel, const Peer& peer, ipc::LoginReply granted,
+                                   std::string tag) {
+  const auto found = workers_.find(granted.worker);
+  const LinkPtr link = found == workers_.end() ? nullptr : found->second;
+  if (!link || !link->open())
+    co_return unavailable("rims-imapd " + std::to_string(granted.worker) + " is away");
+
+  ipc::Handover message;
+  message.ticket.value = std::move(granted.ticket.value);
+  message.tag = std::move(tag);
+  message.unread = channel.input();
+  message.client_address = peer.address;
+  message.over_tls = channel.over_tls();
+  message.session = peer.session;
+  std::vector<Fd> given;
+  Fd kept;
+  if (channel.over_tls()) {
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+      co_return unavailable(fail_errno("socketpair", errno).error().detail());
+    kept = Fd(pair[0]);
+    given.emplace_back(pair[1]);
+  } else {
+    given.emplace_back(fcntl(channel.fd(), F_DUPFD_CLOEXEC, 3));
+    if (!given.back()) co_return unavailable(fail_errno("dup", errno).error().detail());
+  }
+  if (!message.unread.within() || !message.tag.within())
+    co_return unavailable("too much input came with the login");
+  const auto sent = co_await link->send(std::move(message), std::move(given));
+  if (!sent) co_return unavailable(sent.error().detail());
+  channel.consume(channel.input().size());
+  log::debug(peer.session, "handed to rims-imapd {}{}", granted.worker,
+             channel.over_tls() ? " over " + channel.tls_description() : "");
+  co_return kept;
+}
+
+// Its task is ended by the loop, not now.
+void Server::dismiss(Client& client, std::string_view bye) {
+  client.channel.farewell(bye);
+  scope_.cancel(client.task);
+}
+
+void Server::stop(std::function<void()> finished) {
+  stopping_ = true;
+  finished_ = std::move(finished);
+  for (const auto& [key, task] : listeners_) scope_.cancel(task);
+  listeners_.clear();
+  for (const ClientPtr& client : before_login_)
+    dismiss(*client, "* BYE the server is shutting down\r\n");
+  check_finished();
+}
+
+void Server::check_finished() {
+  if (!stopping_ || connections_ > 0 || !finished_) return;
+  loop_.post(std::move(finished_));
+  finished_ = nullptr;
+}
+
+}  // namespace rims::login

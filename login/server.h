@@ -1,0 +1,95 @@
+// login/server.h - rims-login: takes connections, lets clients log in, hands them over
+//
+//   Limits   connections of the process (the oldest one before login makes room), connections
+//            before login of one address, and what login/dialogue.h says of each
+//   Links    to rims-auth and the workers may be replaced at any time
+//   Stop     clients before login are told BYE; TLS sessions go on until their worker ends them
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "common/async/scope.h"
+#include "common/ipc/link.h"
+#include "common/ipc/roles.h"
+#include "common/ipc/session_link.h"
+#include "login/auth_client.h"
+#include "login/dialogue.h"
+
+struct sockaddr_storage;
+
+namespace rims::login {
+
+struct ClientAddress {
+  std::string text;   // numeric, IPv4 without its IPv6 clothes
+  std::string group;  // what is counted together: the address, or the /64 of an IPv6 one
+  bool loopback = false;
+};
+
+class Server final : public Backend {
+ public:
+  // A client that takes no byte for so long is gone.
+  static constexpr Milliseconds kWriteLimit{60'000};
+  // A logged-in client may sleep in the middle of a message; then its worker waits, too.
+  static constexpr Milliseconds kCarryLimit{600'000};
+
+  Server(Loop& loop, std::shared_ptr<const Settings> settings, uint32_t index);
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+  ~Server() override = default;
+
+  // A new or replaced link.
+  void attach(ipc::Role peer, uint32_t index, Fd fd);
+  // A listening socket; replaces the one of this kind and number.
+  void listen(bool implicit_tls, uint32_t index, Fd fd);
+  void accept(Fd client, const ClientAddress& address, bool implicit_tls);
+  void reload(std::shared_ptr<const Settings> settings) { settings_ = std::move(settings); }
+  // `finished` is called from the loop when the last client has gone.
+  void stop(std::function<void()> finished);
+
+  [[nodiscard]] size_t connections() const { return connections_; }
+  [[nodiscard]] size_t before_login() const { return before_login_.size(); }
+
+  Task<Result<ipc::LoginReply>> ask(ipc::LoginRequest request) override;
+  Task<Result<Fd>> hand_over(Channel& channel, const Peer& peer, ipc::LoginReply granted,
+                             std::string tag) override;
+
+ private:
+  struct Client;
+  // Owned by its task and by before_login_.
+  using ClientPtr = std::shared_ptr<Client>;
+  // Owned by workers_, its watcher and those who send on it.
+  using LinkPtr = std::shared_ptr<ipc::Link>;
+
+  Task<void> accept_loop(Fd listener, bool implicit_tls);
+  Task<bool> make_room();
+  Task<void> serve(ClientPtr client, bool implicit_tls);
+  Task<void> watch(LinkPtr link);
+  void dismiss(Client& client, std::string_view bye);
+  void check_finished();
+
+  Loop& loop_;
+  std::shared_ptr<const Settings> settings_;
+  const uint32_t index_;
+  uint64_t next_session_ = 1;
+  size_t connections_ = 0;
+  Event room_;                                          // a connection ended
+  std::list<ClientPtr> before_login_;                   // the oldest first
+  std::unordered_map<std::string, uint32_t> by_group_;  // of those
+  std::map<uint32_t, LinkPtr> workers_;
+  std::map<std::pair<bool, uint32_t>, uint64_t> listeners_;  // number of the task
+  std::chrono::steady_clock::time_point complained_{};       // about descriptors
+  bool stopping_ = false;
+  std::function<void()> finished_;
+  AuthClient auth_;
+  Scope scope_;  // last: its tasks use all of the above
+};
+
+[[nodiscard]] ClientAddress address_of(const sockaddr_storage& from);
+
+}  // namespace rims::login

@@ -1,0 +1,212 @@
+// tests/login/server_test.cc - connections, links that come and go, stopping
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/resource.h>
+
+#include "tests/login/harness.h"
+
+namespace rims::login {
+namespace {
+
+class Servers : public LoginTest {
+ protected:
+  // Listens on a free port of loopback and returns its address.
+  sockaddr_in listen() {
+    Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    EXPECT_EQ(::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
+    EXPECT_EQ(::listen(fd.get(), 64), 0);
+    EXPECT_EQ(getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+    server->listen(false, 0, std::move(fd));
+    return address;
+  }
+  Client& dial(sockaddr_in address) {
+    Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    EXPECT_EQ(::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    return clients.emplace_back(loop, std::move(fd));
+  }
+};
+
+TEST_F(Servers, TakesConnectionsAndKnowsTheirAddress) {
+  part.plaintext = config::Plaintext::loopback;
+  start();
+  Client& c = dial(listen());
+  greeting(c);
+  say(c, "a LOGIN foo bar\r\n");
+  EXPECT_EQ(handed().message.client_address.value, "127.0.0.1");
+}
+
+TEST_F(Servers, AddressesAreNumericAndCountedTogether) {
+  const auto of = [](int family, const char* text) {
+    sockaddr_storage storage{};
+    storage.ss_family = static_cast<sa_family_t>(family);
+    if (family == AF_INET)
+      inet_pton(family, text, &reinterpret_cast<sockaddr_in*>(&storage)->sin_addr);
+    else
+      inet_pton(family, text, &reinterpret_cast<sockaddr_in6*>(&storage)->sin6_addr);
+    return address_of(storage);
+  };
+  EXPECT_EQ(of(AF_INET, "192.0.2.1").text, "192.0.2.1");
+  EXPECT_FALSE(of(AF_INET, "192.0.2.1").loopback);
+  EXPECT_TRUE(of(AF_INET, "127.1.2.3").loopback);
+  EXPECT_EQ(of(AF_INET6, "::ffff:192.0.2.1").text, "192.0.2.1");
+  EXPECT_TRUE(of(AF_INET6, "::ffff:127.0.0.1").loopback);
+  EXPECT_TRUE(of(AF_INET6, "::1").loopback);
+  EXPECT_EQ(of(AF_INET6, "2001:db8::1").text, "2001:db8::1");
+  EXPECT_EQ(of(AF_INET6, "2001:db8::1").group, of(AF_INET6, "2001:db8::ffff:1").group);
+  EXPECT_NE(of(AF_INET6, "2001:db8::1").group, of(AF_INET6, "2001:db8:0:1::1").group);
+}
+
+TEST_F(Servers, OneAddressMayNotHoldAllConnections) {
+  part.logins_per_address_max = 3;
+  start();
+  for (int i = 0; i < 3; i++) greeting(connect());
+  EXPECT_EQ(hear_all(connect()), "* BYE [UNAVAILABLE] too many connections from you\r\n");
+  greeting(connect(from("192.0.2.2")));
+  // One leaves, one may come.
+  say(clients[0], "a LOGOUT\r\n");
+  hear_all(clients[0]);
+  greeting(connect());
+  // Who has logged in is not counted.
+  say(clients[1], "a LOGIN foo bar\r\n");
+  (void)handed();
+  settle();
+  greeting(connect());
+}
+
+TEST_F(Servers, AFullHouseIsOpenedByTheOldestWhoHasNotLoggedIn) {
+  part.connections_max = 3;
+  start();
+  const sockaddr_in address = listen();
+  for (int i = 0; i < 3; i++) greeting(dial(address));
+  Client& late = dial(address);
+  greeting(late);
+  EXPECT_EQ(hear_all(clients[0]), "* BYE [UNAVAILABLE] too many connections\r\n");
+  EXPECT_EQ(ask(clients[1], "a NOOP"), "a OK NOOP completed\r\n");
+  EXPECT_EQ(server->connections(), 3u);
+}
+
+TEST_F(Servers, WithoutDescriptorsItWaitsAndGoesOn) {
+  start();
+  const sockaddr_in address = listen();
+  greeting(dial(address));
+  rlimit old{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &old), 0);
+  Client& waiting = dial(address);
+  // The next free number is the limit: accept() fails, all that is open goes on.
+  const int next = ::dup(0);
+  ::close(next);
+  const rlimit none{static_cast<rlim_t>(next), old.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  const auto cpu = std::clock();
+  EXPECT_EQ(run(loop, waiting.stream.fill(500ms)).error().reply(), "timeout");
+  EXPECT_LT(std::clock() - cpu, CLOCKS_PER_SEC / 5) << "it spins";
+  EXPECT_EQ(ask(clients[0], "a NOOP"), "a OK NOOP completed\r\n");
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &old), 0);
+  greeting(waiting);
+  ASSERT_FALSE(lines.lines.empty());
+  EXPECT_EQ(lines.lines[0], "accept: Too many open files; waiting");
+}
+
+TEST_F(Servers, ARequestInFlightWhenAuthDiesIsTemporaryAndMayBeRepeated) {
+  auth_hangs = true;
+  start();
+  Client& c = connect();
+  greeting(c);
+  say(c, "a LOGIN foo bar\r\n");
+  while (requests.empty()) settle();
+  auth->close();
+  EXPECT_EQ(hear(c, "\r\n"), "a NO [UNAVAILABLE] try again later\r\n");
+  settle();
+  EXPECT_EQ(ask(c, "b LOGIN foo bar"), "b NO [UNAVAILABLE] try again later\r\n");
+  auth_hangs = false;
+  start_auth();
+  say(c, "c LOGIN foo bar\r\n");
+  EXPECT_EQ(handed().message.tag.value, "c");
+}
+
+TEST_F(Servers, AReplacedAuthAnswersOnlyItsOwnRequests) {
+  auth_hangs = true;
+  start();
+  Client& c = connect();
+  greeting(c);
+  say(c, "a LOGIN foo bar\r\n");
+  while (requests.empty()) settle();
+  auto old = std::move(auth);
+  start_auth();
+  EXPECT_EQ(hear(c, "\r\n"), "a NO [UNAVAILABLE] try again later\r\n");
+}
+
+TEST_F(Servers, WithoutItsWorkerALoginIsTemporary) {
+  start();
+  Client& c = connect();
+  greeting(c);
+  worker->close();
+  settle();
+  EXPECT_EQ(ask(c, "a LOGIN foo bar"), "a NO [UNAVAILABLE] try again later\r\n");
+  start_worker();
+  say(c, "b LOGIN foo bar\r\n");
+  EXPECT_EQ(handed().message.tag.value, "b");
+}
+
+TEST_F(Servers, OneBadClientAmongManyGoodOnesChangesNothing) {
+  start();
+  for (int round = 0; round < 30; round++) {
+    Client& bad = connect();
+    const std::string mess[] = {"a AUTHENTICATE PLAIN\r\n!!!\r\n",
+                                std::string(3000, '('),
+                                std::string(100, '\0'),
+                                "a LOGIN {4294967296}\r\n",
+                                "a LOGIN {9999999999999999999999+}\r\n",
+                                "\xff\xfe\r\n"};
+    bad.stream.put(mess[round % 6]);
+    (void)run(loop, bad.stream.flush());
+    Client& good = connect();
+    greeting(good);
+    say(good, "a LOGIN foo bar\r\n");
+    EXPECT_EQ(handed().message.tag.value, "a");
+  }
+}
+
+TEST_F(Servers, StopSaysByeToThoseBeforeLogin) {
+  start();
+  Client& c = connect();
+  greeting(c);
+  Client& d = connect();
+  greeting(d);
+  say(d, "a AUTHENTICATE PLAIN\r\n");
+  hear(d, "\r\n");
+  bool finished = false;
+  server->stop([&] { finished = true; });
+  EXPECT_EQ(hear_all(c), "* BYE the server is shutting down\r\n");
+  EXPECT_EQ(hear_all(d), "* BYE the server is shutting down\r\n");
+  settle();
+  EXPECT_TRUE(finished);
+}
+
+TEST_F(Servers, StopWithNobodyThereEndsAtOnce) {
+  start();
+  listen();
+  bool finished = false;
+  server->stop([&] { finished = true; });
+  settle();
+  EXPECT_TRUE(finished);
+}
+
+TEST_F(Servers, AReloadIsForNewConnections) {
+  start();
+  Client& old = connect();
+  greeting(old);
+  config::LoginPart fresh = *ipc::decode<config::LoginPart>(ipc::encode(part));
+  fresh.hostname = "other.example.org";
+  server->reload(*Settings::make(std::move(fresh)));
+  EXPECT_TRUE(greeting(connect()).find("other.example.org") != std::string::npos);
+  EXPECT_EQ(ask(old, "a NOOP"), "a OK NOOP completed\r\n");
+}
+
+}  // namespace
+}  // namespace rims::login
