@@ -107,6 +107,16 @@ TEST(Response, NoTextBreaksALineOrPosesAsACode) {
   append_status(out, "a", Condition::no, "", "x\r\n* BYE\0\xE9\x7F"sv);
   append_status(out, "a", Condition::no, "", "[ALERT] x");
   EXPECT_EQ(out, "a NO x??* BYE???\r\na NO  [ALERT] x\r\n");
+  for (int byte = 0; byte < 256; byte++) {
+    const char c = static_cast<char>(byte);
+    out.clear();
+    append_status(out, "a", Condition::no, "", std::string(1, c));
+    EXPECT_EQ(out, std::string("a NO ") +
+                       (byte >= 0x20 && byte < 0x7f && c != '[' ? c
+                        : c == '['                              ? ' '
+                                                                : '?') +
+                       (c == '[' ? "[\r\n" : "\r\n"));
+  }
 }
 
 TEST(Response, UidPlusCodes) {  // RFC 4315 §3
