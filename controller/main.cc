@@ -48,7 +48,8 @@ constexpr const char* kHelp =
     "  -c FILE        the configuration (also -f FILE)\n"
     "  -d             go to the background; return when the suite serves, or has failed\n"
     "  -F             stay in the foreground (the default)\n"
-    "  -O DESCRIPTOR  settings that win over the file: KEY NUL VALUE NUL ...\n";
+    "  -O DESCRIPTOR  settings that win over the file: KEY NUL VALUE NUL ...; without -c there\n"
+    "                 is no file then\n";
 
 struct Arguments {
   std::string file;
@@ -105,6 +106,12 @@ std::optional<config::Options> read_overrides(int descriptor) {
   for (size_t i = 0; i < words.size(); i += 2)
     options.overrides.emplace_back(std::move(words[i]), std::move(words[i + 1]));
   return options;
+}
+
+// "" stands for no file: then all settings are in `options`.
+Result<config::Config> read_config(const std::string& file, const config::Options& options) {
+  if (!file.empty()) return config::load(file, options);
+  return config::parse("", "the command line", "/", options);
 }
 
 void say_each_line(log::Level level, std::string_view text) {
@@ -185,9 +192,10 @@ class Starter {
 
 class Controller {
  public:
-  Controller(Loop& loop, config::Config config, config::Options options, EventSink& sink,
-             Starter& starter, bool daemon)
+  Controller(Loop& loop, std::string file, config::Config config, config::Options options,
+             EventSink& sink, Starter& starter, bool daemon)
       : loop_(loop),
+        file_(std::move(file)),
         config_(std::move(config)),
         options_(std::move(options)),
         sink_(sink),
@@ -301,7 +309,7 @@ class Controller {
   }
 
   void reload() {
-    auto fresh = config::load(config_.file, options_);
+    auto fresh = read_config(file_, options_);
     if (!fresh) {
       say_each_line(log::Level::error, fresh.error().detail());
       log::error({}, "the configuration stays as it was: {} has mistakes", config_.file);
@@ -327,6 +335,7 @@ class Controller {
   }
 
   Loop& loop_;
+  const std::string file_;  // as read_config takes it
   config::Config config_;
   config::Options options_;
   EventSink& sink_;
@@ -374,9 +383,10 @@ int start(int argc, char** argv) {
     return kUsage;
   }
   close_range(3, ~0u, 0);  // whatever we inherited
-  auto file = config::locate(got->file);
+  const bool no_file = got->file.empty() && got->overrides >= 0;
+  auto file = no_file ? Result<std::string>("") : config::locate(got->file);
   auto config =
-      file ? config::load(*file, *options) : Result<config::Config>(std::unexpected(file.error()));
+      file ? read_config(*file, *options) : Result<config::Config>(std::unexpected(file.error()));
   if (!config) {
     say_each_line(log::Level::fatal, config.error().detail());
     return kConfig;
@@ -386,7 +396,8 @@ int start(int argc, char** argv) {
   Starter starter;
   if (got->daemon) starter.detach();
   Loop loop;
-  Controller controller(loop, std::move(*config), std::move(*options), sink, starter, got->daemon);
+  Controller controller(loop, std::move(*file), std::move(*config), std::move(*options), sink,
+                        starter, got->daemon);
   const int status = controller.run();
   log::set_sink(nullptr);
   return status;
