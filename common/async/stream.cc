@@ -33,24 +33,30 @@ void Stream::unread(std::string_view bytes) {
   input_.insert(0, bytes);
 }
 
-Task<Status> Stream::fill(Milliseconds limit, size_t at_most) {
+Status Stream::fill_now(size_t at_most) {
   if (consumed_ > 0) {
     input_.erase(0, consumed_);
     consumed_ = 0;
   }
-  while (true) {
+  const size_t before = input_.size();
+  input_.resize(before + at_most);
+  const ssize_t got = ::recv(fd_.get(), input_.data() + before, at_most, 0);
+  const int error = errno;
+  input_.resize(before + (got > 0 ? static_cast<size_t>(got) : 0));
+  if (got == 0) return fail(Fault::peer_gone, "closed");
+  if (got < 0 && error != EAGAIN && error != EINTR)
+    return fail(Fault::peer_gone, "closed", fail_errno("recv", error).error().detail());
+  return {};
+}
+
+Task<Status> Stream::fill(Milliseconds limit, size_t at_most) {
+  const size_t before = input().size();
+  while (input().size() == before) {
     // Wait first: an idle session must not hold the read buffer.
     if (!co_await readable(loop_, fd_.get(), limit)) co_return fail(Fault::peer_gone, "timeout");
-    const size_t before = input_.size();
-    input_.resize(before + at_most);
-    const ssize_t got = ::recv(fd_.get(), input_.data() + before, at_most, 0);
-    const int error = errno;
-    input_.resize(before + (got > 0 ? static_cast<size_t>(got) : 0));
-    if (got > 0) co_return Status();
-    if (got == 0) co_return fail(Fault::peer_gone, "closed");
-    if (error != EAGAIN && error != EINTR)
-      co_return fail(Fault::peer_gone, "closed", fail_errno("recv", error).error().detail());
+    CO_TRY_STATUS(fill_now(at_most));
   }
+  co_return Status();
 }
 
 Task<Status> Stream::write_until(size_t waiting) {

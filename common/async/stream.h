@@ -28,6 +28,8 @@ class Stream {
   // Waits for at least one more byte, reads at most `at_most`. Error: peer_gone (reply
   // "timeout" when the limit passed, "closed" at end of file).
   Task<Status> fill(Milliseconds limit, size_t at_most = 16 * 1024);
+  // Takes what is there without waiting, perhaps nothing; for who waited for the descriptor itself.
+  Status fill_now(size_t at_most = 16 * 1024);
   // Puts bytes in front, as if they had been read (what came along with a hand-over).
   void unread(std::string_view bytes);
 
