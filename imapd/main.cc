@@ -1,0 +1,76 @@
+// imapd/main.cc - rims-imapd: holds accounts, serves their owners and takes their mail
+//
+//   Runs as    process_privilege_user; its row is in controller/process_table.h
+//   Talks to   rims-auth (tickets), rims-login (clients), rims-deliverd (messages)
+//   Holds      the base directory, the accounts whose home this worker is, clients' sockets
+//   Must not   make or accept a connection, see a password or a TLS key
+
+#include "common/base/encoding.h"
+#include "common/base/log.h"
+#include "common/process/child.h"
+#include "common/store/key_value.h"
+#include "common/store/store.h"
+#include "controller/process_table.h"
+#include "imapd/worker.h"
+
+namespace {
+
+using namespace rims;
+
+Task<void> end(Loop& loop, imapd::Worker& worker) {
+  co_await worker.stop();
+  loop.stop();
+}
+
+store::Options options_of(const config::ImapdPart& part, Fd base, store::MemoryKeyValues& memory) {
+  store::Options options;
+  options.base = std::move(base);
+  options.key_value_checksum = part.key_value_checksum;
+  if (part.mailbox_count_max != 0) options.limits.mailboxes = part.mailbox_count_max;
+  if (part.message_size_max != 0) options.limits.message_bytes = part.message_size_max;
+  if (part.key_value_store == config::KeyValueStoreType::memory) options.key_values = &memory;
+  return options;
+}
+
+}  // namespace
+
+int main() {
+  log::set_program("rims-imapd");
+  crypto_init();
+
+  Loop loop;
+  process::Child child(loop, controller::kImapdRow);
+  process::Start start = child.wait_for_start();
+  const auto part = ipc::decode<config::ImapdPart>(start.config);
+  if (!part) fatal("rims-imapd: its configuration does not decode");
+  log::set_level(static_cast<log::Level>(part->level));
+  Result<Fd> base = store::open_base(part->base_dir.value);
+  if (!base) fatal("rims-imapd: " + base.error().detail());
+  child.enter();
+
+  IoPool pool(loop, part->io_threads);
+  store::MemoryKeyValues memory;
+  store::Store store(loop, pool, options_of(*part, std::move(*base), memory));
+  imapd::Worker worker(loop, pool, store, *part);
+  const auto attach = [&worker](process::Attached given) {
+    if (given.channel != ipc::Channel::link) return;
+    if (given.peer == ipc::Role::auth) worker.attach_auth(std::move(given.fd));
+    if (given.peer == ipc::Role::login) worker.attach_login(given.index, std::move(given.fd));
+    if (given.peer == ipc::Role::deliverd) worker.attach_deliverd(std::move(given.fd));
+  };
+  for (process::Attached& given : start.attached) attach(std::move(given));
+
+  const auto reload = [&worker](std::string bytes) {
+    const auto fresh = ipc::decode<config::ImapdPart>(bytes);
+    if (!fresh) fatal("rims-imapd: its new configuration does not decode");
+    log::set_level(static_cast<log::Level>(fresh->level));
+    worker.reload(*fresh);
+  };
+  Scope ending(loop);
+  const auto stop = [&] {
+    if (ending.size() == 0) ending.spawn(end(loop, worker));
+  };
+  child.ready({.attach = attach, .reload = reload, .stop = stop});
+  loop.run();
+  return 0;
+}

@@ -1,0 +1,70 @@
+// tests/imapd/stage.h - a worker with its store in memory, and clients that talk to it over socket
+// pairs, all on one loop
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/async/io_pool.h"
+#include "common/async/scope.h"
+#include "common/async/stream.h"
+#include "common/store/key_value.h"
+#include "common/store/memory_journal.h"
+#include "imapd/worker.h"
+
+namespace rims::test {
+
+// So long a reply may take before the test fails; never waited for when all is well.
+inline constexpr Milliseconds kPatience{20'000};
+
+class TestClient {
+ public:
+  TestClient(Loop& loop, Fd fd) : stream_(loop, std::move(fd), kPatience) {}
+  Task<void> send(std::string bytes);
+  Task<void> send_slowly(std::string bytes);
+  // The next response with its literals, escaped (script.h), without its CRLF. nullopt at the end
+  // of the connection, or when nothing came.
+  Task<std::optional<std::string>> line();
+  // Sends "tag text" and returns all lines up to the tagged one.
+  Task<std::vector<std::string>> command(std::string tag, std::string text);
+  // Takes the socket away, as a client that dies.
+  void close() { const Fd gone = stream_.release(); }
+
+ private:
+  Stream stream_;
+};
+
+class Stage {
+ public:
+  Stage();
+  ~Stage();
+  // The worker and its store begin, begin again, or end; what the journal holds stays.
+  void start();
+  Task<void> stop();
+
+  // A socket whose other end is a session; nothing was read yet.
+  std::unique_ptr<TestClient> connect(std::string user, bool post_only = false,
+                                      std::string unread = {});
+  // The same, with the answer to LOGIN read.
+  Task<std::unique_ptr<TestClient>> log_in(std::string user, bool post_only = false);
+  Task<ipc::DeliverReply> deliver(std::string user, std::string mailbox, std::string bytes);
+
+  Loop loop;
+  IoPool pool{loop, 4};
+  store::MemoryJournals journals{loop};
+  store::MemoryKeyValues key_values;
+  config::ImapdPart settings;
+  std::optional<store::Store> store;
+  std::optional<imapd::Worker> worker;
+};
+
+// Message `number` of a standard mailbox, and its INTERNALDATE.
+std::string standard_message(int number);
+std::string standard_date(int number);
+
+}  // namespace rims::test
