@@ -17,7 +17,7 @@ constexpr size_t kLocationChunks = 512;  // 4 MiB per account
 
 Task<Status> AccountImpl::start() {
   bool indexed = false;
-  if (const auto clean = journal_->clean(); clean && journal_->lost() == 0) {
+  if (const auto clean = journal_->clean(); clean) {
     indexed = co_await index_->open(*clean, journal_->last_seq(), state_);
     // The newest chunk of places is extended by the next message.
     if (indexed)
@@ -27,11 +27,15 @@ Task<Status> AccountImpl::start() {
   if (!indexed) {
     CO_TRY_STATUS(co_await rebuild());
   }
-  if (const uint32_t lost = journal_->lost(); lost > 0) {
-    log::warn("", "account {}: up to {} records were lost; their numbers are skipped", user_, lost);
+  // Uids and ids of lost records must not be given out again: some are skipped, once.
+  const uint64_t damage = journal_->lost();
+  const auto unanswered = static_cast<uint32_t>(
+      !indexed && damage > state_.damage_answered() ? damage - state_.damage_answered() : 0);
+  if (const uint32_t skip = unanswered + journal_->cut(); skip > 0) {
+    log::warn("", "account {}: up to {} messages are lost; their numbers are skipped", user_, skip);
     CO_TRY_STATUS(co_await commit(
-        [lost](Plan& plan) -> Result<Built> {
-          plan.add(Gap{lost});
+        [skip, unanswered](Plan& plan) -> Result<Built> {
+          plan.add(Gap{skip, unanswered});
           return Built::records;
         },
         {}));
@@ -47,7 +51,10 @@ Task<Status> AccountImpl::fold_journal(AccountState& state, Locations& locations
   TimeSlice slice(loop_);
   while (true) {
     CO_TRY(const Records records, co_await journal_->read_from(state.seq() + 1));
-    if (records.list.empty()) co_return Status();
+    if (records.list.empty()) {
+      state.advance(journal_->last_seq());
+      co_return Status();
+    }
     for (const auto& record : records.list) {
       co_await slice.spend();
       CO_TRY_STATUS(state.apply(record.type, record.seq, record.meta));

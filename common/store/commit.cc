@@ -112,7 +112,11 @@ Task<Status> AccountImpl::write_one_commit() {
       claimed = std::max(claimed, first);
     }
     log::debug("", "account {}: another writer was faster after {}", user_, state_.seq());
-    co_return co_await catch_up();
+    const uint64_t before = state_.seq();
+    CO_TRY_STATUS(co_await catch_up());
+    if (state_.seq() == before)
+      co_return fail(Fault::storage, "temporary failure", "a race was lost to nobody");
+    co_return Status();
   }
 
   for (size_t i = 0; i < plan.drafts().size(); i++) {

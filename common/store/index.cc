@@ -172,7 +172,7 @@ Task<void> Index::reset(const AccountState& state) {
   removed_.clear();
   for (const auto& [id, mailbox] : state.mailboxes()) {
     counters_.insert(id);
-    keywords_.insert(id);
+    if (!mailbox->keywords().empty()) keywords_.insert(id);
     for (const auto& e : mailbox->messages()) entries_[id].insert(e.uid.value / 256);
   }
 }
@@ -388,7 +388,9 @@ Task<void> Index::release(MailboxId id) {
 Task<void> Index::close() {
   const auto lock = co_await writing_.lock();
   auto files = std::exchange(files_, {});
+  broken_ = true;  // nothing may be written any more
   co_await pool_.run([&] { files.clear(); });
+  dir_.reset();
 }
 
 }  // namespace rims::store

@@ -54,9 +54,11 @@ class Journal {
   [[nodiscard]] virtual uint64_t last_seq() const = 0;
   // Set while the last record is CLEAN.
   [[nodiscard]] virtual std::optional<Clean> clean() const = 0;
-  // An upper bound of the records (and of the uids in them) that were found damaged or cut when
-  // the journal was opened; 0 in good times.
+  // An upper bound of the uids and ids in records that are damaged, as far as they were met by
+  // now. The damage stays, and so does this count at each opening.
   [[nodiscard]] virtual uint32_t lost() const = 0;
+  // The same for what was cut off the end by this opening.
+  [[nodiscard]] virtual uint32_t cut() const = 0;
 
   struct Appended {
     bool lost_race = false;

@@ -20,6 +20,7 @@ class MemoryJournals::MemoryJournal final : public Journal {
     return Clean::decode(disk_->records.back().meta);
   }
   uint32_t lost() const override { return 0; }
+  uint32_t cut() const override { return 0; }
 
   Task<Result<Appended>> append(uint64_t expected, std::span<const Draft> drafts) override {
     co_await sleep_for(owner_.loop_, Milliseconds(0));  // as a disk: never at once

@@ -120,7 +120,9 @@ std::optional<MailboxCreated> MailboxCreated::decode(std::string_view meta) {
 std::string MailboxRemoved::encode() const { return Writer().num(id.value).take(); }
 std::optional<MailboxRemoved> MailboxRemoved::decode(std::string_view meta) {
   Reader in(meta);
-  return whole(in, MailboxRemoved{.id = MailboxId(in.num<uint32_t>())});
+  MailboxRemoved r;
+  r.id = MailboxId(in.num<uint32_t>());
+  return whole(in, r);
 }
 
 std::string MailboxRenamed::encode() const { return Writer().num(id.value).text(name).take(); }
@@ -259,10 +261,13 @@ std::optional<Clean> Clean::decode(std::string_view meta) {
   return whole(in, std::move(r));
 }
 
-std::string Gap::encode() const { return Writer().num(skip).take(); }
+std::string Gap::encode() const { return Writer().num(skip).num(damage).take(); }
 std::optional<Gap> Gap::decode(std::string_view meta) {
   Reader in(meta);
-  return whole(in, Gap{.skip = in.num<uint32_t>()});
+  Gap r;
+  r.skip = in.num<uint32_t>();
+  r.damage = in.num<uint32_t>();
+  return whole(in, r);
 }
 
 std::vector<MailboxId> mailboxes_needed(RecordType type, std::string_view meta) {

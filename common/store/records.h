@@ -154,7 +154,8 @@ struct Clean {
 // Written when records were lost: numbers that they may have used are skipped.
 struct Gap {
   static constexpr RecordType kType = RecordType::gap;
-  uint32_t skip = 0;  // added to each UIDNEXT, and to the next mailbox and message id
+  uint32_t skip = 0;    // added to each UIDNEXT, and to the next mailbox and message id
+  uint32_t damage = 0;  // how much of it answers for damage that stays in the journal
   [[nodiscard]] std::string encode() const;
   static std::optional<Gap> decode(std::string_view meta);
 };

@@ -265,7 +265,7 @@ Status AccountState::apply(RecordType type, uint64_t seq, std::string_view meta,
     case RecordType::recent: {
       const auto r = Recent::decode(meta);
       if (!r) return undecodable(type, seq);
-      if (reach(r->mailbox)) claim_recent(r->mailbox, r->first);
+      claim_recent(r->mailbox, r->first);  // which may be gone: it was written late
       break;
     }
     case RecordType::clean:
@@ -274,6 +274,7 @@ Status AccountState::apply(RecordType type, uint64_t seq, std::string_view meta,
     case RecordType::gap: {
       const auto r = Gap::decode(meta);
       if (!r) return undecodable(type, seq);
+      damage_answered_ += r->damage;
       next_mailbox_ = MailboxId(next_mailbox_.value + r->skip);
       next_message_ = MessageId(next_message_.value + r->skip);
       for (auto& [id, mailbox] : mailboxes_) {

@@ -17,6 +17,7 @@
 //  10. a \Noselect name has no messages
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -61,7 +62,11 @@ class AccountState {
     return subscriptions_;
   }
   [[nodiscard]] uint64_t orphans() const { return orphans_; }
+  // What the gap records of a whole fold answer for; not kept in the index.
+  [[nodiscard]] uint64_t damage_answered() const { return damage_answered_; }
 
+  // The journal is further than its last readable record: numbers are not given out twice.
+  void advance(uint64_t seq) { seq_ = std::max(seq_, seq); }
   // \Recent, ahead of its record: see Account::claim_recent.
   void claim_recent(MailboxId id, Uid first);
   // Gives the memory of the messages back; the index has them.
@@ -90,6 +95,7 @@ class AccountState {
   std::map<std::string, MailboxId, std::less<>> names_;
   std::set<std::string, std::less<>> subscriptions_;
   uint64_t orphans_ = 0;
+  uint64_t damage_answered_ = 0;
 };
 
 // "inbox/x" -> "INBOX/x": the first level is INBOX in any case (RFC 3501 §5.1).

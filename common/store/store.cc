@@ -10,6 +10,9 @@
 
 #include "common/base/log.h"
 #include "common/store/account_impl.h"
+#include "common/store/disk.h"
+#include "common/store/file_journal.h"
+#include "common/store/gdbm_key_value.h"
 
 namespace rims::store {
 
@@ -22,7 +25,17 @@ struct Store::Impl {
     std::chrono::steady_clock::time_point used{};
   };
 
-  Impl(Loop& l, IoPool& p, Options o) : loop(l), pool(p), options(std::move(o)), scope(l) {}
+  Impl(Loop& l, IoPool& p, Options o)
+      : loop(l),
+        pool(p),
+        options(std::move(o)),
+        files(l, p, options.segment_bytes),
+        gdbm(options.key_value_checksum),
+        scope(l) {
+    if (!options.journals) options.journals = &files;
+    if (!options.key_values) options.key_values = &gdbm;
+  }
+  Task<Result<AccountDir>> open_dir(const std::string& user);
 
   Task<Result<std::shared_ptr<Account>>> open(std::string user);
   Task<Result<std::shared_ptr<AccountImpl>>> open_new(const std::string& user);
@@ -32,17 +45,36 @@ struct Store::Impl {
   Loop& loop;
   IoPool& pool;
   Options options;
+  FileJournals files;
+  GdbmFiles gdbm;
   bool closing = false;
   // Shared with the coroutines that work on an entry while it leaves the map.
   std::unordered_map<std::string, std::shared_ptr<Entry>> entries;
   Scope scope;  // last: its tasks use all of the above
 };
 
+// A worker that was replaced may need a moment to let go of its accounts.
+Task<Result<AccountDir>> Store::Impl::open_dir(const std::string& user) {
+  for (int tries = 0;; tries++) {
+    Result<AccountDir> opened = fail(Fault::bug, "internal error");
+    co_await pool.run([&] {
+      opened =
+          AccountDir::open(options.disk ? *options.disk : Disk::real(), options.base.get(), user);
+    });
+    if (opened || opened.error().code() != "INUSE" || tries >= 40) co_return opened;
+    co_await sleep_for(loop, Milliseconds(50));
+  }
+}
+
 Task<Result<std::shared_ptr<AccountImpl>>> Store::Impl::open_new(const std::string& user) {
-  if (!options.journals || !options.key_values)
-    co_return fail(Fault::bug, "internal error", "a store needs a journal and an index");
-  CO_TRY(auto journal, co_await options.journals->open(user, nullptr));
-  auto index = std::make_unique<Index>(loop, pool, *options.key_values, user, nullptr);
+  std::shared_ptr<AccountDir> dir;  // shared by journal and index: both live in it
+  if (options.base.valid()) {
+    CO_TRY(AccountDir opened, co_await open_dir(user));
+    dir = std::make_shared<AccountDir>(std::move(opened));
+  }
+  CO_TRY(auto journal, co_await options.journals->open(user, dir));
+  auto index = std::make_unique<Index>(loop, pool, *options.key_values, user, dir);
+  dir.reset();
   auto account = std::make_shared<AccountImpl>(loop, pool, user, options.limits, std::move(journal),
                                                std::move(index));
   if (auto started = co_await account->start(); !started) {

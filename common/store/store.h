@@ -23,6 +23,7 @@
 
 namespace rims::store {
 
+class Disk;
 class JournalFactory;
 class KeyValueFactory;
 
@@ -34,9 +35,10 @@ struct Options {
   Milliseconds idle_close{60'000};       // an account that nobody holds is closed after this
   size_t max_open = 4096;                // held by nobody and more than this: oldest is closed
   Limits limits;
-  // Where accounts live: memory_journal.h and key_value.h for tests. Must outlive the Store.
+  // Unset: files, and GDBM. Tests put memory or faults here. Must outlive the Store.
   JournalFactory* journals = nullptr;
   KeyValueFactory* key_values = nullptr;
+  Disk* disk = nullptr;
 };
 
 // Opens the base directory; it must exist, be a directory and not be writable by others.

@@ -1,0 +1,175 @@
+// common/store/disk.cc - system calls with their whole results
+
+#include "common/store/disk.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "common/base/encoding.h"
+
+namespace rims::store {
+
+int Disk::open(int dir, const char* path, int flags, unsigned mode) {
+  open_how how{};
+  how.flags = static_cast<uint64_t>(flags) | O_CLOEXEC;
+  how.mode = (flags & O_CREAT) != 0 ? mode : 0;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
+  return static_cast<int>(syscall(SYS_openat2, dir, path, &how, sizeof how));
+}
+ssize_t Disk::write(int fd, const iovec* pieces, int count, off_t offset) {
+  return ::pwritev(fd, pieces, count, offset);
+}
+ssize_t Disk::read(int fd, void* to, size_t size, off_t offset) {
+  return ::pread(fd, to, size, offset);
+}
+int Disk::fdatasync(int fd) { return ::fdatasync(fd); }
+int Disk::fsync(int fd) { return ::fsync(fd); }
+int Disk::truncate(int fd, off_t size) { return ::ftruncate(fd, size); }
+int Disk::mkdir(int dir, const char* path, unsigned mode) { return ::mkdirat(dir, path, mode); }
+int Disk::rename(int dir, const char* from, const char* to) {
+  return ::renameat2(dir, from, dir, to, RENAME_NOREPLACE);
+}
+int Disk::unlink(int dir, const char* path) { return ::unlinkat(dir, path, 0); }
+
+Disk& Disk::real() {
+  static Disk disk;
+  return disk;
+}
+
+Status write_all(Disk& disk, int fd, std::vector<iovec> pieces, uint64_t offset,
+                 const std::string& what) {
+  size_t first = 0;
+  while (first < pieces.size()) {
+    if (pieces[first].iov_len == 0) {
+      first++;
+      continue;
+    }
+    const int count = static_cast<int>(std::min<size_t>(pieces.size() - first, 1024));  // IOV_MAX
+    const ssize_t n = disk.write(fd, &pieces[first], count, static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return fail_errno("write " + what, errno);
+    if (n == 0) return fail_errno("write " + what, ENOSPC);
+    offset += static_cast<uint64_t>(n);
+    for (auto left = static_cast<size_t>(n); left > 0;) {
+      auto& piece = pieces[first];
+      const size_t done = std::min(left, piece.iov_len);
+      piece.iov_base = static_cast<char*>(piece.iov_base) + done;
+      piece.iov_len -= done;
+      left -= done;
+      if (piece.iov_len == 0) first++;
+    }
+  }
+  return {};
+}
+
+Result<std::string> read_up_to(Disk& disk, int fd, size_t size, uint64_t offset,
+                               const std::string& what) {
+  std::string bytes(size, '\0');
+  size_t got = 0;
+  while (got < size) {
+    const ssize_t n =
+        disk.read(fd, bytes.data() + got, size - got, static_cast<off_t>(offset + got));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return fail_errno("read " + what, errno);
+    if (n == 0) break;
+    got += static_cast<size_t>(n);
+  }
+  bytes.resize(got);
+  return bytes;
+}
+
+Result<uint64_t> file_size(int fd, const std::string& what) {
+  struct stat st{};
+  if (fstat(fd, &st) != 0) return fail_errno("fstat " + what, errno);
+  return static_cast<uint64_t>(st.st_size);
+}
+
+Result<AccountDir> AccountDir::open(Disk& disk, int base, const std::string& user, bool create) {
+  const std::string id = unique_user_id(user);
+  const std::string levels[] = {"mailbox.3", "mailbox.3/" + id.substr(0, 2),
+                                "mailbox.3/" + id.substr(0, 2) + "/" + id.substr(2)};
+  std::string above = ".";
+  Fd dir;
+  for (const auto& level : levels) {
+    dir = Fd(disk.open(base, level.c_str(), O_RDONLY | O_DIRECTORY, 0));
+    if (!dir && errno == ENOENT && create) {
+      if (disk.mkdir(base, level.c_str(), 0700) != 0 && errno != EEXIST)
+        return fail_errno("mkdir " + level, errno);
+      const Fd parent(disk.open(base, above.c_str(), O_RDONLY | O_DIRECTORY, 0));
+      if (!parent || disk.fsync(parent.get()) != 0) return fail_errno("fsync " + above, errno);
+      dir = Fd(disk.open(base, level.c_str(), O_RDONLY | O_DIRECTORY, 0));
+    }
+    if (!dir) {
+      if (errno == ENOENT) return fail(Fault::not_found, "no such account", level + " is missing");
+      return fail_errno("open " + level, errno);
+    }
+    above = level;
+  }
+  while (flock(dir.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EINTR) continue;
+    if (errno == EWOULDBLOCK)
+      return fail(Fault::storage, "locked", levels[2] + " is locked by another process", "INUSE");
+    return fail_errno("flock " + levels[2], errno);
+  }
+  return AccountDir(disk, std::move(dir), levels[2]);
+}
+
+Result<Fd> AccountDir::open_file(const std::string& name, int flags) const {
+  Fd fd(disk_->open(dir_.get(), name.c_str(), flags, 0600));
+  if (!fd) return fail_errno("open " + path_ + "/" + name, errno);
+  return fd;
+}
+
+Status AccountDir::make_directory(const std::string& name) const {
+  if (disk_->mkdir(dir_.get(), name.c_str(), 0700) != 0) {
+    if (errno == EEXIST) return {};
+    return fail_errno("mkdir " + path_ + "/" + name, errno);
+  }
+  return sync_directory(".");
+}
+
+Result<std::vector<std::string>> AccountDir::list(const std::string& name) const {
+  TRY(Fd fd, open_file(name, O_RDONLY | O_DIRECTORY));
+  DIR* dir = fdopendir(fd.get());
+  if (!dir) return fail_errno("fdopendir " + path_ + "/" + name, errno);
+  (void)fd.release();  // closedir closes it
+  std::vector<std::string> names;
+  errno = 0;
+  while (const dirent* entry = readdir(dir)) {
+    const std::string_view found = entry->d_name;
+    if (found != "." && found != "..") names.emplace_back(found);
+  }
+  const int error = errno;
+  closedir(dir);
+  if (error != 0) return fail_errno("readdir " + path_ + "/" + name, error);
+  std::ranges::sort(names);
+  return names;
+}
+
+Status AccountDir::sync_directory(const std::string& name) const {
+  TRY(const Fd fd, open_file(name, O_RDONLY | O_DIRECTORY));
+  if (disk_->fsync(fd.get()) != 0) return fail_errno("fsync " + path_ + "/" + name, errno);
+  return {};
+}
+
+Status AccountDir::quarantine(const std::string& name, std::string_view bytes) const {
+  TRY_STATUS(make_directory("quarantine"));
+  const std::string file = "quarantine/" + name;
+  const Fd fd(disk_->open(dir_.get(), file.c_str(), O_WRONLY | O_CREAT | O_EXCL, 0600));
+  if (!fd && errno == EEXIST) return {};
+  if (!fd) return fail_errno("open " + path_ + "/" + file, errno);
+  std::vector<iovec> pieces{{const_cast<char*>(bytes.data()), bytes.size()}};
+  TRY_STATUS(write_all(*disk_, fd.get(), std::move(pieces), 0, path_ + "/" + file));
+  if (disk_->fsync(fd.get()) != 0) return fail_errno("fsync " + path_ + "/" + file, errno);
+  return sync_directory("quarantine");
+}
+
+}  // namespace rims::store

@@ -1,0 +1,461 @@
+// tests/store/file_test.cc - accounts in files: faults at every step, power loss, damage, rebuild
+
+#include <cstdlib>
+#include <fcntl.h>
+#include <filesystem>
+#include <fstream>
+#include <random>
+#include <sys/stat.h>
+
+#include "common/store/bytes.h"
+#include "common/store/segment.h"
+#include "tests/store/faulty_disk.h"
+#include "tests/store/fixture.h"
+
+namespace rims::store {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string slurp(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+void spew(const fs::path& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
+}
+
+class FileTest : public StoreTest {
+ protected:
+  void SetUp() override {
+    // In memory where there are very many flushes to wait for and none is tested.
+    std::string name = quick_ && access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+    name += "/rims-store-XXXXXX";
+    base_ = mkdtemp(name.data());
+    StoreTest::SetUp();
+  }
+  void TearDown() override {
+    disk_.fault = nullptr;
+    StoreTest::TearDown();
+    fs::remove_all(base_);
+  }
+  Options options() override {
+    Options o;
+    auto base = open_base(base_);
+    EXPECT_TRUE(base);
+    o.base = *std::move(base);
+    o.idle_close = Milliseconds(600'000);
+    o.segment_bytes = segment_bytes_;
+    o.disk = &disk_;
+    return o;
+  }
+  fs::path dir(const std::string& user = "foo") const {
+    const std::string id = unique_user_id(user);
+    return fs::path(base_) / "mailbox.3" / id.substr(0, 2) / id.substr(2);
+  }
+  // A new account with something of everything in it; closed again.
+  AccountState make_account(const std::string& user = "foo") {
+    auto account = open(user);
+    std::vector<NewMessage> list;
+    for (int i = 0; i < 20; i++)
+      list.push_back(message("message " + std::to_string(i) + std::string(100, 'x'),
+                             static_cast<uint8_t>(i % 32), {"k" + std::to_string(i % 3)}));
+    must(account->append(inbox(account), std::move(list)));
+    must(account->create("a/b"));
+    must(account->copy(inbox(account), uids({1, 2, 3}), account->find("a/b")->id));
+    must(account->expunge(inbox(account), uids({2})));
+    must(account->change_flags(
+        inbox(account), {.uids = uids({5}), .op = FlagOp::add, .flags = kSeen, .keywords = {"z"}}));
+    account.reset();
+    reopen();
+    account = open(user);
+    auto state = snapshot(account);
+    account.reset();
+    stop();
+    return state;
+  }
+  // Nothing is repaired by closing: the process is gone.
+  void crash() { store_.reset(); }
+
+  std::string base_;
+  FaultyDisk disk_;
+  bool quick_ = false;
+  uint64_t segment_bytes_ = 64 << 20;
+};
+
+TEST_F(FileTest, AnAccountIsTheSameAfterStopAndAfterKill) {
+  auto account = open();
+  const std::string big(3'000'000, 'B');
+  must(account->append(inbox(account), messages({"small", big, ""})));
+  must(account->create("x"));
+  const auto before = snapshot(account);
+  account.reset();
+  kill();
+  account = open();
+  EXPECT_EQ(snapshot(account).difference(before), "");
+  EXPECT_EQ(must(account->read(before.mailbox("INBOX")->messages()[1].message)), big);
+  account.reset();
+  reopen();
+  account = open();
+  const auto& list = must(account->open_mailbox(inbox(account)))->messages();
+  ASSERT_EQ(list.size(), 3U);
+  EXPECT_EQ(must(account->read(list[0].message)), "small");
+  EXPECT_EQ(must(account->read(list[1].message, 2'999'990, 100)), std::string(10, 'B'));
+  EXPECT_EQ(must(account->read(list[2].message)), "");
+  EXPECT_EQ(must(account->read_structure(list[0].message)), "structure of small");
+}
+
+TEST_F(FileTest, ModesAreTight) {
+  make_account();
+  const auto mode = [](const fs::path& path) {
+    struct stat st{};
+    EXPECT_EQ(stat(path.c_str(), &st), 0);
+    return st.st_mode & 0777U;
+  };
+  EXPECT_EQ(mode(dir()), 0700U);
+  EXPECT_EQ(mode(dir() / "journal"), 0700U);
+  EXPECT_EQ(mode(dir() / "journal/00000001"), 0600U);
+  EXPECT_EQ(mode(dir() / "meta.gdbm"), 0600U);
+  EXPECT_EQ(mode(dir() / "mailbox_1.gdbm"), 0600U);
+  make_store();
+}
+
+TEST_F(FileTest, TwoProcessesCanNotHaveOneAccount) {
+  const auto account = open();
+  const auto base = open_base(base_);
+  const auto other = AccountDir::open(Disk::real(), base->get(), "foo");
+  ASSERT_FALSE(other);
+  EXPECT_EQ(other.error().code(), "INUSE");
+}
+
+TEST_F(FileTest, NoSymbolicLinkIsFollowed) {
+  fs::create_directory(fs::path(base_) / "elsewhere");
+  fs::create_directory_symlink("elsewhere", fs::path(base_) / "mailbox.3");
+  const auto account = run(loop_, store_->open("foo"));
+  ASSERT_FALSE(account);
+  EXPECT_EQ(account.error().fault(), Fault::storage);
+  EXPECT_TRUE(fs::is_empty(fs::path(base_) / "elsewhere"));
+  fs::remove(fs::path(base_) / "mailbox.3");
+}
+
+Task<void> append_one(Account* account, MailboxId id, int* done) {
+  std::vector<NewMessage> one;
+  one.push_back(message(std::string(4096, 'm')));
+  const auto appended = co_await account->append(id, std::move(one));
+  EXPECT_TRUE(appended);
+  ++*done;
+}
+Task<void> wait_for(Loop* loop, const int* done, int count) {
+  while (*done < count) co_await sleep_for(*loop, Milliseconds(0));
+}
+
+TEST_F(FileTest, CommitsThatWaitTogetherShareOneFlush) {
+  const auto account = open();
+  const int before = disk_.fdatasyncs, fsyncs = disk_.fsyncs;
+  int done = 0;
+  Scope scope(loop_);
+  for (int i = 0; i < 128; i++) scope.spawn(append_one(account.get(), inbox(account), &done));
+  run(loop_, wait_for(&loop_, &done, 128));
+  EXPECT_LE(disk_.fdatasyncs - before, 3);
+  EXPECT_EQ(disk_.fsyncs, fsyncs);
+}
+
+TEST_F(FileTest, SegmentsRollAndEverythingIsStillThere) {
+  segment_bytes_ = 20'000;
+  stop();
+  make_store();
+  auto account = open();
+  for (int i = 0; i < 60; i++)
+    must(account->append(inbox(account), messages({std::to_string(i) + std::string(2000, 'r')})));
+  EXPECT_GT(std::distance(fs::directory_iterator(dir() / "journal"), {}), 5);
+  const auto before = snapshot(account);
+  for (int round = 0; round < 3; round++) {
+    account.reset();
+    if (round == 0) kill();
+    if (round > 0) reopen();
+    account = open();
+    const auto now = snapshot(account);
+    EXPECT_EQ(now.mailbox("INBOX")->messages().size(), 60U);
+    for (const auto& e : now.mailbox("INBOX")->messages())
+      EXPECT_EQ(must(account->read(e.message)),
+                std::to_string(e.uid.value - 1) + std::string(2000, 'r'));
+    if (round == 0) EXPECT_EQ(now.difference(before), "");
+  }
+}
+
+class IndexFileTest : public FileTest {
+ protected:
+  IndexFileTest() { quick_ = true; }
+};
+
+TEST_F(IndexFileTest, LosingOrDamagingAnyIndexFileCostsTimeOnly) {
+  const AccountState before = make_account();
+  const fs::path kept = fs::path(base_) / "kept";
+  fs::copy(dir(), kept, fs::copy_options::recursive);
+  std::mt19937 random(7);
+  for (const char* name : {"meta", "message", "mailbox_1", "mailbox_7", "mailbox_8"}) {
+    const std::string file = std::string(name) + ".gdbm";
+    const bool exists = fs::exists(kept / file);
+    if (!exists) continue;
+    const std::string whole = slurp(kept / file);
+    for (int way = 0; way < 24; way++) {
+      SCOPED_TRACE(file + " " + std::to_string(way));
+      fs::remove_all(dir());
+      fs::copy(kept, dir(), fs::copy_options::recursive);
+      if (way == 0) fs::remove(dir() / file);
+      if (way == 1) fs::resize_file(dir() / file, 0);
+      if (way == 2) fs::resize_file(dir() / file, whole.size() / 2);
+      if (way == 3) spew(dir() / file, std::string(whole.size(), '\xff'));
+      if (way > 3) {
+        std::string bytes = whole;
+        for (int i = 0; i < (way < 12 ? 1 : 200); i++)
+          bytes[random() % bytes.size()] ^= static_cast<char>(1 << random() % 8);
+        spew(dir() / file, bytes);
+      }
+      make_store();
+      auto account = open();
+      ASSERT_TRUE(account);
+      const auto now = snapshot(account);
+      EXPECT_EQ(now.difference(before), "");
+      for (const auto& e : now.mailbox("INBOX")->messages())
+        EXPECT_EQ(must(account->read(e.message)),
+                  "message " + std::to_string(e.uid.value - 1) + std::string(100, 'x'));
+      account.reset();
+      stop();
+    }
+  }
+  make_store();
+}
+
+TEST_F(FileTest, ADamagedMessageIsNamedAndTheOthersAreServed) {
+  const AccountState before = make_account();
+  const fs::path segment = dir() / "journal/00000001";
+  std::string bytes = slurp(segment);
+  const size_t at = bytes.find("message 7xxx");
+  ASSERT_NE(at, std::string::npos);
+  // Not the structure, which quotes the beginning of the message.
+  const size_t body = bytes.find("message 7xxx", at + 1);
+  bytes[body + 50] ^= 1;
+  spew(segment, bytes);
+  make_store();
+  auto account = open();
+  for (const auto& e : before.mailbox("INBOX")->messages()) {
+    const auto read = run(loop_, account->read(e.message));
+    if (e.uid != Uid(8)) {
+      EXPECT_TRUE(read) << e.uid.value;
+      continue;
+    }
+    ASSERT_FALSE(read);
+    EXPECT_EQ(read.error().fault(), Fault::storage);
+    EXPECT_NE(read.error().detail().find("journal/00000001 at offset"), std::string::npos)
+        << read.error().detail();
+    EXPECT_TRUE(run(loop_, account->read_structure(e.message)));
+  }
+  check_at_end_.clear();  // the message stays damaged
+}
+
+TEST_F(FileTest, ATornTailIsCutKeptAndItsNumbersAreSkipped) {
+  auto account = open();
+  must(account->append(inbox(account), messages({"one", "two"})));
+  account.reset();
+  crash();
+  // A batch of which only the header arrived.
+  const fs::path segment = dir() / "journal/00000001";
+  std::string bytes = slurp(segment);
+  const size_t last = bytes.find("two", bytes.find("structure of two") + 16);
+  const size_t end = (last + 3 + 7) / 8 * 8;
+  SegmentHeader header;
+  uint32_t version = 0;
+  ASSERT_EQ(decode(bytes, header, version), HeaderState::good);
+  RecordHeader torn;
+  torn.type = RecordType::append;
+  torn.meta = 50;
+  torn.body = 1000;
+  torn.seq = torn.batch_first = 100;
+  torn.batch_count = 1;
+  encode(torn, header.segment, bytes.data() + end);
+  spew(segment, bytes);
+  make_store();
+  account = open();
+  EXPECT_EQ(account->find("INBOX")->messages, 2U);
+  EXPECT_GT(account->find("INBOX")->uidnext, Uid(3)) << "no uid can be given out twice";
+  EXPECT_EQ(std::distance(fs::directory_iterator(dir() / "quarantine"), {}), 1);
+  const auto uid = must(account->append(inbox(account), messages({"three"}))).uids[0];
+  EXPECT_GT(uid, Uid(3));
+  const auto uidnext = account->find("INBOX")->uidnext;
+  account.reset();
+  kill();
+  account = open();
+  EXPECT_EQ(account->find("INBOX")->uidnext, uidnext) << "once";
+}
+
+TEST_F(FileTest, DamageInTheMiddleIsServedAround) {
+  make_account();
+  const fs::path segment = dir() / "journal/00000001";
+  std::string bytes = slurp(segment);
+  // The header of the record of message 7.
+  const size_t record = bytes.rfind("RIMR", bytes.find("message 7xxx"));
+  bytes[record + 20] ^= 1;
+  spew(segment, bytes);
+  for (const char* name : {"meta.gdbm", "message.gdbm"}) fs::remove(dir() / name);
+  make_store();
+  auto account = open();
+  EXPECT_EQ(account->find("INBOX")->messages, 18U);
+  const auto uidnext = account->find("INBOX")->uidnext;
+  EXPECT_GT(uidnext, Uid(21));
+  EXPECT_EQ(std::distance(fs::directory_iterator(dir() / "quarantine"), {}), 1);
+  account.reset();
+  stop();
+  fs::remove(dir() / "meta.gdbm");
+  make_store();
+  account = open();
+  EXPECT_EQ(account->find("INBOX")->uidnext, uidnext) << "the same damage is answered once";
+}
+
+TEST_F(FileTest, ANewerFormatIsRefusedAndNotTouched) {
+  make_account();
+  const fs::path segment = dir() / "journal/00000001";
+  std::string bytes = slurp(segment);
+  SegmentHeader header;
+  uint32_t version = 0;
+  ASSERT_EQ(decode(bytes, header, version), HeaderState::good);
+  for (const size_t at : {size_t{0}, kSegmentHeaderCopy}) {
+    put_int(bytes.data() + at + 8, uint32_t{2});
+    put_int(bytes.data() + at + kSegmentHeader - 8,
+            checksum(header.segment, std::string_view(bytes).substr(at, kSegmentHeader - 8)));
+  }
+  spew(segment, bytes);
+  make_store();
+  const auto account = run(loop_, store_->open("foo"));
+  ASSERT_FALSE(account);
+  EXPECT_EQ(account.error().fault(), Fault::storage);
+  EXPECT_NE(account.error().detail().find("version 2"), std::string::npos);
+  EXPECT_EQ(slurp(segment), bytes);
+  check_at_end_.clear();
+}
+
+// --- faults at every step ---
+
+class FaultTest : public FileTest {
+ protected:
+  static constexpr int kMessages = 6;
+  void SetUp() override {
+    segment_bytes_ = 8'000;  // rolls often
+    quick_ = true;
+    FileTest::SetUp();
+    check_at_end_.clear();
+  }
+  // Six messages, as a patient MTA would deliver them: what fails is tried once more, later.
+  std::vector<std::string> deliver(const std::string& user) {
+    std::vector<std::string> acknowledged;
+    for (int i = 0; i < kMessages; i++) {
+      auto account = run(loop_, store_->open(user));
+      if (!account || !(*account)->find("INBOX")) continue;
+      const std::string bytes = std::to_string(i) + ":" + std::string(1500, 'f');
+      if (run(loop_, (*account)->append(inbox(*account), messages({bytes}))))
+        acknowledged.push_back(bytes);
+      if (i == 3) {
+        account->reset();
+        run(loop_, store_->close_all());
+        make_store();
+      }
+    }
+    return acknowledged;
+  }
+  void expect_all(const std::string& user, const std::vector<std::string>& acknowledged) {
+    auto account = run(loop_, store_->open(user));
+    ASSERT_TRUE(account) << account.error().detail();
+    const auto mailbox = run(loop_, (*account)->open_mailbox(inbox(*account)));
+    ASSERT_TRUE(mailbox) << mailbox.error().detail();
+    std::set<std::string> there;
+    for (const auto& e : (*mailbox)->messages()) {
+      auto bytes = run(loop_, (*account)->read(e.message));
+      ASSERT_TRUE(bytes) << bytes.error().detail();
+      there.insert(*bytes);
+    }
+    for (const auto& bytes : acknowledged)
+      EXPECT_TRUE(there.contains(bytes)) << bytes.substr(0, 3) << " was acknowledged";
+    const auto broken = run(loop_, (*account)->check());
+    ASSERT_TRUE(broken);
+    for (const auto& line : *broken) ADD_FAILURE() << line;
+  }
+};
+
+TEST_F(FaultTest, WhateverCallFailsNothingAcknowledgedIsLost) {
+  using Call = FaultyDisk::Call;
+  int runs = 0, refused = 0;
+  for (const auto call : {Call::open, Call::write, Call::fdatasync, Call::fsync, Call::truncate,
+                          Call::mkdir, Call::rename, Call::unlink}) {
+    for (const bool power : {false, true}) {
+      for (int step = 0; step < 400; step++) {
+        SCOPED_TRACE("call " + std::to_string(static_cast<int>(call)) + " number " +
+                     std::to_string(step) + (power ? " and power" : ""));
+        const std::string user = "u" + std::to_string(runs++);
+        int count = 0;
+        disk_.fault = [&](Call c) { return c == call && count++ == step ? EIO : 0; };
+        const auto acknowledged = deliver(user);
+        disk_.fault = nullptr;
+        if (acknowledged.size() < kMessages) refused++;
+        if (power) {
+          crash();
+          disk_.lose_power();
+          make_store();
+        }
+        expect_all(user, acknowledged);
+        if (HasFatalFailure() || HasNonfatalFailure()) return;
+        stop();
+        make_store();
+        if (count <= step) break;  // there is no such call any more
+      }
+    }
+  }
+  EXPECT_GT(runs, 100);
+  EXPECT_GT(refused, 20) << "the faults were real";
+}
+
+TEST_F(FaultTest, ShortWritesAreContinued) {
+  int n = 0;
+  disk_.fault = [&](FaultyDisk::Call c) {
+    return c == FaultyDisk::Call::write && n++ % 2 == 0 ? -1 : 0;
+  };
+  const auto acknowledged = deliver("short");
+  EXPECT_EQ(acknowledged.size(), size_t{kMessages});
+  disk_.fault = nullptr;
+  expect_all("short", acknowledged);
+}
+
+TEST_F(FaultTest, PowerLossAtRandomMoments) {
+  std::mt19937 random(42);
+  for (int round = 0; round < 25; round++) {
+    SCOPED_TRACE(round);
+    const std::string user = "p" + std::to_string(round);
+    // From some moment on nothing works: the machine is gone.
+    int left = static_cast<int>(random() % 60) + 3;
+    disk_.fault = [&](FaultyDisk::Call) { return left-- > 0 ? 0 : EIO; };
+    const auto acknowledged = deliver(user);
+    crash();
+    disk_.fault = nullptr;
+    disk_.lose_power();
+    make_store();
+    expect_all(user, acknowledged);
+    stop();
+    make_store();
+  }
+}
+
+// The mutant: without its flush the harness above must find lost mail.
+TEST_F(FaultTest, TheHarnessNoticesAMissingFlush) {
+  disk_.syncs_lie = true;
+  const auto acknowledged = deliver("liar");
+  EXPECT_EQ(acknowledged.size(), size_t{kMessages});
+  crash();
+  disk_.lose_power();
+  disk_.syncs_lie = false;
+  make_store();
+  auto account = run(loop_, store_->open("liar"));
+  ASSERT_TRUE(account);
+  EXPECT_LT((*account)->find("INBOX")->messages, uint32_t{kMessages});
+}
+
+}  // namespace
+}  // namespace rims::store
