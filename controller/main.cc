@@ -214,7 +214,8 @@ class Controller {
     loop_.on_signal(SIGCHLD, [this] {
       if (supervisor_) supervisor_->reap();
     });
-    scope_.spawn(live(status));
+    // From the loop: a start that fails at once must find it running.
+    loop_.post([this, &status] { scope_.spawn(live(status)); });
     loop_.run();
     return status;
   }

@@ -140,6 +140,7 @@ constexpr Condition kConditions[] = {
     {"prctl", is(0, PR_GET_NAME)},
     {"prctl", is(0, PR_SET_VMA)},  // glibc names its memory with it
     {"prctl", is(0, PR_GET_DUMPABLE)},
+    {"prctl", is(0, PR_GET_NO_NEW_PRIVS)},
 #ifndef RIMS_SANITIZED  // the sanitizers map as they like
     {"mmap", masked(2, PROT_EXEC, 0)},
     {"mprotect", masked(2, PROT_EXEC, 0)},

@@ -1,0 +1,331 @@
+// cli/rims_ctl.cc - rims-ctl: start, stop, restart, reload, status, check
+//
+// Whether the suite runs is asked of the lock on its pid file, never of the number in it: a number
+// may have been given to somebody else. Exit statuses are those of init scripts (LSB): 0 done, 1
+// failed (status: dead, and left its pid file), 2 usage, 3 (status) not running, 4 no permission,
+// 6 the configuration is missing or wrong.
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <poll.h>
+#include <string>
+#include <sys/file.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <vector>
+
+#include <fmt/core.h>
+
+#include "common/base/encoding.h"
+#include "common/base/fd.h"
+#include "common/config/config.h"
+#include "common/config/locate.h"
+#include "controller/identity.h"
+#include "controller/parts.h"
+
+namespace rims::ctl {
+namespace {
+
+enum Exit { kDone = 0, kFailed = 1, kUsage = 2, kNotRunning = 3, kNoPermission = 4, kConfig = 6 };
+
+constexpr int kStopMilliseconds = 15'000;  // more than the controller gives its children
+
+constexpr const char* kHelp =
+    "usage: rims-ctl [-c FILE] [-p PIDFILE] COMMAND\n"
+    "  start        start the suite in the background; returns when it serves\n"
+    "  stop         end it; returns when it has ended\n"
+    "  restart      both, unless the configuration has a mistake\n"
+    "  try-restart  restart it if it runs\n"
+    "  reload       let it read its configuration again and reopen its log\n"
+    "  status       say whether it runs, and its processes\n"
+    "  check        look for mistakes in the configuration\n"
+    "options:\n"
+    "  -c FILE      the configuration (also -f FILE)\n"
+    "  -p PIDFILE   for stop and status: do without a configuration\n";
+
+int complain(const std::string& text, Exit status) {
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = std::min(text.find('\n', at), text.size());
+    std::fprintf(stderr, "rims-ctl: %s\n", text.substr(at, end - at).c_str());
+    at = end + 1;
+  }
+  return status;
+}
+
+struct Invocation {
+  std::string command, config, pid_file;
+};
+
+// What the pid file and its lock say.
+struct State {
+  enum { running, dead, none, hidden } is = none;
+  pid_t pid = 0;
+  std::string why;  // hidden: why it cannot be seen
+};
+
+State look(const std::string& pid_file) {
+  State state;
+  const Fd fd(open(pid_file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  if (!fd) {
+    if (errno == ENOENT || errno == ENOTDIR) return state;
+    state.is = State::hidden;
+    state.why = pid_file + ": " + std::strerror(errno);
+    return state;
+  }
+  char text[16] = {};
+  if (pread(fd.get(), text, sizeof text - 1, 0) > 0) state.pid = std::atoi(text);
+  state.is = flock(fd.get(), LOCK_SH | LOCK_NB) == 0 ? State::dead : State::running;
+  return state;
+}
+
+// The configuration, or an exit status after a message.
+struct Loaded {
+  std::string file;
+  std::optional<config::Config> config;
+  int status = kDone;
+};
+
+Loaded load(const Invocation& how, bool need_users) {
+  Loaded loaded;
+  auto file = config::locate(how.config);
+  if (!file) {
+    loaded.status = complain(file.error().detail(), kConfig);
+    return loaded;
+  }
+  loaded.file = *file;
+  if (access(file->c_str(), R_OK) != 0 && errno == EACCES) {
+    loaded.status = complain(fmt::format("{}: permission denied; run rims-ctl as the one who may "
+                                         "read it (root, for a suite that root starts)",
+                                         *file),
+                             kNoPermission);
+    return loaded;
+  }
+  auto config = config::load(*file, {.overrides = {}, .need_users = need_users});
+  if (!config) {
+    loaded.status = complain(config.error().detail(), kConfig);
+    return loaded;
+  }
+  loaded.config.emplace(std::move(*config));
+  return loaded;
+}
+
+// Everything that a start would refuse and that can be known before.
+int check(const Invocation& how, bool quiet) {
+  Loaded loaded = load(how, true);
+  if (!loaded.config) return loaded.status;
+  for (const std::string& warning : loaded.config->warnings) complain("warning: " + warning, kDone);
+  if (auto parts = controller::make_parts(*loaded.config); !parts)
+    return complain(parts.error().detail(), kConfig);
+  if (auto account = config::privilege_account(*loaded.config); geteuid() == 0 && !account)
+    return complain(account.error().detail(), kConfig);
+  if (auto group = config::deliver_socket_gid(*loaded.config); !group)
+    return complain(group.error().detail(), kConfig);
+  if (!quiet) std::printf("%s: no mistakes\n", loaded.file.c_str());
+  return kDone;
+}
+
+// The pid file by -p, or by the configuration.
+std::optional<std::string> pid_file(const Invocation& how, int& status) {
+  if (!how.pid_file.empty()) return how.pid_file;
+  Loaded loaded = load(how, false);
+  status = loaded.status;
+  if (!loaded.config) {
+    if (status == kConfig)
+      complain("\"rims-ctl -p PIDFILE\" does without the configuration", kConfig);
+    return std::nullopt;
+  }
+  return loaded.config->paths_pid_file;
+}
+
+int start(const Invocation& how) {
+  Loaded loaded = load(how, true);
+  if (!loaded.config) return loaded.status;
+  const State now = look(loaded.config->paths_pid_file);
+  if (now.is == State::hidden) return complain(now.why, kNoPermission);
+  if (now.is == State::running) {
+    std::printf("rims runs already, with process %d\n", now.pid);
+    return kDone;
+  }
+  const auto own = controller::own_directory();
+  if (!own) return complain(own.error().detail(), kFailed);
+  const std::string program = own->substr(0, own->rfind('/')) + "/libexec/rims/rims-controller";
+  const std::string file = std::filesystem::absolute(loaded.file).string();
+  const pid_t pid = fork();
+  if (pid < 0) return complain(std::string("fork: ") + std::strerror(errno), kFailed);
+  if (pid == 0) {
+    execl(program.c_str(), "rims-controller", "-d", "-c", file.c_str(), nullptr);
+    std::fprintf(stderr, "rims-ctl: %s: %s\n", program.c_str(), std::strerror(errno));
+    _exit(71);
+  }
+  int status = 0;
+  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+    std::printf("rims is started, with process %d\n", look(loaded.config->paths_pid_file).pid);
+    return kDone;
+  }
+  return complain("rims was not started; the reason stands above",
+                  WIFEXITED(status) && WEXITSTATUS(status) == 78 ? kConfig : kFailed);
+}
+
+int send_failed(const std::string& what, pid_t pid) {
+  const int error = errno;
+  return complain(fmt::format("process {} cannot be {}: {}", pid, what, std::strerror(error)),
+                  error == EPERM ? kNoPermission : kFailed);
+}
+
+int stop_at(const std::string& path) {
+  const State now = look(path);
+  if (now.is == State::hidden) return complain(now.why, kNoPermission);
+  if (now.is != State::running) {
+    std::printf("rims does not run\n");
+    return kDone;
+  }
+  const Fd process(static_cast<int>(syscall(SYS_pidfd_open, now.pid, 0)));
+  if (!process && errno == ESRCH) return kDone;  // it ended just now
+  if (!process || syscall(SYS_pidfd_send_signal, process.get(), SIGTERM, nullptr, 0) != 0)
+    return send_failed("stopped", now.pid);
+  pollfd ended{.fd = process.get(), .events = POLLIN, .revents = 0};
+  int rc = 0;
+  while ((rc = poll(&ended, 1, kStopMilliseconds)) < 0 && errno == EINTR) {
+  }
+  if (rc == 0)
+    return complain(fmt::format("process {} has not ended after {} s; \"kill -9 {}\" ends it and "
+                                "all of its children, and loses nothing that was acknowledged",
+                                now.pid, kStopMilliseconds / 1000, now.pid),
+                    kFailed);
+  std::printf("rims is stopped\n");
+  return kDone;
+}
+
+int stop(const Invocation& how) {
+  int status = kDone;
+  const auto path = pid_file(how, status);
+  return path ? stop_at(*path) : status;
+}
+
+int restart(const Invocation& how, bool only_if_running) {
+  // A mistake in the file must not take a running suite down.
+  if (const int status = check(how, true); status != kDone)
+    return complain("nothing was restarted", static_cast<Exit>(status));
+  int status = kDone;
+  const auto path = pid_file(how, status);
+  if (!path) return status;
+  const State now = look(*path);
+  if (now.is == State::hidden) return complain(now.why, kNoPermission);
+  if (now.is != State::running && only_if_running) {
+    std::printf("rims does not run\n");
+    return kDone;
+  }
+  if (now.is == State::running)
+    if (const int stopped = stop_at(*path); stopped != kDone) return stopped;
+  return start(how);
+}
+
+int reload(const Invocation& how) {
+  if (const int status = check(how, true); status != kDone)
+    return complain("nothing was reloaded", static_cast<Exit>(status));
+  int status = kDone;
+  const auto path = pid_file(how, status);
+  if (!path) return status;
+  const State now = look(*path);
+  if (now.is == State::hidden) return complain(now.why, kNoPermission);
+  if (now.is != State::running)
+    return complain("rims does not run; \"rims-ctl start\" starts it", kFailed);
+  const Fd process(static_cast<int>(syscall(SYS_pidfd_open, now.pid, 0)));
+  if (!process || syscall(SYS_pidfd_send_signal, process.get(), SIGHUP, nullptr, 0) != 0)
+    return send_failed("reloaded", now.pid);
+  std::printf("rims reads its configuration again\n");
+  return kDone;
+}
+
+// The children of the controller, from /proc: "rims-imapd 4712".
+void print_children(pid_t parent) {
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
+    const std::string name = entry.path().filename().string();
+    if (name.find_first_not_of("0123456789") != std::string::npos) continue;
+    std::ifstream in(entry.path() / "stat");
+    std::string text;
+    std::getline(in, text);
+    const size_t open = text.find('('), close = text.rfind(')');
+    if (open == std::string::npos || close == std::string::npos) continue;
+    char state = 0;
+    int parent_pid = 0;
+    if (std::sscanf(text.c_str() + close + 1, " %c %d", &state, &parent_pid) == 2 &&
+        parent_pid == parent)
+      std::printf("  %-14s %s\n", text.substr(open + 1, close - open - 1).c_str(), name.c_str());
+  }
+}
+
+int status(const Invocation& how) {
+  int failed = kDone;
+  const auto path = pid_file(how, failed);
+  if (!path) return failed;
+  const State now = look(*path);
+  switch (now.is) {
+    case State::hidden:
+      return complain(now.why, kNoPermission);
+    case State::none:
+      std::printf("rims does not run\n");
+      return kNotRunning;
+    case State::dead:
+      std::printf("rims does not run, but did not end in order: %s is left\n", path->c_str());
+      return kFailed;
+    case State::running:
+      break;
+  }
+  std::printf("rims runs, with process %d\n", now.pid);
+  print_children(now.pid);
+  return kDone;
+}
+
+int usage() {
+  std::fputs(kHelp, stderr);
+  return kUsage;
+}
+
+int run(int argc, char** argv) {
+  crypto_init();
+  Invocation how;
+  for (int option = 0; (option = getopt(argc, argv, "c:f:p:h")) != -1;) {
+    switch (option) {
+      case 'c':
+      case 'f':
+        how.config = optarg;
+        break;
+      case 'p':
+        how.pid_file = optarg;
+        break;
+      case 'h':
+        std::fputs(kHelp, stdout);
+        return kDone;
+      default:
+        return usage();
+    }
+  }
+  if (argc - optind != 1) return usage();
+  how.command = argv[optind];
+  if (how.command == "start") return start(how);
+  if (how.command == "stop") return stop(how);
+  if (how.command == "restart") return restart(how, false);
+  if (how.command == "try-restart") return restart(how, true);
+  if (how.command == "reload" || how.command == "force-reload") return reload(how);
+  if (how.command == "status") return status(how);
+  if (how.command == "check") return check(how, false);
+  std::fprintf(stderr, "rims-ctl: unknown command \"%s\"\n", how.command.c_str());
+  return usage();
+}
+
+}  // namespace
+}  // namespace rims::ctl
+
+int main(int argc, char** argv) { return rims::ctl::run(argc, argv); }
