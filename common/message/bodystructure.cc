@@ -122,18 +122,20 @@ class Writer {
   // body-fields, with the media type in front of them
   void basic_fields(std::string& text, const Node& node) const {
     MimeField type = parse_content_type(node.content_type, limits_.params);
+    const bool is_text = equal_nocase(type.type, "text");
     if (node.opaque) {
       text += R"("application" "octet-stream")";
-      type.params.clear();
     } else if (node.kind == Kind::message) {
       text += R"("message" "rfc822")";
-    } else if (type.type.empty()) {
+    } else if (node.kind == Kind::text && !is_text) {
+      // No type, or a multipart without a boundary: RFC 2045 §5.2.
       text += R"("text" "plain")";
+      type.params.clear();
+    } else if (type.subtype.empty()) {
+      text += is_text ? R"("text" "plain")" : R"("application" "octet-stream")";
     } else {
       append_string(text, type.type);
       text += ' ';
-      // RFC 2045 §5.2 leaves it to us what half a type means.
-      if (type.subtype.empty()) type.subtype = node.kind == Kind::text ? "plain" : "octet-stream";
       append_string(text, type.subtype);
     }
     text += ' ';
@@ -143,7 +145,7 @@ class Writer {
     text += ' ';
     append_value(text, node.description);
     text += ' ';
-    const std::string encoding = first_token(node.transfer_encoding);
+    const std::string encoding = transfer_encoding(node.transfer_encoding);
     append_string(text, encoding.empty() ? "7bit" : encoding);
     text += ' ';
     append_number(text, node.body.length);

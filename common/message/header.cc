@@ -58,19 +58,17 @@ std::string select(std::string_view header, const Names& names, bool all_but) {
   for (Field field; reader.next(field);) {
     if (wanted.contains(field.name) != all_but) out += field.raw;
   }
-  // A header that was cut short may end without a line end.
-  if (!out.empty() && !out.ends_with('\n')) out += "\r\n";
-  out += "\r\n";
+  out += reader.empty_line();
   return out;
 }
 
 }  // namespace
 
 bool FieldReader::next(Field& field) {
-  if (done_ || rest_.empty()) return false;
+  if (!empty_line_.empty() || rest_.empty()) return false;
   if (rest_.front() == '\n' || rest_.starts_with("\r\n")) {
-    rest_.remove_prefix(rest_.front() == '\n' ? 1 : 2);
-    done_ = true;
+    empty_line_ = rest_.substr(0, rest_.front() == '\n' ? 1 : 2);
+    rest_.remove_prefix(empty_line_.size());
     return false;
   }
   size_t end = 0;

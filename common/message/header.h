@@ -25,11 +25,13 @@ class FieldReader {
   [[nodiscard]] bool next(Field& field);
   // Bytes read so far. After next() said false: the header's length, with the empty line.
   [[nodiscard]] size_t consumed() const { return size_ - rest_.size(); }
+  // After next() said false: the empty line. Empty when the bytes ended without one.
+  [[nodiscard]] std::string_view empty_line() const { return empty_line_; }
 
  private:
   std::string_view rest_;
   size_t size_;
-  bool done_ = false;
+  std::string_view empty_line_;
 };
 
 // ASCII letters only, as field names are compared (RFC 5322 §1.2.2).
@@ -39,8 +41,8 @@ class FieldReader {
 [[nodiscard]] size_t header_length(std::string_view message);
 
 // BODY[HEADER.FIELDS (names)], or .NOT when `all_but`: the fields' bytes in the order of the
-// message, then an empty line (RFC 3501 §6.4.5). Linear in the header for few names; names are
-// compared without case.
+// message, then its empty line if it has one (RFC 3501 §6.4.5). Names are compared
+// without case.
 [[nodiscard]] std::string select_fields(std::string_view header,
                                         std::span<const std::string_view> names, bool all_but);
 [[nodiscard]] std::string select_fields(std::string_view header, std::span<const std::string> names,

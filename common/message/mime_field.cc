@@ -171,13 +171,16 @@ MimeField parse_disposition(std::string_view value, size_t max_params) {
   return out;
 }
 
-std::string first_token(std::string_view value) {
+std::string transfer_encoding(std::string_view value) {
   std::string out;
   Lexer in(value);
   in.skip_cfws();
-  if (in.peek() == '"' && in.quoted(out)) return out;
-  if (!in.token(out)) out.clear();
-  return out;
+  if (in.peek() != '"' || !in.quoted(out)) static_cast<void>(in.token(out));
+  in.skip_cfws();
+  if (in.at_end()) return out;
+  for (const char* known : {"7bit", "8bit", "binary", "base64", "quoted-printable"})
+    if (equal_nocase(out, known)) return out;
+  return {};
 }
 
 std::vector<std::string> token_list(std::string_view value, size_t max) {

@@ -30,8 +30,9 @@ struct MimeField {
 [[nodiscard]] MimeField parse_content_type(std::string_view value, size_t max_params = 200);
 [[nodiscard]] MimeField parse_disposition(std::string_view value, size_t max_params = 200);
 
-// The first token of a value ("base64"), or empty.
-[[nodiscard]] std::string first_token(std::string_view value);
+// Content-Transfer-Encoding: the token. Empty when there is none, and when what is there is
+// neither one token nor begins with an encoding of RFC 2045 §6.1.
+[[nodiscard]] std::string transfer_encoding(std::string_view value);
 // Content-Language: tokens between commas (RFC 3282).
 [[nodiscard]] std::vector<std::string> token_list(std::string_view value, size_t max = 100);
 

@@ -156,7 +156,7 @@ std::optional<std::string> parameter(std::string_view value, std::string_view na
 }
 
 std::string decode_text(std::string_view header, std::string_view body, size_t max_out) {
-  const std::string encoding = first_token(first_value(header, "Content-Transfer-Encoding"));
+  const std::string encoding = transfer_encoding(first_value(header, "Content-Transfer-Encoding"));
   Encoding how = Encoding::none;
   if (equal_nocase(encoding, "base64")) how = Encoding::base64;
   if (equal_nocase(encoding, "quoted-printable")) how = Encoding::quoted_printable;

@@ -32,7 +32,7 @@ struct Boundary {
 
 Encoding encoding_of(std::string_view value) {
   if (value.empty()) return Encoding::none;
-  const std::string name = first_token(value);
+  const std::string name = transfer_encoding(value);
   if (equal_nocase(name, "base64")) return Encoding::base64;
   if (equal_nocase(name, "quoted-printable")) return Encoding::quoted_printable;
   const bool none = name.empty() || equal_nocase(name, "7bit") || equal_nocase(name, "8bit") ||
@@ -131,12 +131,17 @@ class TreeParser {
     if (!boundary && at_ - start > budget) boundary = skip_header();
     header_budget_ -= static_cast<uint32_t>(std::min<size_t>(at_ - start, budget));
 
+    if (!mime) forget_mime(tree_.nodes[index]);
+    classify(index);
+    // A boundary right behind the empty line takes that line's end for itself: then there is no
+    // empty line (RFC 2046 §5.1.1, body-part). A multipart may begin with its own boundary.
+    if (!boundary) boundary = boundary_at(at_);
+    if (boundary && boundary->owner == index) boundary.reset();
+
     Node& node = tree_.nodes[index];
-    if (!mime) forget_mime(node);
     node.header = range(start, at_);
     node.body.offset = static_cast<uint32_t>(at_);
     if (boundary) {
-      // The line end in front of the boundary is not the header's, unless nothing else is there.
       const size_t end = without_line_end(start, boundary->start);
       node.header = range(start, end);
       node.body.offset = static_cast<uint32_t>(end);
@@ -147,7 +152,7 @@ class TreeParser {
       tree_.envelopes.push_back(envelope.text());
       if (parent == kNone) tree_.date = envelope.date();
     }
-    classify(index, boundary.has_value());
+    if (boundary && node.kind == Kind::message) empty_message_in(index);
     return boundary;
   }
 
@@ -192,7 +197,7 @@ class TreeParser {
   }
 
   // What the body is, from the fields. A multipart's boundary counts from here on.
-  void classify(uint32_t index, bool cut_short) {
+  void classify(uint32_t index) {
     Node& node = tree_.nodes[index];
     node.encoding = encoding_of(node.transfer_encoding);
     const MimeField type = parse_content_type(node.content_type, limits_.params);
@@ -215,21 +220,16 @@ class TreeParser {
       std::string text = boundary == nullptr ? std::string() : boundary->substr(0, kMaxBoundary);
       while (text.ends_with(' ')) text.pop_back();  // RFC 2046 §5.1.1: never ends in a space
       if (text.empty()) {
-        node.kind = Kind::basic;
+        node.kind = Kind::text;  // RFC 2045 §5.2: not understood, so taken as text
       } else if (!may_go_deeper(node)) {
         node.kind = Kind::basic;
         node.opaque = true;
-      } else if (!cut_short) {
+      } else {
         boundaries_.push_back({std::move(text), index});
       }
-    } else if (node.kind == Kind::message && (!may_go_deeper(node) || cut_short)) {
-      // An embedded message always has a part of its own, even where nothing of it is left.
-      if (may_go_deeper(node)) {
-        empty_message_in(index);
-      } else {
-        node.kind = Kind::basic;
-        node.opaque = true;
-      }
+    } else if (node.kind == Kind::message && !may_go_deeper(node)) {
+      node.kind = Kind::basic;
+      node.opaque = true;
     }
   }
 
@@ -237,7 +237,7 @@ class TreeParser {
     return node.depth + 1 < limits_.depth && tree_.nodes.size() < limits_.parts;
   }
 
-  // The embedded message of a part whose body is empty because its header was cut short.
+  // An embedded message has a part of its own, also where its bytes end before it begins.
   void empty_message_in(uint32_t index) {
     const size_t at = tree_.nodes[index].body.offset;
     const uint32_t child = add_node(index);
