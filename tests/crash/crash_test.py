@@ -1,0 +1,167 @@
+"""Killed processes, power cuts and damaged disks: nothing acknowledged is lost, altered or confused
+
+RIMS_KILLS (500) says how many processes are killed, RIMS_CRASH_SEED which ones. The same checks
+must fail when the journal is not synced or its checksums are not looked at: a harness that
+cannot fail proves nothing.
+"""
+
+# time limit: 900 s
+# runs alone
+
+import os
+import random
+import signal
+import tempfile
+import time
+import unittest
+
+from tests.crash.ledger import Ledger
+from tests.crash.lossy import Lossy, journals
+from tests.system import harness
+from tests.system.harness import Suite, wait_for
+
+KILLS = int(os.environ.get("RIMS_KILLS", "500"))
+SEED = int(os.environ.get("RIMS_CRASH_SEED", str(int(time.time()))))
+CUTS = 12
+USERS = {"foo": "bar", "baz": "qux"}
+SETTINGS = "processes:\n  imapd_workers: 2\n  login_workers: 2\n"
+ROLES = ("log", "auth", "login", "login", "imapd", "imapd", "imapd", "deliverd")
+
+
+def serves(suite, users):
+    """Whether everyone can log in and be delivered to: the suite is whole again."""
+    for user in users:
+        try:
+            with suite.login(user, limit=10) as imap:
+                if imap.select("INBOX", readonly=True)[0] != "OK":
+                    return False
+        except (OSError, harness.imaplib.IMAP4.error):
+            return False
+    return True
+
+
+class Crash(unittest.TestCase):
+    def setUp(self):
+        self.random = random.Random(SEED)
+        print(f"seed {SEED}", flush=True)
+
+    def finish(self, suite, ledger):
+        """Stops the load, starts the suite anew and compares."""
+        ledger.stop()
+        suite.stop()
+        suite.start()
+        wait_for(lambda: serves(suite, USERS), 30, "the suite serves after the last start")
+        return ledger.check()
+
+    def test_killed_processes_lose_nothing(self):
+        with Suite(users=USERS, settings=SETTINGS) as suite:
+            ledger = Ledger(suite, list(USERS))
+            ledger.start()
+            killed = controllers = 0
+            try:
+                while killed < KILLS:
+                    time.sleep(self.random.uniform(0, 0.15))
+                    if self.random.random() < 0.03:
+                        killed += len(suite.pids())
+                        controllers += 1
+                        suite.kill_controller()
+                        suite.start()
+                        continue
+                    for _ in range(self.random.randint(1, 4)):
+                        pids = suite.pids(self.random.choice(ROLES))
+                        if pids:
+                            os.kill(self.random.choice(pids), signal.SIGKILL)
+                            killed += 1
+                    wait_for(lambda: serves(suite, USERS), 30, "the suite serves after a kill")
+            finally:
+                ledger.stop()
+            wrong = self.finish(suite, ledger)
+            print(f"killed {killed}, controllers {controllers}: {dict(ledger.counts)}", flush=True)
+            self.assertEqual(wrong, [])
+            self.assertGreater(ledger.counts["delivered"], KILLS / 5)
+            self.assertGreater(ledger.counts["append"], KILLS / 5)
+
+    def under_power_cuts(self, cuts, mutant=None):
+        """The sentences that the ledger has after that many power cuts."""
+        with tempfile.TemporaryDirectory(prefix="rims-lossy-") as directory:
+            lossy = Lossy(harness.stage_directory(), directory, mutant)
+            suite = Suite(users=USERS, settings=SETTINGS)
+            suite.stage = lossy.stage
+            with suite:
+                ledger = Ledger(suite, list(USERS), seed=2)
+                ledger.start()
+                touched = 0
+                try:
+                    for _ in range(cuts):
+                        time.sleep(self.random.uniform(0.3, 1.0))
+                        suite.kill_all()
+                        touched += lossy.power_cut(self.random)
+                        suite.start()
+                finally:
+                    ledger.stop()
+                wrong = self.finish(suite, ledger)
+                print(f"{cuts} power cuts took back {touched} writes: {dict(ledger.counts)}",
+                      flush=True)
+                self.assertGreater(ledger.counts["append"], cuts)
+                return list(wrong)
+
+    def test_power_cuts_lose_nothing_acknowledged(self):
+        self.assertEqual(self.under_power_cuts(CUTS), [])
+
+    def test_the_harness_notices_a_journal_without_fdatasync(self):
+        self.assertNotEqual(self.under_power_cuts(3, "no_fdatasync"), [])
+
+    def under_damage(self, mutant=None):
+        """The ledger's sentences after bytes of the journal were altered."""
+        with tempfile.TemporaryDirectory(prefix="rims-lossy-") as directory:
+            suite = Suite(users=USERS, settings=SETTINGS)
+            if mutant:
+                suite.stage = Lossy(harness.stage_directory(), directory, mutant).stage
+            with suite:
+                ledger = Ledger(suite, list(USERS), seed=3)
+                ledger.start()
+                try:
+                    wait_for(lambda: ledger.counts["append"] > 150, 60, "150 messages")
+                finally:
+                    ledger.stop()
+                suite.stop()
+                flipped = self.flip(suite)
+                suite.start()
+                wait_for(lambda: serves(suite, USERS), 30, "the suite serves in spite of damage")
+                ledger.damage_allowed = True
+                wrong = list(ledger.check())
+                print(f"{flipped} bytes altered, {ledger.counts['reads refused']} reads refused",
+                      flush=True)
+                # The log names what was found.
+                noticed = [l for l in suite.log_text().splitlines()
+                           if "checksum" in l or "damage" in l]
+                return wrong, noticed
+
+    def flip(self, suite):
+        """Alters one bit in each of many places that hold bytes of messages."""
+        flipped = 0
+        for path in journals(suite.mail):
+            with open(path, "r+b") as f:
+                data = f.read()
+                at = data.find(b"X-Number: ")
+                while at >= 0:
+                    if self.random.random() < 0.3:
+                        place = at + 40  # in the body's hexadecimal digits
+                        f.seek(place)
+                        f.write(bytes([data[place] ^ 1]))
+                        flipped += 1
+                    at = data.find(b"X-Number: ", at + 1)
+        return flipped
+
+    def test_altered_bytes_are_never_served_as_good(self):
+        wrong, noticed = self.under_damage()
+        self.assertEqual(wrong, [])
+        self.assertTrue(noticed, "the log says nothing of the damage")
+
+    def test_the_harness_notices_a_journal_without_checksums(self):
+        wrong, _ = self.under_damage("no_checksum")
+        self.assertTrue(any("altered" in text for text in wrong), wrong)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,99 @@
+"""tests/crash/lossy.py - power cuts and damage for journals: the other half of lossy_io.c
+
+Lossy puts rims-imapd of a copied stage behind a script that preloads the library; power_cut() rolls
+back, in files of the dead suite, what no sync covered.
+"""
+
+import os
+import shutil
+import struct
+import subprocess
+
+NOTE = struct.Struct("<IIQQQ")
+MAGIC = 0x4C4F5353
+SECTOR = 512
+
+
+class Lossy:
+    def __init__(self, stage, directory, mutant=None):
+        """Makes directory/stage, a copy of `stage` whose rims-imapd runs on a forgetful disk."""
+        self.undo = os.path.join(directory, "undo")
+        self.stage = os.path.join(directory, "stage")
+        os.makedirs(self.undo)
+        os.chmod(directory, 0o755)
+        os.chmod(self.undo, 0o777)
+        shutil.copytree(stage, self.stage, symlinks=True)
+        library = os.path.join(directory, "lossy_io.so")
+        subprocess.run([os.environ.get("LOSSY_CC", "clang-19"), "-O1", "-fPIC", "-shared", "-o", library,
+                        os.path.join(os.path.dirname(os.path.abspath(__file__)), "lossy_io.c"),
+                        "-ldl", "-lpthread"], check=True, timeout=60)
+        programs = os.path.join(self.stage, "libexec", "rims")
+        real = os.path.join(programs, "real")
+        os.makedirs(real)
+        os.rename(os.path.join(programs, "rims-imapd"), os.path.join(real, "rims-imapd"))
+        script = os.path.join(programs, "rims-imapd")
+        with open(script, "w", encoding="ascii") as f:
+            f.write("#!/bin/sh\n"
+                    f"export LD_PRELOAD={library} RIMS_LOSSY_DIR={self.undo} "
+                    f"RIMS_LOSSY_UNDER=/journal RIMS_LOSSY_MUTANT={mutant or 'none'}\n"
+                    f"exec {real}/rims-imapd \"$@\"\n")
+        os.chmod(script, 0o755)
+
+    def _notes(self, name):
+        """Notes after the last sync, oldest first, and the path of the file."""
+        with open(os.path.join(self.undo, name), "rb") as f:
+            data = f.read()
+        at, path, notes = 0, None, []
+        while at + NOTE.size <= len(data):
+            magic, kind, offset, old_size, length = NOTE.unpack_from(data, at)
+            body = data[at + NOTE.size:at + NOTE.size + length]
+            if magic != MAGIC or len(body) < length:
+                break  # torn: the write that it announces never began
+            at += NOTE.size + length
+            if kind == ord("S"):
+                notes = []
+            elif kind == ord("P"):
+                path = body.decode()
+            else:
+                notes.append((chr(kind), offset, old_size, body))
+        return path, notes
+
+    def power_cut(self, random):
+        """Loses what was not synced: by chance all of it, or some of its sectors. Returns how many
+        writes were touched. No process of the suite may be alive."""
+        touched = 0
+        made = []
+        for name in sorted(os.listdir(self.undo)):
+            path, notes = self._notes(name)
+            made += [body.decode() for kind, _, _, body in notes if kind == "C"]
+            writes = [n for n in notes if n[0] == "W"]
+            if path and writes and os.path.exists(path):
+                everything = random.random() < 0.5
+                with open(path, "r+b") as f:
+                    for _, offset, old_size, body in reversed(writes):
+                        touched += 1
+                        for start in range(0, len(body), SECTOR):
+                            if everything or random.random() < 0.5:
+                                f.seek(offset + start)
+                                f.write(body[start:start + SECTOR])
+                        if everything or random.random() < 0.5:
+                            f.flush()
+                            # Bytes past the old end go; an old end further out comes back as holes.
+                            f.truncate(old_size)
+        for path in reversed(made):
+            if os.path.isdir(path):
+                shutil.rmtree(path)
+            elif os.path.exists(path):
+                os.remove(path)
+        for name in os.listdir(self.undo):
+            os.remove(os.path.join(self.undo, name))
+        return touched
+
+
+def journals(mail):
+    """Paths of all journal segments under a base directory, oldest first."""
+    found = []
+    for where, _, files in os.walk(mail):
+        if os.path.basename(where) == "journal":
+            found += [os.path.join(where, f) for f in files]
+    return sorted(found)
