@@ -113,7 +113,7 @@ def processes():
 
 class Suite:
     def __init__(self, users=None, settings=None, tls=True, privileged=False, env=None,
-                 directory=None):
+                 directory=None, log_level="DEBUG"):
         """users: {name: plain password}. settings: lines of YAML put into config.yml as they are;
         a section of ours (tls, listen) must not be repeated there."""
         self.users = {"foo": "bar"} if users is None else users
@@ -132,7 +132,7 @@ class Suite:
         self.imap_port = self.imaps_port = None
         os.makedirs(self.mail, exist_ok=True)
         os.makedirs(self.run_dir, exist_ok=True)
-        self._write_config(settings or "", tls)
+        self._write_config(settings or "", tls, log_level)
         if self.drop:
             for where, _, files in os.walk(self.directory):
                 for path in [where] + [os.path.join(where, f) for f in files]:
@@ -140,9 +140,9 @@ class Suite:
         elif privileged:
             os.chmod(self.directory, 0o755)
 
-    def _write_config(self, settings, tls):
+    def _write_config(self, settings, tls, log_level):
         lines = [f"base_dir: {self.mail}", "imap_host: 127.0.0.1", "imap_port: 0",
-                 "log_level: DEBUG", "hostname: localhost", "paths:", f"  run_dir: {self.run_dir}",
+                 f"log_level: {log_level}", "hostname: localhost", "paths:", f"  run_dir: {self.run_dir}",
                  "user_list:"]
         for user, password in self.users.items():
             lines.append(f'  - {{user: "{user}", pass: "{password}"}}')
