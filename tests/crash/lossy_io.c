@@ -9,7 +9,7 @@
 //   RIMS_LOSSY_DIR     where the undo files are: <dir>/<device>.<inode>
 //   RIMS_LOSSY_UNDER   only paths that contain this text
 //   RIMS_LOSSY_MUTANT  "no_fdatasync": fdatasync and fsync of files do nothing and say success;
-//                      "no_checksum": every checksum that libsodium or zlib makes is the same
+//                      "no_checksum": the checksum of anything (libsodium's SipHash) is zero
 //
 // An undo file is a sequence of records: struct Note, then `length` bytes. It only grows, by one
 // write each, so that a kill at any instant leaves whole notes and at most one torn at the end,
@@ -20,6 +20,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -27,12 +28,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 struct Note {
   uint32_t magic;
-  uint32_t kind;  // 'P' path of this inode, 'W' bytes replaced, 'C' made in this directory, 'S' sync
+  uint32_t
+      kind;  // 'P' path of this inode, 'W' bytes replaced, 'C' made in this directory, 'S' sync
   uint64_t offset, old_size;
   uint64_t length;
 };
@@ -48,9 +51,10 @@ struct Known {
 static struct Known known[kMaxFd];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static const char *undo_dir, *under;
-static int mutant_sync;
+static int mutant_sync, mutant_checksum;
 
 static int (*real_openat)(int, const char*, int, ...);
+static long (*real_syscall)(long, ...);
 static int (*real_close)(int);
 static ssize_t (*real_write)(int, const void*, size_t);
 static ssize_t (*real_pwrite)(int, const void*, size_t, off_t);
@@ -64,6 +68,7 @@ static int (*real_mkdirat)(int, const char*, mode_t);
 
 __attribute__((constructor)) static void start(void) {
   real_openat = dlsym(RTLD_NEXT, "openat");
+  real_syscall = dlsym(RTLD_NEXT, "syscall");
   real_close = dlsym(RTLD_NEXT, "close");
   real_write = dlsym(RTLD_NEXT, "write");
   real_pwrite = dlsym(RTLD_NEXT, "pwrite");
@@ -78,6 +83,7 @@ __attribute__((constructor)) static void start(void) {
   under = getenv("RIMS_LOSSY_UNDER");
   const char* mutant = getenv("RIMS_LOSSY_MUTANT");
   mutant_sync = mutant && strcmp(mutant, "no_fdatasync") == 0;
+  mutant_checksum = mutant && strcmp(mutant, "no_checksum") == 0;
 }
 
 static void note(int undo, uint32_t kind, uint64_t offset, uint64_t old_size, const void* bytes,
@@ -93,8 +99,12 @@ static int path_of(int at, const char* name, char* out) {
   if (name[0] == '/' || at == AT_FDCWD) {
     length = snprintf(out, PATH_MAX, "%s", name);
   } else {
-    if (at < 0 || at >= kMaxFd || !known[at].path) return 0;
-    length = snprintf(out, PATH_MAX, "%s/%s", known[at].path, name);
+    char link[64], where[PATH_MAX];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", at);
+    const ssize_t got = readlink(link, where, sizeof where - 1);
+    if (got <= 0) return 0;
+    where[got] = 0;
+    length = snprintf(out, PATH_MAX, "%s/%s", where, name);
   }
   return length < PATH_MAX && undo_dir && under && strstr(out, under) != NULL;
 }
@@ -144,6 +154,14 @@ static void learn(int fd, const char* path, int flags, int made) {
   pthread_mutex_unlock(&lock);
 }
 
+static int would_make(int at, const char* name, int flags) {
+  if (!(flags & O_CREAT)) return 0;
+  const int there = real_openat(at, name, O_RDONLY | O_CLOEXEC);
+  if (there < 0) return errno == ENOENT;
+  real_close(there);
+  return 0;
+}
+
 int openat(int at, const char* name, int flags, ...) {
   mode_t mode = 0;
   if (flags & (O_CREAT | O_TMPFILE)) {
@@ -155,14 +173,27 @@ int openat(int at, const char* name, int flags, ...) {
   char path[PATH_MAX];
   if (!real_openat) start();
   if (!path_of(at, name, path)) return real_openat(at, name, flags, mode);
-  int made = 0;
-  if (flags & O_CREAT) {
-    const int there = real_openat(at, name, O_RDONLY | O_CLOEXEC);
-    made = there < 0 && errno == ENOENT;
-    if (there >= 0) real_close(there);
-  }
+  const int made = would_make(at, name, flags);
   const int fd = real_openat(at, name, flags, mode);
   learn(fd, path, flags, made);
+  return fd;
+}
+
+// openat2 has no wrapper in libc.
+long syscall(long number, ...) {
+  va_list more;
+  va_start(more, number);
+  long a[6];
+  for (int i = 0; i < 6; i++) a[i] = va_arg(more, long);
+  va_end(more);
+  if (!real_syscall) start();
+  char path[PATH_MAX];
+  if (number != SYS_openat2 || !path_of((int)a[0], (const char*)a[1], path))
+    return real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+  const struct open_how* how = (const struct open_how*)a[2];
+  const int made = would_make((int)a[0], (const char*)a[1], (int)how->flags);
+  const long fd = real_syscall(number, a[0], a[1], a[2], a[3]);
+  learn((int)fd, path, (int)how->flags, made);
   return fd;
 }
 int open(const char* name, int flags, ...) {
@@ -236,17 +267,17 @@ static off_t here(struct Known* k, int fd) {
   return fstat(fd, &st) == 0 ? st.st_size : -1;
 }
 
-#define NOTED(fd, offset, length, call)        \
-  do {                                         \
-    struct Known* k = ours(fd);                \
-    if (!k) return (call);                     \
-    pthread_mutex_lock(&lock);                 \
-    save(k, fd, (offset), (length));           \
-    const ssize_t noted_result = (call);       \
-    const int noted_errno = errno;             \
-    pthread_mutex_unlock(&lock);               \
-    errno = noted_errno;                       \
-    return noted_result;                       \
+#define NOTED(fd, offset, length, call)  \
+  do {                                   \
+    struct Known* k = ours(fd);          \
+    if (!k) return (call);               \
+    pthread_mutex_lock(&lock);           \
+    save(k, fd, (offset), (length));     \
+    const ssize_t noted_result = (call); \
+    const int noted_errno = errno;       \
+    pthread_mutex_unlock(&lock);         \
+    errno = noted_errno;                 \
+    return noted_result;                 \
   } while (0)
 
 ssize_t write(int fd, const void* bytes, size_t length) {
@@ -298,3 +329,15 @@ static int sync_of(int fd, int (*real)(int)) {
 }
 int fdatasync(int fd) { return sync_of(fd, real_fdatasync); }
 int fsync(int fd) { return sync_of(fd, real_fsync); }
+
+int crypto_shorthash(unsigned char* out, const unsigned char* in, unsigned long long length,
+                     const unsigned char* key) {
+  static int (*real)(unsigned char*, const unsigned char*, unsigned long long,
+                     const unsigned char*);
+  if (mutant_checksum) {
+    memset(out, 0, 8);
+    return 0;
+  }
+  if (!real) real = dlsym(RTLD_NEXT, "crypto_shorthash");
+  return real(out, in, length, key);
+}
