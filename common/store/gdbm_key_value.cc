@@ -81,6 +81,14 @@ class GdbmStore final : public KeyValueStore {
     return {};
   }
 
+  Status adopt_format() {
+    TRY(const auto found, raw_get(kFormatKey));
+    checksum_ = found == kWithSum;
+    if (!checksum_ && found != kWithoutSum)
+      return fail(Fault::storage, "temporary failure", path_ + " is no index file");
+    return {};
+  }
+
   Result<std::optional<std::string>> get(std::string_view key) override {
     TRY(auto value, raw_get(key));
     if (!value) return std::nullopt;
@@ -206,6 +214,15 @@ Result<std::unique_ptr<KeyValueStore>> GdbmFiles::open(const std::string&, const
   auto store = std::make_unique<GdbmStore>(dir->path() + "/" + file, checksum_);
   TRY_STATUS(store->attach(std::move(fd), read_only));
   TRY_STATUS(store->check_format(size == 0));
+  return store;
+}
+
+Result<std::unique_ptr<KeyValueStore>> open_gdbm(Fd fd, const std::string& path, bool read_only) {
+  TRY(const uint64_t size, file_size(fd.get(), path));
+  if (size == 0) return fail(Fault::storage, "temporary failure", path + " is empty");
+  auto store = std::make_unique<GdbmStore>(path, true);
+  TRY_STATUS(store->attach(std::move(fd), read_only));
+  TRY_STATUS(store->adopt_format());
   return store;
 }
 

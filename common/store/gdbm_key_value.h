@@ -5,6 +5,7 @@
 // error, and the index is rebuilt.
 #pragma once
 
+#include "common/base/fd.h"
 #include "common/store/key_value.h"
 
 namespace rims::store {
@@ -20,5 +21,8 @@ class GdbmFiles final : public KeyValueFactory {
  private:
   bool checksum_;
 };
+
+// One file, with or without checksums, as it says itself.
+Result<std::unique_ptr<KeyValueStore>> open_gdbm(Fd fd, const std::string& path, bool read_only);
 
 }  // namespace rims::store

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "common/store/bytes.h"
+#include "common/store/inspect.h"
 #include "common/store/segment.h"
 #include "tests/store/faulty_disk.h"
 #include "tests/store/fixture.h"
@@ -332,6 +333,61 @@ TEST_F(FileTest, ANewerFormatIsRefusedAndNotTouched) {
   EXPECT_NE(account.error().detail().find("version 2"), std::string::npos);
   EXPECT_EQ(slurp(segment), bytes);
   check_at_end_.clear();
+}
+
+// --- looking in from outside ---
+
+TEST_F(FileTest, TheDirtyFlagCanBeReadAndSet) {
+  const AccountState before = make_account();
+  const auto base = open_base(base_);
+  EXPECT_EQ(dirty_flag(*base, "foo"), false);
+  ASSERT_TRUE(set_dirty_flag(*base, "foo", true));
+  EXPECT_EQ(dirty_flag(*base, "foo"), true);
+  make_store();
+  auto account = open();
+  EXPECT_EQ(snapshot(account).difference(before), "") << "rebuilt";
+  const auto busy = dirty_flag(*base, "foo");
+  ASSERT_FALSE(busy);
+  EXPECT_EQ(busy.error().code(), "INUSE");
+  account.reset();
+  stop();
+  EXPECT_EQ(dirty_flag(*base, "foo"), false);
+  ASSERT_TRUE(set_dirty_flag(*base, "foo", true));
+  ASSERT_TRUE(set_dirty_flag(*base, "foo", false));
+  EXPECT_EQ(dirty_flag(*base, "foo"), false);
+  const auto nobody = dirty_flag(*base, "nobody");
+  ASSERT_FALSE(nobody);
+  EXPECT_EQ(nobody.error().fault(), Fault::not_found);
+  EXPECT_FALSE(fs::exists(dir("nobody")));
+  fs::remove(dir() / "meta.gdbm");
+  EXPECT_EQ(dirty_flag(*base, "foo"), true);
+  EXPECT_FALSE(set_dirty_flag(*base, "foo", false));
+  make_store();
+}
+
+TEST_F(FileTest, IndexFilesAndJournalCanBeDumped) {
+  make_account();
+  std::set<std::string> keys;
+  size_t bytes = 0;
+  ASSERT_TRUE(dump_index_file((dir() / "mailbox_1.gdbm").string(),
+                              [&](std::string_view key, std::string_view value) {
+                                keys.insert(readable_key(key));
+                                bytes += value.size();
+                              }));
+  EXPECT_EQ(keys, (std::set<std::string>{"e0", "head", "keywords"}));
+  EXPECT_EQ(bytes, 256U * 48 + 64 + 8192);
+  spew(dir() / "broken.gdbm", "no GDBM file at all");
+  EXPECT_FALSE(dump_index_file((dir() / "broken.gdbm").string(), [](auto, auto) {}));
+  std::string all;
+  const auto base = open_base(base_);
+  ASSERT_TRUE(dump_journal(*base, "foo", [&](const std::string& line) { all += line + "\n"; }));
+  for (const char* part :
+       {"mailbox-created mailbox 1 uidvalidity", "\"INBOX\"", "subscription on \"Trash\"",
+        "keyword mailbox 1 bit 0 \"k0\"", "append mailbox 1 uid 20 message 20 size 110",
+        "copy mailbox 1 to 8: 1->1 2->2 3->3", "expunge mailbox 1 uids 2",
+        "flags mailbox 1 add flags 01 keywords 8 uids 5", "clean up to"})
+    EXPECT_NE(all.find(part), std::string::npos) << part << " in\n" << all;
+  make_store();
 }
 
 // --- faults at every step ---

@@ -1,0 +1,171 @@
+// common/store/inspect.cc - the store's files without a store
+
+#include "common/store/inspect.h"
+
+#include <cerrno>
+#include <fcntl.h>
+
+#include <fmt/format.h>
+
+#include "common/base/log.h"
+#include "common/store/disk.h"
+#include "common/store/gdbm_key_value.h"
+#include "common/store/index_codec.h"
+#include "common/store/segment.h"
+
+namespace rims::store {
+namespace {
+
+std::string ranges_text(const std::vector<UidRange>& ranges) {
+  std::string text;
+  for (const auto& r : ranges) {
+    if (!text.empty()) text += ',';
+    text += r.first == r.last ? fmt::format("{}", r.first) : fmt::format("{}:{}", r.first, r.last);
+  }
+  return text;
+}
+
+std::string describe(RecordType type, std::string_view meta) {
+  switch (type) {
+    case RecordType::mailbox_created:
+      if (const auto r = MailboxCreated::decode(meta))
+        return fmt::format("mailbox {} uidvalidity {}{} \"{}\"", r->id.value, r->uidvalidity.value,
+                           r->noselect ? " noselect" : "", log::printable(r->name));
+      break;
+    case RecordType::mailbox_removed:
+      if (const auto r = MailboxRemoved::decode(meta))
+        return fmt::format("mailbox {}", r->id.value);
+      break;
+    case RecordType::mailbox_renamed:
+      if (const auto r = MailboxRenamed::decode(meta))
+        return fmt::format("mailbox {} \"{}\"", r->id.value, log::printable(r->name));
+      break;
+    case RecordType::subscription:
+      if (const auto r = Subscription::decode(meta))
+        return fmt::format("{} \"{}\"", r->on ? "on" : "off", log::printable(r->name));
+      break;
+    case RecordType::keyword:
+      if (const auto r = Keyword::decode(meta))
+        return fmt::format("mailbox {} bit {} \"{}\"", r->mailbox.value, r->index,
+                           log::printable(r->name));
+      break;
+    case RecordType::append:
+      if (const auto r = Append::decode(meta))
+        return fmt::format("mailbox {} uid {} message {} size {} flags {:02x} date {}",
+                           r->mailbox.value, r->entry.uid.value, r->entry.message.value,
+                           r->entry.size, r->entry.flags, r->entry.date);
+      break;
+    case RecordType::copy:
+      if (const auto r = Copy::decode(meta)) {
+        std::string text = fmt::format("mailbox {} to {}:", r->from.value, r->to.value);
+        for (const auto& item : r->items)
+          text += fmt::format(" {}->{}", item.source.value, item.entry.uid.value);
+        return text;
+      }
+      break;
+    case RecordType::flags:
+      if (const auto r = Flags::decode(meta))
+        return fmt::format("mailbox {} {} flags {:02x} keywords {:x} uids {}", r->mailbox.value,
+                           r->op == FlagOp::add      ? "add"
+                           : r->op == FlagOp::remove ? "remove"
+                                                     : "replace",
+                           r->flags, r->keywords, ranges_text(r->ranges));
+      break;
+    case RecordType::expunge:
+      if (const auto r = Expunge::decode(meta))
+        return fmt::format("mailbox {} uids {}", r->mailbox.value, ranges_text(r->ranges));
+      break;
+    case RecordType::recent:
+      if (const auto r = Recent::decode(meta))
+        return fmt::format("mailbox {} from uid {}", r->mailbox.value, r->first.value);
+      break;
+    case RecordType::clean:
+      if (const auto r = Clean::decode(meta)) return fmt::format("up to {}", r->seq);
+      break;
+    case RecordType::gap:
+      if (const auto r = Gap::decode(meta)) return fmt::format("skip {}", r->skip);
+      break;
+    case RecordType::footer:
+      return {};
+  }
+  return "not understood";
+}
+
+Result<std::unique_ptr<KeyValueStore>> open_meta(const AccountDir& dir, bool read_only) {
+  TRY(Fd fd, dir.open_file("meta.gdbm", read_only ? O_RDONLY : O_RDWR));
+  return open_gdbm(std::move(fd), dir.path() + "/meta.gdbm", read_only);
+}
+
+}  // namespace
+
+Result<bool> dirty_flag(const Fd& base, const std::string& user) {
+  TRY(const AccountDir dir, AccountDir::open(Disk::real(), base.get(), user, false));
+  auto meta = open_meta(dir, true);
+  if (!meta) return true;
+  auto value = (*meta)->get("meta");
+  if (!value || !*value) return true;
+  const auto head = IndexCodec::decode_head(**value);
+  return !head || head->dirty;
+}
+
+Status set_dirty_flag(const Fd& base, const std::string& user, bool dirty) {
+  TRY(const AccountDir dir, AccountDir::open(Disk::real(), base.get(), user, false));
+  auto meta = open_meta(dir, false);
+  // A missing or unreadable index is rebuilt anyway.
+  if (!meta && dirty) return {};
+  if (!meta) return std::unexpected(meta.error());
+  TRY(const auto value, (*meta)->get("meta"));
+  auto head = IndexCodec::decode_head(value.value_or(""));
+  if (!head && dirty) return {};
+  if (!head)
+    return fail(Fault::storage, "the index is damaged", dir.path() + "/meta.gdbm: \"meta\"");
+  head->dirty = dirty;
+  TRY_STATUS((*meta)->put("meta", IndexCodec::encode(*head)));
+  return (*meta)->sync();
+}
+
+Status dump_index_file(const std::string& path, const EachValue& f) {
+  Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) return fail_errno("open " + path, errno);
+  TRY(const auto file, open_gdbm(std::move(fd), path, true));
+  return file->for_each(f);
+}
+
+std::string readable_key(std::string_view key) {
+  if (key.size() != 9 || key.find('\0') == key.npos) return log::printable(key);
+  uint64_t number = 0;
+  for (const char c : key.substr(1)) number = number << 8 | static_cast<unsigned char>(c);
+  return fmt::format("{}{}", key[0], number);
+}
+
+Status dump_journal(const Fd& base, const std::string& user,
+                    const std::function<void(const std::string& line)>& f) {
+  TRY(const AccountDir dir, AccountDir::open(Disk::real(), base.get(), user, false));
+  TRY(const auto names, dir.list("journal"));
+  for (const auto& name : names) {
+    const std::string path = "journal/" + name;
+    TRY(const Fd fd, dir.open_file(path, O_RDONLY));
+    const ReadAt read = [&](uint64_t offset, size_t size) {
+      return read_up_to(dir.disk(), fd.get(), size, offset, path);
+    };
+    TRY(const std::string head, read(0, kFirstRecord));
+    SegmentHeader header;
+    uint32_t version = 0;
+    if (decode(head, header, version) != HeaderState::good) {
+      f(fmt::format("{}: not a segment that this version can read", path));
+      continue;
+    }
+    TRY(const uint64_t size, file_size(fd.get(), path));
+    TRY(const Scan scan, scan_segment(read, size, header, false));
+    f(fmt::format("{}: records from {} on{}", path, header.first_seq,
+                  scan.sealed ? ", sealed" : ""));
+    for (const auto& e : scan.entries)
+      f(fmt::format("{}+{} {} {} {}", path, e.offset, e.header.seq, store::name(e.header.type),
+                    describe(e.header.type, e.meta)));
+    for (const auto& d : scan.damages)
+      f(fmt::format("{}+{} damaged: {} bytes, {}", path, d.offset, d.length, d.what));
+  }
+  return {};
+}
+
+}  // namespace rims::store

@@ -1,0 +1,36 @@
+// common/store/inspect.h - looking into accounts that no process serves: for the command line
+//
+// The functions that take a base directory lock the account (flock) while they run and fail with
+// INUSE when a server has it. Nothing is repaired or changed but what is asked for. They block.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "common/base/fd.h"
+#include "common/base/result.h"
+
+namespace rims::store {
+
+// Is the index of this account marked as not to be trusted? True as well when it is missing or
+// can not be read. not_found: no such account.
+Result<bool> dirty_flag(const Fd& base, const std::string& user);
+// Marking it makes the next opening rebuild the index from the journal. Taking the mark away
+// needs a readable index; the journal still decides whether it is trusted.
+Status set_dirty_flag(const Fd& base, const std::string& user, bool dirty);
+
+// All keys and values of one index file, named by its path, in no order. Values are given without
+// their checksum; a damaged one ends in an error after all others were given. Opened for reading
+// only.
+using EachValue = std::function<void(std::string_view key, std::string_view value)>;
+Status dump_index_file(const std::string& path, const EachValue& f);
+// "e2", "meta": what doc/storage-format.md calls the key.
+[[nodiscard]] std::string readable_key(std::string_view key);
+
+// Every record of the journal in one line each: segment, offset, number, type, what it says.
+// Damage is a line as well.
+Status dump_journal(const Fd& base, const std::string& user,
+                    const std::function<void(const std::string& line)>& f);
+
+}  // namespace rims::store
