@@ -6,8 +6,6 @@
 
 #include "common/imap/cursor.h"
 
-#include <cstring>
-
 #include "common/imap/mailbox_name.h"
 
 namespace rims::imap {
@@ -154,7 +152,7 @@ bool Cursor::string_view_of(std::string_view& out, std::string& unescaped, const
   std::string* bytes = nullptr;
   if (!literal(bytes)) return false;
   // CHAR8 = %x01-ff
-  if (std::memchr(bytes->data(), '\0', bytes->size())) return fail_at(from, "literal without NUL");
+  if (bytes->find('\0') != bytes->npos) return fail_at(from, "literal without NUL");
   out = *bytes;
   return true;
 }

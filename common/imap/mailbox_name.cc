@@ -15,11 +15,12 @@ constexpr std::string_view kInbox = "INBOX";
 constexpr std::string_view kAlphabet =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+,";
 
-constexpr std::array<int8_t, 256> kValues = [] {
-  std::array<int8_t, 256> values{};
-  values.fill(-1);
+constexpr uint8_t kNoDigit = 255;
+constexpr std::array<uint8_t, 256> kValues = [] {
+  std::array<uint8_t, 256> values{};
+  values.fill(kNoDigit);
   for (size_t i = 0; i < kAlphabet.size(); i++)
-    values[static_cast<unsigned char>(kAlphabet[i])] = static_cast<int8_t>(i);
+    values[static_cast<unsigned char>(kAlphabet[i])] = static_cast<uint8_t>(i);
   return values;
 }();
 
@@ -70,9 +71,9 @@ void append_utf8(std::string& out, uint32_t c) {
 bool decode_shift(std::string_view base64, std::string& out) {
   uint32_t bits = 0, count = 0, high = 0;
   for (char digit : base64) {
-    const int value = kValues[static_cast<unsigned char>(digit)];
-    if (value < 0) return false;
-    bits = bits << 6 | static_cast<uint32_t>(value);
+    const uint32_t value = kValues[static_cast<unsigned char>(digit)];
+    if (value == kNoDigit) return false;
+    bits = bits << 6 | value;
     count += 6;
     if (count < 16) continue;
     count -= 16;
