@@ -56,6 +56,7 @@ Server::Server(Loop& loop, config::AuthPart part, uint32_t workers, std::functio
       workers_(workers),
       now_(std::move(now)),
       users_(std::make_shared<Users>(std::move(part))),
+      attached_(loop),
       pool_(loop, kHashThreads),
       scope_(loop) {}
 
@@ -69,6 +70,7 @@ void Server::attach(ipc::Role role, uint32_t index, Fd fd) {
   PeerPtr& place = peers_[{role, index}];
   if (place) place->link.close();
   place = peer;
+  attached_.set();
   if (role == ipc::Role::login || role == ipc::Role::deliverd)
     scope_.spawn(serve(std::move(peer)));
   else
@@ -78,7 +80,9 @@ void Server::attach(ipc::Role role, uint32_t index, Fd fd) {
 Task<void> Server::drain(PeerPtr peer) {
   while (true) {
     const auto packet = co_await peer->link.receive();
-    if (!packet) co_return;
+    if (packet) continue;
+    peer->link.close();
+    co_return;
   }
 }
 
@@ -156,14 +160,25 @@ Task<std::optional<bool>> Server::prove(Peer& peer, Users::Candidate candidate, 
   co_return right;
 }
 
+Task<Server::PeerPtr> Server::home_of(uint32_t worker) {
+  const auto deadline = Loop::now() + kWorkerLimit;
+  while (true) {
+    const auto found = peers_.find({ipc::Role::imapd, worker});
+    if (found != peers_.end() && found->second->link.open()) co_return found->second;
+    const auto left = std::chrono::ceil<Milliseconds>(deadline - Loop::now());
+    if (left.count() <= 0) co_return nullptr;
+    attached_.clear();
+    (void)co_await attached_.wait(left);
+  }
+}
+
 Task<ipc::LoginReply> Server::grant(const std::string& user, uint64_t request) {
   ipc::LoginReply reply;
   reply.request = request;
   reply.verdict = ipc::Verdict::try_later;
   const uint32_t worker = ipc::home_worker(user, workers_);
-  const auto found = peers_.find({ipc::Role::imapd, worker});
-  if (found == peers_.end() || !found->second->link.open()) co_return reply;
-  const PeerPtr home = found->second;
+  const PeerPtr home = co_await home_of(worker);
+  if (!home) co_return reply;
   const Secret secret(random_bytes(ipc::kTicketSize));
   ipc::Ticket ticket;
   ticket.ticket.value = secret.clone();

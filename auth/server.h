@@ -28,6 +28,8 @@ class Server {
   static constexpr unsigned kHashThreads = 2;
   static constexpr size_t kWaitingHashes = 64, kWaitingPerLink = 32, kWaitingPerAddress = 8;
   static constexpr size_t kPendingPerLink = 1024;
+  // For a worker that is being restarted.
+  static constexpr Milliseconds kWorkerLimit{2000};
 
   // `now` is Loop::now() but for tests.
   Server(Loop& loop, config::AuthPart part, uint32_t workers,
@@ -63,6 +65,8 @@ class Server {
   // nullopt: too many are waiting.
   Task<std::optional<bool>> prove(Peer& peer, Users::Candidate candidate, std::string password_key,
                                   const ipc::LoginRequest& request);
+  // The open link to a worker, or nullptr when it stays away.
+  Task<PeerPtr> home_of(uint32_t worker);
   Task<ipc::LoginReply> grant(const std::string& user, uint64_t request);
   void log_attempt(const ipc::LoginRequest& request, std::string_view outcome) const;
 
@@ -75,6 +79,7 @@ class Server {
   size_t hashing_ = 0;
   std::map<std::string, size_t> hashing_by_address_;
   std::map<std::pair<ipc::Role, uint32_t>, PeerPtr> peers_;
+  Event attached_;
   IoPool pool_;
   Scope scope_;  // last: its tasks use all of the above
 };

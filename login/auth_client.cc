@@ -34,6 +34,7 @@ void AuthClient::attach(Fd fd) {
   link_ = std::make_shared<ipc::Link>(loop_, std::move(fd), ipc::role_name(ipc::Role::auth),
                                       ipc::kLoginAcceptsFromAuth);
   scope_.spawn(serve(link_));
+  attached_.set();
 }
 
 Task<void> AuthClient::serve(LinkPtr link) {
@@ -54,6 +55,10 @@ Task<void> AuthClient::serve(LinkPtr link) {
 }
 
 Task<Result<ipc::LoginReply>> AuthClient::ask(ipc::LoginRequest request) {
+  if (!link_ || !link_->open()) {
+    attached_.clear();
+    (void)co_await attached_.wait(kAttachLimit);
+  }
   const LinkPtr link = link_;
   if (!link || !link->open()) co_return unavailable("rims-auth is away");
   Pending pending(*this, link.get());

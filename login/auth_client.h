@@ -17,15 +17,18 @@ class AuthClient {
  public:
   // rims-auth answers within seconds; a process that hangs is as good as dead.
   static constexpr Milliseconds kReplyLimit{30'000};
+  // A restart takes less. Many clients take a NO for a wrong password and ask their user for
+  // another one, so it is worth waiting.
+  static constexpr Milliseconds kAttachLimit{2000};
 
-  explicit AuthClient(Loop& loop) : loop_(loop), scope_(loop) {}
+  explicit AuthClient(Loop& loop) : loop_(loop), attached_(loop), scope_(loop) {}
   AuthClient(const AuthClient&) = delete;
   AuthClient& operator=(const AuthClient&) = delete;
 
   // Requests on the link before this one are lost.
   void attach(Fd fd);
-  // The request's number is set here. Error: peer_gone with code UNAVAILABLE when rims-auth is
-  // away or goes away; the client may try again.
+  // The request's number is set here. Waits a little for a rims-auth that is away. Error:
+  // peer_gone with code UNAVAILABLE when it stays or goes away; the client may try again.
   Task<Result<ipc::LoginReply>> ask(ipc::LoginRequest request);
 
  private:
@@ -36,6 +39,7 @@ class AuthClient {
 
   Loop& loop_;
   LinkPtr link_;
+  Event attached_;
   uint64_t next_ = 1;
   std::unordered_map<uint64_t, Pending*> pending_;
   Scope scope_;  // last: its tasks use all of the above
