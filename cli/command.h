@@ -30,6 +30,7 @@ int complain(std::string_view command, std::string_view text, int status);
 int version(std::span<char*> args);         // rims_main.cc
 int help(std::span<char*> args);            // rims_main.cc
 int server(std::span<char*> args);          // server_commands.cc
+int daemon(std::span<char*> args);          // server_commands.cc
 int post_mail(std::span<char*> args);       // mail_commands.cc
 int imap_append(std::span<char*> args);     // mail_commands.cc
 int unique_user_id(std::span<char*> args);  // store_commands.cc

@@ -19,6 +19,7 @@ constexpr std::array kCommands = {
     Command{"help", "Show this message.", help},
     Command{"version", "Show software version.", version},
     Command{"server", "Run IMAP server.", server},
+    Command{"daemon", "Daemon start/stop/status tool.", daemon},
     Command{"post-mail", "Post mail to any user.", post_mail},
     Command{"imap-append", "Append message to IMAP mailbox.", imap_append},
     Command{"unique-user-id", "Show unique user ID from username.", unique_user_id},

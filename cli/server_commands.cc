@@ -1,4 +1,5 @@
-// cli/server_commands.cc - rims server: the whole suite, in the foreground or as a daemon
+// cli/server_commands.cc - rims server and rims daemon: the whole suite, in the foreground or in
+// the background
 
 #include <cerrno>
 #include <cstdio>
@@ -8,10 +9,45 @@
 #include <vector>
 
 #include "cli/command.h"
+#include "cli/daemon.h"
 #include "cli/options.h"
 #include "cli/server_options.h"
 
 namespace rims::cli {
+namespace {
+
+// Becomes the controller: ^C and signals go to the one who has to stop the rest.
+int become_controller(const char* command, const ServerOptions& options) {
+  const auto config = make_server_config(options);
+  if (!config) return complain(command, config.error().reply(), kFailed);
+  const auto controller = program_path("rims-controller");
+  if (!controller) return complain(command, controller.error().detail(), kFailed);
+  std::vector<std::string> words = config->controller_arguments();
+  words.insert(words.begin(), "rims-controller");
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  execv(controller->c_str(), argv.data());
+  return complain(command, *controller + ": " + std::strerror(errno), kFailed);
+}
+
+int start(const ServerOptions& options) {
+  const auto config = make_server_config(options);
+  if (!config) return complain("daemon", config.error().reply(), kFailed);
+  const auto controller = program_path("rims-controller");
+  if (!controller) return complain("daemon", controller.error().detail(), kFailed);
+  const auto status = start_daemon(*controller, config->controller_arguments());
+  if (!status) return complain("daemon", status.error().detail(), kFailed);
+  return *status == 0 ? kDone : kFailed;  // the controller has said why
+}
+
+int stop(const DaemonState& now) {
+  const Status stopped = stop_daemon(now.pid);
+  if (stopped || stopped.error().fault() == Fault::not_found) return kDone;
+  return complain("daemon", stopped.error().reply(), kFailed);
+}
+
+}  // namespace
 
 int server(std::span<char*> args) {
   ServerOptions options;
@@ -25,18 +61,58 @@ int server(std::span<char*> args) {
   }
   if (!operands->empty())
     return complain("server", "needless argument: " + operands->front(), kUsage);
-  const auto config = make_server_config(options);
-  if (!config) return complain("server", config.error().reply(), kFailed);
-  const auto controller = program_path("rims-controller");
-  if (!controller) return complain("server", controller.error().detail(), kFailed);
-  // This process becomes the controller: ^C and signals go to the one who has to stop the rest.
-  std::vector<std::string> words = config->controller_arguments();
-  words.insert(words.begin(), "rims-controller");
-  std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
-  execv(controller->c_str(), argv.data());
-  return complain("server", *controller + ": " + std::strerror(errno), kFailed);
+  return become_controller("server", options);
+}
+
+int daemon(std::span<char*> args) {
+  bool help = false, verbose = true, quiet = false, background = true, syslog = true;
+  OptionParser outer("rims daemon start/stop/restart/status [server options]");
+  outer.add_flag('h', "help", "Show this message.", help);
+  outer.add_negatable('v', "verbose", "Enable verbose messages. default is verbose.", verbose);
+  outer.add_negatable('q', "quiet", "Disable verbose messages. default is verbose.", quiet);
+  outer.add_negatable(0, "daemon", "Start in the background. default is enabled.", background);
+  outer.add_negatable(0, "syslog", "Obsoleted: in the background syslog is always used.", syslog);
+  const auto rest = outer.parse_until_operand(args);
+  if (!rest) return complain("daemon", rest.error().reply(), kUsage);
+  ServerOptions options;
+  OptionParser inner("rims daemon OPERATION [server options]");
+  add_server_options(inner, options);
+  if (help) {
+    std::fputs((outer.help() + "\n" + inner.help()).c_str(), stdout);
+    return kDone;
+  }
+  if (rest->empty()) return complain("daemon", "need for daemon operation.", kUsage);
+  const std::string operation = rest->front();
+  const auto operands = inner.parse(rest->subspan(1));
+  if (!operands) return complain("daemon", operands.error().reply(), kUsage);
+  if (options.help) {
+    std::fputs(inner.help().c_str(), stdout);
+    return kDone;
+  }
+  if (!operands->empty())
+    return complain("daemon", "needless argument: " + operands->front(), kUsage);
+  if (operation != "start" && operation != "stop" && operation != "restart" &&
+      operation != "status")
+    return complain("daemon", "unknown daemon operation: " + operation, kUsage);
+
+  // A restart reads all of it first: a mistake must not take a running server down.
+  const bool starts = operation == "start" || operation == "restart";
+  const auto config = load_server_config(options, starts);
+  if (!config) return complain("daemon", config.error().reply(), kFailed);
+  const DaemonState now = look_for_daemon(config->paths_pid_file);
+  if (now.is == DaemonState::hidden) return complain("daemon", now.why, kFailed);
+  const bool running = now.is == DaemonState::running;
+  if (operation == "status") {
+    if (verbose && !quiet) std::puts(running ? "daemon is running." : "daemon is stopped.");
+    return running ? kDone : kFailed;
+  }
+  if (operation == "start") {
+    if (running) return complain("daemon", "daemon is running.", kFailed);
+    return background ? start(options) : become_controller("daemon", options);
+  }
+  if (!running) return complain("daemon", "No daemon.", kFailed);
+  const int stopped = stop(now);
+  return operation == "stop" || stopped != kDone ? stopped : start(options);
 }
 
 }  // namespace rims::cli

@@ -31,6 +31,28 @@ std::string directory_of(const std::string& file) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
+bool says(const ServerOptions& options, std::string_view key) {
+  return std::ranges::any_of(options.overrides,
+                             [key](const auto& entry) { return entry.first == key; });
+}
+
+// "" when the command line stands for it.
+Result<std::string> file_of(const ServerOptions& options) {
+  if (options.config_file.empty() && says(options, "username")) return std::string();
+  TRY(const std::string file, config::locate(options.config_file));
+  return absolute(file, current_directory());
+}
+
+using Overrides = std::vector<std::pair<std::string, std::string>>;
+
+Overrides all_overrides(const ServerOptions& options) {
+  Overrides all = options.overrides;
+  if (options.config_file.empty() && says(options, "username") && !says(options, "base_dir"))
+    all.emplace_back("base_dir", current_directory());
+  if (!options.password.empty()) all.emplace_back("password", options.password.reveal());
+  return all;
+}
+
 }  // namespace
 
 void add_server_options(OptionParser& parser, ServerOptions& o) {
@@ -121,22 +143,13 @@ std::vector<std::string> ServerConfig::controller_arguments() const {
 }
 
 Result<ServerConfig> make_server_config(const ServerOptions& options) {
-  const auto says = [&options](std::string_view key) {
-    return std::ranges::any_of(options.overrides,
-                               [key](const auto& entry) { return entry.first == key; });
-  };
   ServerConfig result;
+  TRY(result.file, file_of(options));
   std::string pairs;
-  const auto add = [&pairs](std::string_view key, std::string_view value) {
+  for (auto& [key, value] : all_overrides(options)) {
     pairs.append(key).append(1, '\0').append(value).append(1, '\0');
-  };
-  if (!options.config_file.empty() || !says("username")) {
-    TRY(result.file, config::locate(options.config_file));
-  } else if (!says("base_dir")) {
-    add("base_dir", current_directory());
+    wipe(value);
   }
-  for (const auto& [key, value] : options.overrides) add(key, value);
-  if (!options.password.empty()) add("password", options.password.reveal());
   if (pairs.empty()) return result;
 
   auto memfd = ipc::sealed_copy(pairs, "options");
@@ -146,6 +159,12 @@ Result<ServerConfig> make_server_config(const ServerOptions& options) {
     return fail_errno("the options of the server", errno);
   result.overrides = *std::move(memfd);
   return result;
+}
+
+Result<config::Config> load_server_config(const ServerOptions& options, bool need_users) {
+  TRY(const std::string file, file_of(options));
+  const config::Options how{.overrides = all_overrides(options), .need_users = need_users};
+  return file.empty() ? config::parse("", "the command line", "/", how) : config::load(file, how);
 }
 
 Result<std::string> program_path(const std::string& name) {

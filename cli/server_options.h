@@ -10,13 +10,14 @@
 #include "common/base/fd.h"
 #include "common/base/result.h"
 #include "common/base/secret.h"
+#include "common/config/config.h"
 
 namespace rims::cli {
 
 struct ServerOptions {
   std::string config_file;  // -f or -c, "" when not given
   // Keys of the configuration with their values, in the order of the command line. Without the
-  // password, which has its own place.
+  // password, which has its own place. base_dir is absolute.
   std::vector<std::pair<std::string, std::string>> overrides;
   Secret password;
   bool help = false;
@@ -38,6 +39,10 @@ struct ServerConfig {
 // Where the file is: common/config/locate.h. With -u and without -f there is none, and base_dir is
 // the current directory, as the original's.
 [[nodiscard]] Result<ServerConfig> make_server_config(const ServerOptions& options);
+
+// The same as the controller will read it, for whoever wants to know where its pid file is.
+[[nodiscard]] Result<config::Config> load_server_config(const ServerOptions& options,
+                                                        bool need_users);
 
 // A program of the suite, from where this one stands: <prefix>/libexec/rims/NAME.
 [[nodiscard]] Result<std::string> program_path(const std::string& name);

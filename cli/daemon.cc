@@ -1,0 +1,98 @@
+// cli/daemon.cc - pid file, controller, signals
+
+#include "cli/daemon.h"
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/file.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fmt/core.h>
+
+#include "common/base/fd.h"
+
+namespace rims::cli {
+namespace {
+
+constexpr int kStopMilliseconds = 15'000;  // more than the controller gives its children
+
+// The process, whatever happens to its number from now on.
+Result<Fd> open_process(pid_t pid, const char* participle) {
+  Fd process(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  if (process) return process;
+  const int error = errno;
+  if (error == ESRCH) return fail(Fault::not_found, fmt::format("process {} has ended", pid));
+  return fail(Fault::refused,
+              fmt::format("process {} cannot be {}: {}", pid, participle, std::strerror(error)));
+}
+
+Status send_signal(const Fd& process, pid_t pid, int number, const char* participle) {
+  if (syscall(SYS_pidfd_send_signal, process.get(), number, nullptr, 0) == 0) return {};
+  const int error = errno;
+  if (error == ESRCH) return fail(Fault::not_found, fmt::format("process {} has ended", pid));
+  return fail(Fault::refused,
+              fmt::format("process {} cannot be {}: {}", pid, participle, std::strerror(error)));
+}
+
+}  // namespace
+
+DaemonState look_for_daemon(const std::string& pid_file) {
+  DaemonState state;
+  const Fd fd(open(pid_file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  if (!fd) {
+    if (errno == ENOENT || errno == ENOTDIR) return state;
+    state.is = DaemonState::hidden;
+    state.why = pid_file + ": " + std::strerror(errno);
+    return state;
+  }
+  char text[16] = {};
+  if (pread(fd.get(), text, sizeof text - 1, 0) > 0) state.pid = std::atoi(text);
+  state.is = flock(fd.get(), LOCK_SH | LOCK_NB) == 0 ? DaemonState::dead : DaemonState::running;
+  return state;
+}
+
+Result<int> start_daemon(const std::string& controller, std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), {"rims-controller", "-d"});
+  std::vector<char*> argv;
+  for (std::string& word : arguments) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  const pid_t pid = fork();
+  if (pid < 0) return fail_errno("fork", errno);
+  if (pid == 0) {
+    execv(controller.c_str(), argv.data());
+    std::fprintf(stderr, "%s: %s\n", controller.c_str(), std::strerror(errno));
+    _exit(71);
+  }
+  int status = 0;
+  while (waitpid(pid, &status, 0) < 0)
+    if (errno != EINTR) return fail_errno("waitpid", errno);
+  if (WIFEXITED(status)) return WEXITSTATUS(status);
+  return fail(Fault::bug, "rims-controller was ended by a signal");
+}
+
+Status signal_daemon(pid_t pid, int number, const char* participle) {
+  TRY(const Fd process, open_process(pid, participle));
+  return send_signal(process, pid, number, participle);
+}
+
+Status stop_daemon(pid_t pid) {
+  TRY(const Fd process, open_process(pid, "stopped"));
+  TRY_STATUS(send_signal(process, pid, SIGTERM, "stopped"));
+  pollfd ended{.fd = process.get(), .events = POLLIN, .revents = 0};
+  int rc = 0;
+  while ((rc = poll(&ended, 1, kStopMilliseconds)) < 0 && errno == EINTR) continue;
+  if (rc > 0) return {};
+  return fail(Fault::limit,
+              fmt::format("process {} has not ended after {} s; \"kill -9 {}\" ends it and all of "
+                          "its children, and loses nothing that was acknowledged",
+                          pid, kStopMilliseconds / 1000, pid));
+}
+
+}  // namespace rims::cli
