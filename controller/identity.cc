@@ -17,6 +17,12 @@ Result<Identities> find_identities(const config::Config& config, const std::stri
                                    const std::string& prefix) {
   Identities found;
   found.privileged = geteuid() == 0;
+  for (const privdrop::Row* row : kProcessTable) {
+    const std::string_view files = row->files;
+    std::string& directory = found.of[static_cast<size_t>(row->role)].directory;
+    if (files == "base") directory = config.base_dir;
+    if (files == "log") directory = directory_of(config.log_file);
+  }
   if (!found.privileged) return found;
 
   std::string missing;
@@ -58,13 +64,18 @@ Result<Identities> find_identities(const config::Config& config, const std::stri
   return found;
 }
 
+std::string directory_of(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  return slash == std::string::npos || slash == 0 ? "/" : path.substr(0, slash);
+}
+
 Result<std::string> own_directory() {
   char path[PATH_MAX];
   const ssize_t length = readlink("/proc/self/exe", path, sizeof path);
   if (length <= 0 || length >= static_cast<ssize_t>(sizeof path))
     return fail_errno("readlink /proc/self/exe", errno);
   const std::string whole(path, static_cast<size_t>(length));
-  return whole.substr(0, whole.rfind('/'));
+  return directory_of(whole);
 }
 
 }  // namespace rims::controller

@@ -24,6 +24,9 @@ struct Identities {
                                                  const std::string& empty_directory,
                                                  const std::string& prefix);
 
+// "/a/b" of "/a/b/c".
+[[nodiscard]] std::string directory_of(const std::string& path);
+
 // The directory of the running program, by /proc/self/exe: its siblings are what it executes.
 [[nodiscard]] Result<std::string> own_directory();
 

@@ -122,11 +122,6 @@ void say_each_line(log::Level level, std::string_view text) {
   }
 }
 
-std::string parent_of(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  return slash == std::string::npos || slash == 0 ? "/" : path.substr(0, slash);
-}
-
 // Between us in the background and the one who waits in the foreground. What the suite writes to
 // stderr until it serves goes through here; the last byte is the exit status of the waiting one.
 class Starter {
@@ -234,15 +229,14 @@ class Controller {
     TRY(plan.programs, own_directory());
     TRY(plan.parts, make_parts(config_));
     const bool privileged = geteuid() == 0;
-    if (privileged) {
-      const std::string prefix = parent_of(parent_of(plan.programs));
-      TRY(plan.identities, find_identities(config_, config_.paths_run_dir + "/empty", prefix));
-    }
+    TRY(plan.identities, find_identities(config_, config_.paths_run_dir + "/empty",
+                                         directory_of(directory_of(plan.programs))));
     const auto& of = plan.identities.of;
     const privdrop::Identity& mail = of[static_cast<size_t>(ipc::Role::imapd)];
     const privdrop::Identity& logger = of[static_cast<size_t>(ipc::Role::log)];
     TRY_STATUS(prepare_data_dir(config_.base_dir, privileged, mail.uid, mail.gid));
-    TRY_STATUS(prepare_data_dir(parent_of(config_.log_file), privileged, logger.uid, logger.gid));
+    TRY_STATUS(
+        prepare_data_dir(directory_of(config_.log_file), privileged, logger.uid, logger.gid));
     TRY_STATUS(prepare_run_dir(config_.paths_run_dir, privileged));
     TRY_STATUS(prepare_empty_dir(config_.paths_run_dir, privileged));
     TRY(PidFile pid, PidFile::take(config_.paths_pid_file));

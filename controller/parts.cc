@@ -37,6 +37,8 @@ std::vector<std::string> needs_restart(const config::Config& old, const config::
   };
   using config::Config;
   compare("base_dir", &Config::base_dir);
+  // rims-log may use the files of one directory.
+  if (directory_of(old.log_file) != directory_of(fresh.log_file)) keys.emplace_back("log_file");
   compare("imap_host", &Config::imap_host);
   compare("imap_port", &Config::imap_port);
   compare("process_privilege_user", &Config::process_privilege_user);

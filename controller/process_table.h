@@ -111,7 +111,11 @@ constexpr auto join(const std::array<const char*, N>&... lists) {
   return all;
 }
 
-inline constexpr auto kLog = join(kBase, kFiles);
+// rims-log opens, rotates and writes.
+inline constexpr std::array kLogOwn{
+    "open", "openat", "stat", "lstat", "rename", "renameat", "renameat2", "umask",
+};
+inline constexpr auto kLog = join(kBase, kLogOwn);
 
 inline constexpr auto kAuth = join(kBase, kThreads, std::array{"mlock", "munlock"});
 
@@ -140,6 +144,7 @@ inline constexpr privdrop::Row kControllerRow{
     .binary = "rims-controller",
     .user = "root",
     .chroot = "",
+    .files = "",
     .descriptors = "listening sockets, one control link per process, pid file",
     .limits = {},
     .syscalls = {},
@@ -152,6 +157,7 @@ inline constexpr privdrop::Row kLogRow{
     .binary = "rims-log",
     .user = "_rimslog",
     .chroot = "",
+    .files = "log",
     .descriptors = "control link, one link per process, the log file",
     .limits = {.open_files = 4096, .file_size = 0, .processes = 16},
     .syscalls = calls::kLog,
@@ -164,6 +170,7 @@ inline constexpr privdrop::Row kAuthRow{
     .binary = "rims-auth",
     .user = "_rimsauth",
     .chroot = "empty",
+    .files = "",
     .descriptors = "control link, links",
     .limits = {.open_files = 4096, .file_size = 0, .processes = 64},
     .syscalls = calls::kAuth,
@@ -176,6 +183,7 @@ inline constexpr privdrop::Row kLoginRow{
     .binary = "rims-login",
     .user = "_rimslogin",
     .chroot = "empty",
+    .files = "",
     .descriptors = "control link, links, listening sockets, clients' sockets",
     .limits = {.open_files = 65536, .file_size = 0, .processes = 64},
     .syscalls = calls::kLogin,
@@ -188,6 +196,7 @@ inline constexpr privdrop::Row kImapdRow{
     .binary = "rims-imapd",
     .user = "_rims",
     .chroot = "",
+    .files = "base",
     .descriptors = "control link, links, clients' sockets, files of base_dir",
     .limits = {.open_files = 65536, .file_size = 0, .processes = 8192},
     .syscalls = calls::kImapd,
@@ -200,6 +209,7 @@ inline constexpr privdrop::Row kDeliverdRow{
     .binary = "rims-deliverd",
     .user = "_rimsdeliver",
     .chroot = "empty",
+    .files = "",
     .descriptors = "control link, links, the socket of rims-deliver and its clients",
     .limits = {.open_files = 16384, .file_size = 0, .processes = 64},
     .syscalls = calls::kDeliverd,

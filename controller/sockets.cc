@@ -20,6 +20,8 @@
 
 #include <fmt/core.h>
 
+#include "controller/identity.h"
+
 namespace rims::controller {
 namespace {
 
@@ -29,14 +31,9 @@ std::unexpected<Error> refused_errno(std::string what, int error) {
   return refused(std::move(what) + ": " + std::strerror(error));
 }
 
-std::string parent_of(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  return slash == 0 || slash == std::string::npos ? "/" : path.substr(0, slash);
-}
-
 // Only root can change what this path leads to.
 Status check_roots(const std::string& path) {
-  for (std::string at = path;; at = parent_of(at)) {
+  for (std::string at = path;; at = directory_of(at)) {
     struct stat st{};
     if (lstat(at.c_str(), &st) != 0) return refused_errno(at, errno);
     if (!S_ISDIR(st.st_mode)) return refused(at + " is not a directory");

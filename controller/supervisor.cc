@@ -102,6 +102,7 @@ Status Supervisor::launch(Process& process) {
   configure.uid = who.uid;
   configure.gid = who.gid;
   configure.chroot = who.chroot;
+  configure.directory = who.directory;
   auto part = ipc::sealed_copy(plan_.parts.of[role], "rims configuration");
   scope_.spawn(watch(process, process.life));
   if (!part) {

@@ -53,16 +53,25 @@ std::string chroot_of(const Row& row) {
   return std::string_view(row.chroot) == "empty" ? "empty directory" : "none";
 }
 
+std::string files_of(const Row& row) {
+  const std::string_view files = row.files;
+  return files == "log"         ? "the log's directory"
+         : files == "base"      ? "`base_dir`"
+         : row.syscalls.empty() ? "any directory"
+                                : "none";
+}
+
 std::string table() {
   std::string out =
-      "| program | runs as | locked into | holds | links | may not | limits |\n"
-      "| --- | --- | --- | --- | --- | --- | --- |\n";
+      "| program | runs as | locked into | files of | holds | links | may not | limits |\n"
+      "| --- | --- | --- | --- | --- | --- | --- | --- |\n";
   for (const Row* row : rims::controller::kProcessTable)
-    out += fmt::format("| `{}` | `{}`{} | {} | {} | {} | {} | {} |\n", row->binary, row->user,
+    out += fmt::format("| `{}` | `{}`{} | {} | {} | {} | {} | {} | {} |\n", row->binary, row->user,
                        row->role == rims::ipc::Role::controller ? ", or whoever starts it"
                        : row->role == rims::ipc::Role::imapd    ? " (`process_privilege_user`)"
                                                                 : "",
-                       chroot_of(*row), row->descriptors, row->links, row->may_not, limits(*row));
+                       chroot_of(*row), files_of(*row), row->descriptors, row->links, row->may_not,
+                       limits(*row));
   out += "\nSystem calls of every program but `rims-controller`:\n\n```\n";
   out += wrapped({calls::kBase.begin(), calls::kBase.end()});
   out += "```\n\nand besides these:\n\n";

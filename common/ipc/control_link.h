@@ -45,15 +45,16 @@ enum class Channel : uint8_t {
 
 struct Configure {  // one descriptor: a sealed memfd with the encoded part
   static constexpr ControlMsg kType = ControlMsg::configure;
-  uint32_t index = 0;      // which of the role's processes this is, from 0
-  uint32_t workers = 0;    // how many rims-imapd there are
+  uint32_t index = 0;       // which of the role's processes this is, from 0
+  uint32_t workers = 0;     // how many rims-imapd there are
   bool privileged = false;  // started as root: the identity is to be changed to what follows
   uint32_t uid = 0;
   uint32_t gid = 0;
   Text<0, 1024> chroot;     // "" for none
+  Text<0, 1024> directory;  // the one whose files it may use; "" for no file at all
   static constexpr auto kFields =
       std::tuple(&Configure::index, &Configure::workers, &Configure::privileged, &Configure::uid,
-                 &Configure::gid, &Configure::chroot);
+                 &Configure::gid, &Configure::chroot, &Configure::directory);
 };
 
 struct Attach {  // one descriptor
@@ -85,7 +86,7 @@ struct Stop {
 };
 
 inline constexpr Accepts kChildAccepts[] = {
-    {static_cast<uint16_t>(ControlMsg::configure), 2048, 1},
+    {static_cast<uint16_t>(ControlMsg::configure), 3072, 1},
     {static_cast<uint16_t>(ControlMsg::attach), 6, 1},
     {static_cast<uint16_t>(ControlMsg::begin), 0, 0},
     {static_cast<uint16_t>(ControlMsg::reload), 0, 1},

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/landlock.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -115,6 +116,39 @@ void prove(const Identity& who) {
     fatal("giving up rights: root came back");
   if (who.change && (setgid(0) == 0 || setegid(0) == 0 || setgroups(0, nullptr) == 0))
     fatal("giving up rights: the group of root came back");
+}
+
+// What may be done in the one directory. Not on it: executing, device files, sockets, pipes, links.
+constexpr uint64_t kFileRights = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_READ_FILE |
+                                 LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_REMOVE_DIR |
+                                 LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_DIR |
+                                 LANDLOCK_ACCESS_FS_MAKE_REG;
+// Newer than the headers of Debian 12.
+constexpr uint64_t kRefer = 1ull << 13, kTruncate = 1ull << 14;
+
+// Leaves the process the files of `directory`, or none. Descriptors that are open stay usable.
+void confine_files(const std::string& directory) {
+  const long abi =
+      syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
+  if (abi < 0 && (errno == ENOSYS || errno == EOPNOTSUPP)) {
+    log::info({}, "this kernel has no Landlock: files are kept apart by their permissions only");
+    return;
+  }
+  if (abi < 1) failed("landlock_create_ruleset");
+  const uint64_t newer = (abi >= 2 ? kRefer : 0) | (abi >= 3 ? kTruncate : 0);
+  // The first version's thirteen rights and what this kernel knows besides.
+  const landlock_ruleset_attr attr{.handled_access_fs = 0x1fff | newer};
+  const Fd rules(static_cast<int>(syscall(SYS_landlock_create_ruleset, &attr, sizeof attr, 0)));
+  if (!rules) failed("landlock_create_ruleset");
+  if (!directory.empty()) {
+    const Fd fd(open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!fd) failed("open " + directory);
+    const landlock_path_beneath_attr beneath{.allowed_access = kFileRights | newer,
+                                             .parent_fd = fd.get()};
+    if (syscall(SYS_landlock_add_rule, rules.get(), LANDLOCK_RULE_PATH_BENEATH, &beneath, 0) != 0)
+      failed("landlock_add_rule");
+  }
+  if (syscall(SYS_landlock_restrict_self, rules.get(), 0) != 0) failed("landlock_restrict_self");
 }
 
 // One rule of a filter; argument conditions hold together.
@@ -249,7 +283,9 @@ void enter(const Row& row, const Identity& who) {
   hide_memory();
   if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) failed("PR_SET_PDEATHSIG");
   if (getppid() != parent) fatal("the controller is gone");
-  if (!row.syscalls.empty()) filter_calls(row);
+  if (row.syscalls.empty()) return;
+  confine_files(who.directory);
+  filter_calls(row);
 }
 
 }  // namespace rims::privdrop

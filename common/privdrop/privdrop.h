@@ -4,11 +4,13 @@
 //   enter  applies a Row. Every step that fails is fatal (result.h); the order is: no core file,
 //          rlimits, chroot, bounding set, supplementary groups, gid, uid, proof that root cannot
 //          be had back and that no capability is left, no-new-privs, not dumpable, end with the
-//          parent, seccomp. Distinct uids keep processes from signalling each other.
-//          Descriptors are not its business: a child starts with 0 to 2 and its control link,
-//          because the controller closes all others between fork and exec.
+//          parent, Landlock (files of one directory or none), seccomp. Distinct uids keep processes
+//          from signalling each other. Descriptors are not its business: a child starts with 0 to 2
+//          and its control link, because the controller closes all others between fork and exec.
 //
 // Unprivileged start (development): no chroot and no identity change; all the rest is the same.
+// A kernel without Landlock (it is in Linux 5.13 and later, unless switched off) is no failure:
+// users, permissions and the lists of calls hold without it; enter() logs it.
 // Nothing parses a byte of a peer or a client before enter().
 //
 // Some names in an allow list are narrower than they look (privdrop.cc, conditions): clone makes
@@ -25,28 +27,30 @@
 
 namespace rims::privdrop {
 
-struct Limits {          // rlimits; 0 leaves the inherited value
+struct Limits {  // rlimits; 0 leaves the inherited value
   uint64_t open_files = 0;
-  uint64_t file_size = 0;   // bytes
-  uint64_t processes = 0;   // of the user, threads count; with an identity change only
+  uint64_t file_size = 0;  // bytes
+  uint64_t processes = 0;  // of the user, threads count; with an identity change only
 };
 
 struct Row {
   ipc::Role role;
-  const char* binary;           // in libexec/rims
-  const char* user;             // default user, "root" for the controller
-  const char* chroot;           // "" none, "empty" the empty directory, "base" base_dir
-  const char* descriptors;      // what it holds, for doc/privsep.md and the census test
+  const char* binary;       // in libexec/rims
+  const char* user;         // default user, "root" for the controller
+  const char* chroot;       // "" none, "empty" the empty directory
+  const char* files;        // "" none, "log" the directory of log_file, "base" base_dir
+  const char* descriptors;  // what it holds, for doc/privsep.md and the census test
   Limits limits;
   std::span<const char* const> syscalls;  // the allow list; empty: no filter (the controller)
-  const char* links;            // peers, for doc/privsep.md
-  const char* may_not;          // for doc/privsep.md
+  const char* links;                      // peers, for doc/privsep.md
+  const char* may_not;                    // for doc/privsep.md
 };
 
 struct Identity {
-  bool change = false;          // started as root
+  bool change = false;  // started as root
   uint32_t uid = 0, gid = 0;
-  std::string chroot;           // "" for none
+  std::string chroot;     // "" for none
+  std::string directory;  // of Row::files; "" for none
 };
 
 // After this the process is what its row says, or dead.

@@ -151,7 +151,8 @@ Task<Start> Child::Impl::start() {
         identity = {.change = message->privileged,
                     .uid = message->uid,
                     .gid = message->gid,
-                    .chroot = message->chroot.value};
+                    .chroot = message->chroot.value,
+                    .directory = message->directory.value};
         break;
       }
       case ipc::ControlMsg::attach: {

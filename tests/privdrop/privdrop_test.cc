@@ -6,6 +6,7 @@
 
 #include "common/privdrop/privdrop.h"
 
+#include <cerrno>
 #include <csignal>
 #include <cstdlib>
 #include <fcntl.h>
@@ -13,6 +14,7 @@
 #include <functional>
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/landlock.h>
 #include <map>
 #include <poll.h>
 #include <string>
@@ -52,6 +54,8 @@ int in_child(const std::function<void()>& f) {
   waitpid(pid, &status, 0);
   return status;
 }
+
+bool was_fatal(int status) { return WIFEXITED(status) && WEXITSTATUS(status) == 70; }
 
 void become_nobody() {
   if (!is_root()) return;
@@ -201,6 +205,29 @@ TEST(Privdrop, OnlyRimsImapdAndRimsLogOpenFiles) {
 }
 #endif
 
+TEST(Privdrop, FilesOutsideOfTheOneDirectoryAreOutOfReach) {
+  if (syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION) < 1)
+    GTEST_SKIP() << "this kernel has no Landlock";
+  const TempDir mine(0777), other(0777);
+  const auto open_in = [&](const std::string& directory, const std::string& path, int flags) {
+    return in_child([&] {
+      become_nobody();
+      enter(controller::kImapdRow, {.directory = directory});
+      const Fd fd(open(path.c_str(), flags | O_CLOEXEC, 0600));
+      std::_Exit(fd ? 0 : errno);
+    });
+  };
+  constexpr int kMake = O_RDWR | O_CREAT | O_TRUNC;
+  EXPECT_EQ(open_in(mine.path, mine.path + "/file", kMake), 0);
+  EXPECT_EQ(open_in(mine.path, mine.path + "/file", O_RDONLY), 0);
+  EXPECT_EQ(WEXITSTATUS(open_in(mine.path, other.path + "/file", kMake)), EACCES);
+  EXPECT_EQ(WEXITSTATUS(open_in(mine.path, "/etc/passwd", O_RDONLY)), EACCES);
+  EXPECT_EQ(WEXITSTATUS(open_in("", mine.path + "/file", O_RDONLY)), EACCES);
+  EXPECT_TRUE(was_fatal(open_in("/nonexistent", "/", O_RDONLY)));
+  // The other way around: what the kernel would allow without.
+  EXPECT_EQ(open_in("/", "/etc/passwd", O_RDONLY), 0);
+}
+
 TEST(Privdrop, ThreadsWorkWhereTheTableSaysSo) {
   const auto thread = [] { std::thread([] {}).join(); };
   EXPECT_EQ(in_row(controller::kAuthRow, thread), 0);
@@ -215,8 +242,6 @@ TEST(Privdrop, AnAbortIsAnAbort) {
   });
   EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT) << status;
 }
-
-bool was_fatal(int status) { return WIFEXITED(status) && WEXITSTATUS(status) == 70; }
 
 TEST(Privdrop, StillBeingRootIsFatal) {
   if (!is_root()) GTEST_SKIP() << "needs root";
