@@ -27,14 +27,16 @@ struct Command {
 int complain(std::string_view command, std::string_view text, int status);
 
 // One function per command; each file says which.
-int version(std::span<char*> args);         // rims_main.cc
-int help(std::span<char*> args);            // rims_main.cc
-int server(std::span<char*> args);          // server_commands.cc
-int daemon(std::span<char*> args);          // server_commands.cc
-int post_mail(std::span<char*> args);       // mail_commands.cc
-int imap_append(std::span<char*> args);     // mail_commands.cc
-int unique_user_id(std::span<char*> args);  // store_commands.cc
-int show_user_mbox(std::span<char*> args);  // store_commands.cc
-int pass_hash(std::span<char*> args);       // pass_hash.cc
+int version(std::span<char*> args);          // rims_main.cc
+int help(std::span<char*> args);             // rims_main.cc
+int server(std::span<char*> args);           // server_commands.cc
+int daemon(std::span<char*> args);           // server_commands.cc
+int post_mail(std::span<char*> args);        // mail_commands.cc
+int imap_append(std::span<char*> args);      // mail_commands.cc
+int mbox_dirty_flag(std::span<char*> args);  // store_commands.cc
+int unique_user_id(std::span<char*> args);   // store_commands.cc
+int show_user_mbox(std::span<char*> args);   // store_commands.cc
+int debug_dump_kvs(std::span<char*> args);   // store_commands.cc
+int pass_hash(std::span<char*> args);        // pass_hash.cc
 
 }  // namespace rims::cli

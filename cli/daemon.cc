@@ -58,21 +58,34 @@ DaemonState look_for_daemon(const std::string& pid_file) {
   return state;
 }
 
-Result<int> start_daemon(const std::string& controller, std::vector<std::string> arguments) {
+Result<int> start_daemon(const std::string& controller, std::vector<std::string> arguments, bool quiet) {
   arguments.insert(arguments.begin(), {"rims-controller", "-d"});
   std::vector<char*> argv;
   for (std::string& word : arguments) argv.push_back(word.data());
   argv.push_back(nullptr);
+  int said[2];
+  if (pipe2(said, O_CLOEXEC) < 0) return fail_errno("pipe", errno);
+  const Fd out(said[0]);
+  Fd in(said[1]);
   const pid_t pid = fork();
   if (pid < 0) return fail_errno("fork", errno);
   if (pid == 0) {
+    if (quiet) dup2(in.get(), STDERR_FILENO);
     execv(controller.c_str(), argv.data());
     std::fprintf(stderr, "%s: %s\n", controller.c_str(), std::strerror(errno));
     _exit(71);
   }
+  in.reset();
+  // The process in the background lets go of it as soon as it serves.
+  std::string text;
+  char buffer[4096];
+  ssize_t got = 0;
+  while ((got = read(out.get(), buffer, sizeof buffer)) > 0 || (got < 0 && errno == EINTR))
+    if (got > 0) text.append(buffer, static_cast<size_t>(got));
   int status = 0;
   while (waitpid(pid, &status, 0) < 0)
     if (errno != EINTR) return fail_errno("waitpid", errno);
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) std::fputs(text.c_str(), stderr);
   if (WIFEXITED(status)) return WEXITSTATUS(status);
   return fail(Fault::bug, "rims-controller was ended by a signal");
 }

@@ -26,10 +26,10 @@ struct DaemonState {
 
 [[nodiscard]] DaemonState look_for_daemon(const std::string& pid_file);
 
-// Runs `controller` with -d and `arguments`; returns when the suite serves or has failed. What it
-// complains about goes to standard error. The value is its exit status.
+// Runs `controller` with -d and `arguments`; returns when the suite serves or has failed. The
+// value is its exit status. What it says goes to standard error, with `quiet` only when it failed.
 [[nodiscard]] Result<int> start_daemon(const std::string& controller,
-                                       std::vector<std::string> arguments);
+                                       std::vector<std::string> arguments, bool quiet = false);
 
 // Sends a signal to the process itself, even if its number changes hands meanwhile. Errors:
 // not_found when it has just ended, refused when it may not be done.

@@ -1,7 +1,6 @@
 // cli/rims_ctl.cc - rims-ctl: start, stop, restart, reload, status, check
 //
-// Whether the suite runs is asked of the lock on its pid file, never of the number in it: a number
-// may have been given to somebody else. Exit statuses are those of init scripts (LSB): 0 done, 1
+// Exit statuses are those of init scripts (LSB): 0 done, 1
 // failed (status: dead, and left its pid file), 2 usage, 3 (status) not running, 4 no permission,
 // 6 the configuration is missing or wrong.
 
@@ -10,22 +9,17 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <fcntl.h>
 #include <filesystem>
 #include <fstream>
 #include <optional>
-#include <poll.h>
 #include <string>
-#include <sys/file.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include <vector>
 
 #include <fmt/core.h>
 
+#include "cli/daemon.h"
 #include "common/base/encoding.h"
-#include "common/base/fd.h"
 #include "common/config/config.h"
 #include "common/config/locate.h"
 #include "controller/identity.h"
@@ -35,8 +29,6 @@ namespace rims::ctl {
 namespace {
 
 enum Exit { kDone = 0, kFailed = 1, kUsage = 2, kNotRunning = 3, kNoPermission = 4, kConfig = 6 };
-
-constexpr int kStopMilliseconds = 15'000;  // more than the controller gives its children
 
 constexpr const char* kHelp =
     "usage: rims-ctl [-c FILE] [-p PIDFILE] COMMAND\n"
@@ -60,31 +52,11 @@ int complain(const std::string& text, Exit status) {
   return status;
 }
 
+using State = cli::DaemonState;
+
 struct Invocation {
   std::string command, config, pid_file;
 };
-
-// What the pid file and its lock say.
-struct State {
-  enum { running, dead, none, hidden } is = none;
-  pid_t pid = 0;
-  std::string why;  // hidden: why it cannot be seen
-};
-
-State look(const std::string& pid_file) {
-  State state;
-  const Fd fd(open(pid_file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-  if (!fd) {
-    if (errno == ENOENT || errno == ENOTDIR) return state;
-    state.is = State::hidden;
-    state.why = pid_file + ": " + std::strerror(errno);
-    return state;
-  }
-  char text[16] = {};
-  if (pread(fd.get(), text, sizeof text - 1, 0) > 0) state.pid = std::atoi(text);
-  state.is = flock(fd.get(), LOCK_SH | LOCK_NB) == 0 ? State::dead : State::running;
-  return state;
-}
 
 // The configuration, or an exit status after a message.
 struct Loaded {
@@ -148,7 +120,7 @@ std::optional<std::string> pid_file(const Invocation& how, int& status) {
 int start(const Invocation& how) {
   Loaded loaded = load(how, true);
   if (!loaded.config) return loaded.status;
-  const State now = look(loaded.config->paths_pid_file);
+  const State now = cli::look_for_daemon(loaded.config->paths_pid_file);
   if (now.is == State::hidden) return complain(now.why, kNoPermission);
   if (now.is == State::running) {
     std::printf("rims runs already, with process %d\n", now.pid);
@@ -158,50 +130,29 @@ int start(const Invocation& how) {
   if (!own) return complain(own.error().detail(), kFailed);
   const std::string program = own->substr(0, own->rfind('/')) + "/libexec/rims/rims-controller";
   const std::string file = std::filesystem::absolute(loaded.file).string();
-  const pid_t pid = fork();
-  if (pid < 0) return complain(std::string("fork: ") + std::strerror(errno), kFailed);
-  if (pid == 0) {
-    execl(program.c_str(), "rims-controller", "-d", "-c", file.c_str(), nullptr);
-    std::fprintf(stderr, "rims-ctl: %s: %s\n", program.c_str(), std::strerror(errno));
-    _exit(71);
-  }
-  int status = 0;
-  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-  }
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-    std::printf("rims is started, with process %d\n", look(loaded.config->paths_pid_file).pid);
+  const auto status = cli::start_daemon(program, {"-c", file});
+  if (!status) return complain(status.error().detail(), kFailed);
+  if (*status == 0) {
+    std::printf("rims is started, with process %d\n",
+                cli::look_for_daemon(loaded.config->paths_pid_file).pid);
     return kDone;
   }
   return complain("rims was not started; the reason stands above",
-                  WIFEXITED(status) && WEXITSTATUS(status) == 78 ? kConfig : kFailed);
-}
-
-int send_failed(const std::string& what, pid_t pid) {
-  const int error = errno;
-  return complain(fmt::format("process {} cannot be {}: {}", pid, what, std::strerror(error)),
-                  error == EPERM ? kNoPermission : kFailed);
+                  *status == 78 ? kConfig : kFailed);
 }
 
 int stop_at(const std::string& path) {
-  const State now = look(path);
+  const State now = cli::look_for_daemon(path);
   if (now.is == State::hidden) return complain(now.why, kNoPermission);
   if (now.is != State::running) {
     std::printf("rims does not run\n");
     return kDone;
   }
-  const Fd process(static_cast<int>(syscall(SYS_pidfd_open, now.pid, 0)));
-  if (!process && errno == ESRCH) return kDone;  // it ended just now
-  if (!process || syscall(SYS_pidfd_send_signal, process.get(), SIGTERM, nullptr, 0) != 0)
-    return send_failed("stopped", now.pid);
-  pollfd ended{.fd = process.get(), .events = POLLIN, .revents = 0};
-  int rc = 0;
-  while ((rc = poll(&ended, 1, kStopMilliseconds)) < 0 && errno == EINTR) {
-  }
-  if (rc == 0)
-    return complain(fmt::format("process {} has not ended after {} s; \"kill -9 {}\" ends it and "
-                                "all of its children, and loses nothing that was acknowledged",
-                                now.pid, kStopMilliseconds / 1000, now.pid),
-                    kFailed);
+  const Status stopped = cli::stop_daemon(now.pid);
+  if (!stopped && stopped.error().fault() == Fault::not_found) return kDone;  // it ended just now
+  if (!stopped)
+    return complain(stopped.error().reply(),
+                    stopped.error().fault() == Fault::limit ? kFailed : kNoPermission);
   std::printf("rims is stopped\n");
   return kDone;
 }
@@ -219,7 +170,7 @@ int restart(const Invocation& how, bool only_if_running) {
   int status = kDone;
   const auto path = pid_file(how, status);
   if (!path) return status;
-  const State now = look(*path);
+  const State now = cli::look_for_daemon(*path);
   if (now.is == State::hidden) return complain(now.why, kNoPermission);
   if (now.is != State::running && only_if_running) {
     std::printf("rims does not run\n");
@@ -236,13 +187,13 @@ int reload(const Invocation& how) {
   int status = kDone;
   const auto path = pid_file(how, status);
   if (!path) return status;
-  const State now = look(*path);
+  const State now = cli::look_for_daemon(*path);
   if (now.is == State::hidden) return complain(now.why, kNoPermission);
   if (now.is != State::running)
     return complain("rims does not run; \"rims-ctl start\" starts it", kFailed);
-  const Fd process(static_cast<int>(syscall(SYS_pidfd_open, now.pid, 0)));
-  if (!process || syscall(SYS_pidfd_send_signal, process.get(), SIGHUP, nullptr, 0) != 0)
-    return send_failed("reloaded", now.pid);
+  if (const Status told = cli::signal_daemon(now.pid, SIGHUP, "reloaded"); !told)
+    return complain(told.error().reply(),
+                    told.error().fault() == Fault::refused ? kNoPermission : kFailed);
   std::printf("rims reads its configuration again\n");
   return kDone;
 }
@@ -270,7 +221,7 @@ int status(const Invocation& how) {
   int failed = kDone;
   const auto path = pid_file(how, failed);
   if (!path) return failed;
-  const State now = look(*path);
+  const State now = cli::look_for_daemon(*path);
   switch (now.is) {
     case State::hidden:
       return complain(now.why, kNoPermission);

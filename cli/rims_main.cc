@@ -22,10 +22,13 @@ constexpr std::array kCommands = {
     Command{"daemon", "Daemon start/stop/status tool.", daemon},
     Command{"post-mail", "Post mail to any user.", post_mail},
     Command{"imap-append", "Append message to IMAP mailbox.", imap_append},
+    Command{"mbox-dirty-flag", "Show/enable/disable dirty flag of mailbox database.",
+            mbox_dirty_flag},
     Command{"unique-user-id", "Show unique user ID from username.", unique_user_id},
     Command{"show-user-mbox", "Show the path in which user's mailbox data is stored.",
             show_user_mbox},
     Command{"pass-hash", "Make hash password from plain password.", pass_hash},
+    Command{"debug-dump-kvs", "Dump key-value store contents.", debug_dump_kvs},
 };
 
 // To standard error, as the original.

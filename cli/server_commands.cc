@@ -36,7 +36,7 @@ int start(const ServerOptions& options) {
   if (!config) return complain("daemon", config.error().reply(), kFailed);
   const auto controller = program_path("rims-controller");
   if (!controller) return complain("daemon", controller.error().detail(), kFailed);
-  const auto status = start_daemon(*controller, config->controller_arguments());
+  const auto status = start_daemon(*controller, config->controller_arguments(), true);
   if (!status) return complain("daemon", status.error().detail(), kFailed);
   return *status == 0 ? kDone : kFailed;  // the controller has said why
 }

@@ -113,13 +113,23 @@ Result<AccountDir> AccountDir::open(Disk& disk, int base, const std::string& use
     }
     above = level;
   }
+  return lock(disk, std::move(dir), levels[2]);
+}
+
+Result<AccountDir> AccountDir::at(Disk& disk, const std::string& path) {
+  Fd dir(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!dir) return fail_errno("open " + path, errno);
+  return lock(disk, std::move(dir), path);
+}
+
+Result<AccountDir> AccountDir::lock(Disk& disk, Fd dir, std::string path) {
   while (flock(dir.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno == EINTR) continue;
     if (errno == EWOULDBLOCK)
-      return fail(Fault::storage, "locked", levels[2] + " is locked by another process", "INUSE");
-    return fail_errno("flock " + levels[2], errno);
+      return fail(Fault::storage, "locked", path + " is locked by another process", "INUSE");
+    return fail_errno("flock " + path, errno);
   }
-  return AccountDir(disk, std::move(dir), levels[2]);
+  return AccountDir(disk, std::move(dir), std::move(path));
 }
 
 Result<Fd> AccountDir::open_file(const std::string& name, int flags) const {

@@ -48,6 +48,8 @@ class AccountDir {
  public:
   // storage "locked": another process has it.
   static Result<AccountDir> open(Disk& disk, int base, const std::string& user, bool create = true);
+  // An existing one by its path; for offline tools.
+  static Result<AccountDir> at(Disk& disk, const std::string& path);
 
   [[nodiscard]] int fd() const { return dir_.get(); }
   [[nodiscard]] Disk& disk() const { return *disk_; }
@@ -64,6 +66,7 @@ class AccountDir {
   Status quarantine(const std::string& name, std::string_view bytes) const;
 
  private:
+  static Result<AccountDir> lock(Disk& disk, Fd dir, std::string path);
   AccountDir(Disk& disk, Fd dir, std::string path)
       : disk_(&disk), dir_(std::move(dir)), path_(std::move(path)) {}
   Disk* disk_;

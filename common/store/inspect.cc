@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "common/base/encoding.h"
 #include "common/base/log.h"
 #include "common/store/disk.h"
 #include "common/store/gdbm_key_value.h"
@@ -96,10 +97,7 @@ Result<std::unique_ptr<KeyValueStore>> open_meta(const AccountDir& dir, bool rea
   return open_gdbm(std::move(fd), dir.path() + "/meta.gdbm", read_only);
 }
 
-}  // namespace
-
-Result<bool> dirty_flag(const Fd& base, const std::string& user) {
-  TRY(const AccountDir dir, AccountDir::open(Disk::real(), base.get(), user, false));
+Result<bool> dirty_flag_of(const AccountDir& dir) {
   auto meta = open_meta(dir, true);
   if (!meta) return true;
   auto value = (*meta)->get("meta");
@@ -108,8 +106,7 @@ Result<bool> dirty_flag(const Fd& base, const std::string& user) {
   return !head || head->dirty;
 }
 
-Status set_dirty_flag(const Fd& base, const std::string& user, bool dirty) {
-  TRY(const AccountDir dir, AccountDir::open(Disk::real(), base.get(), user, false));
+Status set_dirty_flag_of(const AccountDir& dir, bool dirty) {
   auto meta = open_meta(dir, false);
   // A missing or unreadable index is rebuilt anyway.
   if (!meta && dirty) return {};
@@ -122,6 +119,33 @@ Status set_dirty_flag(const Fd& base, const std::string& user, bool dirty) {
   head->dirty = dirty;
   TRY_STATUS((*meta)->put("meta", IndexCodec::encode(*head)));
   return (*meta)->sync();
+}
+
+}  // namespace
+
+std::string account_path(std::string_view user) {
+  const std::string id = unique_user_id(user);
+  return "mailbox.3/" + id.substr(0, 2) + "/" + id.substr(2);
+}
+
+Result<bool> dirty_flag(const Fd& base, const std::string& user) {
+  TRY(const AccountDir dir, AccountDir::open(Disk::real(), base.get(), user, false));
+  return dirty_flag_of(dir);
+}
+
+Result<bool> dirty_flag(const std::string& directory) {
+  TRY(const AccountDir dir, AccountDir::at(Disk::real(), directory));
+  return dirty_flag_of(dir);
+}
+
+Status set_dirty_flag(const Fd& base, const std::string& user, bool dirty) {
+  TRY(const AccountDir dir, AccountDir::open(Disk::real(), base.get(), user, false));
+  return set_dirty_flag_of(dir, dirty);
+}
+
+Status set_dirty_flag(const std::string& directory, bool dirty) {
+  TRY(const AccountDir dir, AccountDir::at(Disk::real(), directory));
+  return set_dirty_flag_of(dir, dirty);
 }
 
 Status dump_index_file(const std::string& path, const EachValue& f) {

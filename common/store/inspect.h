@@ -19,6 +19,12 @@ Result<bool> dirty_flag(const Fd& base, const std::string& user);
 // Marking it makes the next opening rebuild the index from the journal. Taking the mark away
 // needs a readable index; the journal still decides whether it is trusted.
 Status set_dirty_flag(const Fd& base, const std::string& user, bool dirty);
+// The same by the account's directory: "base_dir/mailbox.3/2c/26b4...".
+Result<bool> dirty_flag(const std::string& directory);
+Status set_dirty_flag(const std::string& directory, bool dirty);
+
+// Where a user's account is beneath the base directory.
+[[nodiscard]] std::string account_path(std::string_view user);
 
 // All keys and values of one index file, named by its path, in no order. Values are given without
 // their checksum; a damaged one ends in an error after all others were given. Opened for reading
