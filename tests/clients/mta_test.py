@@ -1,0 +1,244 @@
+"""Postfix hands mail to rims-deliver: every message arrives as it was sent, once
+
+A second instance of Postfix, with configuration, queue and port of its own in a temporary
+directory, started by root; nothing of the system's Postfix is touched.
+"""
+# time limit: 300 s
+
+import contextlib
+import hashlib
+import os
+import pwd
+import re
+import shutil
+import smtplib
+import socket
+import subprocess
+import tempfile
+import time
+import unittest
+
+from tests.clients.support import crlf
+from tests.system.harness import Suite, wait_for
+
+MAIN_CF = """\
+compatibility_level = 3.6
+queue_directory = {dir}/queue
+data_directory = {dir}/data
+mail_owner = postfix
+setgid_group = postdrop
+maillog_file = {dir}/maillog
+maillog_file_prefixes = {dir}
+syslog_name = rims-test
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+myhostname = mx.example.org
+mynetworks = 127.0.0.0/8
+mydestination =
+alias_maps =
+alias_database =
+local_header_rewrite_clients =
+smtpd_recipient_restrictions = permit_mynetworks, reject
+smtputf8_enable = no
+allow_min_user = yes
+minimal_backoff_time = 1s
+maximal_backoff_time = 1s
+queue_run_delay = 1s
+virtual_mailbox_domains = example.org
+virtual_mailbox_maps =
+virtual_transport = rims
+rims_destination_recipient_limit = 1
+"""
+
+MASTER_CF = """\
+127.0.0.1:{port} inet n - n - - smtpd
+pickup    unix  n - n 60  1 pickup
+cleanup   unix  n - n -   0 cleanup
+qmgr      unix  n - n 300 1 qmgr
+rewrite   unix  - - n -   - trivial-rewrite
+bounce    unix  - - n -   0 bounce
+defer     unix  - - n -   0 bounce
+trace     unix  - - n -   0 bounce
+error     unix  - - n -   - error
+retry     unix  - - n -   - error
+discard   unix  - - n -   - discard
+showq     unix  n - n -   - showq
+anvil     unix  - - n -   1 anvil
+proxymap  unix  - - n -   - proxymap
+scache    unix  - - n -   1 scache
+postlog   unix-dgram n - n - 1 postlogd
+rims      unix  - n n -  10 pipe
+  flags= user={user} null_sender=
+  argv={stage}/bin/rims-deliver -c {config} -f ${{sender}} -i ${{queue_id}} -d ${{recipient}}
+"""
+
+
+class Postfix:
+    def __init__(self, suite):
+        self.directory = tempfile.mkdtemp(prefix="rims-postfix-")
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            self.port = s.getsockname()[1]
+        os.chmod(self.directory, 0o755)
+        user = pwd.getpwuid(os.stat(suite.config).st_uid).pw_name
+        values = {"dir": self.directory, "port": self.port, "user": user, "stage": suite.stage,
+                  "config": suite.config}
+        for name, text in (("main.cf", MAIN_CF), ("master.cf", MASTER_CF)):
+            with open(f"{self.directory}/{name}", "w", encoding="ascii") as f:
+                f.write(text.format(**values))
+        os.mkdir(f"{self.directory}/queue")
+        os.mkdir(f"{self.directory}/data")
+        shutil.chown(f"{self.directory}/data", "postfix", "postfix")
+        try:
+            self.run("postfix", "start")
+            wait_for(self._greets, 30, "Postfix greets")
+        except BaseException:
+            print(self.log())
+            self.close()
+            raise
+
+    def _greets(self):
+        with contextlib.suppress(OSError), \
+                socket.create_connection(("127.0.0.1", self.port), 5) as s:
+            return s.recv(4) == b"220 "
+        return False
+
+    def run(self, program, *words):
+        done = subprocess.run([f"/usr/sbin/{program}", "-c", self.directory, *words],
+                              capture_output=True, timeout=60, check=False)
+        if done.returncode != 0:
+            raise AssertionError(f"{program} {words}: {done.stderr.decode()}\n{self.log()}")
+        return done.stdout.decode()
+
+    def log(self):
+        with contextlib.suppress(FileNotFoundError), \
+                open(f"{self.directory}/maillog", encoding="utf-8", errors="replace") as f:
+            return f.read()
+        return ""
+
+    def statuses(self):
+        """How each delivery attempt ended: ["sent", "deferred", ...]"""
+        return re.findall(r"relay=rims,.* status=(\w+)", self.log())
+
+    def waiting(self):
+        return self.run("postqueue", "-j").splitlines()
+
+    def close(self):
+        with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):
+            self.run("postfix", "stop")
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def letter(number):
+    """Ugly on purpose: 8-bit bytes, dots, From lines, trailing blanks; lines end with CRLF."""
+    lines = [f"From: s{number}@example.net", "To: foo@example.org", f"Subject: letter {number}",
+             f"Message-ID: <letter{number}@example.net>",
+             "Date: Mon, 02 Nov 2026 10:00:00 +0100", "MIME-Version: 1.0",
+             "Content-Type: text/plain; charset=utf-8", "Content-Transfer-Encoding: 8bit", "",
+             ".", "..", ".leading dot", "From here on", ">From there", "trailing blanks  \t", "",
+             "Größe: 日本語", f"{number} " * (number % 150), "x" * 900, "", ""]
+    return crlf("\n".join(lines).encode())
+
+
+def stored(suite, user="foo"):
+    """All messages of INBOX as they are."""
+    with suite.login(user) as imap:
+        _, data = imap.select("INBOX", readonly=True)
+        if int(data[0]) == 0:
+            return []
+        _, data = imap.fetch("1:*", "(BODY.PEEK[])")
+        return [part[1] for part in data if isinstance(part, tuple)]
+
+
+def count(suite, user="foo"):
+    with suite.login(user) as imap:
+        _, data = imap.status("INBOX", "(MESSAGES)")
+        return int(re.search(rb"MESSAGES (\d+)", data[0]).group(1))
+
+
+def without_trace(message):
+    """What was sent: Postfix puts one Received field in front, and nothing else."""
+    head = re.match(rb"Received: [^\r]*\r\n(?:[ \t][^\r]*\r\n)*", message)
+    return message[head.end():] if head else message
+
+
+@unittest.skipUnless(shutil.which("postfix") or os.path.exists("/usr/sbin/postfix"),
+                     "postfix is not installed")
+@unittest.skipUnless(os.geteuid() == 0, "only root can start Postfix")
+class PostfixTest(unittest.TestCase):
+    def setUp(self):
+        self.suite = Suite(users={"foo": "bar", "-x y;id": "bar"}).start()
+        self.addCleanup(self.suite.close)
+        self.addCleanup(self._stop_suite)
+        self.postfix = Postfix(self.suite)
+        self.addCleanup(self.postfix.close)
+
+    def _stop_suite(self):
+        if not self._outcome.success:
+            print(self.postfix.log()[-5000:])
+            self.suite.dump()
+        self.suite.stop()
+
+    def send(self, messages, to="foo@example.org", sender="s@example.net"):
+        with smtplib.SMTP("127.0.0.1", self.postfix.port, timeout=60) as smtp:
+            for message in messages:
+                smtp.sendmail(sender, [to] if isinstance(to, str) else to, message)
+
+    def test_messages_arrive_byte_for_byte(self):
+        letters = [letter(n) for n in range(120)]
+        self.send(letters[:100])
+        self.send(letters[100:], sender="")  # the null sender
+        wait_for(lambda: count(self.suite) >= len(letters), 120, "all letters are there")
+        found = [hashlib.sha256(without_trace(m)).hexdigest() for m in stored(self.suite)]
+        sent = [hashlib.sha256(m).hexdigest() for m in letters]
+        self.assertEqual(sorted(found), sorted(sent))
+        self.assertEqual(set(self.postfix.statuses()), {"sent"})
+        wait_for(lambda: not self.postfix.waiting(), 30, "the queue is empty")
+
+    def test_a_flood_of_smtp_source_arrives(self):
+        subprocess.run(["/usr/sbin/smtp-source", "-s", "10", "-m", "200", "-l", "4096", "-f",
+                        "s@example.net", "-t", "foo@example.org",
+                        f"127.0.0.1:{self.postfix.port}"], check=True, timeout=120)
+        wait_for(lambda: len(self.postfix.statuses()) >= 200, 120, "200 attempts")
+        self.assertEqual(count(self.suite), 200)
+        self.assertEqual(self.postfix.statuses().count("sent"), 200)
+
+    def test_status_75_defers_and_the_mail_comes_later(self):
+        self.suite.stop()
+        self.send([letter(1), letter(2)])
+        wait_for(lambda: self.postfix.statuses().count("deferred") >= 2, 60, "both are deferred")
+        self.assertEqual(set(self.postfix.statuses()), {"deferred"})
+        self.assertIn("rims-deliverd can not be reached", self.postfix.log())
+        self.suite.start()
+        self.postfix.run("postqueue", "-f")
+        wait_for(lambda: count(self.suite) == 2, 60, "both have arrived")
+        wait_for(lambda: not self.postfix.waiting(), 30, "the queue is empty")
+        self.assertEqual(sorted(without_trace(m) for m in stored(self.suite)),
+                         sorted([letter(1), letter(2)]))
+
+    def test_an_unknown_user_bounces_and_a_hostile_one_is_data(self):
+        self.send([letter(1)], to="nobody-of-that-name@example.org", sender="")
+        wait_for(lambda: "bounced" in self.postfix.statuses(), 60, "it is bounced")
+        self.assertRegex(self.postfix.log(), r"status=bounced \(user unknown.*no such user")
+        self.send([letter(2)], to='"-x y;id"@example.org')
+        wait_for(lambda: count(self.suite, "-x y;id") == 1, 60, "it has arrived")
+
+    def test_deliveries_survive_the_death_of_every_process(self):
+        for role in ("deliverd", "imapd", "auth"):
+            self.send([letter(n) for n in range(10)])
+            self.suite.kill(role)
+            time.sleep(0.05)
+            self.send([letter(n) for n in range(10, 20)])
+        wait_for(lambda: not self.postfix.waiting(), 120, "the queue is empty")
+        self.assertEqual(set(self.postfix.statuses()) - {"sent", "deferred"}, set())
+        found = [without_trace(m) for m in stored(self.suite)]
+        # A message whose answer was lost is tried again: twice is possible, less than three
+        # times (it was sent three times) is not.
+        for number in range(20):
+            self.assertGreaterEqual(found.count(letter(number)), 3, number)
+        self.assertEqual({hashlib.sha256(m).digest() for m in found},
+                         {hashlib.sha256(letter(n)).digest() for n in range(20)})
+
+
+if __name__ == "__main__":
+    unittest.main()
