@@ -151,7 +151,7 @@ def stored(suite, user="foo"):
 
 
 def count(suite, user="foo"):
-    with suite.login(user) as imap:
+    with suite.login(f'"{user}"', suite.users[user]) as imap:  # imaplib does not quote it
         _, data = imap.status("INBOX", "(MESSAGES)")
         return int(re.search(rb"MESSAGES (\d+)", data[0]).group(1))
 
