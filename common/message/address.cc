@@ -9,6 +9,8 @@
 
 #include "common/message/address.h"
 
+#include <utility>
+
 #include "common/message/lexer.h"
 
 namespace rims::message {
@@ -48,13 +50,13 @@ struct Words {
 
 class Parser {
  public:
-  Parser(std::string_view value, size_t max) : in_(value), max_(max) {}
+  Parser(std::string_view value, size_t max, const std::function<void(const Address&)>& take)
+      : in_(value), max_(max), take_(take) {}
 
-  std::vector<Address> run() {
+  void run() {
     // One row is kept free to close an open group with.
-    while (rows_.size() + (in_group_ ? 1 : 0) < max_ && !in_.at_end()) item();
+    while (rows_ + (in_group_ ? 1 : 0) < max_ && !in_.at_end()) item();
     if (in_group_) end_group();
-    return std::move(rows_);
   }
 
  private:
@@ -219,28 +221,34 @@ class Parser {
 
   void start_group(std::string name) {
     if (in_group_) end_group();
-    if (rows_.size() + 2 > max_) {
-      max_ = rows_.size();
+    if (rows_ + 2 > max_) {
+      max_ = rows_;
       return;
     }
-    rows_.push_back({Address::Row::group_start, {}, {}, std::move(name), {}});
+    row({Address::Row::group_start, {}, {}, std::move(name), {}});
     in_group_ = true;
   }
 
   void end_group() {
-    rows_.push_back({Address::Row::group_end, {}, {}, {}, {}});
+    row({Address::Row::group_end, {}, {}, {}, {}});
     in_group_ = false;
   }
 
   void add(std::string name, std::string route, std::string mailbox, std::string host) {
     trim(name);
-    rows_.push_back({Address::Row::mailbox, std::move(name), std::move(route), std::move(mailbox),
-                     std::move(host)});
+    row({Address::Row::mailbox, std::move(name), std::move(route), std::move(mailbox),
+         std::move(host)});
+  }
+
+  void row(const Address& address) {
+    rows_++;
+    take_(address);
   }
 
   Lexer in_;
   size_t max_;
-  std::vector<Address> rows_;
+  const std::function<void(const Address&)>& take_;
+  size_t rows_ = 0;
   std::string comment_;  // the last one passed, which may have to serve as the name
   bool in_group_ = false;
   bool gap_ = false;
@@ -248,8 +256,15 @@ class Parser {
 
 }  // namespace
 
+void for_each_address(std::string_view value, size_t max,
+                      const std::function<void(const Address&)>& take) {
+  Parser(value, max, take).run();
+}
+
 std::vector<Address> parse_addresses(std::string_view value, size_t max) {
-  return Parser(value, max).run();
+  std::vector<Address> rows;
+  for_each_address(value, max, [&](const Address& address) { rows.push_back(address); });
+  return rows;
 }
 
 }  // namespace rims::message

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,7 +22,11 @@ struct Address {
   std::string mailbox, host;  // what is missing reads MISSING_MAILBOX, MISSING_DOMAIN
 };
 
-// At most `max` rows; an unfinished group is closed within them. Linear.
+// Calls `take` for each row, at most `max` times; an unfinished group is closed within them.
+// Linear, in memory of one row.
+void for_each_address(std::string_view value, size_t max,
+                      const std::function<void(const Address&)>& take);
+
 [[nodiscard]] std::vector<Address> parse_addresses(std::string_view value, size_t max = 10'000);
 
 }  // namespace rims::message

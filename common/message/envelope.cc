@@ -80,10 +80,11 @@ void EnvelopeBuilder::add(const Field& field) {
 }
 
 void EnvelopeBuilder::add_list(ListField which, std::string_view value) {
-  if (addresses_ == 0) return;
-  const std::vector<Address> rows = parse_addresses(value, addresses_);
-  addresses_ -= static_cast<uint32_t>(rows.size());
-  for (const Address& row : rows) append_address(lists_[which], row);
+  std::string& list = lists_[which];
+  for_each_address(value, addresses_, [&](const Address& row) {
+    addresses_--;
+    append_address(list, row);
+  });
 }
 
 std::string EnvelopeBuilder::text() const {

@@ -81,8 +81,8 @@ bool FieldReader::next(Field& field) {
 
   const std::string_view text = chomp(field.raw);
   // The name ends on the first line: a colon further down belongs to no field.
-  const size_t colon = text.find_first_of(":\n");
-  if (colon == std::string_view::npos || text[colon] == '\n') {
+  const size_t colon = text.substr(0, text.find('\n')).find(':');
+  if (colon == std::string_view::npos) {
     field.name = {};
     field.value = text;
     return true;

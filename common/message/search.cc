@@ -23,9 +23,10 @@
 namespace rims::message {
 namespace {
 
-constexpr size_t kPiece = 16 << 10;      // encoded bytes decoded at a time
-constexpr size_t kFold = 32 << 10;       // decoded bytes folded at a time
-constexpr size_t kMaxUncut = 256 << 10;  // without an ASCII character: cut between any two
+constexpr size_t kPiece = 16 << 10;       // encoded bytes decoded at a time
+constexpr size_t kFold = 32 << 10;        // decoded bytes folded at a time
+constexpr size_t kMaxAddresses = 10'000;  // of one field
+constexpr size_t kMaxUncut = 256 << 10;   // without an ASCII character: cut between any two
 
 bool is_ascii(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return (c & 0x80) == 0; });
@@ -116,14 +117,14 @@ class Finder {
 // The mailboxes of an address field as people know them, without quotes and comments.
 std::string addresses_as_text(std::string_view value) {
   std::string out;
-  for (const Address& address : parse_addresses(value)) {
-    if (address.row == Address::Row::group_end) continue;
+  for_each_address(value, kMaxAddresses, [&](const Address& address) {
+    if (address.row == Address::Row::group_end) return;
     out += decode_header(address.name);
     out += " <";
     out += address.mailbox;
     if (address.row == Address::Row::mailbox) out += '@' + address.host;
     out += ">, ";
-  }
+  });
   return out;
 }
 

@@ -141,11 +141,6 @@ class TreeParser {
     Node& node = tree_.nodes[index];
     node.header = range(start, at_);
     node.body.offset = static_cast<uint32_t>(at_);
-    if (boundary) {
-      const size_t end = without_line_end(start, boundary->start);
-      node.header = range(start, end);
-      node.body.offset = static_cast<uint32_t>(end);
-    }
     node.lines = line_ends_up_to(node.body.offset);
     if (!below_multipart) {
       node.envelope = static_cast<uint32_t>(tree_.envelopes.size());
@@ -278,13 +273,12 @@ class TreeParser {
     return std::nullopt;
   }
 
-  // Where the bytes in front of the line at `line` end when its line end is the boundary's.
+  // Where the bytes from `start` on end when the line end in front of `line` is the boundary's.
   [[nodiscard]] size_t without_line_end(size_t start, size_t line) const {
-    if (line > start && message_[line - 1] == '\n') line--;
-    if (line > start && message_[line - 1] == '\r' && line < message_.size() &&
-        message_[line] == '\n')
-      line--;
-    return line;
+    size_t end = line;
+    if (end > start && message_[end - 1] == '\n') end--;
+    if (end > start && end < line && message_[end - 1] == '\r') end--;
+    return end;
   }
 
   // Everything inside the boundary's owner ends in front of it, and boundaries of multiparts in
@@ -296,12 +290,20 @@ class TreeParser {
     at_ = boundary.next;
   }
 
+  // Closes what is open inside `owner` (kNone: all), in front of `line`. A part that has just begun
+  // may have begun behind its end, which takes back the line end that its boundary or its header
+  // had: it is empty.
   void close_until(uint32_t owner, size_t line) {
+    const size_t end =
+        owner == kNone ? line : without_line_end(tree_.nodes[owner].body.offset, line);
     for (; current_ != owner; current_ = tree_.nodes[current_].parent) {
       Node& node = tree_.nodes[current_];
-      const size_t end = owner == kNone ? line : without_line_end(node.body.offset, line);
-      node.body = range(node.body.offset, end);
-      node.lines = line_ends_up_to(end) - node.lines;
+      const size_t header_start = std::min<size_t>(node.header.offset, end);
+      const size_t header_end = std::min<size_t>(node.header.offset + node.header.length, end);
+      const size_t start = std::min<size_t>(node.body.offset, end);
+      node.header = range(header_start, header_end);
+      node.lines = start == end ? 0 : line_ends_up_to(end) - node.lines;
+      node.body = range(start, end);
     }
   }
 

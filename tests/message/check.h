@@ -32,7 +32,9 @@ inline std::string structure_fault(std::string_view message, std::string_view bl
       root.header.length + root.body.length != message.size())
     return "header and body are not the message";
 
+  // A message's content is its part 1, unless it is a multipart: then its parts are numbered.
   std::vector<std::vector<uint32_t>> paths(view->part_count());
+  if (root.kind != Kind::multipart) paths[0] = {1};
   for (uint32_t i = 0; i < view->part_count(); i++) {
     const Part part = view->part(i);
     uint32_t lines = 0;
@@ -53,16 +55,19 @@ inline std::string structure_fault(std::string_view message, std::string_view bl
       from = child.body.offset + child.body.length;
       if (from > end) return "part " + std::to_string(index) + " out of its parent";
       paths[index] = paths[i];
-      if (i == 0 && part.kind == Kind::message) paths[index].push_back(1);
       if (part.kind == Kind::multipart) paths[index].push_back(c + 1);
+      if (part.kind == Kind::message && child.kind != Kind::multipart) paths[index].push_back(1);
     }
-    if (i == 0 || paths[i].size() > 50) continue;
+    if (paths[i].size() > 50) continue;
     const auto located = view->locate(paths[i], Section::all);
     if (!located) return "no way to part " + std::to_string(i);
+    // The path of a multipart that is a message's content is the message's.
+    if (part.kind != Kind::multipart && *located != part.body)
+      return "wrong way to part " + std::to_string(i);
+    if (part.kind == Kind::message) continue;
     std::vector<uint32_t> beyond = paths[i];
-    beyond.push_back(part.kind == Kind::multipart ? part.child_count + 1 : 2);
-    if (part.kind != Kind::message && view->locate(beyond, Section::all))
-      return "a part too many in " + std::to_string(i);
+    beyond.push_back(part.kind == Kind::multipart ? part.child_count + 1 : 1);
+    if (view->locate(beyond, Section::all)) return "a part too many in " + std::to_string(i);
   }
   return {};
 }
