@@ -13,6 +13,9 @@ void put_entry(Writer& out, const MessageEntry& e) {
   out.num(e.uid.value).num(e.message.value).num(e.date).num(e.keywords);
   out.num(e.size).num(e.zone).num(e.flags);
 }
+// No account gets there; larger ones are not ours, and counting on from them would overflow.
+constexpr uint64_t kMostMessageIds = uint64_t{1} << 56;
+constexpr uint32_t kMostMailboxIds = uint32_t{1} << 31;
 constexpr size_t kEntryBytes = 4 + 8 + 8 + 8 + 4 + 2 + 1;
 
 MessageEntry get_entry(Reader& in) {
@@ -29,7 +32,7 @@ MessageEntry get_entry(Reader& in) {
 
 bool sane(const MessageEntry& e) {
   return e.uid.value != 0 && e.uid.value != UINT32_MAX && e.message.value != 0 &&
-         (e.flags & ~kAllSystemFlags) == 0;
+         e.message.value < kMostMessageIds && (e.flags & ~kAllSystemFlags) == 0;
 }
 
 void put_ranges(Writer& out, const std::vector<UidRange>& ranges) {
@@ -110,7 +113,7 @@ std::optional<MailboxCreated> MailboxCreated::decode(std::string_view meta) {
   const auto attributes = in.num<uint8_t>();
   r.name = in.text();
   if (use > static_cast<uint8_t>(SpecialUse::last) || attributes > 1 || r.id.value == 0 ||
-      r.name.empty())
+      r.id.value >= kMostMailboxIds || r.name.empty())
     return std::nullopt;
   r.special_use = static_cast<SpecialUse>(use);
   r.noselect = attributes == 1;

@@ -11,6 +11,9 @@
 namespace rims::store {
 namespace {
 
+// Beyond any account: numbers that damage has made must not overflow the counters.
+constexpr uint32_t kMostMailboxIds = uint32_t{1} << 31;
+
 std::unexpected<Error> undecodable(RecordType type, uint64_t seq) {
   return fail(Fault::storage, "temporary failure",
               fmt::format("record {} ({}) says nothing that can be understood", seq, name(type)));
@@ -59,7 +62,7 @@ Mailbox* AccountState::reach(MailboxId id) {
   const auto found = mailboxes_.find(id);
   if (found != mailboxes_.end()) return found->second.get();
   orphans_++;
-  if (id < next_mailbox_ || id.value == 0) return nullptr;
+  if (id < next_mailbox_ || id.value == 0 || id.value >= kMostMailboxIds) return nullptr;
   recover_mailbox(id);
   return mailboxes_[id].get();
 }
@@ -275,7 +278,8 @@ Status AccountState::apply(RecordType type, uint64_t seq, std::string_view meta,
       const auto r = Gap::decode(meta);
       if (!r) return undecodable(type, seq);
       damage_answered_ += r->damage;
-      next_mailbox_ = MailboxId(next_mailbox_.value + r->skip);
+      next_mailbox_ =
+          MailboxId(std::min(next_mailbox_.value + r->skip % kMostMailboxIds, kMostMailboxIds));
       next_message_ = MessageId(next_message_.value + r->skip);
       for (auto& [id, mailbox] : mailboxes_) {
         auto& next = mailbox->info_.uidnext;
