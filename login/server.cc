@@ -101,6 +101,7 @@ Server::Server(Loop& loop, std::shared_ptr<const Settings> settings, uint32_t in
       settings_(std::move(settings)),
       index_(index),
       room_(loop),
+      attached_(loop),
       auth_(loop),
       scope_(loop) {}
 
@@ -112,7 +113,20 @@ void Server::attach(ipc::Role peer, uint32_t index, Fd fd) {
   place = std::make_shared<ipc::Link>(
       loop_, std::move(fd), std::string(ipc::role_name(peer)) + " " + std::to_string(index),
       ipc::kLoginAcceptsFromImapd);
+  attached_.set();
   scope_.spawn(watch(place));
+}
+
+Task<Server::LinkPtr> Server::worker(uint32_t number) {
+  const auto deadline = Loop::now() + kWorkerLimit;
+  while (true) {
+    const auto found = workers_.find(number);
+    if (found != workers_.end() && found->second->open()) co_return found->second;
+    const auto left = std::chrono::ceil<Milliseconds>(deadline - Loop::now());
+    if (left.count() <= 0) co_return nullptr;
+    attached_.clear();
+    (void)co_await attached_.wait(left);
+  }
 }
 
 // A worker says nothing; what is heard of it is its end.
@@ -230,10 +244,8 @@ Task<Result<ipc::LoginReply>> Server::ask(ipc::LoginRequest request) {
 
 Task<Result<Fd>> Server::hand_over(Channel& channel, const Peer& peer, ipc::LoginReply granted,
                                    std::string tag) {
-  const auto found = workers_.find(granted.worker);
-  const LinkPtr link = found == workers_.end() ? nullptr : found->second;
-  if (!link || !link->open())
-    co_return unavailable("rims-imapd " + std::to_string(granted.worker) + " is away");
+  const LinkPtr link = co_await worker(granted.worker);
+  if (!link) co_return unavailable("rims-imapd " + std::to_string(granted.worker) + " is away");
 
   ipc::Handover message;
   message.ticket.value = std::move(granted.ticket.value);

@@ -37,6 +37,8 @@ class Server final : public Backend {
   static constexpr Milliseconds kWriteLimit{60'000};
   // A logged-in client may sleep in the middle of a message; then its worker waits, too.
   static constexpr Milliseconds kCarryLimit{600'000};
+  // For the link to a worker that was restarted: rims-auth may know the new one first.
+  static constexpr Milliseconds kWorkerLimit{2000};
 
   Server(Loop& loop, std::shared_ptr<const Settings> settings, uint32_t index);
   Server(const Server&) = delete;
@@ -70,6 +72,8 @@ class Server final : public Backend {
   Task<bool> make_room();
   Task<void> serve(ClientPtr client, bool implicit_tls);
   Task<void> watch(LinkPtr link);
+  // The open link to a worker, or nullptr when it stays away.
+  Task<LinkPtr> worker(uint32_t number);
   void dismiss(Client& client, std::string_view bye);
   void check_finished();
 
@@ -82,6 +86,7 @@ class Server final : public Backend {
   std::list<ClientPtr> before_login_;                   // the oldest first
   std::unordered_map<std::string, uint32_t> by_group_;  // of those
   std::map<uint32_t, LinkPtr> workers_;
+  Event attached_;                                           // to one of them
   std::map<std::pair<bool, uint32_t>, uint64_t> listeners_;  // number of the task
   std::chrono::steady_clock::time_point complained_{};       // about descriptors
   bool stopping_ = false;

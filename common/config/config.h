@@ -59,7 +59,7 @@ struct Config {
   std::string listen_deliver_socket_group;    // name or number, "" leaves the group alone
   uint32_t listen_deliver_socket_mode = 0;
 
-  std::string auth_plaintext;
+  std::string auth_plaintext, auth_cram_md5;
   uint64_t auth_delay_first = 0, auth_delay_max = 0;  // milliseconds, seconds
   uint64_t auth_cache_lifetime = 0;                   // seconds
 

@@ -130,8 +130,9 @@ Result<LoginPart> login_part(const Config& config) {
     part.plaintext = Plaintext::loopback;
   else if (config.auth_plaintext == "auto")
     part.plaintext = config.tls_certificate.empty() ? Plaintext::always : Plaintext::loopback;
-  part.cram_md5 =
-      std::ranges::any_of(config.users, [](const UserEntry& user) { return !user.hashed; });
+  const bool all_plain =
+      std::ranges::none_of(config.users, [](const UserEntry& user) { return user.hashed; });
+  part.cram_md5 = config.auth_cram_md5 == "always" || (config.auth_cram_md5 == "auto" && all_plain);
   part.connections_max = narrow(config.limits_connections);
   part.logins_per_address_max = narrow(config.limits_logins_per_address);
   part.login_timeout_s = narrow(config.limits_login_timeout);

@@ -66,7 +66,7 @@ struct LoginPart {
   ipc::Text<0, 64 * 1024> certificate_pem;  // chain; "" means no TLS
   ipc::Sealed<64 * 1024> key_pem;
   Plaintext plaintext = Plaintext::never;
-  bool cram_md5 = false;                // some user's password is stored plain
+  bool cram_md5 = false;                // to be offered
   uint32_t connections_max = 0;         // of this process, TLS sessions included
   uint32_t logins_per_address_max = 0;  // not yet logged in, of this process
   uint32_t login_timeout_s = 0;         // before authentication

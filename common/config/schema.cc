@@ -15,6 +15,8 @@ constexpr std::string_view kLevelsOrQuiet[] = {"DEBUG", "INFO", "WARN", "ERROR",
 constexpr std::string_view kStores[] = {"GDBM", "MEMORY"};
 constexpr std::string_view kPlaintext[] = {"auto", "never", "loopback", "always"};
 
+constexpr std::string_view kCramMd5[] = {"auto", "always", "never"};
+
 constexpr uint64_t kMiB = 1u << 20;
 
 constexpr auto kSettings = std::to_array<Setting>({
@@ -187,6 +189,13 @@ constexpr auto kSettings = std::to_array<Setting>({
      .member = &Config::auth_plaintext,
      .doc = "From whom passwords are taken without TLS: auto means loopback when there is a "
             "certificate and always when there is none."},
+    {.key = "auth.cram_md5",
+     .kind = Kind::choice,
+     .fallback = "auto",
+     .choices = kCramMd5,
+     .member = &Config::auth_cram_md5,
+     .doc = "Whether CRAM-MD5 is offered, which works for passwords that are stored plain only: "
+            "auto offers it when all are, since many clients choose it whenever they see it."},
     {.key = "auth.delay_first",
      .kind = Kind::number,
      .fallback = "1000",

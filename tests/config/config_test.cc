@@ -337,10 +337,17 @@ TEST(Config, PartsHoldWhatTheirProcessNeedsAndNoMore) {
   EXPECT_EQ(back->users.value[0].password.value.reveal(), "bar");
 }
 
-TEST(Config, CramMd5NeedsAPlainPassword) {
-  const Config c =
-      good("user_list: [ { user: a, hash: \"SHA256:1:AAAA:" + std::string(64, '0') + "\" } ]\n");
-  EXPECT_FALSE(login_part(c)->cram_md5);
+TEST(Config, CramMd5IsOfferedWhereItWorksForAll) {
+  const std::string plain = "{ user: a, pass: b }";
+  const std::string hashed = "{ user: c, hash: \"SHA256:1:AAAA:" + std::string(64, '0') + "\" }";
+  const auto offered = [](const std::string& users, const std::string& more = "") {
+    return login_part(good("user_list: [ " + users + " ]\n" + more))->cram_md5;
+  };
+  EXPECT_TRUE(offered(plain));
+  EXPECT_FALSE(offered(hashed));
+  EXPECT_FALSE(offered(plain + ", " + hashed));
+  EXPECT_TRUE(offered(plain + ", " + hashed, "auth: { cram_md5: always }\n"));
+  EXPECT_FALSE(offered(plain, "auth: { cram_md5: never }\n"));
 }
 
 class ConfigFile : public ::testing::Test {

@@ -159,8 +159,10 @@ TEST_F(Servers, WithoutItsWorkerALoginIsTemporary) {
   worker->close();
   settle();
   EXPECT_EQ(ask(c, "a LOGIN foo bar"), "a NO [UNAVAILABLE] try again later\r\n");
-  start_worker();
+  // One that comes back soon is waited for.
   say(c, "b LOGIN foo bar\r\n");
+  settle();
+  start_worker();
   EXPECT_EQ(handed().message.tag.value, "b");
 }
 
