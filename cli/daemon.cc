@@ -6,7 +6,6 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/file.h>
@@ -16,6 +15,7 @@
 
 #include <fmt/core.h>
 
+#include "common/base/errno_text.h"
 #include "common/base/fd.h"
 
 namespace rims::cli {
@@ -30,7 +30,7 @@ Result<Fd> open_process(pid_t pid, const char* participle) {
   const int error = errno;
   if (error == ESRCH) return fail(Fault::not_found, fmt::format("process {} has ended", pid));
   return fail(Fault::refused,
-              fmt::format("process {} cannot be {}: {}", pid, participle, std::strerror(error)));
+              fmt::format("process {} cannot be {}: {}", pid, participle, errno_text(error)));
 }
 
 Status send_signal(const Fd& process, pid_t pid, int number, const char* participle) {
@@ -38,7 +38,7 @@ Status send_signal(const Fd& process, pid_t pid, int number, const char* partici
   const int error = errno;
   if (error == ESRCH) return fail(Fault::not_found, fmt::format("process {} has ended", pid));
   return fail(Fault::refused,
-              fmt::format("process {} cannot be {}: {}", pid, participle, std::strerror(error)));
+              fmt::format("process {} cannot be {}: {}", pid, participle, errno_text(error)));
 }
 
 }  // namespace
@@ -49,7 +49,7 @@ DaemonState look_for_daemon(const std::string& pid_file) {
   if (!fd) {
     if (errno == ENOENT || errno == ENOTDIR) return state;
     state.is = DaemonState::hidden;
-    state.why = pid_file + ": " + std::strerror(errno);
+    state.why = pid_file + ": " + errno_text(errno);
     return state;
   }
   char text[16] = {};
@@ -58,7 +58,8 @@ DaemonState look_for_daemon(const std::string& pid_file) {
   return state;
 }
 
-Result<int> start_daemon(const std::string& controller, std::vector<std::string> arguments, bool quiet) {
+Result<int> start_daemon(const std::string& controller, std::vector<std::string> arguments,
+                         bool quiet) {
   arguments.insert(arguments.begin(), {"rims-controller", "-d"});
   std::vector<char*> argv;
   for (std::string& word : arguments) argv.push_back(word.data());
@@ -72,7 +73,7 @@ Result<int> start_daemon(const std::string& controller, std::vector<std::string>
   if (pid == 0) {
     if (quiet) dup2(in.get(), STDERR_FILENO);
     execv(controller.c_str(), argv.data());
-    std::fprintf(stderr, "%s: %s\n", controller.c_str(), std::strerror(errno));
+    std::fprintf(stderr, "%s: %s\n", controller.c_str(), errno_text(errno));
     _exit(71);
   }
   in.reset();

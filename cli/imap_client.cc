@@ -6,7 +6,6 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
-#include <cstring>
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -21,6 +20,7 @@
 #include <openssl/x509v3.h>
 
 #include "common/base/encoding.h"
+#include "common/base/errno_text.h"
 #include "common/base/fd.h"
 #include "common/base/log.h"
 
@@ -115,7 +115,7 @@ struct ImapClient::Impl {
     do n = poll(&p, 1, limit);
     while (n < 0 && errno == EINTR);
     if (n > 0) return {};
-    return gone(n == 0 ? "the server does not answer" : std::strerror(errno));
+    return gone(n == 0 ? "the server does not answer" : errno_text(errno));
   }
   // Waits as TLS wants it; an error when the session is over.
   Status wait_for_tls(int result, const char* what) {
@@ -153,7 +153,7 @@ struct ImapClient::Impl {
       } else if (errno == EAGAIN) {
         TRY_STATUS(wait(POLLOUT));
       } else if (errno != EINTR) {
-        return gone(std::string("sending: ") + std::strerror(errno));
+        return gone(std::string("sending: ") + errno_text(errno));
       }
     }
     return {};
@@ -180,7 +180,7 @@ struct ImapClient::Impl {
       if (errno == EAGAIN) {
         TRY_STATUS(wait(POLLIN));
       } else if (errno != EINTR) {
-        return gone(std::string("receiving: ") + std::strerror(errno));
+        return gone(std::string("receiving: ") + errno_text(errno));
       }
     }
   }
@@ -322,7 +322,7 @@ struct ImapClient::Impl {
   bool connect_to(const addrinfo& a, std::string& why) {
     if (::connect(socket.get(), a.ai_addr, a.ai_addrlen) < 0) {
       if (errno != EINPROGRESS) {
-        why = std::strerror(errno);
+        why = errno_text(errno);
         return false;
       }
       if (!wait(POLLOUT)) {
@@ -333,7 +333,7 @@ struct ImapClient::Impl {
       socklen_t size = sizeof error;
       getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &size);
       if (error != 0) {
-        why = std::strerror(error);
+        why = errno_text(error);
         return false;
       }
     }
@@ -447,10 +447,10 @@ Result<ImapClient::Answer> ImapClient::authenticate_cram_md5(const std::string& 
   const std::string_view key = password.reveal();
   if (!HMAC(EVP_md5(), key.data(), static_cast<int>(key.size()),
             // OpenSSL takes bytes as unsigned char.
-            static_cast<const unsigned char*>(static_cast<const void*>(challenge->data())),
-            challenge->size(), digest, &size))
+            reinterpret_cast<const unsigned char*>(challenge->data()), challenge->size(), digest,
+            &size))
     return gone("CRAM-MD5: " + tls_error());
-  const std::string_view raw(static_cast<const char*>(static_cast<const void*>(digest)), size);
+  const std::string_view raw(reinterpret_cast<const char*>(digest), size);
   TRY_STATUS(impl_->send_all(to_base64(user + " " + to_hex(raw)) + "\r\n"));
   return Impl::must_be_ok(impl_->answer_of(mine, false));
 }

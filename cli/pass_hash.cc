@@ -30,12 +30,11 @@ constexpr uint64_t kInputMax = 16 << 20;
 
 std::string_view scalar(const yaml_node_t* node) {
   if (!node || node->type != YAML_SCALAR_NODE) return {};
-  return {static_cast<const char*>(static_cast<const void*>(node->data.scalar.value)),
-          node->data.scalar.length};
+  return {reinterpret_cast<const char*>(node->data.scalar.value), node->data.scalar.length};
 }
 
 int append(void* out, unsigned char* bytes, size_t size) {
-  static_cast<std::string*>(out)->append(static_cast<const char*>(static_cast<void*>(bytes)), size);
+  static_cast<std::string*>(out)->append(reinterpret_cast<const char*>(bytes), size);
   return 1;
 }
 
@@ -45,8 +44,8 @@ std::optional<Result<std::string>> hash_list(std::string_view text) {
   if (!yaml_parser_initialize(&parser)) return std::nullopt;
   const std::unique_ptr<yaml_parser_t, decltype(&yaml_parser_delete)> owner(&parser,
                                                                             yaml_parser_delete);
-  yaml_parser_set_input_string(
-      &parser, static_cast<const yaml_char_t*>(static_cast<const void*>(text.data())), text.size());
+  yaml_parser_set_input_string(&parser, reinterpret_cast<const yaml_char_t*>(text.data()),
+                               text.size());
   yaml_document_t yaml;
   if (!yaml_parser_load(&parser, &yaml)) return std::nullopt;
   bool live = true;
@@ -72,9 +71,9 @@ std::optional<Result<std::string>> hash_list(std::string_view text) {
     const auto hash = config::password::make(plain.reveal());
     if (!hash) return fail(Fault::limit, "there is not enough memory");
     const auto add = [&](std::string_view value) {
-      return yaml_document_add_scalar(
-          &yaml, nullptr, static_cast<const yaml_char_t*>(static_cast<const void*>(value.data())),
-          static_cast<int>(value.size()), YAML_PLAIN_SCALAR_STYLE);
+      return yaml_document_add_scalar(&yaml, nullptr,
+                                      reinterpret_cast<const yaml_char_t*>(value.data()),
+                                      static_cast<int>(value.size()), YAML_PLAIN_SCALAR_STYLE);
     };
     // Pairs are an array of their own and stay where they are.
     found->key = add("hash");

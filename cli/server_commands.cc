@@ -3,7 +3,6 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <string>
 #include <unistd.h>
 #include <vector>
@@ -12,6 +11,7 @@
 #include "cli/daemon.h"
 #include "cli/options.h"
 #include "cli/server_options.h"
+#include "common/base/errno_text.h"
 
 namespace rims::cli {
 namespace {
@@ -28,7 +28,7 @@ int become_controller(const char* command, const ServerOptions& options) {
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
   execv(controller->c_str(), argv.data());
-  return complain(command, *controller + ": " + std::strerror(errno), kFailed);
+  return complain(command, *controller + ": " + errno_text(errno), kFailed);
 }
 
 int start(const ServerOptions& options) {

@@ -3,24 +3,23 @@
 #include "cli/yaml_file.h"
 
 #include <cerrno>
-#include <cstring>
 #include <fcntl.h>
 #include <utility>
 
 #include <yaml.h>
 
+#include "common/base/errno_text.h"
 #include "common/base/fd.h"
 
 namespace rims::cli {
 namespace {
 
 const yaml_char_t* yaml_bytes(std::string_view text) {
-  return static_cast<const yaml_char_t*>(static_cast<const void*>(text.data()));
+  return reinterpret_cast<const yaml_char_t*>(text.data());
 }
 
 std::string_view scalar(const yaml_node_t& node) {
-  return {static_cast<const char*>(static_cast<const void*>(node.data.scalar.value)),
-          node.data.scalar.length};
+  return {reinterpret_cast<const char*>(node.data.scalar.value), node.data.scalar.length};
 }
 
 }  // namespace
@@ -98,7 +97,7 @@ Result<std::string> read_file(const std::string& path) {
     if (got < 0) break;
     bytes.append(buffer, static_cast<size_t>(got));
   }
-  if (got < 0) return fail(Fault::not_found, path + ": " + std::strerror(errno));
+  if (got < 0) return fail(Fault::not_found, path + ": " + errno_text(errno));
   return bytes;
 }
 

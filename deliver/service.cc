@@ -3,11 +3,11 @@
 #include "deliver/service.h"
 
 #include <cerrno>
-#include <cstring>
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <utility>
 
+#include "common/base/errno_text.h"
 #include "common/base/log.h"
 #include "common/ipc/sealed.h"
 
@@ -221,7 +221,7 @@ Task<void> Service::accept_clients(std::shared_ptr<Fd> listening) {
       const int error = errno;
       if (error == EAGAIN || error == EINTR || error == ECONNABORTED) continue;
       // Out of descriptors or memory: it may pass, and must not become a busy loop.
-      log::error({}, "accept: {}", strerror(error));
+      log::error({}, "accept: {}", errno_text(error));
       co_await sleep_for(loop_, Milliseconds(200));
       continue;
     }

@@ -10,6 +10,7 @@
 #include <sysexits.h>
 #include <utility>
 
+#include "common/base/errno_text.h"
 #include "common/base/fd.h"
 
 namespace rims::deliver {
@@ -19,7 +20,7 @@ using Clock = std::chrono::steady_clock;
 
 Ending doubtful(std::string reason) { return {EX_TEMPFAIL, std::move(reason)}; }
 Ending doubtful(const std::string& what, int error) {
-  return doubtful(what + ": " + std::strerror(error));
+  return doubtful(what + ": " + errno_text(error));
 }
 
 // A time limit for connect(2) and send(2), which both wait while the daemon is busy.
@@ -102,7 +103,7 @@ Ending submit(const std::string& socket_path, const ipc::Submit& what, int messa
 
   const Fd link(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
   if (!link || !limit_sending(link.get(), limit)) return doubtful("socket", errno);
-  const auto* where = static_cast<const sockaddr*>(static_cast<const void*>(&address));
+  const auto* where = reinterpret_cast<const sockaddr*>(&address);
   if (connect(link.get(), where, sizeof address) < 0)
     return doubtful("rims-deliverd can not be reached at " + socket_path, errno);
 
