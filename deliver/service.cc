@@ -321,7 +321,9 @@ Task<ipc::SubmitReply> Service::deliver(ipc::Submit submit, Fd message, std::str
   if (!what.user.within()) co_return end(ipc::Delivery::temporary, "rims-auth gave no user name");
   auto stored = co_await ask_worker(user->worker, std::move(what), std::move(message));
   if (!stored) co_return end(ipc::Delivery::temporary, "the mail store does not answer");
-  co_return end(stored->status, fmt::format("{} bytes: {}", *size, stored->reason.value));
+  const std::string& reason = stored->reason.value;
+  co_return end(stored->status,
+                fmt::format("{} bytes{}{}", *size, reason.empty() ? "" : ": ", reason));
 }
 
 void Service::stop(std::function<void()> stopped) {
