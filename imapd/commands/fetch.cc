@@ -150,45 +150,54 @@ message::Range cut(message::Range range, const std::optional<imap::Partial>& par
           .length = std::min(partial->length, range.length - skipped)};
 }
 
-void append_item_name(std::string& out, std::string_view name) {
-  if (out.back() != '(') out += ' ';
-  out += name;
-  out += ' ';
-}
+// Puts the space between the items of one response. What stands in `out` cannot tell whether an
+// item is the first: a body may end in "(", or may have been passed on already.
+struct Items {
+  std::string& out;
+  bool first = true;
+  void begin(std::string_view name) {
+    if (!first) out += ' ';
+    first = false;
+    out += name;
+    out += ' ';
+  }
+};
 
-void append_entry_items(std::string& out, const Selected& selected,
-                        const store::MessageEntry& entry, uint16_t items) {
+void append_entry_items(Items& response, const Selected& selected, const store::MessageEntry& entry,
+                        uint16_t items) {
+  std::string& out = response.out;
   if ((items & imap::Fetch::uid) != 0) {
-    append_item_name(out, "UID");
+    response.begin("UID");
     imap::append_number(out, entry.uid.value);
   }
   if ((items & imap::Fetch::flags) != 0) {
-    append_item_name(out, "FLAGS");
+    response.begin("FLAGS");
     append_message_flags(out, selected, entry);
   }
   if ((items & imap::Fetch::internal_date) != 0) {
-    append_item_name(out, "INTERNALDATE");
+    response.begin("INTERNALDATE");
     out += '"';
     imap::append_date_time(out, imap::from_unix(entry.date, entry.zone));
     out += '"';
   }
   if ((items & imap::Fetch::rfc822_size) != 0) {
-    append_item_name(out, "RFC822.SIZE");
+    response.begin("RFC822.SIZE");
     imap::append_number(out, entry.size);
   }
 }
 
-void append_structure_items(std::string& out, const message::StructureView& view, uint16_t items) {
+void append_structure_items(Items& response, const message::StructureView& view, uint16_t items) {
+  std::string& out = response.out;
   if ((items & imap::Fetch::envelope) != 0) {
-    append_item_name(out, "ENVELOPE");
+    response.begin("ENVELOPE");
     out += view.envelope();
   }
   if ((items & imap::Fetch::body) != 0) {
-    append_item_name(out, "BODY");
+    response.begin("BODY");
     out += view.body();
   }
   if ((items & imap::Fetch::body_structure) != 0) {
-    append_item_name(out, "BODYSTRUCTURE");
+    response.begin("BODYSTRUCTURE");
     out += view.bodystructure();
   }
 }
@@ -211,7 +220,7 @@ Task<Status> stream_rest(Session& session, MessageReader& reader, message::Range
 }
 
 // One section, read and appended. Errors: storage as long as nothing of the message was passed on.
-Task<Status> append_section(Session& session, MessageReader& reader,
+Task<Status> append_section(Session& session, Items& response, MessageReader& reader,
                             const imap::FetchSection& section, const std::string& label) {
   std::optional<message::Range> range = message::Range{.offset = 0, .length = reader.size()};
   if (!is_whole_message(section)) {
@@ -220,7 +229,7 @@ Task<Status> append_section(Session& session, MessageReader& reader,
   }
   std::string& out = session.out();
   if (!range) {
-    append_item_name(out, label);
+    response.begin(label);
     out += "NIL";
     co_return Status();
   }
@@ -232,7 +241,7 @@ Task<Status> append_section(Session& session, MessageReader& reader,
                                section.text == Text::header_fields_not);
     const message::Range part =
         cut({.offset = 0, .length = static_cast<uint32_t>(fields.size())}, section.partial);
-    append_item_name(out, label);
+    response.begin(label);
     imap::append_literal_head(out, part.length);
     out += part.of(fields);
     co_return Status();
@@ -240,7 +249,7 @@ Task<Status> append_section(Session& session, MessageReader& reader,
   const message::Range part = cut(*range, section.partial);
   const uint32_t first = std::min(part.length, kPiece);
   CO_TRY(const std::string bytes, co_await reader.bytes({.offset = part.offset, .length = first}));
-  append_item_name(out, label);
+  response.begin(label);
   imap::append_literal_head(out, part.length);
   out += bytes;
   const message::Range rest{.offset = part.offset + first, .length = part.length - first};
@@ -286,10 +295,12 @@ Task<Status> fetch_one(Session& session, const imap::Fetch& args, const Plan& pl
   out += "* ";
   imap::append_number(out, index + 1);
   out += " FETCH (";
-  append_entry_items(out, selected, entry, items);
-  if (structure) append_structure_items(out, *structure, items);
+  Items response{out};
+  append_entry_items(response, selected, entry, items);
+  if (structure) append_structure_items(response, *structure, items);
   for (size_t i = 0; i < args.sections.size(); i++) {
-    const Status done = co_await append_section(session, reader, args.sections[i], plan.labels[i]);
+    const Status done =
+        co_await append_section(session, response, reader, args.sections[i], plan.labels[i]);
     if (done) continue;
     if (done.error().fault() == Fault::peer_gone) co_return std::unexpected(done.error());
     if (!progress.failed) progress.failed = done.error();
