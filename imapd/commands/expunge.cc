@@ -2,8 +2,8 @@
 //
 //   RFC  3501 §6.4.3; 4315 §2.1 (UID EXPUNGE)
 //
-// The EXPUNGE responses are news like anybody else's: the command loop tells them. Messages that
-// the client was not told of yet are left alone: it cannot have wanted them gone.
+// The EXPUNGE responses are news like anybody else's: the command loop tells them. A message that
+// the client was not told of yet goes without a word.
 
 #include <utility>
 #include <variant>
@@ -26,8 +26,7 @@ Task<Result<Reply>> expunge(Session& session, imap::Command command) {
     for (const uint32_t index : indexes) consider(selected.view.uid_at(index));
   } else {
     for (const store::MessageEntry& message : selected.mailbox->messages())
-      if ((message.flags & store::kDeleted) != 0 && selected.view.seq_of(message.uid).value != 0)
-        doomed.push_back(message.uid);
+      if ((message.flags & store::kDeleted) != 0) doomed.push_back(message.uid);
   }
   if (!doomed.empty()) {
     CO_TRY([[maybe_unused]] auto gone,

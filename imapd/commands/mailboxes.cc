@@ -17,13 +17,34 @@ namespace {
 
 Reply done(std::string text) { return {.text = std::move(text), .code = {}}; }
 
+// A mailbox has one special use; \All and \Flagged are views that we do not offer (RFC 6154 §3).
+Result<store::SpecialUse> special_use_of(uint8_t bits) {
+  switch (static_cast<imap::SpecialUse>(bits)) {
+    case imap::SpecialUse::archive:
+      return store::SpecialUse::archive;
+    case imap::SpecialUse::drafts:
+      return store::SpecialUse::drafts;
+    case imap::SpecialUse::junk:
+      return store::SpecialUse::junk;
+    case imap::SpecialUse::sent:
+      return store::SpecialUse::sent;
+    case imap::SpecialUse::trash:
+      return store::SpecialUse::trash;
+    default:
+      break;
+  }
+  if (bits == 0) return store::SpecialUse::none;
+  return fail(Fault::refused, "that special use is not possible", {}, "USEATTR");
+}
+
 }  // namespace
 
 Task<Result<Reply>> create(Session& session, imap::Command command) {
   auto& args = std::get<imap::Create>(command.args);
   CO_TRY_STATUS(imap::check_new_mailbox_name(args.mailbox));
+  CO_TRY(const store::SpecialUse use, special_use_of(args.special_use));
   CO_TRY([[maybe_unused]] const MailboxId made,
-         co_await session.account().create(std::move(args.mailbox)));
+         co_await session.account().create(std::move(args.mailbox), use));
   co_return done("CREATE done");
 }
 

@@ -136,6 +136,22 @@ TEST_F(WorkerTest, ClosesTheLinkThatHandsOverATagThatIsNone) {
   EXPECT_EQ(stage.worker->sessions(), 0U);
 }
 
+// RFC 5530 §3: LIMIT. Another user is not touched, and a place that is free again is given.
+TEST_F(WorkerTest, RefusesMoreSessionsOfAUserThanAllowed) {
+  stage.settings.sessions_per_user_max = 2;
+  stage.worker->reload(stage.settings);
+  const auto one = run(stage.loop, stage.log_in("alice"));
+  auto two = run(stage.loop, stage.log_in("alice"));
+  const auto three = stage.connect("alice");
+  EXPECT_EQ(first_line(*three), "login NO [LIMIT] too many sessions of this user");
+  EXPECT_EQ(first_line(*three), "* BYE too many sessions");
+  EXPECT_EQ(first_line(*three), "(closed)");
+  (void)run(stage.loop, stage.log_in("bob"));
+  EXPECT_EQ(run(stage.loop, two->command("a", "LOGOUT")).back(), "a OK LOGOUT done");
+  EXPECT_EQ(first_line(*two), "(closed)");
+  (void)run(stage.loop, stage.log_in("alice"));
+}
+
 TEST_F(WorkerTest, SurvivesRubbishOnEveryLink) {
   run(stage.loop, peers->auth.send_packet(3, "rubbish", {}));
   run(stage.loop, peers->login.send_packet(99, "", {}));
