@@ -27,6 +27,8 @@ Task<void> TestClient::send_slowly(std::string bytes) {
   }
 }
 
+void TestClient::finish() { ::shutdown(stream_.fd(), SHUT_WR); }
+
 Task<std::optional<std::string>> TestClient::line() {
   std::string whole;
   while (true) {

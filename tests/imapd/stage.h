@@ -32,6 +32,8 @@ class TestClient {
   Task<std::optional<std::string>> line();
   // Sends "tag text" and returns all lines up to the tagged one.
   Task<std::vector<std::string>> command(std::string tag, std::string text);
+  // Says that nothing more will come; what the worker still says can be read.
+  void finish();
   // Takes the socket away, as a client that dies.
   void close() { const Fd gone = stream_.release(); }
 
