@@ -1,4 +1,5 @@
-// bench/store_bench.cc - durable 4 KiB appends per second: accounts, and sessions of one account
+// bench/store_bench.cc - durable 4 KiB appends per second: accounts, and sessions of one account;
+// opening an account of many messages
 //
 //   store_bench DIRECTORY [SECONDS]      the directory must be empty and on the disk to measure
 
@@ -13,6 +14,7 @@
 #include "common/async/io_pool.h"
 #include "common/async/scope.h"
 #include "common/base/encoding.h"
+#include "common/store/key_value.h"
 #include "common/store/store.h"
 
 namespace {
@@ -88,6 +90,61 @@ void measure(const std::string& base, size_t accounts, size_t sessions, int seco
   run(loop, mail.close_all());
 }
 
+double milliseconds(std::chrono::steady_clock::time_point from) {
+  return std::chrono::duration<double, std::milli>(Loop::now() - from).count();
+}
+
+Task<void> fill(std::shared_ptr<store::Account> account, size_t messages) {
+  const MailboxId inbox = account->find("INBOX")->id;
+  for (size_t done = 0; done < messages; done += 1000) {
+    std::vector<store::NewMessage> many(1000);
+    for (auto& m : many) {
+      m.bytes = store::MessageBytes(std::string(64, 'm'));
+      m.structure = "s";
+    }
+    if (!co_await account->append(inbox, std::move(many))) std::exit(1);
+  }
+}
+
+// `index`: the files are there and clean, as after a stop; otherwise all is made from the journal.
+void open_account(const std::string& base, const std::string& user, bool index) {
+  Loop loop;
+  IoPool pool(loop, 8);
+  store::MemoryKeyValues nothing;
+  store::Options options;
+  options.base = *store::open_base(base);
+  if (!index) options.key_values = &nothing;
+  store::Store mail(loop, pool, std::move(options));
+  const auto start = Loop::now();
+  const auto account = run(loop, mail.open(user));
+  if (!account) std::exit(1);
+  const double opened = milliseconds(start);
+  const auto inbox = run(loop, (*account)->open_mailbox((*account)->find("INBOX")->id));
+  if (!inbox) std::exit(1);
+  fmt::print("{:8} messages, {}: opened in {:.1f} ms, INBOX loaded in {:.1f} ms\n",
+             (*inbox)->messages().size(), index ? "clean index" : "no index   ", opened,
+             milliseconds(start));
+  std::fflush(stdout);
+}
+
+void measure_opening(const std::string& base, size_t messages) {
+  const std::string user = fmt::format("large-{}", messages);
+  {
+    Loop loop;
+    IoPool pool(loop, 8);
+    store::Options options;
+    options.base = *store::open_base(base);
+    store::Store mail(loop, pool, std::move(options));
+    auto account = run(loop, mail.open(user));
+    if (!account) std::exit(1);
+    run(loop, fill(*account, messages));
+    account = fail(Fault::not_found, "");
+    run(loop, mail.close_all());
+  }
+  open_account(base, user, true);
+  open_account(base, user, false);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -100,5 +157,7 @@ int main(int argc, char** argv) {
   for (const size_t accounts : {size_t{1}, size_t{16}, size_t{128}})
     measure(argv[1], accounts, 1, seconds);
   measure(argv[1], 1, 128, seconds);
+  for (const size_t messages : {size_t{100'000}, size_t{1'000'000}})
+    measure_opening(argv[1], messages);
   return 0;
 }

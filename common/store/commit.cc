@@ -4,7 +4,7 @@
 //   1. state_ holds durable records only (and claims of \Recent).
 //   2. one append is under way at a time; what is queued meanwhile goes into the next one.
 //   3. a builder runs again after a lost race; its last run is the one that counts.
-//   4. after an error of the journal nothing is appended any more.
+//   4. after an error of the journal nothing is appended any more; "no room" is none.
 
 #include <algorithm>
 
@@ -105,12 +105,18 @@ Task<Status> AccountImpl::write_one_commit() {
     for (const auto& op : batch) op->finish(std::unexpected(appended.error()));
     co_return std::unexpected(appended.error());
   }
-  if (appended->lost_race) {
-    queue_.insert(queue_.begin(), batch.begin(), batch.end());
+  if (appended->lost_race || appended->no_room) {
     for (const auto& [id, first] : claims) {
       auto& claimed = recent_claims_[id];
       claimed = std::max(claimed, first);
     }
+  }
+  if (appended->no_room) {
+    for (const auto& op : batch) op->finish(std::unexpected(*appended->no_room));
+    co_return Status();
+  }
+  if (appended->lost_race) {
+    queue_.insert(queue_.begin(), batch.begin(), batch.end());
     log::debug("", "account {}: another writer was faster after {}", user_, state_.seq());
     const uint64_t before = state_.seq();
     CO_TRY_STATUS(co_await catch_up());

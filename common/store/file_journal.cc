@@ -80,10 +80,11 @@ class FileJournal final : public Journal {
   Status open_tail();
   Status cut_tail(const Damage& cut);
   Status rewrite(uint64_t from, uint64_t to);
-  Status make_segment(uint32_t number);
-  Status seal_blocking();
+  Status make_segment(uint32_t number, bool* full);
+  Status seal_blocking(bool* full);
   Status append_blocking(std::span<const Draft> drafts, Appended& result);
-  Result<SegmentRef> open_segment(uint32_t number, int flags);
+  Result<SegmentRef> open_segment(const AccountDir& dir, uint32_t number, int flags);
+  Status reserve(uint64_t end, bool* full);
   Result<Scan> scan(const SegmentRef& segment, bool tail);
   void note(const SegmentRef& segment, const std::vector<Damage>& damages);
   Result<std::string> read_record(const SegmentRef& segment, const Location& at, MessageId message,
@@ -120,10 +121,10 @@ void FileJournal::report() {
   for (const auto& line : std::exchange(news_, {})) log::error("", "{}", line);
 }
 
-Result<SegmentRef> FileJournal::open_segment(uint32_t number, int flags) {
+Result<SegmentRef> FileJournal::open_segment(const AccountDir& dir, uint32_t number, int flags) {
   auto segment = std::make_shared<SegmentFile>();
-  segment->path = dir_->path() + "/" + segment_name(number);
-  TRY(segment->fd, dir_->open_file(segment_name(number), flags));
+  segment->path = dir.path() + "/" + segment_name(number);
+  TRY(segment->fd, dir.open_file(segment_name(number), flags));
   TRY(const std::string head,
       read_up_to(disk(), segment->fd.get(), kFirstRecord, 0, segment->path));
   uint32_t version = 0;
@@ -189,7 +190,7 @@ Status FileJournal::open_blocking() {
     segments.push_back(static_cast<uint32_t>(std::stoul(name)));
   }
   for (const uint32_t number : segments) {
-    TRY(auto segment, open_segment(number, O_RDWR));
+    TRY(auto segment, open_segment(*dir_, number, O_RDWR));
     if (segment->header.number == 0) {
       // Both copies of the header are bad: a segment that was being made, or a damaged one.
       TRY(const uint64_t size, file_size(segment->fd.get(), segment->path));
@@ -271,7 +272,10 @@ Status FileJournal::open_tail() {
   end_ = found.end;
   room_ = size;
   // The crash came between the footer and the end of sealing: it is finished now.
-  if (found.sealed) return seal_blocking();
+  if (found.sealed) {
+    bool full = false;
+    return seal_blocking(&full);
+  }
   if (found.cut) {
     TRY_STATUS(cut_tail(*found.cut));
   }
@@ -290,10 +294,13 @@ Status FileJournal::cut_tail(const Damage& cut) {
       fmt::format("{:08}-{}-cut-{:08x}", tail_->header.number, cut.offset, randombytes_random());
   TRY(const std::string bytes, read_up_to(disk(), tail_->fd.get(), static_cast<size_t>(cut.length),
                                           cut.offset, tail_->path));
-  TRY_STATUS(dir_->quarantine(name, bytes));
+  errno = 0;
+  const auto saved = dir_->quarantine(name, bytes);
+  // A full disk must not keep an account closed: what is cut was never acknowledged.
+  if (!saved && errno != ENOSPC && errno != EDQUOT) return saved;
   news_.push_back(fmt::format(
-      "{} at offset {}: {} bytes were never acknowledged ({}); cut, kept in quarantine/{}",
-      tail_->path, cut.offset, cut.length, cut.what, name));
+      "{} at offset {}: {} bytes were never acknowledged ({}); cut, {} quarantine/{}", tail_->path,
+      cut.offset, cut.length, cut.what, saved ? "kept in" : "no space for", name));
   if (disk().truncate(tail_->fd.get(), static_cast<off_t>(cut.offset)) != 0)
     return fail_errno("truncate " + tail_->path, errno);
   if (disk().fsync(tail_->fd.get()) != 0) return fail_errno("fsync " + tail_->path, errno);
@@ -310,18 +317,29 @@ Status FileJournal::rewrite(uint64_t from, uint64_t to) {
   return {};
 }
 
-Status FileJournal::make_segment(uint32_t number) {
+Status FileJournal::make_segment(uint32_t number, bool* full) {
   auto made = std::make_shared<SegmentFile>();
   made->path = dir_->path() + "/" + segment_name(number);
   made->header.number = number;
   made->header.first_seq = last_seq_ + 1;
   made->header.account = account_;
   made->header.segment = random_id();
-  TRY(made->fd, dir_->open_file(segment_name(number), O_RDWR | O_CREAT | O_EXCL));
+  auto created = dir_->open_file(segment_name(number), O_RDWR | O_CREAT | O_EXCL);
+  if (!created) {
+    *full = errno == ENOSPC || errno == EDQUOT;
+    return std::unexpected(created.error());
+  }
+  made->fd = *std::move(created);
   std::string head = encode(made->header);
   head.resize(kFirstRoom);
   std::vector<iovec> pieces{{head.data(), head.size()}};
-  TRY_STATUS(write_all(disk(), made->fd.get(), std::move(pieces), 0, made->path));
+  errno = 0;
+  if (auto written = write_all(disk(), made->fd.get(), std::move(pieces), 0, made->path);
+      !written) {
+    *full = (errno == ENOSPC || errno == EDQUOT) &&
+            disk().unlink(dir_->fd(), segment_name(number).c_str()) == 0;
+    return written;
+  }
   if (disk().fdatasync(made->fd.get()) != 0) return fail_errno("fdatasync " + made->path, errno);
   TRY_STATUS(dir_->sync_directory("journal"));
   tail_ = std::move(made);
@@ -332,7 +350,37 @@ Status FileJournal::make_segment(uint32_t number) {
   return {};
 }
 
-Status FileJournal::seal_blocking() {
+// Zeros up to `end` at least, written before anything that needs them: a full disk is noticed
+// while there is nothing to take back. Not flushed on their own: the commit does it. Grows the
+// file once for many commits, so that those that follow change no size.
+Status FileJournal::reserve(uint64_t end, bool* full) {
+  if (end <= room_) return {};
+  const uint64_t step = std::min(step_ * 2, kMostRoom);
+  static const std::string zeros(kMostRoom, '\0');
+  for (const uint64_t goal : {end + step, end}) {
+    std::vector<iovec> pieces;
+    for (uint64_t at = room_; at < goal; at += zeros.size())
+      pieces.push_back({const_cast<char*>(zeros.data()),
+                        static_cast<size_t>(std::min<uint64_t>(zeros.size(), goal - at))});
+    errno = 0;
+    const auto written = write_all(disk(), tail_->fd.get(), std::move(pieces), room_, tail_->path);
+    const int error = errno;
+    if (written) {
+      room_ = goal;
+      step_ = step;
+      return {};
+    }
+    *full = error == ENOSPC || error == EDQUOT || error == EFBIG;
+    if (!*full || goal == end) {
+      // What is there beyond the old room is zeros.
+      if (*full) (void)disk().truncate(tail_->fd.get(), static_cast<off_t>(room_));
+      return written;
+    }
+  }
+  return {};
+}
+
+Status FileJournal::seal_blocking(bool* full) {
   if (!tail_) return {};
   TRY(const Scan found, scan_segment(reader(tail_), end_, tail_->header, false));
   if (found.end != end_)
@@ -340,6 +388,7 @@ Status FileJournal::seal_blocking() {
                 fmt::format("{}: records end at {}, not at {}", tail_->path, found.end, end_));
   std::string footer = encode_footer(found.entries, end_, last_seq_, tail_->header, random_id());
   const uint64_t size = end_ + footer.size();
+  TRY_STATUS(reserve(size, full));
   std::vector<iovec> pieces{{footer.data(), footer.size()}};
   TRY_STATUS(write_all(disk(), tail_->fd.get(), std::move(pieces), end_, tail_->path));
   if (disk().truncate(tail_->fd.get(), static_cast<off_t>(size)) != 0)
@@ -350,6 +399,12 @@ Status FileJournal::seal_blocking() {
 }
 
 Status FileJournal::append_blocking(std::span<const Draft> drafts, Appended& result) {
+  bool full = false;
+  const auto no_room = [&](const Status& status) -> Status {
+    if (!full) return status;
+    result.no_room.emplace(Fault::storage, "no space left", status.error().detail(), "UNAVAILABLE");
+    return {};
+  };
   uint64_t bytes = 0;
   for (const auto& d : drafts) {
     RecordHeader h;
@@ -359,11 +414,12 @@ Status FileJournal::append_blocking(std::span<const Draft> drafts, Appended& res
     bytes += h.total();
   }
   if (tail_ && end_ > kFirstRecord && end_ + bytes > segment_bytes_) {
-    TRY_STATUS(seal_blocking());
+    if (const auto sealed = seal_blocking(&full); !sealed) return no_room(sealed);
   }
   if (!tail_) {
-    TRY_STATUS(make_segment(tail_number_ + 1));
+    if (const auto made = make_segment(tail_number_ + 1, &full); !made) return no_room(made);
   }
+  if (const auto reserved = reserve(end_ + bytes, &full); !reserved) return no_room(reserved);
 
   const Id& key = tail_->header.segment;
   static const char kZeros[kRecordAlign] = {};
@@ -402,16 +458,8 @@ Status FileJournal::append_blocking(std::span<const Draft> drafts, Appended& res
     piece({kZeros, static_cast<size_t>(h.total() - kRecordHeader - h.meta - h.aux - h.body)});
     offset += h.total();
   }
-  std::string zeros;
-  if (offset > room_) {
-    // Grows the file once for many commits: those that follow change no size.
-    step_ = std::min(step_ * 2, kMostRoom);
-    zeros.resize(static_cast<size_t>(step_));
-    piece(zeros);
-  }
   TRY_STATUS(write_all(disk(), tail_->fd.get(), std::move(pieces), end_, tail_->path));
   if (disk().fdatasync(tail_->fd.get()) != 0) return fail_errno("fdatasync " + tail_->path, errno);
-  if (offset > room_) room_ = offset + zeros.size();
   end_ = offset;
   return {};
 }
@@ -433,6 +481,7 @@ Task<Result<Journal::Appended>> FileJournal::append(uint64_t expected,
     failed_ = true;
     co_return std::unexpected(status.error());
   }
+  if (result.no_room) co_return result;
   last_seq_ += drafts.size();
   first_seqs_[tail_number_] = tail_->header.first_seq;
   open_[tail_number_] = tail_;
@@ -445,15 +494,18 @@ Task<Status> FileJournal::seal() {
   const auto lock = co_await writing_.lock();
   Status status;
   if (failed_) co_return fail(Fault::storage, "temporary failure", "the journal has failed before");
-  co_await pool_.run([&] { status = seal_blocking(); });
-  if (!status) failed_ = true;
+  bool full = false;
+  co_await pool_.run([&] { status = seal_blocking(&full); });
+  if (!status && !full) failed_ = true;
   co_return status;
 }
 
 Task<Result<SegmentRef>> FileJournal::segment(uint32_t number) {
   if (const auto found = open_.find(number); found != open_.end()) co_return found->second;
+  const auto dir = dir_;  // close() may come meanwhile
+  if (!dir) co_return fail(Fault::storage, "temporary failure", "the journal is closed");
   Result<SegmentRef> opened = SegmentRef();
-  co_await pool_.run([&] { opened = open_segment(number, O_RDONLY); });
+  co_await pool_.run([&] { opened = open_segment(*dir, number, O_RDONLY); });
   if (!opened) co_return opened;
   if ((*opened)->header.number == 0)
     co_return fail(Fault::storage, "temporary failure", (*opened)->path + ": both headers are bad");
@@ -582,13 +634,16 @@ Task<void> FileJournal::close() {
   const auto lock = co_await writing_.lock();
   // After CLEAN the zeros ahead are given back: the next opening finds it at the very end.
   const bool trim = clean_ && tail_ && !failed_ && room_ > end_;
-  co_await pool_.run([&] {
-    if (trim) (void)disk().truncate(tail_->fd.get(), static_cast<off_t>(end_));
-    tail_.reset();
-    open_.clear();
-    dir_.reset();  // and with the index's, the lock on the account
-  });
   failed_ = true;
+  auto tail = std::exchange(tail_, {});
+  auto open = std::exchange(open_, {});
+  auto dir = std::exchange(dir_, {});  // and with the index's, the lock on the account
+  co_await pool_.run([&] {
+    if (trim) (void)disk().truncate(tail->fd.get(), static_cast<off_t>(end_));
+    tail.reset();
+    open.clear();
+    dir.reset();
+  });
 }
 
 }  // namespace

@@ -62,6 +62,8 @@ class Journal {
 
   struct Appended {
     bool lost_race = false;
+    // No room for it: nothing was written, the journal is as before and goes on.
+    std::optional<Error> no_room;
     std::vector<Location> locations;  // one per draft
   };
   // The drafts get expected+1, expected+2 ... An error means: the outcome is unknown, the

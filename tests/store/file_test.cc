@@ -469,6 +469,51 @@ TEST_F(FaultTest, WhateverCallFailsNothingAcknowledgedIsLost) {
   EXPECT_GT(refused, 20) << "the faults were real";
 }
 
+// A full disk refuses what needs room, and nothing else: nobody is thrown out, what has room goes
+// on, and when there is space again everything does.
+TEST_F(FileTest, AFullDiskIsNoDisaster) {
+  auto account = open();
+  must(account->append(inbox(account), messages({"before"})));
+  disk_.fault = [&](FaultyDisk::Call c) { return c == FaultyDisk::Call::write ? ENOSPC : 0; };
+  const auto refused =
+      run(loop_, account->append(inbox(account), messages({std::string(9'000'000, 'x')})));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().fault(), Fault::storage);
+  EXPECT_FALSE(account->failed());
+  disk_.fault = nullptr;
+  must(account->change_flags(
+      inbox(account), {.uids = uids({1}), .op = FlagOp::add, .flags = kSeen, .keywords = {}}));
+  EXPECT_EQ(must(account->append(inbox(account), messages({"after"}))).uids[0], Uid(2));
+  const auto before = snapshot(account);
+  account.reset();
+  kill();
+  EXPECT_EQ(snapshot(open()).difference(before), "");
+}
+
+TEST_F(FaultTest, AFullDiskAtEveryStepLosesNothing) {
+  int refused = 0;
+  for (int step = 0; step < 100; step++) {
+    SCOPED_TRACE(step);
+    const std::string user = "full" + std::to_string(step);
+    int count = 0;
+    // Full from here on, for a while.
+    disk_.fault = [&](FaultyDisk::Call c) {
+      const bool needs_space = c == FaultyDisk::Call::write || c == FaultyDisk::Call::mkdir;
+      if (!needs_space) return 0;
+      count++;
+      return count > step && count < step + 4 ? ENOSPC : 0;
+    };
+    const auto acknowledged = deliver(user);
+    disk_.fault = nullptr;
+    if (acknowledged.size() < kMessages) refused++;
+    expect_all(user, acknowledged);
+    stop();
+    make_store();
+    if (count <= step) break;
+  }
+  EXPECT_GT(refused, 5);
+}
+
 TEST_F(FaultTest, ShortWritesAreContinued) {
   int n = 0;
   disk_.fault = [&](FaultyDisk::Call c) {
