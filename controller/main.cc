@@ -221,7 +221,7 @@ class Controller {
     log::info({}, "stopping ({})", why);
     asked_to_stop_.set();
     // A start that is under way is ended, too.
-    if (supervisor_ && !serving_) scope_.spawn(supervisor_->stop());
+    if (supervisor_) supervisor_->give_up_start();
   }
 
   Result<Plan> prepare() {

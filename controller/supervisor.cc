@@ -274,7 +274,7 @@ Task<Status> Supervisor::start() {
       if (process->alive() && !process->life->ready) return process.get();
     return nullptr;
   };
-  while (start_failure_.empty() && !stopping_) {
+  while (start_failure_.empty()) {
     const Process* slow = waiting();
     if (!slow) break;
     if (Loop::now() > until) {
@@ -285,13 +285,18 @@ Task<Status> Supervisor::start() {
     changed_.clear();
     co_await changed_.wait(Milliseconds(1000));
   }
-  if (stopping_) co_return fail(Fault::refused, "stopped while it started");
   if (!start_failure_.empty()) {
     co_await stop();
     co_return fail(Fault::refused, start_failure_);
   }
   starting_ = false;
   co_return Status();
+}
+
+void Supervisor::give_up_start() {
+  if (!starting_ || stopping_) return;
+  if (start_failure_.empty()) start_failure_ = "stopped while it started";
+  changed_.set();
 }
 
 void Supervisor::reload(Parts parts, const std::string& log_file) {

@@ -46,6 +46,8 @@ class Supervisor {
 
   // Until all are Ready. On an error nothing is left running.
   Task<Status> start();
+  // Lets start() end as a failure: somebody asked for the end before all were Ready.
+  void give_up_start();
   // Sends each process whose part differs its new one; rims-log always, it reopens its file.
   void reload(Parts parts, const std::string& log_file);
   // Until all have ended.

@@ -39,14 +39,14 @@ struct Start {
   uint32_t index = 0;    // which of the role's processes this is
   uint32_t workers = 0;  // how many rims-imapd there are
   bool privileged = false;
-  std::string config;    // encoded part, see common/config/parts.h
+  std::string config;              // encoded part, see common/config/parts.h
   std::vector<Attached> attached;  // without the link to rims-log, which Child keeps
 };
 
 struct Handlers {
-  std::function<void(Attached)> attach;      // a new or replaced link or socket
-  std::function<void(std::string)> reload;   // a new configuration part
-  std::function<void()> stop;                // finish and leave the loop soon
+  std::function<void(Attached)> attach;     // a new or replaced link or socket
+  std::function<void(std::string)> reload;  // a new configuration part
+  std::function<void()> stop;               // finish and leave the loop soon
 };
 
 class Child {

@@ -3,6 +3,7 @@
 // What it does is its configuration part, which the test chooses by role:
 //   ""              becomes ready, ends when told
 //   "exit N"        ends before it is ready
+//   "mute"          never becomes ready
 //   "once FILE"     ends with 3 after Ready, but only while FILE does not exist (it makes it)
 //   "crash"         becomes ready (or is reloaded with this), then SIGSEGV
 //   "lie"           says Ready twice, and does not end when told
@@ -72,6 +73,10 @@ int main(int, char** argv) {
   number = start.index;
   std::string behaviour = start.config;
   if (behaviour.starts_with("exit ")) std::_Exit(std::atoi(behaviour.c_str() + 5));
+  if (behaviour == "mute") {
+    note("mute");
+    loop.run();
+  }
   std::string links;
   for (const auto& a : start.attached)
     links += a.channel == ipc::Channel::link

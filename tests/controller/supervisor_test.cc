@@ -107,6 +107,11 @@ class SupervisorTest : public testing::Test {
     return pid;
   }
 
+  Task<void> give_up_when_mute() {
+    while (count("mute") == 0) co_await sleep_for(loop_, Milliseconds(5));
+    supervisor_->give_up_start();
+  }
+
   static Task<bool> poll(Loop* loop, std::function<bool()> done, Milliseconds limit) {
     const auto until = Loop::now() + limit;
     while (!done()) {
@@ -217,6 +222,16 @@ TEST_F(SupervisorTest, AStartThatFailsSaysWhoAndLeavesNothing) {
   ASSERT_FALSE(started);
   EXPECT_THAT(started.error().detail(), HasSubstr("rims-imapd"));
   EXPECT_THAT(started.error().detail(), HasSubstr("ended with status 70"));
+  EXPECT_EQ(waitpid(-1, nullptr, WNOHANG), -1) << "no child is left";
+}
+
+TEST_F(SupervisorTest, AStartCanBeGivenUp) {
+  behave(Role::auth, "mute");
+  Scope scope(loop_);
+  scope.spawn(give_up_when_mute());
+  const auto started = start();
+  ASSERT_FALSE(started);
+  EXPECT_THAT(started.error().detail(), HasSubstr("stopped while it started"));
   EXPECT_EQ(waitpid(-1, nullptr, WNOHANG), -1) << "no child is left";
 }
 
