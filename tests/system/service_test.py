@@ -54,6 +54,30 @@ class Service(unittest.TestCase):
         figure = float(re.search(r"exposure level for rims.service: ([\d.]+)", told)[1])
         self.assertLessEqual(figure, WORST_EXPOSURE, told)
 
+    @needs("systemd-analyze")
+    def test_the_unit_allows_what_the_programs_call(self):
+        def expand(name):
+            if not name.startswith("@"):
+                return {name}
+            listed_there = self.run_clean("systemd-analyze", "syscall-filter", name).splitlines()
+            words = [w.strip() for w in listed_there if w.startswith("    ")]
+            return set().union(*(expand(w) for w in words if w and not w.startswith("#")))
+
+        with open(self.unit(), encoding="ascii") as f:
+            lines = [line.strip().split("=", 1)[1].split() for line in f
+                     if line.startswith("SystemCallFilter=")]
+        allowed = set().union(*(expand(word) for line in lines for word in line))
+        with open(os.path.join(TOP, "doc", "privsep.md"), encoding="utf-8") as f:
+            blocks = re.findall(r"^```\n(.*?)^```", f.read(), flags=re.M | re.S)
+        wanted = set(" ".join(blocks).split())
+        self.assertIn("openat2", wanted)
+        # What the drop itself needs (common/privdrop), and what the controller does.
+        wanted |= {"seccomp", "landlock_create_ruleset", "landlock_add_rule",
+                   "landlock_restrict_self", "chroot", "setgroups", "setresgid", "setresuid",
+                   "setrlimit", "capset", "capget", "prctl", "socket", "bind", "listen", "fork",
+                   "wait4", "kill", "lchown", "fchown", "dup2", "close_range", "setsid"}
+        self.assertEqual(wanted - allowed, set())
+
     @needs("systemd-sysusers")
     def test_the_users_can_be_made(self):
         if os.geteuid() != 0:
