@@ -1,7 +1,7 @@
 // imapd/commands/list.cc - LIST and LSUB
 //
-//   RFC  3501 §6.3.8, §6.3.9; 3348 (\HasChildren); 5258 §3 (selection and return options, as far
-//        as 6154 builds on them); 6154 §2, §5.2 (SPECIAL-USE)
+//   RFC  3501 §6.3.8, §6.3.9; 3348 (\HasChildren); 5258 §3 (selection and return options); 6154 §2,
+//   §5.2 (SPECIAL-USE)
 //
 // Names are matched against the patterns one by one; a match costs no more than the two lengths
 // multiplied, whatever the wildcards.
