@@ -62,6 +62,14 @@ $(DEV)/build.ninja:
 dev: $(DEV)/build.ninja
 	ninja -C $(DEV)
 
+# Only what shares data between threads, under ThreadSanitizer.
+THREADS = build/threads
+$(THREADS)/build.ninja:
+	meson setup $(THREADS) -Db_sanitize=thread -Doptimization=1
+
+threads: $(THREADS)/build.ninja
+	ninja -C $(THREADS) tests/async/async_test tests/auth/auth_test tests/store/store_test
+
 run:
 	@tools/install-deps build run
 	@$(MAKE) --no-print-directory stage
@@ -100,4 +108,4 @@ bench:
 clean:
 	rm -rf build
 
-.PHONY: all deps release stage install dev run test unit check lint format fuzz bench clean
+.PHONY: all deps release stage install dev threads run test unit check lint format fuzz bench clean
