@@ -566,10 +566,10 @@ Result<std::string> FileJournal::read_record(const SegmentRef& file, const Locat
   };
   const auto damaged = [&](std::string_view what) {
     *verified = false;
-    return fail(
-        Fault::storage, "the message is damaged",
-        fmt::format("{} at offset {}: {} (message {})", file->path, at.offset, what, message.value),
-        "UNAVAILABLE");
+    return fail(Fault::storage, "the message is damaged",
+                fmt::format("damaged: {} at offset {}: {} (message {})", file->path, at.offset,
+                            what, message.value),
+                "UNAVAILABLE");
   };
   const uint64_t size = part == Part::message ? at.body : at.aux;
   const uint64_t start =

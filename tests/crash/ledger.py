@@ -246,9 +246,9 @@ class Ledger:
                 self._compare(user, number, "Archive", entry.copied, found["Archive"])
                 there = found["INBOX"].get(number)
                 if there and entry.flagged != "maybe" and entry.inbox == "yes":
-                    if (entry.flagged == "yes") != ("\\Flagged" in there[0]):
+                    if (entry.flagged == "yes") != ("\\Flagged" in there):
                         self.blame(f"message {number} of {user}: \\Flagged acknowledged as "
-                                   f"{entry.flagged}, flags are {there[0]}")
+                                   f"{entry.flagged}, flags are {there}")
         return self.wrong
 
     def _compare(self, user, number, mailbox, promised, found):
