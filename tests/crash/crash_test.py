@@ -85,9 +85,8 @@ class Crash(unittest.TestCase):
     def under_power_cuts(self, cuts, mutant=None):
         """The sentences that the ledger has after that many power cuts."""
         with tempfile.TemporaryDirectory(prefix="rims-lossy-") as directory:
-            lossy = Lossy(harness.stage_directory(), directory, mutant)
             suite = Suite(users=USERS, settings=SETTINGS)
-            suite.stage = lossy.stage
+            lossy = Lossy(suite, directory, mutant)
             with suite:
                 ledger = Ledger(suite, list(USERS), seed=2)
                 ledger.start()
@@ -117,7 +116,7 @@ class Crash(unittest.TestCase):
         with tempfile.TemporaryDirectory(prefix="rims-lossy-") as directory:
             suite = Suite(users=USERS, settings=SETTINGS)
             if mutant:
-                suite.stage = Lossy(harness.stage_directory(), directory, mutant).stage
+                Lossy(suite, directory, mutant)
             with suite:
                 ledger = Ledger(suite, list(USERS), seed=3)
                 ledger.start()

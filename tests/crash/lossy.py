@@ -15,13 +15,16 @@ SECTOR = 512
 
 
 class Lossy:
-    def __init__(self, stage, directory, mutant=None):
-        """Makes directory/stage, a copy of `stage` whose rims-imapd runs on a forgetful disk."""
-        self.undo = os.path.join(directory, "undo")
+    def __init__(self, suite, directory, mutant=None):
+        """Makes directory/stage, a copy of the suite's, whose rims-imapd runs on a forgetful disk,
+        and lets the suite, which has not started yet, run from there."""
+        stage, suite.stage = suite.stage, os.path.join(directory, "stage")
+        # rims-imapd may open files below base_dir only.
+        self.undo = os.path.join(suite.mail, "undo")
         self.stage = os.path.join(directory, "stage")
         os.makedirs(self.undo)
         os.chmod(directory, 0o755)
-        os.chmod(self.undo, 0o777)
+        os.chown(self.undo, os.stat(suite.mail).st_uid, os.stat(suite.mail).st_gid)
         shutil.copytree(stage, self.stage, symlinks=True)
         library = os.path.join(directory, "lossy_io.so")
         subprocess.run([os.environ.get("LOSSY_CC", "clang-19"), "-O1", "-fPIC", "-shared", "-o", library,
