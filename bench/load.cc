@@ -44,6 +44,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr Milliseconds kPatience{30'000};
+constexpr unsigned kFillers = 25;
 
 struct Totals {
   uint64_t operations = 0, errors = 0;
@@ -225,6 +226,17 @@ Task<void> append_client(Loop& loop, Where where, unsigned user,
     failed(totals, status.error().reply());
 }
 
+// Doubles the mailbox four times.
+Task<void> copy_client(Loop& loop, Where where, unsigned user, Totals& totals) {
+  Client client(loop, connect_to(where));
+  Status status = co_await log_in(&client, user);
+  for (int i = 0; i < 4 && status; i++) {
+    status = co_await client.command("SELECT INBOX");
+    if (status) status = co_await client.command("COPY 1:* INBOX");
+  }
+  if (!status) failed(totals, status.error().reply());
+}
+
 Task<void> fetch_client(Loop& loop, Where where, unsigned user, Milliseconds how_long,
                         Totals& totals) {
   const std::string all = "FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE)";
@@ -367,9 +379,11 @@ int load(const std::vector<std::string>& args) {
   } else if (what == "fill" && args.size() == 6) {
     run_until(3600);
     texts = {message(number(5)), message(number(5), true)};
-    // Four sessions on one mailbox, so that it does not take for ever.
-    for (unsigned n = 0; n < 4; n++)
-      scope.spawn(append_client(loop, where, number(3), &texts, number(4) / 4, totals));
+    // A sixteenth of them by several sessions; the rest are copies of those.
+    for (unsigned n = 0; n < kFillers; n++)
+      scope.spawn(append_client(loop, where, number(3), &texts, number(4) / 16 / kFillers, totals));
+    run(loop, scope.join());
+    scope.spawn(copy_client(loop, where, number(3), totals));
   } else if (what == "fetch" && args.size() == 5) {
     scope.spawn(fetch_client(loop, where, number(3), std::chrono::seconds(number(4)), totals));
   } else if (what == "idle" && args.size() == 5) {
