@@ -83,8 +83,16 @@ class Client {
  public:
   Client(Loop& loop, Fd fd) : stream_(loop, std::move(fd), kPatience) {}
 
+  // Acknowledge at once: a server that answers in two pieces would otherwise wait 40 ms for it,
+  // and that would be all that is measured.
+  void acknowledge() const {
+    const int one = 1;
+    setsockopt(stream_.fd(), IPPROTO_TCP, TCP_QUICKACK, &one, sizeof one);
+  }
+
   // Reads up to the line that begins with `prefix` and returns that line without its end.
   Task<Result<std::string>> line_with(std::string prefix) {
+    acknowledge();
     bool at_line_start = true;
     for (;;) {
       const std::string_view input = stream_.input();
