@@ -156,7 +156,7 @@ size_t append_lenient_utf8(std::string& out, std::string_view bytes, bool last) 
     const auto length = static_cast<int32_t>(std::min<size_t>(bytes.size() - at, 4));
     int32_t used = 0;
     UChar32 c = 0;
-    U8_NEXT(bytes.data() + at, used, length, c);
+    U8_NEXT(bytes.data() + at, used, length, c);  // NOLINT(bugprone-inc-dec-in-conditions): ICU's
     if (c >= 0) {
       out += bytes.substr(at, static_cast<size_t>(used));
       at += static_cast<size_t>(used);

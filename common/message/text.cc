@@ -103,7 +103,7 @@ std::string to_utf8(std::string_view bytes, std::string_view charset, size_t max
 }
 
 std::string decode_header(std::string_view value, size_t max_out) {
-  const std::string line = unfold(value);
+  std::string line = unfold(value);
   if (!line.contains("=?") &&
       std::all_of(line.begin(), line.end(), [](char c) { return (c & 0x80) == 0; }))
     return line;

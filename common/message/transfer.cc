@@ -8,6 +8,7 @@ namespace rims::message {
 namespace {
 
 constexpr unsigned char kNotBase64 = 0xff;
+constexpr size_t kMaxBlanks = 80;  // behind a soft line break; RFC 2045 §6.7 lines have 76 bytes
 
 constexpr auto kBase64 = [] {
   std::array<unsigned char, 256> table{};
@@ -74,33 +75,27 @@ void TransferDecoder::base64(std::string_view piece, std::string& out) {
 
 void TransferDecoder::quoted_printable(std::string_view piece, std::string& out) {
   for (const char c : piece) {
-    if (escape_.empty()) {
-      if (c == '=') {
-        escape_ = '=';
-      } else {
-        out += c;
-      }
-      continue;
-    }
-    if (escape_.size() == 1 && hex_digit(c) >= 0) {
-      escape_ += c;
-    } else if (escape_.size() == 2 && hex_digit(escape_[1]) >= 0 && hex_digit(c) >= 0) {
+    // After "=": a hexadecimal digit, or white space in front of a line end.
+    const bool one_digit = escape_.size() == 2 && hex_digit(escape_[1]) >= 0;
+    if (one_digit && hex_digit(c) >= 0) {
       out += static_cast<char>(hex_digit(escape_[1]) * 16 + hex_digit(c));
       escape_.clear();
-    } else if (c == '\n' && (escape_.size() == 1 || hex_digit(escape_[1]) < 0)) {
-      escape_.clear();  // a soft line break, perhaps with white space in front of the line end
-    } else if ((c == ' ' || c == '\t' || c == '\r') && escape_.size() < 80 &&
-               (escape_.size() == 1 || hex_digit(escape_[1]) < 0)) {
-      escape_ += c;
-    } else {
-      out += escape_;
-      escape_.clear();
-      if (c == '=') {
-        escape_ = '=';
-      } else {
-        out += c;
+      continue;
+    }
+    if (!escape_.empty() && !one_digit) {
+      if (c == '\n') {
+        escape_.clear();  // a soft line break
+        continue;
+      }
+      const bool blank = c == ' ' || c == '\t' || c == '\r';
+      if ((escape_.size() == 1 && hex_digit(c) >= 0) || (blank && escape_.size() < kMaxBlanks)) {
+        escape_ += c;
+        continue;
       }
     }
+    out += escape_;
+    escape_.clear();
+    (c == '=' ? escape_ : out) += c;
   }
 }
 

@@ -103,7 +103,7 @@ class TreeParser {
   }
 
   // Reads the header at at_ and begins the node's body behind it. Returns the boundary line that
-  // cut the header short, if one did; then the body is empty.
+  // cut the header short or stands right behind it, if one does.
   std::optional<Line> header(uint32_t index) {
     const uint32_t parent = tree_.nodes[index].parent;
     const bool below_multipart = parent != kNone && tree_.nodes[parent].kind == Kind::multipart;
@@ -134,9 +134,8 @@ class TreeParser {
     if (!mime) forget_mime(tree_.nodes[index]);
     classify(index);
     // A boundary right behind the empty line takes that line's end for itself: then there is no
-    // empty line (RFC 2046 §5.1.1, body-part). A multipart may begin with its own boundary.
+    // empty line (RFC 2046 §5.1.1, body-part). It may be the multipart's own.
     if (!boundary) boundary = boundary_at(at_);
-    if (boundary && boundary->owner == index) boundary.reset();
 
     Node& node = tree_.nodes[index];
     node.header = range(start, at_);

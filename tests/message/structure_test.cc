@@ -207,6 +207,7 @@ TEST(Structure, ReadsTypes) {  // RFC 2045 §5, RFC 2046
        R"(("text" "plain" ("name" "a b" "charset" "us-ascii") NIL NIL "7bit" 3 1))"},
       {"Content-Type: a/b; c*0*=utf-8''%C3; c*1=\"x y\"\n",
        R"(("a" "b" ("c*" "utf-8''%C3x%20y") NIL NIL "7bit" 3))"},
+      {"Content-Type: a/b; c*0=x; c*1*=%41\n", R"(("a" "b" ("c*" "''x%41") NIL NIL "7bit" 3))"},
       {"Content-Type: a/b; c*0=x; c*2=y\n", R"(("a" "b" ("c*0" "x" "c*2" "y") NIL NIL "7bit" 3))"},
       {"Content-ID: <i>\nContent-Description: d\n e\nContent-Transfer-Encoding: BASE64\n",
        R"(("text" "plain" ("charset" "us-ascii") "<i>" "d e" "BASE64" 3 1))"},
@@ -367,6 +368,23 @@ TEST(Structure, StopsAtItsLimits) {
   const Parsed params("MIME-Version: 1.0\nContent-Type: a/b; c=1; d=2; e=3\n\n", true,
                       {.params = 2});
   EXPECT_EQ(params.body(), R"(("a" "b" ("c" "1" "d" "2") NIL NIL "7bit" 0))");
+}
+
+// doc/message-structure.md, "The blob": the first child of the next part that has any comes right
+// behind the children before. Anything else could be a cycle, or a part with two parents.
+TEST(Structure, RefusesABlobWhosePartsAreNotATree) {
+  const std::string blob = make_structure(kNested);
+  const auto view = StructureView::open(blob);
+  ASSERT_TRUE(view);
+  constexpr size_t kHead = 40, kRow = 32, kFirstChild = 20;
+  for (uint32_t i = 0; i < view->part_count(); i++) {
+    for (uint32_t child = 0; child <= view->part_count(); child++) {
+      if (child == view->part(i).first_child) continue;
+      std::string damaged = blob;
+      damaged[kHead + i * kRow + kFirstChild] = static_cast<char>(child);
+      EXPECT_FALSE(StructureView::open(damaged)) << i << " -> " << child;
+    }
+  }
 }
 
 }  // namespace
