@@ -11,6 +11,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include "common/base/errno_text.h"
 #include "common/base/log.h"
 #include "login/proxy.h"
 
@@ -175,7 +176,7 @@ Task<void> Server::accept_loop(Fd listener, bool implicit_tls) {
       exhausted = error != EAGAIN;
       if (exhausted && Loop::now() - complained_ > 10s) {
         complained_ = Loop::now();
-        log::error({}, "accept: {}; waiting", std::strerror(error));
+        log::error({}, "accept: {}; waiting", errno_text(error));
       }
       break;
     }

@@ -18,6 +18,7 @@
 
 #include <fmt/core.h>
 
+#include "common/base/errno_text.h"
 #include "common/base/fd.h"
 #include "common/base/log.h"
 #include "common/config/password.h"
@@ -260,11 +261,13 @@ class Binder {
       if (*number > 65535) return wrong(s, node);
       return store(s, *number);
     }
-    const servent* service = has_control(node.text) || node.text.size() > 64
-                                 ? nullptr
-                                 : getservbyname(node.text.c_str(), "tcp");
-    if (!service) return wrong(s, node);
-    store(s, ntohs(static_cast<uint16_t>(service->s_port)));
+    servent service{};
+    servent* found = nullptr;
+    char names[1024];
+    if (!has_control(node.text) && node.text.size() <= 64)
+      getservbyname_r(node.text.c_str(), "tcp", &service, names, sizeof names, &found);
+    if (!found) return wrong(s, node);
+    store(s, ntohs(static_cast<uint16_t>(service.s_port)));
   }
 
   void set_list(const Setting& s, const Node& node) {
@@ -491,9 +494,9 @@ Result<Config> parse(std::string_view yaml, const std::string& file, const std::
 
 Result<Config> load(const std::string& path, const Options& options) {
   const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
-  if (!fd) return fail_file(path, std::strerror(errno));
+  if (!fd) return fail_file(path, errno_text(errno));
   struct stat info{};
-  if (fstat(fd.get(), &info) != 0) return fail_file(path, std::strerror(errno));
+  if (fstat(fd.get(), &info) != 0) return fail_file(path, errno_text(errno));
   if (!S_ISREG(info.st_mode)) return fail_file(path, "expected a file, found something else");
   if ((info.st_mode & S_IWOTH) != 0)
     return fail_file(path, fmt::format("mode {:04o} lets everybody change it; expected 0640 or "
@@ -506,7 +509,7 @@ Result<Config> load(const std::string& path, const Options& options) {
   while (have < text.size()) {
     const ssize_t got = ::read(fd.get(), text.data() + have, text.size() - have);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return fail_file(path, std::strerror(errno));
+    if (got < 0) return fail_file(path, errno_text(errno));
     if (got == 0) break;
     have += static_cast<size_t>(got);
   }

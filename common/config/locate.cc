@@ -8,6 +8,8 @@
 #include <filesystem>
 #include <unistd.h>
 
+#include "common/base/errno_text.h"
+
 namespace rims::config {
 namespace {
 
@@ -15,7 +17,7 @@ namespace fs = std::filesystem;
 
 Result<std::string> named(const std::string& path, const std::string& by) {
   if (access(path.c_str(), F_OK) != 0)
-    return fail(Fault::not_found, path + ": " + std::strerror(errno) + " (named by " + by + ")");
+    return fail(Fault::not_found, path + ": " + errno_text(errno) + " (named by " + by + ")");
   return path;
 }
 
@@ -23,7 +25,7 @@ Result<std::string> named(const std::string& path, const std::string& by) {
 
 Result<std::string> locate(const std::string& option) {
   if (!option.empty()) return named(option, "the command line");
-  if (const char* environment = std::getenv("RIMS_CONFIG"); environment && *environment)
+  if (const char* environment = secure_getenv("RIMS_CONFIG"); environment && *environment)
     return named(environment, "RIMS_CONFIG");
 
   std::string looked;

@@ -1,11 +1,10 @@
 // common/config/parts.cc - which process gets what of the configuration
 
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
-#include <cstring>
 #include <grp.h>
 #include <pwd.h>
+#include <vector>
 
 #include <fmt/core.h>
 
@@ -19,6 +18,9 @@ namespace {
 // only a size is given.
 constexpr uint64_t kDefaultShiftSize = 1u << 20;
 constexpr uint32_t kDefaultShiftCount = 1;
+
+// A group's members are read along with it; there may be many.
+constexpr size_t kAccountBytes = size_t{1} << 20;
 
 ipc::LogLevel level_named(std::string_view name) {
   if (name == "DEBUG") return ipc::LogLevel::debug;
@@ -43,8 +45,11 @@ std::optional<uint32_t> number(std::string_view text) {
 
 Result<uint32_t> group_id(const Config& config, std::string_view key, const std::string& name) {
   if (const auto id = number(name)) return *id;
-  errno = 0;
-  if (const group* found = getgrnam(name.c_str())) return found->gr_gid;
+  group entry{};
+  group* found = nullptr;
+  std::vector<char> names(kAccountBytes);
+  if (getgrnam_r(name.c_str(), &entry, names.data(), names.size(), &found) == 0 && found)
+    return entry.gr_gid;
   return fail(Fault::not_found,
               fmt::format("{}{}: there is no group \"{}\"", where(config, key), key, name));
 }
@@ -55,12 +60,18 @@ Result<Account> privilege_account(const Config& config) {
   Account account;
   if (const auto id = number(config.process_privilege_user)) {
     account.uid = *id;
-  } else if (const passwd* found = getpwnam(config.process_privilege_user.c_str())) {
-    account.uid = found->pw_uid;
   } else {
-    constexpr std::string_view key = "process_privilege_user";
-    return fail(Fault::not_found, fmt::format("{}{}: there is no user \"{}\"", where(config, key),
-                                              key, config.process_privilege_user));
+    passwd entry{};
+    passwd* found = nullptr;
+    std::vector<char> names(kAccountBytes);
+    if (getpwnam_r(config.process_privilege_user.c_str(), &entry, names.data(), names.size(),
+                   &found) != 0 ||
+        !found) {
+      constexpr std::string_view key = "process_privilege_user";
+      return fail(Fault::not_found, fmt::format("{}{}: there is no user \"{}\"", where(config, key),
+                                                key, config.process_privilege_user));
+    }
+    account.uid = entry.pw_uid;
   }
   TRY(account.gid, group_id(config, "process_privilege_group", config.process_privilege_group));
   return account;

@@ -16,6 +16,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
+#include "common/base/errno_text.h"
 #include "common/base/fd.h"
 #include "common/base/log.h"
 
@@ -43,9 +44,9 @@ struct Reader {
 
   [[nodiscard]] Result<std::string> read(bool secret) const {
     const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
-    if (!fd) return wrong(std::strerror(errno));
+    if (!fd) return wrong(errno_text(errno));
     struct stat info{};
-    if (fstat(fd.get(), &info) != 0) return wrong(std::strerror(errno));
+    if (fstat(fd.get(), &info) != 0) return wrong(errno_text(errno));
     if (!S_ISREG(info.st_mode)) return wrong("expected a file, found something else");
     if (secret && (info.st_mode & (S_IRWXO | S_IWGRP)) != 0)
       return wrong(fmt::format("mode {:04o} lets others at the key; expected 0600, 0640 or less",

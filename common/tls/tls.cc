@@ -33,8 +33,7 @@ int read_bytes(BIO* bio, char* out, int size) {
     BIO_set_retry_read(bio);
     return -1;
   }
-  const size_t count = std::min(have.size(), static_cast<size_t>(size));
-  std::copy_n(have.data(), count, out);
+  const size_t count = have.copy(out, static_cast<size_t>(size));
   stream.consume(count);
   return static_cast<int>(count);
 }
