@@ -49,6 +49,7 @@ Task<Status> AccountImpl::start() {
 // Reads the whole journal (its footers where there are some) into a new state.
 Task<Status> AccountImpl::fold_journal(AccountState& state, Locations& locations) {
   TimeSlice slice(loop_);
+  size_t folded = 0;
   while (true) {
     CO_TRY(const Records records, co_await journal_->read_from(state.seq() + 1));
     if (records.list.empty()) {
@@ -56,7 +57,7 @@ Task<Status> AccountImpl::fold_journal(AccountState& state, Locations& locations
       co_return Status();
     }
     for (const auto& record : records.list) {
-      co_await slice.spend();
+      if (++folded % 256 == 0) co_await slice.spend();
       CO_TRY_STATUS(state.apply(record.type, record.seq, record.meta));
       if (record.type != RecordType::append) continue;
       if (const auto append = Append::decode(record.meta))

@@ -576,7 +576,12 @@ Result<std::string> FileJournal::read_record(const SegmentRef& file, const Locat
       at.offset + kRecordHeader + at.meta + (part == Part::message ? at.aux : uint64_t{0});
   if (offset >= size) length = 0;
   length = std::min(length, size - std::min(offset, size));
-  if (*verified) return pread(start + offset, static_cast<size_t>(length));
+  const auto piece = [&]() -> Result<std::string> {
+    TRY(std::string bytes, pread(start + offset, static_cast<size_t>(length)));
+    if (!*blocked && bytes.size() != length) return damaged("the segment ends inside the record");
+    return bytes;
+  };
+  if (*verified) return piece();
 
   const bool all = part == Part::message && (length == size || size <= kReadOnLoop);
   const uint64_t upto = kRecordHeader + uint64_t{at.meta} + at.aux + (all ? at.body : 0);
@@ -600,7 +605,7 @@ Result<std::string> FileJournal::read_record(const SegmentRef& file, const Locat
     return std::string(
         aux.substr(static_cast<size_t>(std::min(offset, size)), static_cast<size_t>(length)));
   }
-  if (!all) return pread(start + offset, static_cast<size_t>(length));
+  if (!all) return piece();
   const auto body = rest.substr(size_t{at.meta} + at.aux);
   if (checksum(key, body) != header->body_sum) return damaged("message bytes");
   *verified = aux_good;

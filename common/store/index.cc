@@ -257,7 +257,7 @@ Task<bool> Index::load_locations(uint64_t chunk, MessageId next, Locations& into
 
 Task<void> Index::flush(AccountState& state, Locations& locations) {
   const auto lock = co_await writing_.lock();
-  if (broken_ || clean()) co_return;
+  if (broken_ || (clean() && locations.dirty().empty())) co_return;
   if (!marked_dirty_) {
     std::vector<Put> mark;
     mark.push_back({"meta", IndexCodec::encode(IndexHead{})});

@@ -171,6 +171,20 @@ std::optional<RecordHeader> decode_record(std::string_view bytes, const Id& key)
 
 namespace {
 
+// Copies `meta` to where it stays, many to one piece of memory.
+std::string_view keep(Scan& scan, std::string_view meta) {
+  constexpr size_t kPiece = size_t{32} << 10;
+  if (scan.bytes.empty() ||
+      scan.bytes.back()->capacity() - scan.bytes.back()->size() < meta.size()) {
+    scan.bytes.push_back(std::make_unique<std::string>());
+    scan.bytes.back()->reserve(std::max(meta.size(), kPiece));
+  }
+  std::string& piece = *scan.bytes.back();
+  const size_t at = piece.size();
+  piece.append(meta);  // within its capacity: nothing moves
+  return std::string_view(piece).substr(at);
+}
+
 // Looks for the next header of this segment from `offset` on; file_size when there is none.
 Result<uint64_t> find_header(Window& window, uint64_t offset, uint64_t file_size, const Id& key) {
   while (offset + kRecordHeader <= file_size) {
@@ -255,8 +269,7 @@ Result<Scan> scan_segment(const ReadAt& read, uint64_t file_size, const SegmentH
       continue;
     }
     seq_before = header->seq;
-    scan.bytes.push_back(std::make_unique<std::string>(meta));
-    entry.meta = *scan.bytes.back();
+    entry.meta = keep(scan, meta);
     scan.entries.push_back(entry);
     end = offset;
   }

@@ -179,7 +179,7 @@ Status AccountState::apply(RecordType type, uint64_t seq, std::string_view meta,
         break;
       }
       add_message(*mailbox, r->entry, seq);
-      note(Change::Kind::appended, r->mailbox, {r->entry.uid});
+      if (changes) note(Change::Kind::appended, r->mailbox, {r->entry.uid});
       break;
     }
     case RecordType::copy: {

@@ -255,6 +255,21 @@ TEST_F(FileTest, ADamagedMessageIsNamedAndTheOthersAreServed) {
   check_at_end_.clear();  // the message stays damaged
 }
 
+TEST_F(FileTest, BytesThatVanishUnderARunningServerAreMissed) {
+  auto account = open();
+  must(account->append(inbox(account),
+                       messages({std::string(2000, 'a'), std::string(600'000, 'b')})));
+  const auto mailbox = must(account->open_mailbox(inbox(account)));
+  const auto small = mailbox->messages()[0].message, large = mailbox->messages()[1].message;
+  EXPECT_EQ(must(account->read(large, 599'990, 10)), "bbbbbbbbbb");
+  EXPECT_EQ(must(account->read(large)).size(), 600'000U);
+  fs::resize_file(dir() / "journal/00000001", 300'000);
+  EXPECT_EQ(must(account->read(small)), std::string(2000, 'a'));
+  EXPECT_FALSE(run(loop_, account->read(large))) << "though it was verified before";
+  EXPECT_FALSE(run(loop_, account->read(large, 599'990, 10)));
+  check_at_end_.clear();
+}
+
 TEST_F(FileTest, ATornTailIsCutKeptAndItsNumbersAreSkipped) {
   auto account = open();
   must(account->append(inbox(account), messages({"one", "two"})));
@@ -333,6 +348,43 @@ TEST_F(FileTest, ANewerFormatIsRefusedAndNotTouched) {
   EXPECT_NE(account.error().detail().find("version 2"), std::string::npos);
   EXPECT_EQ(slurp(segment), bytes);
   check_at_end_.clear();
+}
+
+// An account as version 1 of the format wrote it: a sealed segment and one that ends in CLEAN.
+// Every later version reads it to the same answers.
+TEST_F(FileTest, TheGoldenAccountOfVersion1IsReadForEver) {
+  fs::create_directories(dir("golden"));
+  fs::copy(RIMS_SOURCE_ROOT "/tests/data/store/v1", dir("golden") / "journal");
+  const auto account = open("golden");
+  ASSERT_TRUE(account);
+  EXPECT_EQ(names(account), "INBOX Archive Drafts Entwürfe Entwürfe/2026 Sent Spam");
+  EXPECT_EQ(account->find("Spam")->special_use, SpecialUse::junk);
+  EXPECT_TRUE(account->subscriptions().contains("not/there"));
+  EXPECT_FALSE(account->subscriptions().contains("Sent"));
+  const auto mailbox = must(account->open_mailbox(inbox(account)));
+  ASSERT_EQ(mailbox->messages().size(), 3U);
+  EXPECT_EQ(mailbox->keywords(), (std::vector<std::string>{"$Junk", "Work"}));
+  EXPECT_EQ(mailbox->info().uidnext, Uid(5));
+  EXPECT_EQ(mailbox->info().recent, 1U);
+  EXPECT_EQ(mailbox->find(Uid(1)), nullptr);
+  const auto* second = mailbox->find(Uid(2));
+  ASSERT_TRUE(second);
+  EXPECT_EQ(second->flags, kFlagged);
+  EXPECT_EQ(second->keywords, 2U);
+  EXPECT_EQ(second->size, 0U);
+  const auto* third = mailbox->find(Uid(3));
+  ASSERT_TRUE(third);
+  EXPECT_EQ(third->keywords, 3U);
+  EXPECT_EQ(third->date, 1'700'000'000);
+  EXPECT_EQ(third->zone, -330);
+  EXPECT_EQ(third->modseq, ModSeq(17));
+  const auto bytes = third->message;
+  EXPECT_EQ(must(account->read(bytes)), "Subject: three\r\n\r\n8-bit: \xe4\xff\r\n");
+  EXPECT_EQ(must(account->read_structure(bytes)), "(structure)");
+  const auto archive = must(account->open_mailbox(account->find("Archive")->id));
+  ASSERT_EQ(archive->messages().size(), 2U);
+  EXPECT_EQ(must(account->read(archive->messages()[0].message)), "Subject: one\r\n\r\nfirst\r\n");
+  EXPECT_EQ(archive->messages()[1].message, bytes);
 }
 
 // --- looking in from outside ---
