@@ -32,12 +32,12 @@ DEV = build/dev
 STAGE = build/stage
 PLACES = -Dprefix=$(PREFIX) -Dsysconfdir=$(SYSCONFDIR)
 
-all: deps stage
+all: stage
 
 deps:
 	@tools/install-deps build
 
-$(RELEASE)/build.ninja:
+$(RELEASE)/build.ninja: | deps
 	meson setup $(RELEASE) --buildtype=release -Dtests=false $(PLACES)
 
 # The places where things will be installed may change between two calls.
