@@ -1,6 +1,6 @@
 // tests/login/dialogue_test.cc - what a client may say before its login, and what it hears
 //
-// RFC 3501 §6.1, §6.2; RFC 4616; RFC 4959; RFC 2195; RFC 5530.
+// RFC 3501 §6.2.2, §6.2.3; 4616 §2; 4959 §3; 2195 §2; 5530 §3.
 
 #include "tests/login/harness.h"
 

@@ -1,4 +1,6 @@
 // tests/login/starttls_test.cc - STARTTLS, implicit TLS, injections, and carrying after login
+//
+// RFC 3501 §6.2.1.
 
 #include <atomic>
 #include <fcntl.h>
