@@ -62,6 +62,7 @@ Result<int> start_daemon(const std::string& controller, std::vector<std::string>
                          bool quiet) {
   arguments.insert(arguments.begin(), {"rims-controller", "-d"});
   std::vector<char*> argv;
+  argv.reserve(arguments.size() + 1);
   for (std::string& word : arguments) argv.push_back(word.data());
   argv.push_back(nullptr);
   int said[2];

@@ -136,6 +136,7 @@ Result<std::vector<std::string>> read_settings(const std::string& usage, std::sp
   // Secrets are overwritten as they are read, so this look works on copies.
   std::vector<std::string> copies(args.begin(), args.end());
   std::vector<char*> pointers;
+  pointers.reserve(copies.size());
   for (std::string& copy : copies) pointers.push_back(copy.data());
   OptionParser early = make_parser(usage, first_look);
   const auto parsed = early.parse(pointers);

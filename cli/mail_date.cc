@@ -2,13 +2,22 @@
 
 #include "cli/mail_date.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <strings.h>
 
 #include "common/message/date.h"
 
 namespace rims::cli {
+namespace {
+
+bool is_date_field(std::string_view line) {
+  return std::ranges::equal(line.substr(0, 5), std::string_view("date:"), [](char a, char b) {
+    return (a >= 'A' && a <= 'Z' ? a + ('a' - 'A') : a) == b;
+  });
+}
+
+}  // namespace
 
 std::string MailDate::imap() const {
   std::string text;
@@ -37,7 +46,7 @@ std::optional<MailDate> date_of_message(std::string_view message) {
     if (end == std::string_view::npos) end = message.size();
     std::string_view line = message.substr(0, end);
     if (line.empty() || line == "\r") return std::nullopt;  // the end of the header
-    if (line.size() >= 5 && strncasecmp(line.data(), "Date:", 5) == 0) {
+    if (is_date_field(line)) {
       // With its folded lines.
       while (end < message.size() && end + 1 < message.size() &&
              (message[end + 1] == ' ' || message[end + 1] == '\t')) {

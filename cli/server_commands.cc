@@ -25,6 +25,7 @@ int become_controller(const char* command, const ServerOptions& options) {
   std::vector<std::string> words = config->controller_arguments();
   words.insert(words.begin(), "rims-controller");
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
   execv(controller->c_str(), argv.data());

@@ -173,7 +173,7 @@ Result<std::string> program_path(const std::string& name) {
   if (size <= 0 || static_cast<size_t>(size) == sizeof self)
     return fail_errno("/proc/self/exe", errno);
   const std::string bin = directory_of(std::string(self, static_cast<size_t>(size)));
-  const std::string path = directory_of(bin) + "/libexec/rims/" + name;
+  std::string path = directory_of(bin) + "/libexec/rims/" + name;
   if (access(path.c_str(), X_OK) < 0) return fail_errno(path, errno);
   return path;
 }

@@ -52,6 +52,11 @@ extern "C" void end_by_signal(int) {
   _exit(EX_TEMPFAIL);
 }
 
+// There is one thread, and nobody changes the environment.
+const char* environment_value(const char* name) {
+  return getenv(name);  // NOLINT(concurrency-mt-unsafe)
+}
+
 // True when standard input was open.
 bool harden() {
   const bool has_input = fcntl(STDIN_FILENO, F_GETFD) >= 0;
@@ -72,14 +77,14 @@ bool harden() {
   sigaction(SIGXFSZ, &action, nullptr);
   sigset_t none;
   sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, nullptr);
+  pthread_sigmask(SIG_SETMASK, &none, nullptr);
   std::set_new_handler([] { end({EX_TEMPFAIL, "out of memory"}); });
   return has_input;
 }
 
 Arguments arguments_or_end(int argc, char** argv) {
   const Environment environment = [](std::string_view name) -> std::optional<std::string> {
-    const char* value = getenv(std::string(name).c_str());
+    const char* value = environment_value(std::string(name).c_str());
     if (!value) return std::nullopt;
     return std::string(value);
   };
@@ -96,7 +101,7 @@ std::string socket_or_end(const Arguments& args) {
     end({EX_NOPERM, "-c and -S are not for a set-id program"});
   if (!args.socket.empty()) return args.socket;
   if (borrowed) return kUsualSocket;
-  const char* environment = getenv("RIMS_CONFIG");
+  const char* environment = environment_value("RIMS_CONFIG");
   const std::string named = !args.config.empty() ? args.config : environment ? environment : "";
   const auto forbidden = [](const std::string& path) {
     return access(path.c_str(), R_OK) < 0 && (errno == EACCES || errno == EPERM);
@@ -143,6 +148,7 @@ Ending deliver_to(const std::string& recipient, const Arguments& args, const std
   if (message.empty()) end({EX_DATAERR, "the message is empty"});
 
   std::vector<Ending> endings;
+  endings.reserve(args.recipients.size());
   for (const std::string& recipient : args.recipients)
     endings.push_back(deliver_to(recipient, args, socket, message, endings.size() + 1));
   Ending all = combine(args.recipients, endings);
