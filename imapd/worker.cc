@@ -238,7 +238,6 @@ Task<void> Worker::serve_delivery(SharedLink link, ipc::Packet packet) {
 
 Task<ipc::DeliverReply> Worker::deliver(ipc::Deliver order, Fd message) {
   const Counted counted(deliveries_, no_deliveries_);
-  const std::string user = order.user.value;
   ipc::DeliverReply reply = co_await delivered(std::move(order), std::move(message));
   delivery_ended_.set();
   co_return reply;

@@ -322,6 +322,27 @@ TEST_F(WorkerTest, CutsAClientThatDoesNotReadWhenItStops) {
   EXPECT_EQ(stage.worker->sessions(), 0U);
 }
 
+// RFC 3501 §5.4, RFC 2177 §3: news in IDLE is no sign of life of the client.
+TEST_F(WorkerTest, LogsASilentClientOutHoweverMuchNewsThereIs) {
+  stage.settings.inactivity_timeout_s = 1;
+  stage.worker->reload(stage.settings);
+  const auto client = run(stage.loop, stage.log_in("foo"));
+  run(stage.loop, client->command("a", "SELECT INBOX"));
+  run(stage.loop, client->send("b IDLE\r\n"));
+  std::string line = first_line(*client);
+  for (int deliveries = 0; deliveries < 100 && !line.starts_with("* BYE"); deliveries++) {
+    run(stage.loop, stage.deliver("foo", "INBOX", "x\r\n"));
+    // EXISTS and RECENT, unless BYE came first.
+    line = first_line(*client);
+    if (!line.starts_with("* BYE")) line = first_line(*client);
+    struct Pause {
+      static Task<void> of(Loop& loop) { co_await sleep_for(loop, Milliseconds(50)); }
+    };
+    run(stage.loop, Pause::of(stage.loop));
+  }
+  EXPECT_EQ(line, "* BYE logged out for inactivity");
+}
+
 // ---------------------------------------------------------------- tickets alone
 
 TEST(Tickets, AreGoodOnceAndNotForLong) {
