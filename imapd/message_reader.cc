@@ -16,7 +16,7 @@ Task<Result<const message::StructureView*>> MessageReader::structure() {
     blob_ = std::move(*stored);
     auto opened = message::StructureView::open(blob_);
     if (opened && opened->message_size() == size_) {
-      view_ = std::move(*opened);
+      view_ = *opened;
       co_return &*view_;
     }
   }
@@ -26,8 +26,8 @@ Task<Result<const message::StructureView*>> MessageReader::structure() {
             account_.user());
   CO_TRY(const std::string message, co_await whole());
   blob_ = co_await worker_.make_structure(message);
-  CO_TRY(auto made, message::StructureView::open(blob_));
-  view_ = std::move(made);
+  CO_TRY(const auto made, message::StructureView::open(blob_));
+  view_ = made;
   co_return &*view_;
 }
 
