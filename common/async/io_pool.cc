@@ -2,11 +2,10 @@
 
 #include "common/async/io_pool.h"
 
-#include <csignal>
-#include <sys/eventfd.h>
-
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
+#include <sys/eventfd.h>
 
 #include "common/base/result.h"
 

@@ -2,10 +2,9 @@
 
 #include "common/async/stream.h"
 
+#include <cerrno>
 #include <fcntl.h>
 #include <sys/socket.h>
-
-#include <cerrno>
 
 namespace rims {
 
@@ -61,8 +60,8 @@ Task<Status> Stream::fill(Milliseconds limit, size_t at_most) {
 
 Task<Status> Stream::write_until(size_t waiting) {
   while (waiting_output() > waiting) {
-    const ssize_t sent = ::send(fd_.get(), output_.data() + written_, output_.size() - written_,
-                                MSG_NOSIGNAL);
+    const ssize_t sent =
+        ::send(fd_.get(), output_.data() + written_, output_.size() - written_, MSG_NOSIGNAL);
     if (sent > 0) {
       written_ += static_cast<size_t>(sent);
       continue;

@@ -31,8 +31,8 @@ std::optional<std::string> from_hex(std::string_view text) {
   std::string out(text.size() / 2, '\0');
   size_t length = 0;
   const char* end = nullptr;
-  if (text.size() % 2 != 0 || sodium_hex2bin(raw(out), out.size(), text.data(), text.size(),
-                                             nullptr, &length, &end) != 0 ||
+  if (text.size() % 2 != 0 ||
+      sodium_hex2bin(raw(out), out.size(), text.data(), text.size(), nullptr, &length, &end) != 0 ||
       end != text.data() + text.size())
     return std::nullopt;
   return out;

@@ -2,10 +2,9 @@
 
 #include "common/base/log.h"
 
-#include <unistd.h>
-
 #include <array>
 #include <cstdint>
+#include <unistd.h>
 
 namespace rims::log {
 namespace {
@@ -30,8 +29,12 @@ void StderrSink::write(Level level, std::string_view text) {
 size_t utf8_length(std::string_view s, size_t at) {
   const auto byte = [&](size_t i) { return static_cast<uint8_t>(s[at + i]); };
   const uint8_t lead = byte(0);
-  const size_t length = lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3
-                        : lead < 0xf5 ? 4 : 0;
+  const size_t length = lead < 0x80   ? 1
+                        : lead < 0xc2 ? 0
+                        : lead < 0xe0 ? 2
+                        : lead < 0xf0 ? 3
+                        : lead < 0xf5 ? 4
+                                      : 0;
   if (length == 0 || at + length > s.size()) return 0;
   if (length == 1) return lead >= 0x20 && lead != 0x7f ? 1 : 0;
   for (size_t i = 1; i < length; i++)
@@ -61,9 +64,8 @@ std::string printable(std::string_view text, size_t max_bytes) {
   out.reserve(text.size() < max_bytes ? text.size() : max_bytes);
   for (size_t at = 0; at < text.size();) {
     const size_t length = utf8_length(text, at);
-    const std::string piece =
-        length > 0 ? std::string(text.substr(at, length))
-                   : fmt::format("\\x{:02x}", static_cast<uint8_t>(text[at]));
+    const std::string piece = length > 0 ? std::string(text.substr(at, length))
+                                         : fmt::format("\\x{:02x}", static_cast<uint8_t>(text[at]));
     if (out.size() + piece.size() + 3 > max_bytes) return out + "...";
     out += piece;
     at += length > 0 ? length : 1;

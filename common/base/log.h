@@ -6,12 +6,12 @@
 // Single-threaded: call it from the loop's thread only.
 #pragma once
 
-#include <fmt/core.h>
-
 #include <cstddef>
 #include <string>
 #include <string_view>
 #include <utility>
+
+#include <fmt/core.h>
 
 namespace rims::log {
 

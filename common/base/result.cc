@@ -13,8 +13,7 @@ std::unexpected<Error> fail_errno(std::string_view what, int error_number) {
   char buffer[128];
   // GNU strerror_r: the text may or may not be in `buffer`.
   const char* text = strerror_r(error_number, buffer, sizeof buffer);
-  return fail(Fault::storage, "temporary failure", std::string(what) + ": " + text,
-              "UNAVAILABLE");
+  return fail(Fault::storage, "temporary failure", std::string(what) + ": " + text, "UNAVAILABLE");
 }
 
 void fatal(std::string_view why) {

@@ -84,9 +84,9 @@ std::unexpected<Error> fail_errno(std::string_view what, int error_number);
 #define RIMS_CAT(a, b) RIMS_CAT_(a, b)
 
 // TRY(auto x, f());  TRY(existing, f());  - two statements, so not inside an unbraced if.
-#define TRY_IMPL_(tmp, ret, lhs, ...)                           \
-  auto tmp = (__VA_ARGS__);                                     \
-  if (!(tmp).has_value()) ret std::unexpected((tmp).error());   \
+#define TRY_IMPL_(tmp, ret, lhs, ...)                         \
+  auto tmp = (__VA_ARGS__);                                   \
+  if (!(tmp).has_value()) ret std::unexpected((tmp).error()); \
   lhs = *std::move(tmp)
 #define TRY(lhs, ...) TRY_IMPL_(RIMS_CAT(try_, __LINE__), return, lhs, __VA_ARGS__)
 #define CO_TRY(lhs, ...) TRY_IMPL_(RIMS_CAT(try_, __LINE__), co_return, lhs, __VA_ARGS__)

@@ -2,10 +2,10 @@
 
 #include "common/base/secret.h"
 
-#include <sodium.h>
-
 #include <cstring>
 #include <utility>
+
+#include <sodium.h>
 
 namespace rims {
 

@@ -20,9 +20,9 @@ struct Strong {
 using Uid = Strong<struct UidTag, uint32_t>;                  // RFC 9051 §2.3.1.1
 using UidValidity = Strong<struct UidValidityTag, uint32_t>;  // RFC 9051 §2.3.1.1
 using SeqNum = Strong<struct SeqNumTag, uint32_t>;            // RFC 9051 §2.3.1.2, from 1
-using ModSeq = Strong<struct ModSeqTag, uint64_t>;            // RFC 7162; the journal's sequence number
-using MailboxId = Strong<struct MailboxIdTag, uint32_t>;      // never reused within an account
-using MessageId = Strong<struct MessageIdTag, uint64_t>;      // never reused within an account
+using ModSeq = Strong<struct ModSeqTag, uint64_t>;        // RFC 7162; the journal's sequence number
+using MailboxId = Strong<struct MailboxIdTag, uint32_t>;  // never reused within an account
+using MessageId = Strong<struct MessageIdTag, uint64_t>;  // never reused within an account
 
 }  // namespace rims
 

@@ -23,9 +23,9 @@
 
 namespace rims::ipc {
 
-inline constexpr size_t kTicketSize = 16;      // random bytes
+inline constexpr size_t kTicketSize = 16;  // random bytes
 inline constexpr uint32_t kTicketLifeMs = 30'000;
-inline constexpr size_t kMaxUserName = 255;    // bytes of UTF-8
+inline constexpr size_t kMaxUserName = 255;  // bytes of UTF-8
 
 enum class AuthMsg : uint16_t {
   login_request = 1,

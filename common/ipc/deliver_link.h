@@ -33,24 +33,24 @@ enum class DeliverMsg : uint16_t {
 };
 
 enum class Delivery : uint8_t {
-  delivered,        // durable                                     exit 0
-  no_user,          // no such recipient                           exit 67
-  no_mailbox,       // -m names none and it may not be made        exit 73
-  rejected,         // refused for what it is: too large, empty    exit 65 (too large), see reason
-  not_permitted,    // the caller may not deliver                  exit 77
-  temporary,        // anything doubtful                           exit 75
+  delivered,      // durable                                     exit 0
+  no_user,        // no such recipient                           exit 67
+  no_mailbox,     // -m names none and it may not be made        exit 73
+  rejected,       // refused for what it is: too large, empty    exit 65 (too large), see reason
+  not_permitted,  // the caller may not deliver                  exit 77
+  temporary,      // anything doubtful                           exit 75
   last = temporary,
 };
 
 struct Submit {  // one descriptor
   static constexpr DeliverMsg kType = DeliverMsg::submit;
-  uint64_t request = 0;         // chosen by the sender, returned in the reply
+  uint64_t request = 0;  // chosen by the sender, returned in the reply
   Text<1, 320> recipient;
-  Text<0, 320> sender;          // envelope sender; "" for the null sender
-  Text<0, 1024> mailbox;        // UTF-8; "" means INBOX
-  Text<0, 256> delivery_id;     // the MTA's queue or message id, if it gave one
-  uint8_t flags = 0;            // system flags to set, as store::kSeen and its kin
-  int64_t internal_date = 0;    // seconds since 1970 (UTC); 0 means now
+  Text<0, 320> sender;        // envelope sender; "" for the null sender
+  Text<0, 1024> mailbox;      // UTF-8; "" means INBOX
+  Text<0, 256> delivery_id;   // the MTA's queue or message id, if it gave one
+  uint8_t flags = 0;          // system flags to set, as store::kSeen and its kin
+  int64_t internal_date = 0;  // seconds since 1970 (UTC); 0 means now
   static constexpr auto kFields =
       std::tuple(&Submit::request, &Submit::recipient, &Submit::sender, &Submit::mailbox,
                  &Submit::delivery_id, &Submit::flags, &Submit::internal_date);
@@ -61,7 +61,7 @@ struct SubmitReply {
   uint64_t request = 0;
   Delivery status = Delivery::temporary;
   Text<0, 512> reason;  // one line, for the MTA's log
-  static constexpr auto kFields = 
+  static constexpr auto kFields =
       std::tuple(&SubmitReply::request, &SubmitReply::status, &SubmitReply::reason);
 };
 

@@ -20,11 +20,11 @@ enum class SessionMsg : uint16_t { handover = 1 };
 struct Handover {  // one descriptor
   static constexpr SessionMsg kType = SessionMsg::handover;
   Sealed<kTicketSize> ticket;
-  Text<1, 255> tag;            // of the command that logged in
-  Text<0, 32 * 1024> unread;   // bytes the client sent after that command
+  Text<1, 255> tag;           // of the command that logged in
+  Text<0, 32 * 1024> unread;  // bytes the client sent after that command
   Text<0, 45> client_address;
   bool over_tls = false;
-  Text<0, 32> session;         // id for the log, given by rims-login
+  Text<0, 32> session;  // id for the log, given by rims-login
   static constexpr auto kFields =
       std::tuple(&Handover::ticket, &Handover::tag, &Handover::unread, &Handover::client_address,
                  &Handover::over_tls, &Handover::session);

@@ -29,9 +29,9 @@ struct Text {
   static constexpr size_t kMin = Min, kMax = Max;
   std::string value;
   Text() = default;
-  Text(std::string v) : value(std::move(v)) {}       // NOLINT(google-explicit-constructor)
-  Text(std::string_view v) : value(v) {}             // NOLINT(google-explicit-constructor)
-  Text(const char* v) : value(v) {}                  // NOLINT(google-explicit-constructor)
+  Text(std::string v) : value(std::move(v)) {}  // NOLINT(google-explicit-constructor)
+  Text(std::string_view v) : value(v) {}        // NOLINT(google-explicit-constructor)
+  Text(const char* v) : value(v) {}             // NOLINT(google-explicit-constructor)
   [[nodiscard]] bool within() const { return value.size() >= Min && value.size() <= Max; }
   bool operator==(const Text&) const = default;
 };

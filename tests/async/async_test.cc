@@ -1,11 +1,11 @@
 // tests/async/async_test.cc - tasks, scopes, events, locks, the I/O pool and streams
 
-#include <gtest/gtest.h>
-#include <sys/socket.h>
-
 #include <csignal>
 #include <string>
+#include <sys/socket.h>
 #include <vector>
+
+#include <gtest/gtest.h>
 
 #include "common/async/event.h"
 #include "common/async/io_pool.h"

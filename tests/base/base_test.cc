@@ -40,8 +40,7 @@ TEST(Log, OneEventIsOneLineWithoutControlBytes) {
   log::set_sink(&sink);
   log::info("s1", "user {} said", "a\r\nFATAL forged\x1b[2J\x7f\xff\xc2\x85");
   log::set_sink(nullptr);
-  EXPECT_EQ(sink.all,
-            "s1: user a\\x0d\\x0aFATAL forged\\x1b[2J\\x7f\\xff\\xc2\\x85 said\n");
+  EXPECT_EQ(sink.all, "s1: user a\\x0d\\x0aFATAL forged\\x1b[2J\\x7f\\xff\\xc2\\x85 said\n");
 }
 
 TEST(Log, KeepsUtf8AndCutsLongLines) {

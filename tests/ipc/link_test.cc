@@ -3,8 +3,9 @@
 #include "common/ipc/link.h"
 
 #include <fcntl.h>
-#include <gtest/gtest.h>
 #include <sys/socket.h>
+
+#include <gtest/gtest.h>
 
 #include "common/async/scope.h"
 #include "common/base/encoding.h"
@@ -27,14 +28,14 @@ LoginRequest sample_request() {
 
 TEST(Wire, LoginRequestHasTheseBytes) {
   EXPECT_EQ(to_hex(encode(sample_request())),
-            "0000000000000007"                      // request
-            "01"                                    // mechanism
-            "00000003666f6f"                        // user
-            "00000000"                              // authzid
-            "00000003626172"                        // password
-            "0000000000000000"                      // challenge, digest
-            "000000093132372e302e302e31"            // client_address
-            "01");                                  // over_tls
+            "0000000000000007"            // request
+            "01"                          // mechanism
+            "00000003666f6f"              // user
+            "00000000"                    // authzid
+            "00000003626172"              // password
+            "0000000000000000"            // challenge, digest
+            "000000093132372e302e302e31"  // client_address
+            "01");                        // over_tls
 }
 
 TEST(Wire, EveryTruncationAndAnyTrailingByteIsRefused) {
@@ -70,12 +71,11 @@ class LinkTest : public testing::Test {
   LinkTest() {
     auto pair = make_pair();
     raw = std::move((*pair)[0]);
-    link = std::make_unique<Link>(loop, std::move((*pair)[1]), "rims-login",
-                                  kImapdAcceptsFromLogin);
+    link =
+        std::make_unique<Link>(loop, std::move((*pair)[1]), "rims-login", kImapdAcceptsFromLogin);
   }
   void send_raw(std::string_view bytes) {
-    ASSERT_EQ(::send(raw.get(), bytes.data(), bytes.size(), 0),
-              static_cast<ssize_t>(bytes.size()));
+    ASSERT_EQ(::send(raw.get(), bytes.data(), bytes.size(), 0), static_cast<ssize_t>(bytes.size()));
   }
   Loop loop;
   Fd raw;
