@@ -283,7 +283,7 @@ Status AccountState::apply(RecordType type, uint64_t seq, std::string_view meta,
       next_message_ = MessageId(next_message_.value + r->skip);
       for (auto& [id, mailbox] : mailboxes_) {
         auto& next = mailbox->info_.uidnext;
-        next = Uid(next.value > UINT32_MAX - 1 - r->skip ? UINT32_MAX - 1 : next.value + r->skip);
+        next = Uid(next.value + std::min(r->skip, UINT32_MAX - next.value));
       }
       break;
     }
