@@ -98,7 +98,7 @@ format:
 
 fuzz:
 	@tools/install-deps build test
-	@RIMS_FUZZ_SECONDS=$${RIMS_FUZZ_SECONDS:-600} tools/run-tests fuzz
+	@RIMS_FUZZ_SEED=0 RIMS_FUZZ_SECONDS=$${RIMS_FUZZ_SECONDS:-600} tools/run-tests fuzz
 
 bench:
 	@tools/install-deps build bench
