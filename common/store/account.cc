@@ -278,7 +278,7 @@ Task<void> AccountImpl::shut() {
     if (co_await index_->checkpoint(state_, id)) {
       const Clean mark{state_.seq(), id};
       std::vector<Draft> drafts;
-      drafts.push_back({RecordType::clean, mark.encode(), {}, {}});
+      drafts.push_back({RecordType::clean, mark.encode(), {}, {}, now()});
       // Without it the index is rebuilt at the next opening: no harm.
       auto marked = co_await journal_->append(state_.seq(), drafts);
       if (!marked) log::warn("", "account {}: {}", user_, marked.error().detail());

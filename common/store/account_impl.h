@@ -30,8 +30,10 @@ namespace rims::store {
 
 class AccountImpl final : public Account {
  public:
+  // `clock`: seconds since 1970 (UTC), for the records.
   AccountImpl(Loop& loop, IoPool& pool, std::string user, const Limits& limits,
-              std::unique_ptr<Journal> journal, std::unique_ptr<Index> index);
+              std::function<int64_t()> clock, std::unique_ptr<Journal> journal,
+              std::unique_ptr<Index> index);
   ~AccountImpl() override;
 
   // Reads what is there, or makes a new account. Once, before anything else.
@@ -99,6 +101,7 @@ class AccountImpl final : public Account {
   Task<Status> catch_up();
   Status fold(const Stored& record, const void* origin);
   void poison(const Error& error);
+  uint32_t now() const;
   std::unexpected<Error> unusable() const;
 
   // --- account_messages.cc ---
@@ -114,6 +117,7 @@ class AccountImpl final : public Account {
   IoPool& pool_;
   std::string user_;
   Limits limits_;
+  std::function<int64_t()> clock_;
   std::unique_ptr<Journal> journal_;
   std::unique_ptr<Index> index_;
 

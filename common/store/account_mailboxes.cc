@@ -67,8 +67,7 @@ Status AccountImpl::plan_parents(Plan& plan, std::string_view name,
   TRY_STATUS(room_for(missing.size() + 1));
   for (auto& parent : missing) {
     const MailboxId id = plan.take_mailbox();
-    plan.add(
-        MailboxCreated{id, plan.take_uidvalidity(time(nullptr)), SpecialUse::none, false, parent});
+    plan.add(MailboxCreated{id, plan.take_uidvalidity(), SpecialUse::none, false, parent});
     made[std::move(parent)] = id;
   }
   return {};
@@ -87,8 +86,7 @@ Task<Status> AccountImpl::make_standard_mailboxes() {
         };
         for (const auto& [name, use] : standard) {
           if (plan.state().mailbox(name)) continue;
-          plan.add(MailboxCreated{plan.take_mailbox(), plan.take_uidvalidity(time(nullptr)), use,
-                                  false, name});
+          plan.add(MailboxCreated{plan.take_mailbox(), plan.take_uidvalidity(), use, false, name});
           plan.add(Subscription{true, name});
         }
         return Built::records;
@@ -116,8 +114,7 @@ Task<Result<MailboxId>> AccountImpl::create(std::string name, SpecialUse special
         TRY_STATUS(plan_parents(plan, name, parents_made));
         if (before) plan.add(MailboxRemoved{before->info().id});
         *made = plan.take_mailbox();
-        plan.add(
-            MailboxCreated{*made, plan.take_uidvalidity(time(nullptr)), special_use, false, name});
+        plan.add(MailboxCreated{*made, plan.take_uidvalidity(), special_use, false, name});
         return Built::records;
       },
       {}));
@@ -138,8 +135,8 @@ Task<Status> AccountImpl::remove(std::string name) {
           return fail(Fault::refused, "the name has inferiors", {}, "HASCHILDREN");
         plan.add(MailboxRemoved{mailbox->info().id});
         if (parent)
-          plan.add(MailboxCreated{plan.take_mailbox(), plan.take_uidvalidity(time(nullptr)),
-                                  SpecialUse::none, true, name});
+          plan.add(MailboxCreated{plan.take_mailbox(), plan.take_uidvalidity(), SpecialUse::none,
+                                  true, name});
         else
           drop_empty_parents(plan, name, 1);
         return Built::records;
@@ -174,8 +171,7 @@ Task<Status> AccountImpl::rename(std::string from, std::string to) {
         if (from == "INBOX") {
           TRY_STATUS(plan_parents(plan, to, made));
           const MailboxId id = plan.take_mailbox();
-          plan.add(MailboxCreated{id, plan.take_uidvalidity(time(nullptr)), SpecialUse::none, false,
-                                  to});
+          plan.add(MailboxCreated{id, plan.take_uidvalidity(), SpecialUse::none, false, to});
           const auto& keywords = mailbox->keywords();
           for (size_t i = 0; i < keywords.size(); i++)
             plan.add(Keyword{id, static_cast<uint8_t>(i), keywords[i]});

@@ -31,11 +31,13 @@ struct AccountImpl::Op {
 };
 
 AccountImpl::AccountImpl(Loop& loop, IoPool& pool, std::string user, const Limits& limits,
-                         std::unique_ptr<Journal> journal, std::unique_ptr<Index> index)
+                         std::function<int64_t()> clock, std::unique_ptr<Journal> journal,
+                         std::unique_ptr<Index> index)
     : loop_(loop),
       pool_(pool),
       user_(std::move(user)),
       limits_(limits),
+      clock_(std::move(clock)),
       journal_(std::move(journal)),
       index_(std::move(index)),
       idle_(loop),
@@ -47,6 +49,10 @@ AccountImpl::AccountImpl(Loop& loop, IoPool& pool, std::string user, const Limit
 }
 
 AccountImpl::~AccountImpl() = default;
+
+uint32_t AccountImpl::now() const {
+  return static_cast<uint32_t>(std::clamp<int64_t>(clock_(), 1, UINT32_MAX));
+}
 
 std::unexpected<Error> AccountImpl::unusable() const {
   if (failure_) return std::unexpected(*failure_);
@@ -77,7 +83,7 @@ Task<void> AccountImpl::run_commits() {
 }
 
 Task<Status> AccountImpl::write_one_commit() {
-  Plan plan(state_);
+  Plan plan(state_, now());
   std::vector<std::shared_ptr<Op>> batch;
   std::vector<const void*> origins;  // one per draft
   while (!queue_.empty() && !plan.full()) {
@@ -127,7 +133,8 @@ Task<Status> AccountImpl::write_one_commit() {
 
   for (size_t i = 0; i < plan.drafts().size(); i++) {
     const auto& draft = plan.drafts()[i];
-    const Stored stored{draft.type, state_.seq() + 1, draft.meta, appended->locations[i]};
+    const Stored stored{draft.type, state_.seq() + 1, draft.time, draft.meta,
+                        appended->locations[i]};
     if (auto status = fold(stored, origins[i]); !status) {
       for (const auto& op : batch) op->finish(status);
       co_return status;

@@ -446,6 +446,7 @@ Status FileJournal::append_blocking(std::span<const Draft> drafts, Appended& res
     h.id = unique;
     h.batch_first = last_seq_ + 1;
     h.batch_count = static_cast<uint32_t>(drafts.size());
+    h.time = d.time;
     h.meta_sum = checksum(key, d.meta);
     h.aux_sum = checksum(key, d.aux);
     h.body_sum = checksum(key, d.body);
@@ -541,6 +542,7 @@ Task<Result<Records>> FileJournal::read_from(uint64_t seq) {
       if (e.header.seq < seq) continue;
       out.list.push_back({e.header.type,
                           e.header.seq,
+                          e.header.time,
                           e.meta,
                           {number, e.offset, e.header.meta, e.header.aux, e.header.body}});
     }

@@ -26,12 +26,14 @@ struct Draft {
   RecordType type = RecordType::gap;
   std::string meta;
   std::string_view aux, body;
+  uint32_t time = 0;  // seconds since 1970 (UTC)
 };
 
 // A record that was read, without its aux and body.
 struct Stored {
   RecordType type = RecordType::gap;
   uint64_t seq = 0;
+  uint32_t time = 0;      // when it was written; 0: not known
   std::string_view meta;  // lives in Records::bytes
   Location location;
 };

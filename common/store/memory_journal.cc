@@ -37,8 +37,8 @@ class MemoryJournals::MemoryJournal final : public Journal {
                                   .meta = static_cast<uint32_t>(draft.meta.size()),
                                   .aux = static_cast<uint32_t>(draft.aux.size()),
                                   .body = draft.body.size()});
-      disk_->records.push_back(
-          {draft.type, ++expected, draft.meta, std::string(draft.aux), std::string(draft.body)});
+      disk_->records.push_back({draft.type, ++expected, draft.time, draft.meta,
+                                std::string(draft.aux), std::string(draft.body)});
     }
     disk_->appends++;
     if (outcome == Fate::fail_written)
@@ -58,7 +58,7 @@ class MemoryJournals::MemoryJournal final : public Journal {
                         .meta = static_cast<uint32_t>(r.meta.size()),
                         .aux = static_cast<uint32_t>(r.aux.size()),
                         .body = r.body.size()};
-      out.list.push_back({r.type, r.seq, *out.bytes.back(), at});
+      out.list.push_back({r.type, r.seq, r.time, *out.bytes.back(), at});
     }
     co_return out;
   }
@@ -100,7 +100,7 @@ Task<Result<std::unique_ptr<Journal>>> MemoryJournals::open(std::string user,
 void MemoryJournals::intrude(const std::string& user, RecordType type, std::string meta) {
   auto& records = disk_of(user)->records;
   const uint64_t seq = records.empty() ? 1 : records.back().seq + 1;
-  records.push_back({type, seq, std::move(meta), {}, {}});
+  records.push_back({type, seq, 0, std::move(meta), {}, {}});
 }
 
 }  // namespace rims::store

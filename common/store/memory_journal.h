@@ -20,6 +20,7 @@ class MemoryJournals final : public JournalFactory {
   struct Record {
     RecordType type;
     uint64_t seq;
+    uint32_t time;
     std::string meta, aux, body;
   };
   struct Disk {

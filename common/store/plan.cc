@@ -33,8 +33,8 @@ Uid Plan::take_uid(const Mailbox& mailbox) {
   return uid;
 }
 
-UidValidity Plan::take_uidvalidity(int64_t now) {
-  const auto wanted = static_cast<uint32_t>(std::clamp<int64_t>(now, 1, UINT32_MAX - 1));
+UidValidity Plan::take_uidvalidity() {
+  const uint32_t wanted = std::clamp<uint32_t>(time_, 1, UINT32_MAX - 1);
   last_uidvalidity_ = UidValidity(std::max(wanted, last_uidvalidity_.value + 1));
   return last_uidvalidity_;
 }

@@ -25,8 +25,10 @@ enum class Built : uint8_t {
 
 class Plan {
  public:
-  explicit Plan(const AccountState& state)
+  // `time`: when its records are written, seconds since 1970 (UTC).
+  Plan(const AccountState& state, uint32_t time)
       : state_(state),
+        time_(time),
         next_message_(state.next_message()),
         next_mailbox_(state.next_mailbox()),
         last_uidvalidity_(state.last_uidvalidity()) {}
@@ -52,7 +54,7 @@ class Plan {
     return id;
   }
   // Grows, and follows the clock (RFC 3501 §2.3.1.1).
-  UidValidity take_uidvalidity(int64_t now);
+  UidValidity take_uidvalidity();
 
   // Bits for these names; new names become records. limit LIMIT when there are too many, and
   // then nothing was added.
@@ -68,7 +70,7 @@ class Plan {
 
   template <class Record>
   void add(const Record& record, std::string_view aux = {}, std::string_view body = {}) {
-    drafts_.push_back({Record::kType, record.encode(), aux, body});
+    drafts_.push_back({Record::kType, record.encode(), aux, body, time_});
     bytes_ += drafts_.back().meta.size() + aux.size() + body.size();
   }
 
@@ -85,6 +87,7 @@ class Plan {
   Overlay& overlay(const Mailbox& mailbox);
 
   const AccountState& state_;
+  uint32_t time_;
   MessageId next_message_;
   MailboxId next_mailbox_;
   UidValidity last_uidvalidity_;

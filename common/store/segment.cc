@@ -137,7 +137,7 @@ void encode(const RecordHeader& h, const Id& key, char* to) {
   memcpy(to + 32, h.id.data(), 16);
   put_int(to + 48, h.batch_first);
   put_int(to + 56, h.batch_count);
-  put_int(to + 60, uint32_t{0});
+  put_int(to + 60, h.time);
   put_int(to + 64, h.meta_sum);
   put_int(to + 72, h.aux_sum);
   put_int(to + 80, h.body_sum);
@@ -161,7 +161,7 @@ std::optional<RecordHeader> decode_record(std::string_view bytes, const Id& key)
   h.id = get_id(in);
   h.batch_first = in.num<uint64_t>();
   h.batch_count = in.num<uint32_t>();
-  in.num<uint32_t>();
+  h.time = in.num<uint32_t>();
   h.meta_sum = in.num<uint64_t>();
   h.aux_sum = in.num<uint64_t>();
   h.body_sum = in.num<uint64_t>();
@@ -337,11 +337,12 @@ std::string encode_footer(const std::vector<Entry>& entries, uint64_t offset, ui
   for (const auto& e : entries) {
     list.num(e.offset).num(static_cast<uint16_t>(e.header.type)).num(e.header.version);
     list.num(e.header.flags).num(e.header.meta).num(e.header.aux).num(e.header.body);
-    list.num(e.header.seq).raw(e.meta);
+    list.num(e.header.seq).num(e.header.time).raw(e.meta);
   }
   const std::string meta = list.take();
   RecordHeader h;
   h.type = RecordType::footer;
+  h.version = kFooterVersion;
   h.meta = static_cast<uint32_t>(meta.size());
   h.seq = seq;
   h.id = unique;
@@ -360,7 +361,9 @@ std::string encode_footer(const std::vector<Entry>& entries, uint64_t offset, ui
   return out + end + Writer().num(sum).take();
 }
 
-bool decode_footer(std::string_view meta, uint64_t limit, std::vector<Entry>& entries) {
+bool decode_footer(std::string_view meta, uint8_t version, uint64_t limit,
+                   std::vector<Entry>& entries) {
+  if (version > kFooterVersion) return false;  // scanning finds the same
   Reader in(meta);
   const auto count = in.num<uint32_t>();
   uint64_t least = kFirstRecord;
@@ -375,6 +378,7 @@ bool decode_footer(std::string_view meta, uint64_t limit, std::vector<Entry>& en
     e.header.aux = in.num<uint32_t>();
     e.header.body = in.num<uint64_t>();
     e.header.seq = in.num<uint64_t>();
+    if (version > 1) e.header.time = in.num<uint32_t>();
     e.meta = in.raw(e.header.meta);
     if (!in.ok() || e.offset < least || e.header.body > limit ||
         e.offset + e.header.total() > limit || e.header.seq <= seq)
@@ -405,7 +409,8 @@ Result<std::optional<Scan>> read_footer(const ReadAt& read, uint64_t file_size,
     return std::nullopt;
   scan.bytes.push_back(std::make_unique<std::string>(std::move(bytes)));
   const auto meta = std::string_view(*scan.bytes.back()).substr(kRecordHeader, header->meta);
-  if (checksum(key, meta) != header->meta_sum || !decode_footer(meta, offset, scan.entries))
+  if (checksum(key, meta) != header->meta_sum ||
+      !decode_footer(meta, header->version, offset, scan.entries))
     return std::nullopt;
   scan.end = offset;
   scan.sealed = true;

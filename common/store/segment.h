@@ -22,6 +22,7 @@ inline constexpr std::string_view kSealMagic = "RIMSSEAL";
 inline constexpr uint32_t kRecordMagic = 0x524d4952;  // "RIMR"
 inline constexpr uint32_t kJournalVersion = 1;
 inline constexpr uint8_t kRecordVersion = 1;
+inline constexpr uint8_t kFooterVersion = 2;
 inline constexpr size_t kSegmentHeader = 128;
 inline constexpr size_t kSegmentHeaderCopy = 512;  // offset of the second copy
 inline constexpr size_t kFirstRecord = 1024;       // offset of the first record
@@ -52,6 +53,7 @@ struct RecordHeader {
   Id id{};
   uint64_t batch_first = 0;  // the batch that it was written with: the first number
   uint32_t batch_count = 0;  // and how many records
+  uint32_t time = 0;         // when it was written, seconds since 1970 (UTC); 0: not known
   uint64_t meta_sum = 0, aux_sum = 0, body_sum = 0;
 
   // With header and padding.
@@ -99,9 +101,11 @@ Result<std::optional<Scan>> read_footer(const ReadAt& read, uint64_t file_size,
 Result<std::optional<Entry>> read_clean_end(const ReadAt& read, uint64_t file_size,
                                             const SegmentHeader& segment, Clean& clean);
 
-// The footer record and trailer for these entries, to be written at `offset`.
+// The footer record (kFooterVersion) and trailer for these entries, to be written at `offset`.
 std::string encode_footer(const std::vector<Entry>& entries, uint64_t offset, uint64_t seq,
                           const SegmentHeader& segment, const Id& unique);
-bool decode_footer(std::string_view meta, uint64_t limit, std::vector<Entry>& entries);
+// `version` is that of the footer's record.
+bool decode_footer(std::string_view meta, uint8_t version, uint64_t limit,
+                   std::vector<Entry>& entries);
 
 }  // namespace rims::store

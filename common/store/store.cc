@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <ctime>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <vector>
@@ -34,6 +35,7 @@ struct Store::Impl {
         scope(l) {
     if (!options.journals) options.journals = &files;
     if (!options.key_values) options.key_values = &gdbm;
+    if (!options.clock) options.clock = [] { return int64_t{time(nullptr)}; };
   }
   Task<Result<AccountDir>> open_dir(const std::string& user);
 
@@ -75,8 +77,8 @@ Task<Result<std::shared_ptr<AccountImpl>>> Store::Impl::open_new(const std::stri
   CO_TRY(auto journal, co_await options.journals->open(user, dir));
   auto index = std::make_unique<Index>(loop, pool, *options.key_values, user, dir);
   dir.reset();
-  auto account = std::make_shared<AccountImpl>(loop, pool, user, options.limits, std::move(journal),
-                                               std::move(index));
+  auto account = std::make_shared<AccountImpl>(loop, pool, user, options.limits, options.clock,
+                                               std::move(journal), std::move(index));
   if (auto started = co_await account->start(); !started) {
     co_await account->shut();
     co_return std::unexpected(started.error());

@@ -39,6 +39,8 @@ struct Options {
   JournalFactory* journals = nullptr;
   KeyValueFactory* key_values = nullptr;
   Disk* disk = nullptr;
+  // Seconds since 1970 (UTC): what the records are stamped with. Unset: the system's clock.
+  std::function<int64_t()> clock;
 };
 
 // Opens the base directory; it must exist, be a directory and not be writable by others.

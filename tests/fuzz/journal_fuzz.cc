@@ -59,7 +59,8 @@ void all_decoders(RecordType type, std::string_view meta) {
       return round_trip<Gap>(meta);
     case RecordType::footer: {
       std::vector<Entry> entries;
-      (void)decode_footer(meta, uint64_t{1} << 30, entries);
+      (void)decode_footer(meta, kFooterVersion, uint64_t{1} << 30, entries);
+      (void)decode_footer(meta, 1, uint64_t{1} << 30, entries);
       return;
     }
   }

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "common/store/bytes.h"
+#include "common/store/file_journal.h"
 #include "common/store/inspect.h"
 #include "common/store/segment.h"
 #include "tests/store/faulty_disk.h"
@@ -48,6 +49,7 @@ class FileTest : public StoreTest {
     o.idle_close = Milliseconds(600'000);
     o.segment_bytes = segment_bytes_;
     o.disk = &disk_;
+    o.clock = [this] { return now_; };
     return o;
   }
   fs::path dir(const std::string& user = "foo") const {
@@ -82,6 +84,7 @@ class FileTest : public StoreTest {
   FaultyDisk disk_;
   bool quick_ = false;
   uint64_t segment_bytes_ = 64 << 20;
+  int64_t now_ = 1'700'000'000;
 };
 
 TEST_F(FileTest, AnAccountIsTheSameAfterStopAndAfterKill) {
@@ -104,6 +107,39 @@ TEST_F(FileTest, AnAccountIsTheSameAfterStopAndAfterKill) {
   EXPECT_EQ(must(account->read(list[1].message, 2'999'990, 100)), std::string(10, 'B'));
   EXPECT_EQ(must(account->read(list[2].message)), "");
   EXPECT_EQ(must(account->read_structure(list[0].message)), "structure of small");
+}
+
+// The time of each record, as it was when written: found again in footers and without them.
+TEST_F(FileTest, RecordsKeepTheTimeTheyWereWritten) {
+  segment_bytes_ = 4096;
+  make_store();
+  std::map<uint64_t, uint32_t> written;
+  auto account = open();
+  for (uint32_t i = 0; i < 20; i++) {
+    now_ += 7;
+    must(account->append(inbox(account), messages({std::string(1000, 'x')})));
+    written[account->modseq().value] = static_cast<uint32_t>(now_);
+  }
+  account.reset();
+  stop();
+  const auto dir =
+      std::make_shared<AccountDir>(*AccountDir::open(disk_, options().base.get(), "foo", false));
+  FileJournals journals(loop_, pool_, segment_bytes_);
+  const auto journal = must(journals.open("foo", dir));
+  std::map<uint64_t, uint32_t> found;
+  uint32_t segments = 0;
+  for (uint64_t next = 1;;) {
+    const auto records = must(journal->read_from(next));
+    if (records.list.empty()) break;
+    for (const auto& record : records.list) {
+      found[record.seq] = record.time;
+      segments = std::max(segments, record.location.segment);
+    }
+    next = records.list.back().seq + 1;
+  }
+  EXPECT_GT(segments, 3U);
+  for (const auto& [seq, time] : written) EXPECT_EQ(found[seq], time) << seq;
+  run(loop_, journal->close());
 }
 
 TEST_F(FileTest, ModesAreTight) {

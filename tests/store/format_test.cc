@@ -116,6 +116,7 @@ TEST(Format, TheExamplesAreWhatIsWritten) {
   h.seq = h.batch_first = 9;
   h.id = id(0x20);
   h.batch_count = 1;
+  h.time = 1'700'000'000;
   const Id key = id(0x10);
   h.meta_sum = checksum(key, meta);
   h.aux_sum = checksum(key, "(x)");
@@ -191,13 +192,21 @@ TEST(Format, TheTablesAddUp) {
 
 TEST(Format, TheConstantsAreThoseOfTheCode) {
   const std::map<std::string, size_t> code{
-      {"kJournalVersion", kJournalVersion}, {"kRecordVersion", kRecordVersion},
-      {"kSegmentHeader", kSegmentHeader},   {"kSegmentHeaderCopy", kSegmentHeaderCopy},
-      {"kFirstRecord", kFirstRecord},       {"kRecordHeader", kRecordHeader},
-      {"kRecordAlign", kRecordAlign},       {"kTrailer", kTrailer},
-      {"kIndexVersion", kIndexVersion},     {"kSlotsPerChunk", kSlotsPerChunk},
-      {"kEntrySlot", kEntrySlot},           {"kLocationSlot", kLocationSlot},
-      {"kListChunk", kListChunk},           {"kKeywordTable", kKeywordTable},
+      {"kJournalVersion", kJournalVersion},
+      {"kRecordVersion", kRecordVersion},
+      {"kFooterVersion", kFooterVersion},
+      {"kSegmentHeader", kSegmentHeader},
+      {"kSegmentHeaderCopy", kSegmentHeaderCopy},
+      {"kFirstRecord", kFirstRecord},
+      {"kRecordHeader", kRecordHeader},
+      {"kRecordAlign", kRecordAlign},
+      {"kTrailer", kTrailer},
+      {"kIndexVersion", kIndexVersion},
+      {"kSlotsPerChunk", kSlotsPerChunk},
+      {"kEntrySlot", kEntrySlot},
+      {"kLocationSlot", kLocationSlot},
+      {"kListChunk", kListChunk},
+      {"kKeywordTable", kKeywordTable},
       {"kMaxKeywords", kMaxKeywords},
   };
   std::map<std::string, size_t> written;
