@@ -59,7 +59,11 @@ install: release
 $(DEV)/build.ninja:
 	meson setup $(DEV) -Db_sanitize=address,undefined -Doptimization=1 -Dfuzz=true
 
+# A tree that was set up by hand may lack the fuzz targets.
 dev: $(DEV)/build.ninja
+	@meson introspect $(DEV) --buildoptions | \
+	  python3 -c 'import json,sys; o={x["name"]:x["value"] for x in json.load(sys.stdin)}; \
+	  sys.exit(not o["fuzz"])' || meson configure $(DEV) -Dfuzz=true
 	ninja -C $(DEV)
 
 # Only what shares data between threads, under ThreadSanitizer.
