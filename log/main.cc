@@ -12,6 +12,7 @@
 #include <string>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <utility>
 
 #include <fmt/core.h>
 
@@ -30,6 +31,8 @@ namespace {
 
 // So many lines of one process are taken before the others have their turn.
 constexpr int kBatch = 64;
+// Then they may gather: being woken for each line costs more than writing it.
+constexpr Milliseconds kGather{2};
 
 class Service final : public log::Sink {
  public:
@@ -66,6 +69,7 @@ class Service final : public log::Sink {
       return;
     }
     put(level, format_line(now(), level, "rims-log", static_cast<uint32_t>(getpid()), text));
+    write_out();
   }
 
  private:
@@ -76,11 +80,16 @@ class Service final : public log::Sink {
   }
 
   void put(log::Level level, const std::string& line) {
-    file_.append(line);
+    lines_ += line;
     if (part_.to_stdout && level >= static_cast<log::Level>(part_.stdout_level)) {
       // A terminal that went away is no reason to end.
       [[maybe_unused]] auto ignored = ::write(STDOUT_FILENO, line.data(), line.size());
     }
+  }
+
+  // Before any wait: a line is not kept back.
+  void write_out() {
+    if (!lines_.empty()) file_.append(std::exchange(lines_, {}));
   }
 
   void take(ipc::Link& link, const process::Attached& from, const ipc::Packet& packet) {
@@ -97,13 +106,18 @@ class Service final : public log::Sink {
       auto packet = co_await link.receive();
       if (!packet) co_return;
       take(link, from, *packet);
-      for (int i = 0; i < kBatch; i++) {
+      int taken = 0;
+      for (; taken < kBatch; taken++) {
         auto more = link.receive_now();
-        if (!more) co_return;
+        if (!more) {
+          write_out();
+          co_return;
+        }
         if (!*more) break;
         take(link, from, **more);
       }
-      co_await sleep_for(loop_, Milliseconds(0));
+      write_out();
+      co_await sleep_for(loop_, taken == kBatch ? Milliseconds(0) : kGather);
     }
   }
 
@@ -116,7 +130,8 @@ class Service final : public log::Sink {
   Loop& loop_;
   config::LogPart part_;
   RotatingFile file_;
-  Scope scope_;  // last: its tasks use the others
+  std::string lines_;  // taken, to be written together
+  Scope scope_;        // last: its tasks use the others
 };
 
 config::LogPart decode_part(const std::string& bytes) {
