@@ -1,0 +1,106 @@
+"""The controller's events reach syslog, facility mail, one line each
+
+A syslog daemon of our own listens on /dev/log, in a mount name space in which /dev is a new one.
+"""
+
+import contextlib
+import ctypes
+import os
+import re
+import socket
+import tempfile
+import unittest
+
+from tests.system.harness import Suite, wait_for
+
+CLONE_NEWNS, MS_BIND, MS_MOVE, MS_REC, MS_PRIVATE = 0x20000, 0x1000, 0x2000, 0x4000, 0x40000
+LOG_MAIL, ERR, WARNING, INFO = 2 << 3, 3, 4, 6
+
+
+def fresh_dev():
+    """A /dev with the usual devices and no log."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def mount(source, target, kind, flags):
+        if libc.mount(source.encode(), target.encode(), kind, flags, None) != 0:
+            raise unittest.SkipTest(f"cannot mount on {target}: {os.strerror(ctypes.get_errno())}")
+    if libc.unshare(CLONE_NEWNS) != 0:
+        raise unittest.SkipTest("needs a mount name space")
+    mount("none", "/", None, MS_REC | MS_PRIVATE)
+    where = tempfile.mkdtemp(prefix="rims-dev-")
+    mount("none", where, b"tmpfs", 0)
+    os.chmod(where, 0o755)
+    for name in ("null", "zero", "full", "random", "urandom", "tty"):
+        with open(f"{where}/{name}", "w", encoding="ascii"):
+            pass
+        mount(f"/dev/{name}", f"{where}/{name}", None, MS_BIND)
+    os.mkdir(f"{where}/shm")
+    mount("/dev/shm", f"{where}/shm", None, MS_BIND)
+    os.symlink("/proc/self/fd", f"{where}/fd")
+    mount(where, "/dev", None, MS_MOVE)
+    os.rmdir(where)
+
+
+class Daemon:
+    """What a syslog daemon does: binds /dev/log and reads."""
+
+    def __init__(self):
+        with contextlib.suppress(FileNotFoundError):
+            os.remove("/dev/log")
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind("/dev/log")
+        os.chmod("/dev/log", 0o666)
+        self.socket.setblocking(False)
+        self.lines = []
+
+    def read(self):
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.lines.append(self.socket.recv(65536).decode())
+        return self.lines
+
+    def close(self):
+        self.socket.close()
+
+    def wait_for(self, text):
+        return wait_for(lambda: next((l for l in self.read() if text in l), None), 10, text)
+
+
+class Syslog(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        if os.geteuid() != 0:
+            raise unittest.SkipTest("needs root")
+        fresh_dev()
+
+    def priority(self, line):
+        found = re.match(r"<(\d+)>\w{3} [ \d]\d \d\d:\d\d:\d\d rims-controller\[\d+\]: ", line)
+        self.assertTrue(found, line)
+        self.assertEqual(int(found[1]) & ~7, LOG_MAIL, line)
+        self.assertTrue(line.rstrip("\0\n").isprintable(), line)
+        return int(found[1]) & 7
+
+    def test_events_arrive_with_facility_and_level(self):
+        daemon = Daemon()
+        self.addCleanup(daemon.close)
+        with Suite() as suite:
+            self.assertEqual(self.priority(daemon.wait_for("serving on 127.0.0.1")), INFO)
+            suite.kill("deliverd")
+            self.assertLessEqual(self.priority(daemon.wait_for("killed by signal 9")), WARNING)
+            self.priority(daemon.wait_for("rims-deliverd is back"))
+            # The daemon is restarted: a new socket under the same name.
+            daemon.close()
+            daemon = Daemon()
+            self.addCleanup(daemon.close)
+            suite.kill("log")
+            self.priority(daemon.wait_for("rims-log is back"))
+            for line in daemon.read():
+                self.priority(line)
+
+    def test_without_a_daemon_the_suite_serves(self):
+        with contextlib.suppress(FileNotFoundError):
+            os.remove("/dev/log")
+        with Suite() as suite:
+            suite.deliver(b"Subject: works\r\n\r\nyes\r\n")
+            with suite.login("foo") as imap:
+                self.assertEqual(imap.select("INBOX"), ("OK", [b"1"]))
