@@ -134,7 +134,7 @@ Task<Status> AccountImpl::write_one_commit() {
   for (size_t i = 0; i < plan.drafts().size(); i++) {
     const auto& draft = plan.drafts()[i];
     const Stored stored{draft.type, state_.seq() + 1, draft.time, draft.meta,
-                        appended->locations[i]};
+                        appended->locations[i], false};
     if (auto status = fold(stored, origins[i]); !status) {
       for (const auto& op : batch) op->finish(status);
       co_return status;
@@ -164,7 +164,7 @@ Task<Status> AccountImpl::catch_up() {
 Status AccountImpl::fold(const Stored& record, const void* origin) {
   std::vector<Change> changes;
   TRY_STATUS(state_.apply(record.type, record.seq, record.meta, &changes));
-  if (record.type == RecordType::append) {
+  if (record.type == RecordType::append && !record.dropped) {
     if (const auto append = Append::decode(record.meta))
       locations_.set(append->entry.message, record.location);
   }

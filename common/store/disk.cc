@@ -37,6 +37,9 @@ int Disk::mkdir(int dir, const char* path, unsigned mode) { return ::mkdirat(dir
 int Disk::rename(int dir, const char* from, const char* to) {
   return ::renameat2(dir, from, dir, to, RENAME_NOREPLACE);
 }
+int Disk::replace(int dir, const char* from, const char* to) {
+  return ::renameat(dir, from, dir, to);
+}
 int Disk::unlink(int dir, const char* path) { return ::unlinkat(dir, path, 0); }
 
 Disk& Disk::real() {

@@ -29,6 +29,7 @@ class Disk {
   virtual int truncate(int fd, off_t size);
   virtual int mkdir(int dir, const char* path, unsigned mode);
   virtual int rename(int dir, const char* from, const char* to);  // never over something
+  virtual int replace(int dir, const char* from, const char* to);
   virtual int unlink(int dir, const char* path);
 
   static Disk& real();

@@ -544,7 +544,8 @@ Task<Result<Records>> FileJournal::read_from(uint64_t seq) {
                           e.header.seq,
                           e.header.time,
                           e.meta,
-                          {number, e.offset, e.header.meta, e.header.aux, e.header.body}});
+                          {number, e.offset, e.header.meta, e.header.aux, e.header.body},
+                          (e.header.flags & kDropped) != 0});
     }
     out.bytes = std::move(found->bytes);
     it = first_seqs_.find(number);
@@ -595,6 +596,9 @@ Result<std::string> FileJournal::read_record(const SegmentRef& file, const Locat
   if (!header || header->type != RecordType::append || header->meta != at.meta ||
       header->aux != at.aux || header->body != at.body)
     return damaged("no such record header");
+  if ((header->flags & kDropped) != 0)
+    return fail(Fault::not_found, "no such message", "expunged, and its bytes are given back",
+                "EXPUNGEISSUED");
   const std::string_view rest = std::string_view(bytes).substr(kRecordHeader);
   const auto meta = rest.substr(0, at.meta);
   if (checksum(key, meta) != header->meta_sum) return damaged("record meta");

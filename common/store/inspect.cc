@@ -86,6 +86,10 @@ std::string describe(RecordType type, std::string_view meta) {
     case RecordType::gap:
       if (const auto r = Gap::decode(meta)) return fmt::format("skip {}", r->skip);
       break;
+    case RecordType::compacted:
+      if (const auto r = Compacted::decode(meta))
+        return fmt::format("segment {} freed {}", r->segment, r->freed);
+      break;
     case RecordType::footer:
       return {};
   }

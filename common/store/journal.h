@@ -36,6 +36,7 @@ struct Stored {
   uint32_t time = 0;      // when it was written; 0: not known
   std::string_view meta;  // lives in Records::bytes
   Location location;
+  bool dropped = false;  // an append record without its bytes
 };
 
 struct Records {

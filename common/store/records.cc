@@ -94,6 +94,8 @@ const char* name(RecordType type) {
       return "gap";
     case RecordType::footer:
       return "footer";
+    case RecordType::compacted:
+      return "compacted";
   }
   return "unknown";
 }
@@ -270,6 +272,15 @@ std::optional<Gap> Gap::decode(std::string_view meta) {
   Gap r;
   r.skip = in.num<uint32_t>();
   r.damage = in.num<uint32_t>();
+  return whole(in, r);
+}
+
+std::string Compacted::encode() const { return Writer().num(segment).num(freed).take(); }
+std::optional<Compacted> Compacted::decode(std::string_view meta) {
+  Reader in(meta);
+  Compacted r;
+  r.segment = in.num<uint32_t>();
+  r.freed = in.num<uint64_t>();
   return whole(in, r);
 }
 

@@ -30,7 +30,8 @@ enum class RecordType : uint16_t {
   clean = 11,
   gap = 12,
   footer = 13,
-  last = footer,
+  compacted = 14,
+  last = compacted,
 };
 [[nodiscard]] const char* name(RecordType type);
 
@@ -158,6 +159,16 @@ struct Gap {
   uint32_t damage = 0;  // how much of it answers for damage that stays in the journal
   [[nodiscard]] std::string encode() const;
   static std::optional<Gap> decode(std::string_view meta);
+};
+
+// A segment is about to be replaced by one without the bytes of dead messages. Says nothing to the
+// fold; stands there so that no CLEAN is the last record, whose index knows the old places.
+struct Compacted {
+  static constexpr RecordType kType = RecordType::compacted;
+  uint32_t segment = 0;
+  uint64_t freed = 0;  // bytes
+  [[nodiscard]] std::string encode() const;
+  static std::optional<Compacted> decode(std::string_view meta);
 };
 
 // The mailboxes whose messages the fold must see to apply a record (none, one or two).

@@ -29,6 +29,7 @@ inline constexpr size_t kFirstRecord = 1024;       // offset of the first record
 inline constexpr size_t kRecordHeader = 96;
 inline constexpr size_t kTrailer = 32;
 inline constexpr size_t kRecordAlign = 8;
+inline constexpr uint8_t kDropped = 1;  // flag of an append record: its aux and body are gone
 
 using Id = std::array<unsigned char, 16>;
 
@@ -46,7 +47,7 @@ HeaderState decode(std::string_view bytes, SegmentHeader& header, uint32_t& vers
 struct RecordHeader {
   RecordType type = RecordType::gap;
   uint8_t version = kRecordVersion;
-  uint8_t flags = 0;  // room for compression and sealing; 0
+  uint8_t flags = 0;  // kDropped; the rest is room for compression and encryption
   uint32_t meta = 0, aux = 0;
   uint64_t body = 0;
   uint64_t seq = 0;

@@ -287,6 +287,9 @@ Status AccountState::apply(RecordType type, uint64_t seq, std::string_view meta,
       }
       break;
     }
+    case RecordType::compacted:
+      if (!Compacted::decode(meta)) return undecodable(type, seq);
+      break;
     case RecordType::footer:
       break;
     default:

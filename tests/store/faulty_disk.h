@@ -20,7 +20,7 @@ namespace rims::store {
 
 class FaultyDisk final : public Disk {
  public:
-  enum class Call : uint8_t { open, write, fdatasync, fsync, truncate, mkdir, rename, unlink };
+  enum class Call : uint8_t { open, write, fdatasync, fsync, truncate, mkdir, rename, replace, unlink };
   // Asked before each call; an errno makes it fail. A negative number is a short write.
   std::function<int(Call)> fault;
   int fdatasyncs = 0, fsyncs = 0;
@@ -74,6 +74,10 @@ class FaultyDisk final : public Disk {
   int rename(int dir, const char* from, const char* to) override {
     if (fails(Call::rename)) return -1;
     return Disk::rename(dir, from, to);
+  }
+  int replace(int dir, const char* from, const char* to) override {
+    if (fails(Call::replace)) return -1;
+    return Disk::replace(dir, from, to);
   }
   int unlink(int dir, const char* path) override {
     if (fails(Call::unlink)) return -1;

@@ -106,6 +106,7 @@ TEST(Format, TheExamplesAreWhatIsWritten) {
   made["recent"] = Recent{MailboxId(1), Uid(8)}.encode();
   made["clean"] = Clean{42, counted(0)}.encode();
   made["gap"] = Gap{12, 0}.encode();
+  made["compacted"] = Compacted{3, 41'943'040}.encode();
 
   const std::string meta = append().encode();
   RecordHeader h;
