@@ -4,6 +4,8 @@
 #   make run       start the suite in the foreground: user foo, password bar, PORT=1430
 #   make test      everything that must hold, ends with one line: N passed, N failed
 #   make check     the quick part of it: unit tests and lint
+#   make check-crash  kills, power cuts, faults: all harnesses in CI's sizes, and a table of their counts
+#   make check-long   the same in full size: hours
 #   make lint      formatting, clang-tidy, man pages, layers, headers that stand alone
 #   make format    clang-format over the tree
 #   make fuzz      the fuzz targets for RIMS_FUZZ_SECONDS each (default 600)
@@ -92,6 +94,14 @@ check:
 	@tools/run-tests unit
 	@tools/lint
 
+check-crash:
+	@tools/install-deps build test
+	@tools/run-tests harnesses
+
+check-long:
+	@tools/install-deps build test
+	@RIMS_LONG=1 tools/run-tests harnesses
+
 lint:
 	@tools/install-deps build test lint
 	@tools/lint
@@ -112,4 +122,4 @@ bench:
 clean:
 	rm -rf build
 
-.PHONY: all deps release stage install dev threads run test unit check lint format fuzz bench clean
+.PHONY: all deps release stage install dev threads run test unit check check-crash check-long lint format fuzz bench clean

@@ -1,8 +1,8 @@
 """Killed processes, power cuts and damaged disks: nothing acknowledged is lost, altered or confused
 
-RIMS_KILLS (500) says how many processes are killed, RIMS_CRASH_SEED which ones. The same checks
-must fail when the journal is not synced or its checksums are not looked at: a harness that
-cannot fail proves nothing.
+RIMS_KILLS (500; long 10,000) says how many processes are killed, RIMS_CUTS (12; long 200) how often the
+power goes, RIMS_CRASH_SEED which ones and when. The same checks must fail when the journal or its
+directory is not synced or its checksums are not looked at: a harness that cannot fail proves nothing.
 """
 
 # time limit: 900 s
@@ -16,14 +16,15 @@ import tempfile
 import time
 import unittest
 
+from tests.crash import count
 from tests.crash.ledger import Ledger
 from tests.crash.lossy import Lossy, journals
 from tests.system import harness
 from tests.system.harness import Suite, wait_for
 
-KILLS = int(os.environ.get("RIMS_KILLS", "500"))
+KILLS = count.size("RIMS_KILLS", 500, 10_000)
+CUTS = count.size("RIMS_CUTS", 12, 200)
 SEED = int(os.environ.get("RIMS_CRASH_SEED", str(int(time.time()))))
-CUTS = 12
 USERS = {"foo": "bar", "baz": "qux"}
 SETTINGS = "processes:\n  imapd_workers: 2\n  login_workers: 2\n"
 ROLES = ("log", "auth", "login", "login", "imapd", "imapd", "imapd", "deliverd")
@@ -39,6 +40,10 @@ def serves(suite, users):
         except (OSError, harness.imaplib.IMAP4.error):
             return False
     return True
+
+
+def harm(ledger):
+    return {kind: ledger.blamed[kind] for kind in ("lost", "duplicated", "corrupt")}
 
 
 class Crash(unittest.TestCase):
@@ -78,12 +83,13 @@ class Crash(unittest.TestCase):
                 ledger.stop()
             wrong = self.finish(suite, ledger)
             print(f"killed {killed}, controllers {controllers}: {dict(ledger.counts)}", flush=True)
+            count.tell("kill", runs=1, states=1, faults=killed, **harm(ledger))
             self.assertEqual(wrong, [])
             self.assertGreater(ledger.counts["delivered"], KILLS / 5)
             self.assertGreater(ledger.counts["append"], KILLS / 5)
 
     def under_power_cuts(self, cuts, mutant=None):
-        """The sentences that the ledger has after that many power cuts."""
+        """The ledger after that many power cuts."""
         with tempfile.TemporaryDirectory(prefix="rims-lossy-") as directory:
             suite = Suite(users=USERS, settings=SETTINGS)
             lossy = Lossy(suite, directory, mutant)
@@ -99,20 +105,33 @@ class Crash(unittest.TestCase):
                         suite.start()
                 finally:
                     ledger.stop()
-                wrong = self.finish(suite, ledger)
+                self.finish(suite, ledger)
                 print(f"{cuts} power cuts took back {touched} writes: {dict(ledger.counts)}",
                       flush=True)
                 self.assertGreater(ledger.counts["append"], cuts)
-                return list(wrong)
+                return ledger
 
     def test_power_cuts_lose_nothing_acknowledged(self):
-        self.assertEqual(self.under_power_cuts(CUTS), [])
+        ledger = self.under_power_cuts(CUTS)
+        count.tell("cut", runs=1, states=CUTS, faults=CUTS, **harm(ledger))
+        self.assertEqual(ledger.wrong, [])
+
+    def notices(self, mutant):
+        try:
+            noticed = self.under_power_cuts(3, mutant).blamed["lost"] > 0
+        except harness.Failure as failure:  # not even what is left is served
+            noticed = "serves" in str(failure)
+        count.tell("cut", mutants=(int(noticed), 1))
+        self.assertTrue(noticed)
 
     def test_the_harness_notices_a_journal_without_fdatasync(self):
-        self.assertNotEqual(self.under_power_cuts(3, "no_fdatasync"), [])
+        self.notices("no_fdatasync")
+
+    def test_the_harness_notices_a_directory_without_fsync(self):
+        self.notices("no_directory_fsync")
 
     def under_damage(self, mutant=None):
-        """The ledger's sentences after bytes of the journal were altered."""
+        """How many bytes of the journal were altered, the ledger and the log's sentences after it."""
         with tempfile.TemporaryDirectory(prefix="rims-lossy-") as directory:
             suite = Suite(users=USERS, settings=SETTINGS)
             if mutant:
@@ -129,13 +148,13 @@ class Crash(unittest.TestCase):
                 suite.start()
                 wait_for(lambda: serves(suite, USERS), 30, "the suite serves in spite of damage")
                 ledger.damage_allowed = True
-                wrong = list(ledger.check())
+                ledger.check()
                 print(f"{flipped} bytes altered, {ledger.counts['reads refused']} reads refused",
                       flush=True)
                 # The log names what was found.
                 noticed = [l for l in suite.log_text().splitlines()
                            if "damaged: " in l]
-                return wrong, noticed
+                return flipped, ledger, noticed
 
     def flip(self, suite):
         """Alters one bit in each of many places that hold bytes of messages."""
@@ -154,13 +173,16 @@ class Crash(unittest.TestCase):
         return flipped
 
     def test_altered_bytes_are_never_served_as_good(self):
-        wrong, noticed = self.under_damage()
-        self.assertEqual(wrong, [])
+        flipped, ledger, noticed = self.under_damage()
+        count.tell("damage", runs=1, states=1, faults=flipped, **harm(ledger))
+        self.assertEqual(ledger.wrong, [])
         self.assertTrue(noticed, "the log says nothing of the damage")
 
     def test_the_harness_notices_a_journal_without_checksums(self):
-        wrong, _ = self.under_damage("no_checksum")
-        self.assertTrue(any("altered" in text for text in wrong), wrong)
+        _, ledger, _ = self.under_damage("no_checksum")
+        noticed = any("altered" in text for text in ledger.wrong)
+        count.tell("damage", mutants=(int(noticed), 1))
+        self.assertTrue(noticed, ledger.wrong)
 
 
 if __name__ == "__main__":

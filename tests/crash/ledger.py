@@ -10,8 +10,8 @@ that was lost leaves "maybe". Each message is changed by one thread only, one ch
     copied    it is in Archive
 
 check() compares a stopped and restarted suite with the book. Wrong is: a "yes" that is missing,
-a "no" that is there, other bytes than were handed in, a number nobody sent, and a UID that once
-meant one message and now means another.
+a "no" that is there, a message twice, other bytes than were handed in, a number nobody sent, and a
+UID that once meant one message and now means another.
 """
 
 import collections
@@ -58,6 +58,7 @@ class Ledger:
         self.owner = {}                # number -> user
         self.uids = {}                 # (user, mailbox, uidvalidity, uid) -> number
         self.wrong = []                # sentences
+        self.blamed = collections.Counter()
         self.counts = collections.Counter()
         self.damage_allowed = False    # bytes on the disk were altered: missing is right, altered is not
         self._lock = threading.Lock()
@@ -66,8 +67,10 @@ class Ledger:
         self._stop = threading.Event()
         self._threads = []
 
-    def blame(self, text):
+    def blame(self, text, kind="other"):
+        """`kind` is what the harnesses count: lost, duplicated, corrupt."""
         with self._lock:
+            self.blamed[kind] += 1
             if len(self.wrong) < 200:
                 self.wrong.append(text)
 
@@ -84,7 +87,8 @@ class Ledger:
         with self._lock:
             known = self.uids.setdefault((user, mailbox, validity, uid), number)
         if known != number:
-            self.blame(f"{user} {mailbox} UID {uid} was message {known}, now it is {number}")
+            self.blame(f"{user} {mailbox} UID {uid} was message {known}, now it is {number}",
+                       "corrupt")
 
     # The load -----------------------------------------------------------------------------------
 
@@ -217,7 +221,8 @@ class Ledger:
     def _find(self, imap, user, number, entry):
         found = self._ok(imap.uid("SEARCH", "HEADER", "X-Number", str(number)))[0].split()
         if len(found) != 1:
-            self.blame(f"message {number} of {user} was acknowledged, and SEARCH finds {found}")
+            self.blame(f"message {number} of {user} was acknowledged, and SEARCH finds {found}",
+                       "duplicated" if found else "lost")
             return False
         entry.uid = found[0].decode()
         self.see(user, "INBOX", imap.validity, entry.uid, number)
@@ -227,9 +232,10 @@ class Ledger:
         data = self._ok(imap.uid("FETCH", uid, "(BODY.PEEK[])"))
         parts = [p for p in data if isinstance(p, tuple)]
         if not parts:
-            self.blame(f"message {number} of {user}, UID {uid}, was acknowledged and is not there")
+            self.blame(f"message {number} of {user}, UID {uid}, was acknowledged and is not there",
+                       "lost")
         elif digest(parts[0][1]) != digest(crlf(body_of(number))):
-            self.blame(f"message {number} of {user}, UID {uid}, came back altered")
+            self.blame(f"message {number} of {user}, UID {uid}, came back altered", "corrupt")
 
     # The check ----------------------------------------------------------------------------------
 
@@ -246,22 +252,26 @@ class Ledger:
                 self._compare(user, number, "Archive", entry.copied, found["Archive"])
                 there = found["INBOX"].get(number)
                 if there and entry.flagged != "maybe" and entry.inbox == "yes":
-                    if (entry.flagged == "yes") != ("\\Flagged" in there):
+                    if (entry.flagged == "yes") != ("\\Flagged" in there[1]):
                         self.blame(f"message {number} of {user}: \\Flagged acknowledged as "
-                                   f"{entry.flagged}, flags are {there}")
+                                   f"{entry.flagged}, flags are {there[1]}", "lost")
         return self.wrong
 
     def _compare(self, user, number, mailbox, promised, found):
         if promised == "yes" and number not in found and not self.damage_allowed:
-            self.blame(f"message {number} of {user}: acknowledged and not in {mailbox}")
+            self.blame(f"message {number} of {user}: acknowledged and not in {mailbox}", "lost")
         if promised == "no" and number in found:
-            self.blame(f"message {number} of {user}: not to be in {mailbox}, and is there")
+            self.blame(f"message {number} of {user}: not to be in {mailbox}, and is there", "corrupt")
 
     def _read(self, user, mailbox):
-        """{number: [flags]} of a mailbox; every byte compared."""
+        """{number: (uid, [flags])} of a mailbox; every byte compared."""
         found = {}
         with self.suite.login(user, limit=60) as imap:
-            self._ok(imap.select(mailbox, readonly=True))
+            answer = imap.select(mailbox, readonly=True)
+            if answer[0] != "OK":
+                if not self.damage_allowed:
+                    self.blame(f"{user} {mailbox}: refused: {answer[1]}")
+                return found
             validity = imap.response("UIDVALIDITY")[1][0].decode()
             uids = self._ok(imap.uid("SEARCH", "ALL"))[0].split()
             for start in range(0, len(uids), 100):
@@ -286,11 +296,14 @@ class Ledger:
         number = re.search(rb"^X-Number: (\d+)\r$", text, re.M)
         number = int(number[1]) if number else None
         if number not in self.owner or digest(text) != digest(crlf(body_of(number))):
-            self.blame(f"{user} {mailbox}: served altered bytes as good: {head[:80]}")
+            self.blame(f"{user} {mailbox}: served altered bytes as good: {head[:80]}", "corrupt")
             return
         if self.owner[number] != user:
-            self.blame(f"{user} has message {number} of {self.owner[number]}")
+            self.blame(f"{user} has message {number} of {self.owner[number]}", "corrupt")
         uid = re.search(r"UID (\d+)", head)[1]
         self.see(user, mailbox, validity, uid, number)
-        found[number] = re.search(r"FLAGS \(([^)]*)\)", head)[1].split()
+        # (A FETCH that was refused half-way leaves its answers to the next one: the same UID.)
+        if found.get(number, (uid,))[0] != uid:
+            self.blame(f"message {number} of {user} is in {mailbox} twice", "duplicated")
+        found[number] = (uid, re.search(r"FLAGS \(([^)]*)\)", head)[1].split())
 

@@ -9,6 +9,7 @@
 //   RIMS_LOSSY_DIR     where the undo files are: <dir>/<device>.<inode>
 //   RIMS_LOSSY_UNDER   only paths that contain this text
 //   RIMS_LOSSY_MUTANT  "no_fdatasync": fdatasync and fsync of files do nothing and say success;
+//                      "no_directory_fsync": those of directories do
 //                      "no_checksum": the checksum of anything (libsodium's SipHash) is zero
 //
 // An undo file is a sequence of records: struct Note, then `length` bytes. It only grows, by one
@@ -51,7 +52,7 @@ struct Known {
 static struct Known known[kMaxFd];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static const char *undo_dir, *under;
-static int mutant_sync, mutant_checksum;
+static int mutant_sync, mutant_directory, mutant_checksum;
 
 static int (*real_openat)(int, const char*, int, ...);
 static long (*real_syscall)(long, ...);
@@ -83,6 +84,7 @@ __attribute__((constructor)) static void start(void) {
   under = getenv("RIMS_LOSSY_UNDER");
   const char* mutant = getenv("RIMS_LOSSY_MUTANT");
   mutant_sync = mutant && strcmp(mutant, "no_fdatasync") == 0;
+  mutant_directory = mutant && strcmp(mutant, "no_directory_fsync") == 0;
   mutant_checksum = mutant && strcmp(mutant, "no_checksum") == 0;
 }
 
@@ -316,7 +318,7 @@ int posix_fallocate64(int, off_t, off_t) __attribute__((alias("posix_fallocate")
 static int sync_of(int fd, int (*real)(int)) {
   struct Known* k = fd >= 0 && fd < kMaxFd && known[fd].path ? &known[fd] : NULL;
   if (!k || k->undo < 0) return real(fd);
-  if (mutant_sync) return 0;
+  if (k->reader >= 0 ? mutant_sync : mutant_directory) return 0;
   // Under the lock, so that no write slips in between the sync and the note of it.
   pthread_mutex_lock(&lock);
   const int result = real(fd);
