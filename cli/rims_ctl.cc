@@ -1,10 +1,5 @@
-// cli/rims_ctl.cc - rims-ctl: start, stop, restart, reload, status, check
-//
-// Exit statuses are those of init scripts (LSB): 0 done, 1
-// failed (status: dead, and left its pid file), 2 usage, 3 (status) not running, 4 no permission,
-// 6 the configuration is missing or wrong.
+// cli/rims_ctl.cc - rims-ctl: start, stop, restart, reload, status, check; tools for accounts
 
-#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -18,20 +13,18 @@
 
 #include <fmt/core.h>
 
+#include "cli/ctl.h"
 #include "cli/daemon.h"
 #include "common/base/encoding.h"
 #include "common/config/config.h"
-#include "common/config/locate.h"
 #include "controller/identity.h"
 #include "controller/parts.h"
 
 namespace rims::ctl {
 namespace {
 
-enum Exit { kDone = 0, kFailed = 1, kUsage = 2, kNotRunning = 3, kNoPermission = 4, kConfig = 6 };
-
 constexpr const char* kHelp =
-    "usage: rims-ctl [-c FILE] [-p PIDFILE] COMMAND\n"
+    "usage: rims-ctl [-c FILE] [-p PIDFILE] COMMAND [...]\n"
     "  start        start the suite in the background; returns when it serves\n"
     "  stop         end it; returns when it has ended\n"
     "  restart      both, unless the configuration has a mistake\n"
@@ -39,55 +32,12 @@ constexpr const char* kHelp =
     "  reload       let it read its configuration again and reopen its log\n"
     "  status       say whether it runs, and its processes\n"
     "  check        look for mistakes in the configuration\n"
+    "  backup       copy accounts to a directory, or verify it: see rims-ctl backup -h\n"
     "options:\n"
     "  -c FILE      the configuration (also -f FILE)\n"
     "  -p PIDFILE   for stop and status: do without a configuration\n";
 
-int complain(const std::string& text, Exit status) {
-  for (size_t at = 0; at < text.size();) {
-    const size_t end = std::min(text.find('\n', at), text.size());
-    std::fprintf(stderr, "rims-ctl: %s\n", text.substr(at, end - at).c_str());
-    at = end + 1;
-  }
-  return status;
-}
-
 using State = cli::DaemonState;
-
-struct Invocation {
-  std::string command, config, pid_file;
-};
-
-// The configuration, or an exit status after a message.
-struct Loaded {
-  std::string file;
-  std::optional<config::Config> config;
-  int status = kDone;
-};
-
-Loaded load(const Invocation& how, bool need_users) {
-  Loaded loaded;
-  auto file = config::locate(how.config);
-  if (!file) {
-    loaded.status = complain(file.error().detail(), kConfig);
-    return loaded;
-  }
-  loaded.file = *file;
-  if (access(file->c_str(), R_OK) != 0 && errno == EACCES) {
-    loaded.status = complain(fmt::format("{}: permission denied; run rims-ctl as the one who may "
-                                         "read it (root, for a suite that root starts)",
-                                         *file),
-                             kNoPermission);
-    return loaded;
-  }
-  auto config = config::load(*file, {.overrides = {}, .need_users = need_users});
-  if (!config) {
-    loaded.status = complain(config.error().detail(), kConfig);
-    return loaded;
-  }
-  loaded.config.emplace(std::move(*config));
-  return loaded;
-}
 
 // Everything that a start would refuse and that can be known before.
 int check(const Invocation& how, bool quiet) {
@@ -244,10 +194,16 @@ int usage() {
   return kUsage;
 }
 
-int run(int argc, char** argv) {
-  crypto_init();
-  Invocation how;
-  for (int option = 0; (option = getopt(argc, argv, "c:f:p:h")) != -1;) {
+constexpr struct {
+  std::string_view name;
+  AccountCommand run;
+} kAccountCommands[] = {
+    {"backup", backup},
+};
+
+// Options before `command`, or behind it. False: usage was shown, or help (then *status is 0).
+bool take_options(int argc, char** argv, Invocation& how, int* status) {
+  for (int option = 0; (option = getopt(argc, argv, "+c:f:p:h")) != -1;) {
     switch (option) {
       case 'c':
       case 'f':
@@ -258,13 +214,29 @@ int run(int argc, char** argv) {
         break;
       case 'h':
         std::fputs(kHelp, stdout);
-        return kDone;
+        *status = kDone;
+        return false;
       default:
-        return usage();
+        *status = usage();
+        return false;
     }
   }
-  if (argc - optind != 1) return usage();
-  how.command = argv[optind];
+  return true;
+}
+
+int run(int argc, char** argv) {
+  crypto_init();
+  Invocation how;
+  int failed = kDone;
+  if (!take_options(argc, argv, how, &failed)) return failed;
+  if (optind == argc) return usage();
+  how.command = argv[optind++];
+  for (const auto& known : kAccountCommands) {
+    if (known.name == how.command)
+      return known.run(how, std::span(argv, static_cast<size_t>(argc)).subspan(optind));
+  }
+  if (!take_options(argc, argv, how, &failed)) return failed;
+  if (optind != argc) return usage();
   if (how.command == "start") return start(how);
   if (how.command == "stop") return stop(how);
   if (how.command == "restart") return restart(how, false);

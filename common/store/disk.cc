@@ -95,6 +95,26 @@ Result<uint64_t> file_size(int fd, const std::string& what) {
   return static_cast<uint64_t>(st.st_size);
 }
 
+Result<std::vector<std::string>> list_directory(Disk& disk, int dir, const std::string& name,
+                                                const std::string& what) {
+  Fd fd(disk.open(dir, name.c_str(), O_RDONLY | O_DIRECTORY, 0));
+  if (!fd) return fail_errno("open " + what, errno);
+  DIR* stream = fdopendir(fd.get());
+  if (!stream) return fail_errno("fdopendir " + what, errno);
+  (void)fd.release();  // closedir closes it
+  std::vector<std::string> names;
+  errno = 0;
+  while (const dirent* entry = readdir(stream)) {
+    const std::string_view found = entry->d_name;
+    if (found != "." && found != "..") names.emplace_back(found);
+  }
+  const int error = errno;
+  closedir(stream);
+  if (error != 0) return fail_errno("readdir " + what, error);
+  std::ranges::sort(names);
+  return names;
+}
+
 Result<AccountDir> AccountDir::open(Disk& disk, int base, const std::string& user, bool create) {
   const std::string id = unique_user_id(user);
   const std::string levels[] = {"mailbox.3", "mailbox.3/" + id.substr(0, 2),
@@ -150,21 +170,7 @@ Status AccountDir::make_directory(const std::string& name) const {
 }
 
 Result<std::vector<std::string>> AccountDir::list(const std::string& name) const {
-  TRY(Fd fd, open_file(name, O_RDONLY | O_DIRECTORY));
-  DIR* dir = fdopendir(fd.get());
-  if (!dir) return fail_errno("fdopendir " + path_ + "/" + name, errno);
-  (void)fd.release();  // closedir closes it
-  std::vector<std::string> names;
-  errno = 0;
-  while (const dirent* entry = readdir(dir)) {
-    const std::string_view found = entry->d_name;
-    if (found != "." && found != "..") names.emplace_back(found);
-  }
-  const int error = errno;
-  closedir(dir);
-  if (error != 0) return fail_errno("readdir " + path_ + "/" + name, error);
-  std::ranges::sort(names);
-  return names;
+  return list_directory(*disk_, dir_.get(), name, path_ + "/" + name);
 }
 
 Status AccountDir::sync_directory(const std::string& name) const {

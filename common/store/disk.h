@@ -42,6 +42,9 @@ Status write_all(Disk& disk, int fd, std::vector<iovec> pieces, uint64_t offset,
 Result<std::string> read_up_to(Disk& disk, int fd, size_t size, uint64_t offset,
                                const std::string& what);
 Result<uint64_t> file_size(int fd, const std::string& what);
+// Names in the directory `name` beneath `dir`, sorted.
+Result<std::vector<std::string>> list_directory(Disk& disk, int dir, const std::string& name,
+                                                const std::string& what);
 
 // The directory of one account: mailbox.3/<2 hex>/<62 hex> beneath the base directory, made when
 // missing, locked (flock) as long as this object lives.

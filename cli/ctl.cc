@@ -1,0 +1,55 @@
+// cli/ctl.cc - messages and the configuration, for every command of rims-ctl
+
+#include "cli/ctl.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <unistd.h>
+
+#include <fmt/core.h>
+
+#include "common/config/locate.h"
+
+namespace rims::ctl {
+
+int complain(const std::string& text, Exit status) {
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = std::min(text.find('\n', at), text.size());
+    std::fprintf(stderr, "rims-ctl: %s\n", text.substr(at, end - at).c_str());
+    at = end + 1;
+  }
+  return status;
+}
+
+int complain(const Error& error) {
+  const bool denied = error.detail().contains("Permission denied");
+  return complain(error.detail() + (denied ? "; run rims-ctl as root or as the mail user" : ""),
+                  denied ? kNoPermission : kFailed);
+}
+
+Loaded load(const Invocation& how, bool need_users) {
+  Loaded loaded;
+  auto file = config::locate(how.config);
+  if (!file) {
+    loaded.status = complain(file.error().detail(), kConfig);
+    return loaded;
+  }
+  loaded.file = *file;
+  if (access(file->c_str(), R_OK) != 0 && errno == EACCES) {
+    loaded.status = complain(fmt::format("{}: permission denied; run rims-ctl as the one who may "
+                                         "read it (root, for a suite that root starts)",
+                                         *file),
+                             kNoPermission);
+    return loaded;
+  }
+  auto config = config::load(*file, {.overrides = {}, .need_users = need_users});
+  if (!config) {
+    loaded.status = complain(config.error().detail(), kConfig);
+    return loaded;
+  }
+  loaded.config.emplace(std::move(*config));
+  return loaded;
+}
+
+}  // namespace rims::ctl

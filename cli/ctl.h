@@ -1,0 +1,41 @@
+// cli/ctl.h - what the commands of rims-ctl share
+//
+// Exit statuses are those of init scripts (LSB): 0 done, 1 failed (status: dead, and left its pid
+// file; the account tools: not all is well), 2 usage, 3 (status) not running, 4 no permission,
+// 6 the configuration is missing or wrong.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+
+#include "common/base/fd.h"
+#include "common/base/result.h"
+#include "common/config/config.h"
+
+namespace rims::ctl {
+
+enum Exit { kDone = 0, kFailed = 1, kUsage = 2, kNotRunning = 3, kNoPermission = 4, kConfig = 6 };
+
+// Each line of `text` to standard error, as ours; returns `status`.
+int complain(const std::string& text, Exit status);
+// The same for an error of the store; a missing permission is told as such.
+int complain(const Error& error);
+
+struct Invocation {
+  std::string command, config, pid_file;
+};
+
+// The configuration, or an exit status after a message.
+struct Loaded {
+  std::string file;
+  std::optional<config::Config> config;
+  int status = kDone;
+};
+Loaded load(const Invocation& how, bool need_users);
+
+// Commands on accounts, one file each. `args`: what follows the command's name.
+using AccountCommand = int (*)(const Invocation& how, std::span<char*> args);
+int backup(const Invocation& how, std::span<char*> args);  // ctl_backup.cc
+
+}  // namespace rims::ctl

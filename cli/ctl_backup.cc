@@ -1,0 +1,237 @@
+// cli/ctl_backup.cc - rims-ctl backup: accounts into a directory, and checking what is there
+
+#include <algorithm>
+#include <cstdio>
+#include <ctime>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "cli/ctl.h"
+#include "cli/options.h"
+#include "cli/progress.h"
+#include "common/base/encoding.h"
+#include "common/base/json.h"
+#include "common/store/backup.h"
+#include "common/store/store.h"
+
+namespace rims::ctl {
+namespace {
+
+using cli::size_text;
+
+struct Wanted {
+  bool all = false, verify = false, json = false, quiet = false;
+  std::string user, directory;
+};
+
+struct Account {
+  std::string id, user;
+  [[nodiscard]] std::string shown() const { return user.empty() ? "account " + id : user; }
+};
+
+// What became of one account.
+struct Outcome {
+  Account account;
+  std::string where;  // of the backup
+  store::BackupManifest manifest;
+  uint64_t copied = 0, bytes = 0, segments_copied = 0, segments_kept = 0;
+  std::vector<std::string> notes, damages, problems;
+  [[nodiscard]] bool good() const { return damages.empty() && problems.empty(); }
+};
+
+Json texts(const std::vector<std::string>& list) {
+  Json::List out;
+  for (const auto& text : list) out.emplace_back(text);
+  return Json(std::move(out));
+}
+
+Json to_json(const Outcome& o, bool verify) {
+  const auto& m = o.manifest;
+  Json::Object members{{"user", o.account.user.empty() ? Json() : Json(o.account.user)},
+                       {"account", Json(o.account.id)},
+                       {"backup", Json(o.where)},
+                       {"good", Json(o.good())},
+                       {"bytes", Json(o.bytes)},
+                       {"last_record", Json(m.end.seq)},
+                       {"last_time", m.end.time ? Json(store::utc_text(m.end.time)) : Json()}};
+  if (!verify) {
+    members.emplace_back("copied_bytes", Json(o.copied));
+    members.emplace_back("segments_copied", Json(o.segments_copied));
+    members.emplace_back("segments_kept", Json(o.segments_kept));
+    members.emplace_back("damages", texts(o.damages));
+  }
+  members.emplace_back("notes", texts(o.notes));
+  members.emplace_back("problems", texts(o.problems));
+  return Json(std::move(members));
+}
+
+void print(const Outcome& o, const Wanted& wanted) {
+  for (const auto& text : o.notes) complain("note: " + text, kDone);
+  for (const auto& text : o.damages) complain("damaged in the account: " + text, kFailed);
+  for (const auto& text : o.problems) complain(text, kFailed);
+  if (wanted.quiet || (o.manifest.segments.empty() && !o.problems.empty())) return;
+  const auto& end = o.manifest.end;
+  const std::string upto = end.seq == 0
+                               ? "nothing is in it yet"
+                               : fmt::format("up to record {}{}", end.seq,
+                                             end.time ? " of " + store::utc_text(end.time) : "");
+  if (wanted.verify)
+    std::printf("%s: %s, %s, %s\n", o.account.shown().c_str(), size_text(o.bytes).c_str(),
+                upto.c_str(), o.problems.empty() ? "good" : "NOT GOOD");
+  else
+    std::printf("%s: %s new, %s in all, %s\n", o.account.shown().c_str(),
+                size_text(o.copied).c_str(), size_text(o.bytes).c_str(), upto.c_str());
+}
+
+// All outcomes, told as asked; the exit status.
+int report(const std::vector<Outcome>& outcomes, const Wanted& wanted) {
+  const bool good = std::ranges::all_of(outcomes, [](const auto& o) { return o.good(); });
+  if (wanted.json) {
+    Json::List accounts;
+    for (const auto& o : outcomes) accounts.push_back(to_json(o, wanted.verify));
+    const Json all(Json::Object{{"directory", Json(wanted.directory)},
+                                {"good", Json(good)},
+                                {"accounts", Json(std::move(accounts))}});
+    std::printf("%s\n", all.dump(true).c_str());
+  }
+  return good ? kDone : kFailed;
+}
+
+int make_backups(const Invocation& how, const Wanted& wanted) {
+  const Loaded loaded = load(how, false);
+  if (!loaded.config) return loaded.status;
+  const auto base = store::open_base(loaded.config->base_dir);
+  if (!base) return complain(base.error());
+  std::vector<Account> accounts;
+  if (wanted.all) {
+    // The store knows accounts by a hash of the name; the names are in the configuration.
+    std::map<std::string, std::string> names;
+    for (const auto& user : loaded.config->users) names[unique_user_id(user.name)] = user.name;
+    auto ids = store::list_accounts(*base);
+    if (!ids) return complain(ids.error());
+    for (auto& id : *ids) accounts.push_back({id, names.contains(id) ? names[id] : ""});
+  } else {
+    accounts.push_back({unique_user_id(wanted.user), wanted.user});
+  }
+
+  cli::Progress progress(!wanted.quiet);
+  std::vector<Outcome> outcomes;
+  for (const auto& account : accounts) {
+    const std::string count =
+        accounts.size() > 1 ? fmt::format("[{}/{}] ", outcomes.size() + 1, accounts.size()) : "";
+    const store::BackupJob job{
+        .directory = wanted.directory,
+        .account = account.id,
+        .user = account.user,
+        .progress =
+            [&](uint64_t done, uint64_t total) {
+              progress.show(fmt::format("{}{}: {} of {}", count, account.shown(), size_text(done),
+                                        size_text(total)));
+            },
+        .clock = [] { return int64_t{time(nullptr)}; }};
+    auto done = store::back_up(*base, job);
+    progress.clear();
+    Outcome o;
+    o.account = account;
+    o.where = wanted.directory + "/" + account.id;
+    if (done) {
+      o.manifest = std::move(done->manifest);
+      if (o.account.user.empty()) o.account.user = o.manifest.user;
+      o.copied = done->copied;
+      o.segments_copied = done->segments_copied;
+      o.segments_kept = done->segments_kept;
+      for (const auto& s : o.manifest.segments) o.bytes += s.size;
+      o.notes = std::move(done->notes);
+      o.damages = std::move(done->damages);
+    } else if (done.error().fault() == Fault::not_found) {
+      o.problems.push_back(account.shown() + " has no account: " + done.error().detail());
+    } else if (done.error().fault() == Fault::limit) {
+      o.problems.push_back(account.shown() +
+                           ": not enough space for the backup: " + done.error().detail() +
+                           "; what was copied stays, and the next run goes on");
+    } else {
+      o.problems.push_back(account.shown() + ": " + done.error().detail());
+    }
+    const bool full = !done && done.error().fault() == Fault::limit;
+    print(o, wanted);
+    outcomes.push_back(std::move(o));
+    if (full) break;
+  }
+  return report(outcomes, wanted);
+}
+
+int verify_backups(const Wanted& wanted) {
+  auto names = store::list_backups(wanted.directory);
+  if (!names) return complain(names.error());
+  if (!wanted.user.empty())
+    std::erase_if(*names, [id = unique_user_id(wanted.user)](const std::string& name) {
+      return !name.empty() && !name.starts_with(id);
+    });
+  if (names->empty())
+    return complain(wanted.directory + ": no backup is here" +
+                        (wanted.user.empty() ? "" : " of " + wanted.user),
+                    kFailed);
+  cli::Progress progress(!wanted.quiet);
+  std::vector<Outcome> outcomes;
+  for (const auto& name : *names) {
+    Outcome o;
+    o.where = name.empty() ? wanted.directory : wanted.directory + "/" + name;
+    auto checked = store::verify_backup(o.where, [&](uint64_t done, uint64_t total) {
+      progress.show(fmt::format("[{}/{}] {} of {}", outcomes.size() + 1, names->size(),
+                                size_text(done), size_text(total)));
+    });
+    progress.clear();
+    if (checked) {
+      o.manifest = std::move(checked->manifest);
+      o.bytes = checked->bytes;
+      o.problems = std::move(checked->problems);
+      for (const auto& text : checked->damages)
+        o.notes.push_back("was damaged when it was copied: " + text);
+    } else {
+      o.problems.push_back(checked.error().detail());
+    }
+    o.account = {o.manifest.account.empty() ? name : o.manifest.account, o.manifest.user};
+    print(o, wanted);
+    outcomes.push_back(std::move(o));
+  }
+  return report(outcomes, wanted);
+}
+
+}  // namespace
+
+int backup(const Invocation& how, std::span<char*> args) {
+  Invocation with = how;
+  Wanted wanted;
+  bool help = false;
+  cli::OptionParser parser(
+      "rims-ctl backup [options] USER DIR\n"
+      "       rims-ctl backup [options] --all DIR\n"
+      "       rims-ctl backup [options] --verify [USER] DIR");
+  parser.add_flag('h', "help", "Show this message.", help);
+  parser.add_value('c', "config", "FILE", "The configuration.", with.config);
+  parser.add_flag('a', "all", "Every account.", wanted.all);
+  parser.add_flag(0, "verify", "Check every checksum of the backups in DIR; copy nothing.",
+                  wanted.verify);
+  parser.add_flag(0, "json", "Report as JSON on standard output.", wanted.json);
+  parser.add_flag('q', "quiet", "Say only what is not well.", wanted.quiet);
+  const auto operands = parser.parse(args);
+  if (!operands) return complain("backup: " + operands.error().reply(), kUsage);
+  if (help) {
+    std::fputs(parser.help().c_str(), stdout);
+    return kDone;
+  }
+  const size_t least = wanted.all || wanted.verify ? 1 : 2, most = wanted.all ? 1 : 2;
+  if (operands->size() < least || operands->size() > most || (wanted.all && wanted.verify))
+    return complain("backup: need USER and DIR, --all and DIR, or --verify and DIR", kUsage);
+  if (operands->size() == 2) wanted.user = operands->front();
+  wanted.directory = operands->back();
+  while (wanted.directory.size() > 1 && wanted.directory.ends_with('/'))
+    wanted.directory.pop_back();
+  if (wanted.json) wanted.quiet = true;
+  return wanted.verify ? verify_backups(wanted) : make_backups(with, wanted);
+}
+
+}  // namespace rims::ctl

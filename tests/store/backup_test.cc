@@ -1,0 +1,422 @@
+// tests/store/backup_test.cc - backups of accounts in files: what is copied, kept, refused, found
+
+#include "common/store/backup.h"
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <map>
+
+#include "common/store/backup_files.h"
+#include "tests/store/fixture.h"
+
+namespace rims::store {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string slurp(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+void spew(const fs::path& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
+}
+
+class BackupTest : public StoreTest {
+ protected:
+  void SetUp() override {
+    std::string name = "/tmp/rims-backup-XXXXXX";
+    top_ = mkdtemp(name.data());
+    fs::create_directory(top_ / "mail");
+    StoreTest::SetUp();
+  }
+  void TearDown() override {
+    StoreTest::TearDown();
+    fs::remove_all(top_);
+  }
+  Options options() override {
+    Options o;
+    o.base = *open_base(base_or((top_ / "mail").string()));
+    o.idle_close = Milliseconds(600'000);
+    o.segment_bytes = segment_bytes_;
+    o.clock = [this] { return now_; };
+    return o;
+  }
+  std::string base_or(const std::string& path) const { return base_.empty() ? path : base_; }
+  static std::string account_id() { return unique_user_id("foo"); }
+  static fs::path account_in(const fs::path& base) {
+    const std::string id = account_id();
+    return base / "mailbox.3" / id.substr(0, 2) / id.substr(2);
+  }
+  fs::path source() const { return account_in(top_ / "mail"); }
+  fs::path target() const { return top_ / "backup" / account_id(); }
+  Result<BackupReport> try_backup() {
+    const auto base = open_base((top_ / "mail").string());
+    return back_up(*base, {.directory = (top_ / "backup").string(),
+                           .account = account_id(),
+                           .user = "foo",
+                           .progress = {},
+                           .clock = [this] { return now_; }});
+  }
+  BackupReport backup() {
+    auto done = try_backup();
+    EXPECT_TRUE(done) << done.error().detail();
+    return done ? *std::move(done) : BackupReport();
+  }
+  std::vector<std::string> problems() {
+    auto checked = verify_backup(target().string(), {});
+    EXPECT_TRUE(checked) << checked.error().detail();
+    return checked ? checked->problems : std::vector<std::string>{"can not be read"};
+  }
+  void add(const std::shared_ptr<Account>& account, int from, int count, size_t size = 300) {
+    for (int i = from; i < from + count; i++)
+      must(account->append(inbox(account),
+                           messages({"message " + std::to_string(i) + std::string(size, 'x')})));
+  }
+  // What the backup is as an account, in a base directory of its own.
+  AccountState state_of_backup() {
+    const fs::path copy = account_in(top_ / "copy");
+    fs::remove_all(top_ / "copy");
+    fs::create_directories(copy);
+    fs::copy(target() / "journal", copy / "journal");
+    Options o = options();
+    o.base = *open_base((top_ / "copy").string());
+    Store store(loop_, pool_, std::move(o));
+    auto account = must(store.open("foo"));
+    EXPECT_EQ(must(account->check()), std::vector<std::string>());
+    AccountState state = *must(std::static_pointer_cast<AccountImpl>(account)->whole_state());
+    account.reset();
+    run(loop_, store.close_all());
+    return state;
+  }
+  // Rewrites a sealed segment as a compaction does: another key, bodies of some uids dropped.
+  void compact(uint32_t number, const std::set<uint32_t>& drop) {
+    const fs::path path = source() / segment_file(number);
+    const std::string bytes = slurp(path);
+    const ReadAt read = [&](uint64_t offset, size_t size) -> Result<std::string> {
+      return offset < bytes.size() ? bytes.substr(offset, size) : std::string();
+    };
+    SegmentHeader header;
+    uint32_t version = 0;
+    ASSERT_EQ(decode(bytes, header, version), HeaderState::good);
+    const auto scan = scan_segment(read, bytes.size(), header, false);
+    ASSERT_TRUE(scan && scan->sealed);
+    header.segment[0] ^= 0xff;
+    std::string out = encode(header);
+    std::vector<Entry> entries;
+    for (Entry e : scan->entries) {
+      const auto append =
+          e.header.type == RecordType::append ? Append::decode(e.meta) : std::nullopt;
+      std::string parts =
+          bytes.substr(e.offset + kRecordHeader + e.header.meta, e.header.aux + e.header.body);
+      if (append && drop.contains(append->entry.uid.value)) {
+        e.header.aux = 0;
+        e.header.body = 0;
+        e.header.flags = 1;
+        parts.clear();
+      }
+      const std::string_view all = parts;
+      e.header.meta_sum = checksum(header.segment, e.meta);
+      e.header.aux_sum = checksum(header.segment, all.substr(0, e.header.aux));
+      e.header.body_sum = checksum(header.segment, all.substr(e.header.aux));
+      e.offset = out.size();
+      out.resize(out.size() + kRecordHeader);
+      encode(e.header, header.segment, out.data() + e.offset);
+      out += e.meta;
+      out += parts;
+      out.resize(e.offset + e.header.total());
+      entries.push_back(e);
+    }
+    const Id unique{};
+    out += encode_footer(entries, out.size(), entries.back().header.seq, header, unique);
+    spew(path, out);
+  }
+
+  fs::path top_;
+  std::string base_;
+  uint64_t segment_bytes_ = 64 << 20;
+  int64_t now_ = 1'700'000'000;
+};
+
+TEST_F(BackupTest, IsTheAccountWhileItIsOpen) {
+  auto account = open();
+  add(account, 0, 20);
+  must(account->change_flags(inbox(account), {.uids = uids({3, 5}), .flags = kSeen}));
+  const auto report = backup();
+  EXPECT_EQ(report.damages, std::vector<std::string>());
+  EXPECT_EQ(report.notes, std::vector<std::string>());
+  EXPECT_EQ(report.manifest.end.seq, account->modseq().value);
+  EXPECT_EQ(report.manifest.end.time, 1'700'000'000U);
+  EXPECT_EQ(problems(), std::vector<std::string>());
+  EXPECT_EQ(state_of_backup().difference(snapshot(account)), "");
+  // Only whole batches: the room ahead is not copied.
+  EXPECT_LT(fs::file_size(target() / "journal/00000001"),
+            fs::file_size(source() / "journal/00000001"));
+  EXPECT_EQ(fs::status(target()).permissions(), fs::perms(0700));
+  EXPECT_EQ(fs::status(target() / kManifestName).permissions(), fs::perms(0600));
+  EXPECT_EQ(fs::status(target() / "journal/00000001").permissions(), fs::perms(0600));
+}
+
+TEST_F(BackupTest, TheSecondRunCopiesOnlyWhatIsNew) {
+  segment_bytes_ = 4096;
+  make_store();
+  auto account = open();
+  add(account, 0, 40);
+  const auto first = backup();
+  EXPECT_GT(first.manifest.segments.size(), 3U);
+  EXPECT_EQ(first.segments_copied, first.manifest.segments.size());
+  const auto second = backup();
+  EXPECT_EQ(second.copied, 0U);
+  EXPECT_EQ(second.segments_kept, second.manifest.segments.size());
+  std::map<std::string, fs::file_time_type> times;
+  for (const auto& f : fs::directory_iterator(target() / "journal"))
+    times[f.path().filename()] = f.last_write_time();
+  add(account, 40, 1);
+  const auto third = backup();
+  EXPECT_GT(third.copied, 300U);
+  EXPECT_LT(third.copied, 2000U);
+  for (const auto& s : first.manifest.segments)
+    if (s.sealed) {
+      const std::string name = segment_file(s.number).substr(8);
+      EXPECT_EQ(fs::last_write_time(target() / "journal" / name), times[name]) << name;
+    }
+  EXPECT_EQ(problems(), std::vector<std::string>());
+  EXPECT_EQ(state_of_backup().difference(snapshot(account)), "");
+}
+
+TEST_F(BackupTest, ABatchThatIsNotWholeIsNotThereYet) {
+  auto account = open();
+  add(account, 0, 3);
+  const auto good = backup();
+  add(account, 3, 1);
+  account.reset();
+  kill();
+  // The next append has arrived in part.
+  const fs::path file = source() / "journal/00000001";
+  const std::string bytes = slurp(file);
+  const uint64_t whole = good.manifest.segments[0].size;
+  for (const size_t count : {1, 50, 96, 120, 300}) {
+    spew(file, bytes.substr(0, whole + count));
+    const auto report = backup();
+    EXPECT_EQ(report.manifest.end.seq, good.manifest.end.seq) << count;
+    EXPECT_EQ(report.copied, 0U);
+    EXPECT_EQ(report.damages, std::vector<std::string>());
+  }
+  spew(file, bytes);
+  EXPECT_GT(backup().manifest.end.seq, good.manifest.end.seq);
+  EXPECT_EQ(problems(), std::vector<std::string>());
+}
+
+TEST_F(BackupTest, AnInterruptedBackupGoesOn) {
+  segment_bytes_ = 4096;
+  make_store();
+  auto account = open();
+  add(account, 0, 30);
+  backup();
+  add(account, 30, 10);
+  // As if killed after the copy of the tail and before the manifest, and while writing both.
+  const std::string manifest = slurp(target() / kManifestName);
+  backup();
+  spew(target() / kManifestName, manifest);
+  spew(target() / "manifest.json.new", "{\"rims_ba");
+  spew(target() / "journal/00000009.new", "RIMS");
+  EXPECT_EQ(problems(), std::vector<std::string>()) << "the earlier state holds";
+  const auto report = backup();
+  EXPECT_EQ(report.notes, std::vector<std::string>());
+  EXPECT_EQ(problems(), std::vector<std::string>());
+  EXPECT_EQ(state_of_backup().difference(snapshot(account)), "");
+}
+
+TEST_F(BackupTest, EveryFlippedBitIsFound) {
+  segment_bytes_ = 4096;
+  make_store();
+  auto account = open();
+  add(account, 0, 8, 700);
+  backup();
+  size_t flips = 0;
+  for (const std::string name : {"manifest.json", "journal/00000001", "journal/00000002"}) {
+    const std::string good = slurp(target() / name);
+    for (size_t at = 0; at < good.size(); at += 1 + at % 61) {
+      std::string bad = good;
+      bad[at] = static_cast<char>(bad[at] ^ 1 << at % 8);
+      spew(target() / name, bad);
+      auto checked = verify_backup(target().string(), {});
+      EXPECT_TRUE(!checked || !checked->problems.empty()) << name << " at " << at;
+      flips++;
+    }
+    spew(target() / name, good);
+  }
+  EXPECT_GT(flips, 200U);
+  EXPECT_EQ(problems(), std::vector<std::string>());
+  fs::remove(target() / "journal/00000001");
+  EXPECT_EQ(problems().size(), 1U);
+  // A file that was taken away because it is damaged is copied again.
+  EXPECT_EQ(backup().notes.size(), 1U);
+  EXPECT_EQ(problems(), std::vector<std::string>());
+}
+
+TEST_F(BackupTest, DamageInTheSourceIsToldAndTheRestIsCopied) {
+  segment_bytes_ = 4096;
+  make_store();
+  auto account = open();
+  add(account, 0, 30);
+  std::string bytes = slurp(source() / "journal/00000001");
+  bytes[bytes.find("message 2") + 20] ^= 1;
+  spew(source() / "journal/00000001", bytes);
+  const auto report = backup();
+  ASSERT_EQ(report.damages.size(), 1U);
+  EXPECT_NE(report.damages[0].find("journal/00000001 at offset"), std::string::npos);
+  EXPECT_EQ(report.manifest.end.seq, account->modseq().value);
+  auto checked = verify_backup(target().string(), {});
+  ASSERT_TRUE(checked);
+  EXPECT_EQ(checked->problems, std::vector<std::string>()) << "it is as it was copied";
+  EXPECT_EQ(checked->damages.size(), 1U);
+  account.reset();
+  check_at_end_.clear();
+}
+
+TEST_F(BackupTest, ASourceThatWentBackGetsANewCopy) {
+  auto account = open();
+  add(account, 0, 5);
+  account.reset();
+  reopen();
+  stop();
+  fs::copy(source(), top_ / "old", fs::copy_options::recursive);
+  make_store();
+  account = open();
+  add(account, 5, 5);
+  backup();
+  const std::string before = slurp(target() / "journal/00000001");
+  account.reset();
+  stop();
+  fs::remove_all(source());
+  fs::copy(top_ / "old", source(), fs::copy_options::recursive);
+  make_store();
+  account = open();
+  add(account, 100, 12);
+  const auto report = backup();
+  ASSERT_EQ(report.notes.size(), 2U);
+  EXPECT_NE(report.notes[0].find("it was set back"), std::string::npos) << report.notes[0];
+  EXPECT_NE(report.notes[1].find(".aside-20231114T221320Z"), std::string::npos);
+  EXPECT_EQ(slurp(target().string() + ".aside-20231114T221320Z/journal/00000001"), before);
+  EXPECT_EQ(list_backups((top_ / "backup").string())->size(), 2U);
+  EXPECT_EQ(problems(), std::vector<std::string>());
+  EXPECT_EQ(state_of_backup().difference(snapshot(account)), "");
+}
+
+TEST_F(BackupTest, ACompactionOfTheSourceDoesNotTakeAnythingFromTheBackup) {
+  segment_bytes_ = 4096;
+  make_store();
+  auto account = open();
+  add(account, 0, 30);
+  backup();
+  const std::string before = slurp(target() / "journal/00000001");
+  must(account->expunge(inbox(account), uids({1, 2, 3})));
+  account.reset();
+  stop();
+  compact(1, {1, 2, 3});
+  make_store();
+  const auto report = backup();
+  EXPECT_EQ(report.notes, std::vector<std::string>());
+  EXPECT_EQ(report.damages, std::vector<std::string>());
+  EXPECT_EQ(slurp(target() / "journal/00000001"), before);
+  EXPECT_EQ(backup().copied, 0U);
+  EXPECT_EQ(problems(), std::vector<std::string>());
+}
+
+TEST_F(BackupTest, ACompactionThatHasNewerRecordsIsMergedWithTheOlderCopy) {
+  segment_bytes_ = 20'000;
+  make_store();
+  auto account = open();
+  add(account, 0, 10);
+  backup();
+  must(account->expunge(inbox(account), uids({1, 2, 3})));
+  add(account, 10, 60);
+  const auto expected = snapshot(account);
+  account.reset();
+  kill();
+  check_at_end_.clear();
+  compact(1, {1, 2, 3});
+  const auto report = backup();
+  EXPECT_EQ(report.notes, std::vector<std::string>());
+  EXPECT_EQ(report.damages, std::vector<std::string>());
+  EXPECT_EQ(problems(), std::vector<std::string>());
+  EXPECT_EQ(state_of_backup().difference(expected), "");
+  const std::string merged = slurp(target() / "journal/00000001");
+  for (const char* text : {"message 0xxx", "message 2xxx", "message 12xxx"})
+    EXPECT_NE(merged.find(text), std::string::npos) << text;
+  EXPECT_EQ(backup().copied, 0U);
+}
+
+// Killed between writing "it will be replaced" and replacing it, or right after.
+TEST_F(BackupTest, AReplacementHalfDoneIsUnderstood) {
+  segment_bytes_ = 20'000;
+  make_store();
+  auto account = open();
+  add(account, 0, 10);
+  auto manifest = backup().manifest;
+  const std::string older = slurp(target() / "journal/00000001");
+  add(account, 10, 60);
+  account.reset();
+  kill();
+  check_at_end_.clear();
+  compact(1, {});
+  const auto after = backup().manifest;
+  const std::string merged = slurp(target() / "journal/00000001");
+  manifest.replacing = after.segments[0];
+  spew(target() / kManifestName, encode(manifest));
+  EXPECT_EQ(problems(), std::vector<std::string>());
+  spew(target() / "journal/00000001", older);
+  EXPECT_EQ(problems(), std::vector<std::string>());
+  backup();
+  EXPECT_EQ(problems(), std::vector<std::string>());
+}
+
+TEST_F(BackupTest, RefusesWhatItDoesNotKnow) {
+  auto done = try_backup();
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().fault(), Fault::not_found);
+  EXPECT_FALSE(fs::exists(target()));
+  auto account = open();
+  auto manifest = backup().manifest;
+  std::string text = encode(manifest);
+  text.replace(text.find("\"rims_backup\": 1"), 16, "\"rims_backup\": 2");
+  spew(target() / kManifestName, text);
+  done = try_backup();
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code(), "VERSION");
+  EXPECT_EQ(slurp(target() / kManifestName), text);
+  // A manifest that can not be trusted: all of it is kept aside.
+  spew(target() / kManifestName, "{}");
+  EXPECT_EQ(backup().notes.size(), 2U);
+  EXPECT_EQ(problems(), std::vector<std::string>());
+}
+
+TEST(BackupManifestTest, IsReadAsWritten) {
+  crypto_init();
+  BackupManifest m;
+  m.user = "foo@example.org";
+  m.account = unique_user_id("foo@example.org");
+  m.account_id[3] = 7;
+  m.made = 1'700'000'000;
+  m.end = {.seq = 9, .id = {1, 2}, .time = 1'699'999'999, .segment = 2, .offset = 1024};
+  m.segments = {{.number = 1,
+                 .id = {4},
+                 .source_id = {5},
+                 .size = 123,
+                 .sha256 = std::string(32, 'a'),
+                 .from = 1,
+                 .to = 8,
+                 .records = 8,
+                 .sealed = true,
+                 .damages = {{1024, 96, "no record header"}}},
+                {.number = 2, .sha256 = std::string(32, 'b')}};
+  m.replacing = m.segments[0];
+  const auto read = decode_manifest(encode(m), "x");
+  ASSERT_TRUE(read) << read.error().detail();
+  EXPECT_EQ(*read, m);
+}
+
+}  // namespace
+}  // namespace rims::store
