@@ -3,7 +3,9 @@
 #include "controller/events.h"
 
 #include <array>
+#include <cstdlib>
 #include <string>
+#include <sys/stat.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -11,7 +13,21 @@
 
 namespace rims::controller {
 
-EventSink::EventSink() { openlog("rims-controller", LOG_PID, LOG_MAIL); }
+namespace {
+
+// Is stderr the journal already (systemd.exec(5), $JOURNAL_STREAM)? It has syslog's lines as well.
+bool stderr_is_journal() {
+  const char* named = getenv("JOURNAL_STREAM");
+  struct stat st{};
+  return named && fstat(STDERR_FILENO, &st) == 0 &&
+         named == fmt::format("{}:{}", st.st_dev, st.st_ino);
+}
+
+}  // namespace
+
+EventSink::EventSink() : stderr_(!stderr_is_journal()) {
+  openlog("rims-controller", LOG_PID, LOG_MAIL);
+}
 EventSink::~EventSink() { closelog(); }
 
 void EventSink::write(log::Level level, std::string_view line) {

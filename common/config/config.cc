@@ -261,6 +261,13 @@ class Binder {
       if (*number > 65535) return wrong(s, node);
       return store(s, *number);
     }
+    // Those that mail servers listen on are known without /etc/services, which a small system
+    // lacks.
+    static constexpr std::pair<std::string_view, int> kKnown[] = {
+        {"imap", 143}, {"imap2", 143}, {"imaps", 993}};
+    for (const auto& [name, port] : kKnown) {
+      if (node.text == name) return store(s, port);
+    }
     servent service{};
     servent* found = nullptr;
     char names[1024];
