@@ -1,6 +1,6 @@
 """tests/crash/lossy.py - power cuts and damage for journals: the other half of lossy_io.c
 
-Lossy puts rims-imapd of a copied stage behind a script that preloads the library; power_cut() rolls
+preload() puts rims-imapd of a copied stage behind a script that preloads the library; power_cut() rolls
 back, in files of the dead suite, what no sync covered.
 """
 
@@ -14,33 +14,38 @@ MAGIC = 0x4C4F5353
 SECTOR = 512
 
 
+def preload(suite, directory, mutant, **variables):
+    """Makes directory/stage, a copy of the suite's, whose rims-imapd runs with lossy_io.c in front of it,
+    and lets the suite, which has not started yet, run from there. Returns the environment that does
+    the same to another program."""
+    stage, suite.stage = suite.stage, os.path.join(directory, "stage")
+    os.chmod(directory, 0o755)
+    shutil.copytree(stage, suite.stage, symlinks=True)
+    library = os.path.join(directory, "lossy_io.so")
+    subprocess.run([os.environ.get("LOSSY_CC", "clang-19"), "-O1", "-fPIC", "-shared", "-o", library,
+                    os.path.join(os.path.dirname(os.path.abspath(__file__)), "lossy_io.c"),
+                    "-ldl", "-lpthread"], check=True, timeout=60)
+    env = {"LD_PRELOAD": library, "RIMS_LOSSY_MUTANT": mutant or "none", **variables}
+    programs = os.path.join(suite.stage, "libexec", "rims")
+    real = os.path.join(programs, "real")
+    os.makedirs(real)
+    os.rename(os.path.join(programs, "rims-imapd"), os.path.join(real, "rims-imapd"))
+    script = os.path.join(programs, "rims-imapd")
+    with open(script, "w", encoding="ascii") as f:
+        words = " ".join(f"{name}={value}" for name, value in env.items())
+        f.write(f"#!/bin/sh\nexport {words}\nexec {real}/rims-imapd \"$@\"\n")
+    os.chmod(script, 0o755)
+    return env
+
+
 class Lossy:
     def __init__(self, suite, directory, mutant=None):
-        """Makes directory/stage, a copy of the suite's, whose rims-imapd runs on a forgetful disk,
-        and lets the suite, which has not started yet, run from there."""
-        stage, suite.stage = suite.stage, os.path.join(directory, "stage")
+        """The suite's rims-imapd will run on a forgetful disk."""
         # rims-imapd may open files below base_dir only.
         self.undo = os.path.join(suite.mail, "undo")
-        self.stage = os.path.join(directory, "stage")
         os.makedirs(self.undo)
-        os.chmod(directory, 0o755)
         os.chown(self.undo, os.stat(suite.mail).st_uid, os.stat(suite.mail).st_gid)
-        shutil.copytree(stage, self.stage, symlinks=True)
-        library = os.path.join(directory, "lossy_io.so")
-        subprocess.run([os.environ.get("LOSSY_CC", "clang-19"), "-O1", "-fPIC", "-shared", "-o", library,
-                        os.path.join(os.path.dirname(os.path.abspath(__file__)), "lossy_io.c"),
-                        "-ldl", "-lpthread"], check=True, timeout=60)
-        programs = os.path.join(self.stage, "libexec", "rims")
-        real = os.path.join(programs, "real")
-        os.makedirs(real)
-        os.rename(os.path.join(programs, "rims-imapd"), os.path.join(real, "rims-imapd"))
-        script = os.path.join(programs, "rims-imapd")
-        with open(script, "w", encoding="ascii") as f:
-            f.write("#!/bin/sh\n"
-                    f"export LD_PRELOAD={library} RIMS_LOSSY_DIR={self.undo} "
-                    f"RIMS_LOSSY_UNDER=/journal RIMS_LOSSY_MUTANT={mutant or 'none'}\n"
-                    f"exec {real}/rims-imapd \"$@\"\n")
-        os.chmod(script, 0o755)
+        preload(suite, directory, mutant, RIMS_LOSSY_DIR=self.undo, RIMS_LOSSY_UNDER="/journal")
 
     def _notes(self, name):
         """Notes after the last sync, oldest first, and the path of the file."""

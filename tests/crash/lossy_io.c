@@ -6,7 +6,8 @@
 // tests/crash/lossy.py rolls back whatever no sync covered, whole or in 512-byte sectors, also
 // files and directories whose directory was not synced.
 //
-//   RIMS_LOSSY_DIR     where the undo files are: <dir>/<device>.<inode>
+//   RIMS_LOSSY_DIR     where the undo files are: <dir>/<device>.<inode>. Unset: nothing is noted, and
+//                      the mutants apply to all files
 //   RIMS_LOSSY_UNDER   only paths that contain this text
 //   RIMS_LOSSY_MUTANT  "no_fdatasync": fdatasync and fsync of files do nothing and say success;
 //                      "no_directory_fsync": those of directories do
@@ -317,6 +318,9 @@ int posix_fallocate64(int, off_t, off_t) __attribute__((alias("posix_fallocate")
 
 static int sync_of(int fd, int (*real)(int)) {
   struct Known* k = fd >= 0 && fd < kMaxFd && known[fd].path ? &known[fd] : NULL;
+  struct stat st;
+  if (!undo_dir && fstat(fd, &st) == 0 && (S_ISDIR(st.st_mode) ? mutant_directory : mutant_sync))
+    return 0;
   if (!k || k->undo < 0) return real(fd);
   if (k->reader >= 0 ? mutant_sync : mutant_directory) return 0;
   // Under the lock, so that no write slips in between the sync and the note of it.

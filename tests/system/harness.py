@@ -157,6 +157,14 @@ class Suite:
             f.write("\n".join(lines) + "\n" + settings)
         os.chmod(self.config, 0o600)
 
+    def mail_on(self, directory):
+        """base_dir is this one instead, before the first start."""
+        with open(self.config, encoding="utf-8") as f:
+            text = f.read()
+        with open(self.config, "w", encoding="utf-8") as f:
+            f.write(text.replace(f"base_dir: {self.mail}\n", f"base_dir: {directory}\n"))
+        self.mail = directory
+
     # Life ---------------------------------------------------------------------------------------
 
     def start(self):

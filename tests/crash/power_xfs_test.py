@@ -1,0 +1,18 @@
+"""Power cuts on XFS: 500 states of the disk (long: 10,000), each recovered and compared with the ledger
+
+RIMS_STATES says how many. See tests/crash/power.py.
+"""
+
+# time limit: 600 s
+
+import unittest
+
+from tests.crash.power import PowerTest
+
+
+class Power(PowerTest, unittest.TestCase):
+    kind = "xfs"
+
+
+if __name__ == "__main__":
+    unittest.main()
