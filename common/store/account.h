@@ -105,6 +105,18 @@ class Account {
   // not wait for the disk: after a crash messages may be recent once more (RFC 3501 §2.3.2).
   virtual Uid claim_recent(MailboxId mailbox) = 0;
 
+  // --- mail that was elsewhere before (an import) ---
+  // A mailbox with the uidvalidity it had there; missing parents are made. One of this name
+  // without messages is replaced and keeps its special use; one that is so already is left alone.
+  // refused ALREADYEXISTS when it has messages; refused CANNOT when the account has given this
+  // uidvalidity out before; limit LIMIT.
+  virtual Task<Result<MailboxId>> adopt(std::string name, UidValidity uidvalidity) = 0;
+  // Smaller uids will not be given out. Nothing happens if none would be.
+  virtual Task<Status> raise_uidnext(MailboxId mailbox, Uid uidnext) = 0;
+  // The delivery id of each message that was ever appended, expunged ones too, in order; reads
+  // the whole journal.
+  virtual Task<Status> each_delivery_id(std::function<void(std::string_view)> f) = 0;
+
   // --- bytes ---
   // At most `length` bytes from `offset`; fewer only at the end of the message. Works for
   // expunged messages too as long as their bytes are there. storage: damaged; the detail names

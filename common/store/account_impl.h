@@ -67,6 +67,9 @@ class AccountImpl final : public Account {
   Task<Result<std::vector<Uid>>> expunge(MailboxId mailbox, std::vector<Uid> uids,
                                          const void* origin) override;
   Uid claim_recent(MailboxId mailbox) override;
+  Task<Result<MailboxId>> adopt(std::string name, UidValidity uidvalidity) override;
+  Task<Status> raise_uidnext(MailboxId mailbox, Uid uidnext) override;
+  Task<Status> each_delivery_id(std::function<void(std::string_view)> f) override;
   Task<Result<std::string>> read(MessageId message, uint64_t offset, uint64_t length) override;
   Task<Result<std::string>> read_structure(MessageId message) override;
   void listen(Listener* listener) override { listeners_.push_back(listener); }
@@ -113,6 +116,9 @@ class AccountImpl final : public Account {
   Status plan_parents(Plan& plan, std::string_view name, std::map<std::string, MailboxId>& made);
   Status room_for(size_t more) const;
 
+  // --- account_import.cc ---
+  Task<Status> each_record(const std::function<void(const Stored&)>& f);
+
   Loop& loop_;
   IoPool& pool_;
   std::string user_;
@@ -123,8 +129,9 @@ class AccountImpl final : public Account {
 
   AccountState state_;
   Locations locations_;
-  std::map<MailboxId, Uid> recent_claims_;  // in state_, not in the journal yet
-  std::vector<Listener*> listeners_;        // nullptr: left while being told
+  std::optional<std::set<UidValidity>> validities_;  // all ever given out, once adopt() asked
+  std::map<MailboxId, Uid> recent_claims_;           // in state_, not in the journal yet
+  std::vector<Listener*> listeners_;                 // nullptr: left while being told
   bool telling_ = false;
 
   std::deque<std::shared_ptr<Op>> queue_;  // shared with the caller that waits, if it still does

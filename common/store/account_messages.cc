@@ -14,6 +14,14 @@ std::unexpected<Error> try_create() {
   return fail(Fault::not_found, "no such mailbox", {}, "TRYCREATE");
 }
 
+std::unexpected<Error> used_up(Uid uid) {
+  return fail(Fault::refused, "UID " + std::to_string(uid.value) + " is used up", {}, "CANNOT");
+}
+
+std::unexpected<Error> no_uids_left() {
+  return fail(Fault::limit, "the mailbox has no unique identifiers left", {}, "LIMIT");
+}
+
 std::vector<Uid> ascending(std::vector<Uid> uids) {
   std::ranges::sort(uids);
   const auto doubled = std::ranges::unique(uids);
@@ -140,12 +148,21 @@ Task<Result<Appended>> AccountImpl::append(MailboxId mailbox, std::vector<NewMes
         TRY([[maybe_unused]] const uint64_t all,
             plan.keyword_bits(*to, names, limits_.keyword_bytes));
 
+        Uid next = plan.uidnext(*to);
+        for (const auto& m : job->messages) {
+          if (m.uid.value != 0 && m.uid < next) return used_up(m.uid);
+          next = std::max(m.uid, next);
+          if (next.value >= UINT32_MAX - 1) return no_uids_left();
+          next = Uid(next.value + 1);
+        }
+
         job->result = {.uidvalidity = to->info().uidvalidity, .uids = {}};
         for (const auto& m : job->messages) {
           TRY(const uint64_t bits, plan.keyword_bits(*to, m.keywords, limits_.keyword_bytes));
           Append record;
           record.mailbox = job->mailbox;
           record.entry.message = plan.take_message();
+          if (m.uid.value != 0) plan.skip_to_uid(*to, m.uid);
           record.entry.uid = plan.take_uid(*to);
           record.entry.keywords = bits;
           record.entry.flags = m.flags;

@@ -133,8 +133,8 @@ Task<Status> AccountImpl::write_one_commit() {
 
   for (size_t i = 0; i < plan.drafts().size(); i++) {
     const auto& draft = plan.drafts()[i];
-    const Stored stored{draft.type, state_.seq() + 1, draft.time, draft.meta,
-                        appended->locations[i], false};
+    const Stored stored{draft.type, state_.seq() + 1,       draft.time,
+                        draft.meta, appended->locations[i], false};
     if (auto status = fold(stored, origins[i]); !status) {
       for (const auto& op : batch) op->finish(status);
       co_return status;
@@ -167,6 +167,10 @@ Status AccountImpl::fold(const Stored& record, const void* origin) {
   if (record.type == RecordType::append && !record.dropped) {
     if (const auto append = Append::decode(record.meta))
       locations_.set(append->entry.message, record.location);
+  }
+  if (record.type == RecordType::mailbox_created && validities_) {
+    if (const auto made = MailboxCreated::decode(record.meta))
+      validities_->insert(made->uidvalidity);
   }
   for (const MailboxId id : mailboxes_needed(record.type, record.meta)) {
     if (record.type == RecordType::keyword) index_->note_keywords(id);

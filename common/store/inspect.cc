@@ -92,6 +92,10 @@ std::string describe(RecordType type, std::string_view meta) {
       break;
     case RecordType::footer:
       return {};
+    case RecordType::uidnext:
+      if (const auto r = UidNext::decode(meta))
+        return fmt::format("mailbox {} uids from {} on", r->mailbox.value, r->uid.value);
+      break;
   }
   return "not understood";
 }

@@ -5,6 +5,7 @@
 // this commit changes) says so and waits for the next commit.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <span>
@@ -43,6 +44,9 @@ class Plan {
   // limit when `count` uids are not left.
   Status reserve_uids(const Mailbox& mailbox, size_t count);
   Uid take_uid(const Mailbox& mailbox);
+  // The next uid becomes this one; it must not be smaller than it is. Then take_uid() takes it.
+  void skip_to_uid(const Mailbox& mailbox, Uid uid) { overlay(mailbox).uidnext = uid; }
+  [[nodiscard]] Uid uidnext(const Mailbox& mailbox) { return overlay(mailbox).uidnext; }
   MessageId take_message() {
     const MessageId id = next_message_;
     next_message_ = MessageId(id.value + 1);
@@ -55,6 +59,10 @@ class Plan {
   }
   // Grows, and follows the clock (RFC 3501 §2.3.1.1).
   UidValidity take_uidvalidity();
+  // This one is taken by the caller: take_uidvalidity() gives larger ones.
+  void note_uidvalidity(UidValidity taken) {
+    last_uidvalidity_ = std::max(last_uidvalidity_, taken);
+  }
 
   // Bits for these names; new names become records. limit LIMIT when there are too many, and
   // then nothing was added.

@@ -96,6 +96,8 @@ const char* name(RecordType type) {
       return "footer";
     case RecordType::compacted:
       return "compacted";
+    case RecordType::uidnext:
+      return "uidnext";
   }
   return "unknown";
 }
@@ -284,6 +286,16 @@ std::optional<Compacted> Compacted::decode(std::string_view meta) {
   return whole(in, r);
 }
 
+std::string UidNext::encode() const { return Writer().num(mailbox.value).num(uid.value).take(); }
+std::optional<UidNext> UidNext::decode(std::string_view meta) {
+  Reader in(meta);
+  UidNext r;
+  r.mailbox = MailboxId(in.num<uint32_t>());
+  r.uid = Uid(in.num<uint32_t>());
+  if (r.uid.value == 0) return std::nullopt;
+  return whole(in, r);
+}
+
 std::vector<MailboxId> mailboxes_needed(RecordType type, std::string_view meta) {
   Reader in(meta);
   switch (type) {
@@ -292,6 +304,7 @@ std::vector<MailboxId> mailboxes_needed(RecordType type, std::string_view meta) 
     case RecordType::flags:
     case RecordType::expunge:
     case RecordType::recent:
+    case RecordType::uidnext:
       return {MailboxId(in.num<uint32_t>())};
     case RecordType::copy: {
       const MailboxId from(in.num<uint32_t>());

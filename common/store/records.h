@@ -31,7 +31,8 @@ enum class RecordType : uint16_t {
   gap = 12,
   footer = 13,
   compacted = 14,
-  last = compacted,
+  uidnext = 15,
+  last = uidnext,
 };
 [[nodiscard]] const char* name(RecordType type);
 
@@ -169,6 +170,15 @@ struct Compacted {
   uint64_t freed = 0;  // bytes
   [[nodiscard]] std::string encode() const;
   static std::optional<Compacted> decode(std::string_view meta);
+};
+
+// Lower uids are not given out any more: they had been elsewhere, before the mailbox came here.
+struct UidNext {
+  static constexpr RecordType kType = RecordType::uidnext;
+  MailboxId mailbox;
+  Uid uid;
+  [[nodiscard]] std::string encode() const;
+  static std::optional<UidNext> decode(std::string_view meta);
 };
 
 // The mailboxes whose messages the fold must see to apply a record (none, one or two).

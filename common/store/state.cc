@@ -292,6 +292,14 @@ Status AccountState::apply(RecordType type, uint64_t seq, std::string_view meta,
       break;
     case RecordType::footer:
       break;
+    case RecordType::uidnext: {
+      const auto r = UidNext::decode(meta);
+      if (!r) return undecodable(type, seq);
+      Mailbox* mailbox = reach(r->mailbox);
+      if (!mailbox) break;
+      mailbox->info_.uidnext = std::max(mailbox->info_.uidnext, r->uid);
+      break;
+    }
     default:
       return fail(Fault::storage, "temporary failure",
                   fmt::format("record {} is of type {}, which this version does not know", seq,

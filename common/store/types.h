@@ -122,6 +122,8 @@ struct NewMessage {
   int64_t date = 0;
   int16_t zone = 0;
   std::string delivery_id;  // kept in the record; at most 256 bytes
+  // Not zero: this uid and no other, because the message had it elsewhere. Must not be used up.
+  Uid uid;
 };
 
 struct Appended {

@@ -59,6 +59,8 @@ void all_decoders(RecordType type, std::string_view meta) {
       return round_trip<Gap>(meta);
     case RecordType::compacted:
       return round_trip<Compacted>(meta);
+    case RecordType::uidnext:
+      return round_trip<UidNext>(meta);
     case RecordType::footer: {
       std::vector<Entry> entries;
       (void)decode_footer(meta, kFooterVersion, uint64_t{1} << 30, entries);

@@ -107,6 +107,7 @@ TEST(Format, TheExamplesAreWhatIsWritten) {
   made["clean"] = Clean{42, counted(0)}.encode();
   made["gap"] = Gap{12, 0}.encode();
   made["compacted"] = Compacted{3, 41'943'040}.encode();
+  made["uidnext"] = UidNext{MailboxId(1), Uid(90)}.encode();
 
   const std::string meta = append().encode();
   RecordHeader h;
