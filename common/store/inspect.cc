@@ -12,7 +12,7 @@
 #include "common/store/disk.h"
 #include "common/store/gdbm_key_value.h"
 #include "common/store/index_codec.h"
-#include "common/store/segment.h"
+#include "common/store/reader.h"
 
 namespace rims::store {
 namespace {
@@ -25,6 +25,37 @@ std::string ranges_text(const std::vector<UidRange>& ranges) {
   }
   return text;
 }
+
+Result<std::unique_ptr<KeyValueStore>> open_meta(const AccountDir& dir, bool read_only) {
+  TRY(Fd fd, dir.open_file("meta.gdbm", read_only ? O_RDONLY : O_RDWR));
+  return open_gdbm(std::move(fd), dir.path() + "/meta.gdbm", read_only);
+}
+
+Result<bool> dirty_flag_of(const AccountDir& dir) {
+  auto meta = open_meta(dir, true);
+  if (!meta) return true;
+  auto value = (*meta)->get("meta");
+  if (!value || !*value) return true;
+  const auto head = IndexCodec::decode_head(**value);
+  return !head || head->dirty;
+}
+
+Status set_dirty_flag_of(const AccountDir& dir, bool dirty) {
+  auto meta = open_meta(dir, false);
+  // A missing or unreadable index is rebuilt anyway.
+  if (!meta && dirty) return {};
+  if (!meta) return std::unexpected(meta.error());
+  TRY(const auto value, (*meta)->get("meta"));
+  auto head = IndexCodec::decode_head(value.value_or(""));
+  if (!head && dirty) return {};
+  if (!head)
+    return fail(Fault::storage, "the index is damaged", dir.path() + "/meta.gdbm: \"meta\"");
+  head->dirty = dirty;
+  TRY_STATUS((*meta)->put("meta", IndexCodec::encode(*head)));
+  return (*meta)->sync();
+}
+
+}  // namespace
 
 std::string describe(RecordType type, std::string_view meta) {
   switch (type) {
@@ -100,37 +131,6 @@ std::string describe(RecordType type, std::string_view meta) {
   return "not understood";
 }
 
-Result<std::unique_ptr<KeyValueStore>> open_meta(const AccountDir& dir, bool read_only) {
-  TRY(Fd fd, dir.open_file("meta.gdbm", read_only ? O_RDONLY : O_RDWR));
-  return open_gdbm(std::move(fd), dir.path() + "/meta.gdbm", read_only);
-}
-
-Result<bool> dirty_flag_of(const AccountDir& dir) {
-  auto meta = open_meta(dir, true);
-  if (!meta) return true;
-  auto value = (*meta)->get("meta");
-  if (!value || !*value) return true;
-  const auto head = IndexCodec::decode_head(**value);
-  return !head || head->dirty;
-}
-
-Status set_dirty_flag_of(const AccountDir& dir, bool dirty) {
-  auto meta = open_meta(dir, false);
-  // A missing or unreadable index is rebuilt anyway.
-  if (!meta && dirty) return {};
-  if (!meta) return std::unexpected(meta.error());
-  TRY(const auto value, (*meta)->get("meta"));
-  auto head = IndexCodec::decode_head(value.value_or(""));
-  if (!head && dirty) return {};
-  if (!head)
-    return fail(Fault::storage, "the index is damaged", dir.path() + "/meta.gdbm: \"meta\"");
-  head->dirty = dirty;
-  TRY_STATUS((*meta)->put("meta", IndexCodec::encode(*head)));
-  return (*meta)->sync();
-}
-
-}  // namespace
-
 std::string account_path(std::string_view user) {
   const std::string id = unique_user_id(user);
   return "mailbox.3/" + id.substr(0, 2) + "/" + id.substr(2);
@@ -172,32 +172,27 @@ std::string readable_key(std::string_view key) {
 
 Status dump_journal(const Fd& base, const std::string& user,
                     const std::function<void(const std::string& line)>& f) {
-  TRY(const AccountDir dir, AccountDir::open(Disk::real(), base.get(), user, false));
-  TRY(const auto names, dir.list("journal"));
-  for (const auto& name : names) {
-    const std::string path = "journal/" + name;
-    TRY(const Fd fd, dir.open_file(path, O_RDONLY));
-    const ReadAt read = [&](uint64_t offset, size_t size) {
-      return read_up_to(dir.disk(), fd.get(), size, offset, path);
-    };
-    TRY(const std::string head, read(0, kFirstRecord));
-    SegmentHeader header;
-    uint32_t version = 0;
-    if (decode(head, header, version) != HeaderState::good) {
-      f(fmt::format("{}: not a segment that this version can read", path));
-      continue;
-    }
-    TRY(const uint64_t size, file_size(fd.get(), path));
-    TRY(const Scan scan, scan_segment(read, size, header, false));
-    f(fmt::format("{}: records from {} on{}", path, header.first_seq,
-                  scan.sealed ? ", sealed" : ""));
-    for (const auto& e : scan.entries)
-      f(fmt::format("{}+{} {} {} {}", path, e.offset, e.header.seq, store::name(e.header.type),
-                    describe(e.header.type, e.meta)));
-    for (const auto& d : scan.damages)
-      f(fmt::format("{}+{} damaged: {} bytes, {}", path, d.offset, d.length, d.what));
-  }
-  return {};
+  TRY(JournalReader reader, JournalReader::open(base, user));
+  return reader.visit(
+      {.segment =
+           [&](const JournalSegment& segment) {
+             f(fmt::format("{}: records from {} on{}", segment.path, segment.header.first_seq,
+                           segment.sealed ? ", sealed" : ""));
+             if (segment.unfinished)
+               f(fmt::format("{}+{} not whole (yet): {} bytes", segment.path,
+                             segment.unfinished->offset, segment.unfinished->length));
+           },
+       .record =
+           [&](const JournalRecord& record) {
+             const auto& at = record.place.location;
+             f(fmt::format("{:08}+{} {} {} {}", at.segment, at.offset, record.header.seq,
+                           store::name(record.header.type),
+                           describe(record.header.type, record.meta)));
+             return true;
+           },
+       .damage = [&](const JournalDamage& damage) { f("damaged: " + to_string(damage)); },
+       .foreign = [&](const std::string& path) { f(path + ": no segment"); }},
+      {.thorough = true});
 }
 
 }  // namespace rims::store

@@ -10,6 +10,7 @@
 
 #include "common/base/fd.h"
 #include "common/base/result.h"
+#include "common/store/records.h"
 
 namespace rims::store {
 
@@ -34,8 +35,11 @@ Status dump_index_file(const std::string& path, const EachValue& f);
 // "e2", "meta": what doc/storage-format.md calls the key.
 [[nodiscard]] std::string readable_key(std::string_view key);
 
+// What a record says, in a few words: "mailbox 1 uids 2:5".
+[[nodiscard]] std::string describe(RecordType type, std::string_view meta);
+
 // Every record of the journal in one line each: segment, offset, number, type, what it says.
-// Damage is a line as well.
+// Damage is a line as well. Takes no lock.
 Status dump_journal(const Fd& base, const std::string& user,
                     const std::function<void(const std::string& line)>& f);
 
