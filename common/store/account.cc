@@ -291,6 +291,12 @@ Task<void> AccountImpl::shut() {
   co_await journal_->close();
 }
 
+void AccountImpl::tell_closed() {
+  for (size_t i = 0; i < listeners_.size(); i++) {
+    if (listeners_[i]) listeners_[i]->account_failed(*failure_);
+  }
+}
+
 Task<Result<const AccountState*>> AccountImpl::whole_state() {
   if (failure_ || closing_) co_return unusable();
   std::vector<std::shared_ptr<Mailbox>> pins;

@@ -40,6 +40,8 @@ class AccountImpl final : public Account {
   Task<Status> start();
   // Finishes what is queued, writes the index, marks it clean, closes. Later calls fail.
   Task<void> shut();
+  // After shut(): tells those who still hold it.
+  void tell_closed();
   // Now and then: writes the index behind, gives memory back.
   Task<void> tidy();
 

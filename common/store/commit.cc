@@ -194,9 +194,7 @@ void AccountImpl::poison(const Error& error) {
   log::error("", "account {}: {}; it is closed and read again from the disk", user_,
              error.detail());
   for (const auto& op : std::exchange(queue_, {})) op->finish(std::unexpected(*failure_));
-  for (size_t i = 0; i < listeners_.size(); i++) {
-    if (listeners_[i]) listeners_[i]->account_failed(*failure_);
-  }
+  tell_closed();
 }
 
 }  // namespace rims::store

@@ -14,8 +14,15 @@
 #include "common/store/disk.h"
 #include "common/store/file_journal.h"
 #include "common/store/gdbm_key_value.h"
+#include "common/store/inspect.h"
+#include "common/store/takeover.h"
 
 namespace rims::store {
+namespace {
+
+constexpr Milliseconds kReleaseCheck{500};  // how often the server looks whether a tool asks
+
+}  // namespace
 
 struct Store::Impl {
   // One account's place; lives as long as somebody opens, holds or closes it.
@@ -41,8 +48,11 @@ struct Store::Impl {
 
   Task<Result<std::shared_ptr<Account>>> open(std::string user);
   Task<Result<std::shared_ptr<AccountImpl>>> open_new(const std::string& user);
-  Task<void> close(std::string user, std::shared_ptr<Entry> entry, bool only_idle);
+  enum class Why : uint8_t { idle, stopping, asked };
+  Task<void> close(std::string user, std::shared_ptr<Entry> entry, Why why);
   Task<void> watch();
+  Task<void> watch_release();
+  Disk& disk() const { return options.disk ? *options.disk : Disk::real(); }
 
   Loop& loop;
   IoPool& pool;
@@ -55,13 +65,31 @@ struct Store::Impl {
   Scope scope;  // last: its tasks use all of the above
 };
 
-// A worker that was replaced may need a moment to let go of its accounts.
+// A worker that was replaced may need a moment to let go of its accounts, and a tool to do what
+// it has taken one for.
 Task<Result<AccountDir>> Store::Impl::open_dir(const std::string& user) {
-  for (int tries = 0;; tries++) {
-    Result<AccountDir> opened = fail(Fault::bug, "internal error");
+  Result<AccountDir> opened = fail(Fault::bug, "internal error");
+  if (options.take_over > Milliseconds(0)) {
     co_await pool.run([&] {
-      opened =
-          AccountDir::open(options.disk ? *options.disk : Disk::real(), options.base.get(), user);
+      opened = take_account(options.base, user, options.take_over, options.create, disk());
+    });
+    co_return opened;
+  }
+  for (int tries = 0;; tries++) {
+    co_await pool.run([&] {
+      opened = AccountDir::open(disk(), options.base.get(), user, options.create);
+      if (!opened) return;
+      switch (release_state(disk(), opened->fd(), ".")) {
+        case Release::none:
+          break;
+        case Release::wanted:
+          opened = fail(Fault::storage, "locked", opened->path() + " is being changed by a tool",
+                        "INUSE");
+          break;
+        case Release::stale:
+          (void)disk().unlink(opened->fd(), kRelease);
+          break;
+      }
     });
     if (opened || opened.error().code() != "INUSE" || tries >= 40) co_return opened;
     co_await sleep_for(loop, Milliseconds(50));
@@ -104,11 +132,12 @@ Task<Result<std::shared_ptr<Account>>> Store::Impl::open(std::string user) {
   co_return std::shared_ptr<Account>(entry->account);
 }
 
-Task<void> Store::Impl::close(std::string user, std::shared_ptr<Entry> entry, bool only_idle) {
+Task<void> Store::Impl::close(std::string user, std::shared_ptr<Entry> entry, Why why) {
   const auto lock = co_await entry->mutex.lock();
-  if (entry->account && (!only_idle || entry->account.use_count() == 1)) {
-    co_await entry->account->shut();
-    entry->account.reset();
+  if (entry->account && (why != Why::idle || entry->account.use_count() == 1)) {
+    const auto account = std::exchange(entry->account, {});
+    co_await account->shut();
+    if (why == Why::asked) account->tell_closed();
   }
   const auto found = entries.find(user);
   // Two holders: the map and this coroutine. More: somebody waits to open it.
@@ -133,7 +162,7 @@ Task<void> Store::Impl::watch() {
           (entry->account.use_count() == 1 &&
            (now - entry->used >= options.idle_close || open > options.max_open))) {
         open--;
-        co_await close(std::move(user), std::move(entry), true);
+        co_await close(std::move(user), std::move(entry), Why::idle);
         continue;
       }
       const auto account = entry->account;
@@ -142,9 +171,35 @@ Task<void> Store::Impl::watch() {
   }
 }
 
+// Gives accounts to the tools that ask for them.
+Task<void> Store::Impl::watch_release() {
+  while (true) {
+    co_await sleep_for(loop, kReleaseCheck);
+    std::vector<std::string> users, wanted;
+    for (const auto& [user, entry] : entries) {
+      if (entry->account && !entry->mutex.locked()) users.push_back(user);
+    }
+    if (users.empty()) continue;
+    co_await pool.run([&] {
+      for (const auto& user : users) {
+        if (release_state(disk(), options.base.get(), account_path(user)) == Release::wanted)
+          wanted.push_back(user);
+      }
+    });
+    for (const auto& user : wanted) {
+      const auto found = entries.find(user);
+      if (found == entries.end()) continue;
+      log::info("", "account {}: a tool asks for it; it is closed for now", user);
+      co_await close(user, found->second, Why::asked);
+    }
+  }
+}
+
 Store::Store(Loop& loop, IoPool& pool, Options options)
     : impl_(std::make_unique<Impl>(loop, pool, std::move(options))) {
   impl_->scope.spawn(impl_->watch());
+  if (impl_->options.base.valid() && impl_->options.take_over == Milliseconds(0))
+    impl_->scope.spawn(impl_->watch_release());
 }
 
 Store::~Store() = default;
@@ -156,7 +211,7 @@ Task<Result<std::shared_ptr<Account>>> Store::open(std::string user) {
 Task<void> Store::close_all() {
   impl_->closing = true;
   const auto all = impl_->entries;
-  for (const auto& [user, entry] : all) co_await impl_->close(user, entry, false);
+  for (const auto& [user, entry] : all) co_await impl_->close(user, entry, Impl::Why::stopping);
 }
 
 size_t Store::open_accounts() const {

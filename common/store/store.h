@@ -35,6 +35,10 @@ struct Options {
   Milliseconds idle_close{60'000};       // an account that nobody holds is closed after this
   size_t max_open = 4096;                // held by nobody and more than this: oldest is closed
   Limits limits;
+  // For tools: an account that another process has open is taken from it within this time
+  // (takeover.h), and not given away. Zero, for servers: the other way round.
+  Milliseconds take_over{0};
+  bool create = true;  // an account that is not there is made
   // Unset: files, and GDBM. Tests put memory or faults here. Must outlive the Store.
   JournalFactory* journals = nullptr;
   KeyValueFactory* key_values = nullptr;

@@ -1,0 +1,58 @@
+// common/store/takeover.cc - asking for an account, and seeing that somebody asks
+
+#include "common/store/takeover.h"
+
+#include <cerrno>
+#include <cstdlib>
+#include <ctime>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <thread>
+
+#include <fmt/format.h>
+
+#include "common/store/inspect.h"
+
+namespace rims::store {
+
+Release release_state(Disk& disk, int dir, const std::string& path) {
+  const std::string file = path + "/" + kRelease;
+  const Fd fd(disk.open(dir, file.c_str(), O_PATH, 0));
+  struct stat st{};
+  if (!fd || fstat(fd.get(), &st) != 0) return Release::none;
+  return std::llabs(time(nullptr) - st.st_mtim.tv_sec) <= kReleaseSeconds ? Release::wanted
+                                                                          : Release::stale;
+}
+
+Result<AccountDir> take_account(const Fd& base, const std::string& user, Milliseconds timeout,
+                                bool create, Disk& disk) {
+  const std::string file = account_path(user) + "/" + kRelease;
+  const auto begin = Loop::now();
+  auto renewed = begin - std::chrono::hours(1);
+  while (true) {
+    auto taken = AccountDir::open(disk, base.get(), user, create);
+    const bool in_use = !taken && taken.error().code() == "INUSE";
+    if (!in_use) {
+      // Without the file nobody would be kept away any more; with it, nobody is for a while.
+      if (taken) (void)disk.unlink(base.get(), file.c_str());
+      return taken;
+    }
+    const auto now = Loop::now();
+    if (now - begin >= timeout) {
+      (void)disk.unlink(base.get(), file.c_str());
+      return fail(Fault::storage, "the account is in use",
+                  fmt::format("{} is locked by another process, which has not let go of it within "
+                              "{} ms; stop the server, or end the other tool, and try again",
+                              account_path(user), timeout.count()),
+                  "INUSE");
+    }
+    if (now - renewed >= std::chrono::seconds(1)) {
+      const Fd fd(disk.open(base.get(), file.c_str(), O_WRONLY | O_CREAT, 0600));
+      if (!fd || futimens(fd.get(), nullptr) != 0) return fail_errno("open " + file, errno);
+      renewed = now;
+    }
+    std::this_thread::sleep_for(Milliseconds(20));
+  }
+}
+
+}  // namespace rims::store
