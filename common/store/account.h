@@ -93,6 +93,11 @@ class Account {
   // copy and expunge as one change (RFC 6851 §3).
   virtual Task<Result<Copied>> move(MailboxId from, std::vector<Uid> uids, MailboxId to,
                                     const void* origin = nullptr) = 0;
+  // Gives messages that were expunged, and whose bytes are there, new entries in `mailbox`: new
+  // UIDs, all else as it was. Whose bytes can not be read is left out. Errors as append(). What
+  // can be brought back: expunged.h.
+  virtual Task<Result<Revived>> revive(MailboxId mailbox, std::vector<Revival> messages,
+                                       const void* origin = nullptr) = 0;
   // One outcome per uid asked for, ascending, each once.
   virtual Task<Result<std::vector<FlagOutcome>>> change_flags(MailboxId mailbox, FlagChange change,
                                                               const void* origin = nullptr) = 0;

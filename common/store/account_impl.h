@@ -64,6 +64,8 @@ class AccountImpl final : public Account {
                             const void* origin) override;
   Task<Result<Copied>> move(MailboxId from, std::vector<Uid> uids, MailboxId to,
                             const void* origin) override;
+  Task<Result<Revived>> revive(MailboxId mailbox, std::vector<Revival> messages,
+                               const void* origin) override;
   Task<Result<std::vector<FlagOutcome>>> change_flags(MailboxId mailbox, FlagChange change,
                                                       const void* origin) override;
   Task<Result<std::vector<Uid>>> expunge(MailboxId mailbox, std::vector<Uid> uids,

@@ -136,6 +136,24 @@ struct Copied {
   std::vector<std::pair<Uid, Uid>> uids;  // source, destination; both ascending
 };
 
+// An expunged message as it was, to be brought back.
+struct Revival {
+  MessageId message;
+  MailboxId from;  // where it was, and as what
+  Uid uid;
+  uint8_t flags = 0;
+  std::vector<std::string> keywords;
+  int64_t date = 0;
+  int16_t zone = 0;
+  uint32_t size = 0;
+};
+
+struct Revived {
+  UidValidity uidvalidity;
+  std::vector<Uid> uids;              // in the order given; 0: its bytes are gone or damaged
+  std::vector<std::string> problems;  // why, or empty
+};
+
 enum class FlagOp : uint8_t { replace, add, remove, last = remove };
 
 struct FlagChange {

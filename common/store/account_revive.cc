@@ -1,0 +1,91 @@
+// common/store/account_revive.cc - messages that were expunged, brought back
+//
+// History stays as it is: a copy record gives the old bytes new entries.
+
+#include <algorithm>
+
+#include "common/store/account_impl.h"
+
+namespace rims::store {
+namespace {
+
+struct ReviveJob {
+  MailboxId mailbox;
+  std::vector<Revival> messages;
+  std::vector<bool> readable;
+  Revived result;
+};
+
+}  // namespace
+
+Task<Result<Revived>> AccountImpl::revive(MailboxId mailbox, std::vector<Revival> messages,
+                                          const void* origin) {
+  if (failure_ || closing_) co_return unusable();
+  if (const auto* info = find(mailbox); !info || info->noselect)
+    co_return fail(Fault::not_found, "no such mailbox", {}, "TRYCREATE");
+  std::vector<std::shared_ptr<Mailbox>> pins;
+  CO_TRY(auto pin, co_await load(mailbox));
+  pins.push_back(std::move(pin));
+
+  // Shared with the builder: it may outlive this call when the caller is destroyed.
+  const auto job =
+      std::make_shared<ReviveJob>(ReviveJob{mailbox, std::move(messages), {}, Revived{}});
+  for (auto& m : job->messages) {
+    if ((m.flags & ~kAllSystemFlags) != 0)
+      co_return fail(Fault::bug, "internal error", "revive: unknown flags");
+    // An entry promises bytes: they are looked at before it is made.
+    const auto bytes = co_await read_part(m.message, Part::message, 0, UINT64_MAX);
+    if (failure_) co_return unusable();
+    if (bytes) m.size = static_cast<uint32_t>(bytes->size());
+    job->readable.push_back(bytes.has_value());
+    job->result.problems.push_back(bytes ? "" : bytes.error().detail());
+  }
+  CO_TRY_STATUS(co_await commit(
+      [this, job](Plan& plan) -> Result<Built> {
+        const auto to = state_.mailbox(job->mailbox);
+        if (!to || to->info().noselect)
+          return fail(Fault::not_found, "no such mailbox", {}, "TRYCREATE");
+        const auto count = static_cast<size_t>(std::ranges::count(job->readable, true));
+        job->result.uidvalidity = to->info().uidvalidity;
+        job->result.uids.assign(job->messages.size(), Uid(0));
+        if (count == 0) return Built::nothing;
+        TRY_STATUS(plan.reserve_uids(*to, count));
+        // All names at once: either all messages find room for theirs, or nothing is written.
+        std::vector<std::string> names;
+        for (const auto& m : job->messages)
+          names.insert(names.end(), m.keywords.begin(), m.keywords.end());
+        TRY([[maybe_unused]] const uint64_t all,
+            plan.keyword_bits(*to, names, limits_.keyword_bytes));
+        // One record for each run of messages from the same mailbox. A mailbox that is gone can
+        // not be named any more.
+        Copy record;
+        const auto finish = [&] {
+          if (!record.items.empty()) plan.add(record);
+          record.items.clear();
+        };
+        for (size_t i = 0; i < job->messages.size(); i++) {
+          if (!job->readable[i]) continue;
+          const auto& m = job->messages[i];
+          const MailboxId from = state_.mailbox(m.from) ? m.from : job->mailbox;
+          if (record.from != from) finish();
+          record.from = from;
+          record.to = job->mailbox;
+          MessageEntry entry;
+          TRY(entry.keywords, plan.keyword_bits(*to, m.keywords, limits_.keyword_bytes));
+          entry.message = m.message;
+          entry.uid = plan.take_uid(*to);
+          entry.flags = m.flags;
+          entry.date = m.date;
+          entry.zone = m.zone;
+          entry.size = m.size;
+          record.items.push_back({m.uid, entry});
+          job->result.uids[i] = entry.uid;
+        }
+        finish();
+        return Built::records;
+      },
+      std::move(pins), origin));
+  co_return std::move(job->result);
+}
+
+}  // namespace rims::store
