@@ -281,7 +281,7 @@ Result<Folded> JournalReader::fold(FoldUntil until,
       return false;
     }
     if (h.time != 0) folded.time = h.time;
-    if (h.type == RecordType::append) {
+    if (h.type == RecordType::append && (h.flags & kDropped) == 0) {
       if (const auto append = Append::decode(record.meta))
         folded.places[append->entry.message] = record.place;
     }
@@ -336,7 +336,7 @@ Result<std::string> JournalReader::read(const Place& place, MessageId message, P
     return damaged("record meta");
   const auto record = Append::decode(meta);
   if (!record || record->entry.message != message) return damaged("another message is here");
-  if (header->body != record->entry.size && header->body == 0)
+  if ((header->flags & kDropped) != 0)
     return fail(Fault::not_found, "the message is gone",
                 fmt::format("message {} was expunged and its space given back", message.value),
                 "NONEXISTENT");

@@ -87,8 +87,9 @@ struct FoldUntil {
 
 struct Folded {
   AccountState state;
-  uint32_t time = 0;                            // when its last record was written; 0: not known
-  std::unordered_map<MessageId, Place> places;  // expunged messages as well
+  uint32_t time = 0;  // when its last record was written; 0: not known
+  std::unordered_map<MessageId, Place>
+      places;  // expunged messages as well, while their bytes are there
 };
 
 class JournalReader {

@@ -340,6 +340,7 @@ TEST_F(ReaderTest, PlacesStayGoodWhenASegmentIsReplaced) {
       body.clear();
     }
     RecordHeader h = e.header;
+    if (body.empty() && h.body > 0) h.flags |= kDropped;
     h.aux = static_cast<uint32_t>(aux.size());
     h.body = body.size();
     h.meta_sum = checksum(header.segment, e.meta);
