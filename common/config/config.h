@@ -66,6 +66,8 @@ struct Config {
   std::vector<std::string> delivery_domains;
   std::string delivery_recipient_delimiter;
 
+  uint64_t storage_expunge_retention = 0;  // seconds
+
   uint64_t processes_imapd_workers = 0;  // resolved: at least 1
   uint64_t processes_login_workers = 0;  // resolved: at least 1
   uint64_t processes_io_threads = 0;     // of one rims-imapd

@@ -237,6 +237,15 @@ constexpr auto kSettings = std::to_array<Setting>({
      .doc = "The character that ends the user name in a recipient, so that foo+lists reaches "
             "foo."},
 
+    {.key = "storage.expunge_retention",
+     .kind = Kind::seconds,
+     .fallback = "14d",
+     .min = 0,
+     .max = 3650 * 86'400,
+     .member = &Config::storage_expunge_retention,
+     .doc = "How long the bytes of an expunged message are kept, so that it can be brought back; "
+            "then their room is given back in the background. 0 keeps none."},
+
     {.key = "processes.imapd_workers",
      .kind = Kind::number,
      .shown = "one per processor",

@@ -59,9 +59,9 @@ Task<Status> AccountImpl::fold_journal(AccountState& state, Locations& locations
     for (const auto& record : records.list) {
       if (++folded % 256 == 0) co_await slice.spend();
       CO_TRY_STATUS(state.apply(record.type, record.seq, record.meta));
-      if (record.type != RecordType::append || record.dropped) continue;
+      if (record.type != RecordType::append) continue;
       if (const auto append = Append::decode(record.meta))
-        locations.set(append->entry.message, record.location);
+        locations.set(append->entry.message, record.dropped ? Location() : record.location);
     }
   }
 }
@@ -154,14 +154,18 @@ Uid AccountImpl::claim_recent(MailboxId id) {
   return first;
 }
 
+Task<Status> AccountImpl::reach_chunk(uint64_t number) {
+  if (locations_.find(number) ||
+      co_await index_->load_locations(number, state_.next_message(), locations_))
+    co_return Status();
+  co_return co_await rebuild();
+}
+
 Task<Status> AccountImpl::locate(MessageId message, Location& at, bool& verified) {
   const uint64_t number = Locations::chunk_of(message);
   if (message >= state_.next_message())
     co_return fail(Fault::not_found, "no such message", {}, "EXPUNGEISSUED");
-  if (!locations_.find(number) &&
-      !co_await index_->load_locations(number, state_.next_message(), locations_)) {
-    CO_TRY_STATUS(co_await rebuild());
-  }
+  CO_TRY_STATUS(co_await reach_chunk(number));
   const auto* chunk = locations_.find(number);
   const size_t slot = message.value % Locations::kPerChunk;
   if (!chunk || chunk->at[slot].segment == 0)
@@ -179,6 +183,15 @@ Task<Result<std::string>> AccountImpl::read_part(MessageId message, Part part, u
   CO_TRY_STATUS(co_await locate(message, at, verified));
   const bool before = verified;
   auto bytes = co_await journal_->read(at, message, part, offset, length, &verified);
+  if (!bytes) {
+    // Its segment may have been replaced meanwhile.
+    Location now;
+    CO_TRY_STATUS(co_await locate(message, now, verified));
+    if (now != at) {
+      at = now;
+      bytes = co_await journal_->read(at, message, part, offset, length, &verified);
+    }
+  }
   if (!bytes && !before && !std::exchange(places_doubted_, true)) {
     // Once per opening: it may be the index that names a wrong place.
     log::warn("", "account {}: {}; the index is rebuilt", user_, bytes.error().detail());
@@ -187,8 +200,9 @@ Task<Result<std::string>> AccountImpl::read_part(MessageId message, Part part, u
     bytes = co_await journal_->read(at, message, part, offset, length, &verified);
   }
   if (verified && !before) {
-    if (auto* chunk = locations_.find(Locations::chunk_of(message)))
-      chunk->verified.set(message.value % Locations::kPerChunk);
+    const size_t slot = message.value % Locations::kPerChunk;
+    auto* chunk = locations_.find(Locations::chunk_of(message));
+    if (chunk && chunk->at[slot] == at) chunk->verified.set(slot);
   }
   co_return bytes;
 }
@@ -248,7 +262,7 @@ Task<Status> AccountImpl::write_index() {
 Task<void> AccountImpl::tidy() {
   if (failure_ || closing_) co_return;
   if (!index_->clean()) co_await index_->flush(state_, locations_);
-  locations_.trim(kLocationChunks, Locations::chunk_of(state_.next_message()));
+  if (!compacting_) locations_.trim(kLocationChunks, Locations::chunk_of(state_.next_message()));
   std::vector<MailboxId> idle;
   for (const auto& [id, mailbox] : state_.mailboxes()) {
     // One holder: the state itself.
@@ -262,6 +276,7 @@ Task<void> AccountImpl::tidy() {
 Task<void> AccountImpl::shut() {
   if (shut_) co_return;
   closing_ = true;
+  while (compacting_) co_await compacted_.wait();
   while (committing_) co_await idle_.wait();
   if (!failure_) {
     closing_ = false;
@@ -314,7 +329,9 @@ Task<Result<std::vector<std::string>>> AccountImpl::check() {
     CO_TRY_STATUS(co_await commit([](Plan&) -> Result<Built> { return Built::nothing; }, {}));
   }
   while (committing_) co_await idle_.wait();
-  CO_TRY([[maybe_unused]] const AccountState* whole, co_await whole_state());
+  const auto settled = co_await settling_.lock();
+  CO_TRY(const AccountState* whole, co_await whole_state());
+  const auto pins = whole->mailboxes();  // they stay loaded while we wait
   std::vector<std::string> broken = state_.broken_invariants();
   const uint64_t seq = state_.seq();
   AccountState fresh;

@@ -20,6 +20,7 @@
 #include "common/async/io_pool.h"
 #include "common/async/scope.h"
 #include "common/store/account.h"
+#include "common/store/compaction.h"
 #include "common/store/index.h"
 #include "common/store/journal.h"
 #include "common/store/locations.h"
@@ -44,6 +45,11 @@ class AccountImpl final : public Account {
   void tell_closed();
   // Now and then: writes the index behind, gives memory back.
   Task<void> tidy();
+  // Frees the bytes of messages that are expunged for longer than the retention, by `now`. In
+  // the background; ends early when the account is closed. See compaction.h.
+  Task<void> compact(CompactionRules rules, int64_t now);
+  // Was so much expunged since the last time, and long enough ago, that it may be worth it?
+  [[nodiscard]] bool expunged_enough(const CompactionRules& rules, int64_t now) const;
 
   const std::string& user() const override { return user_; }
   std::vector<const MailboxInfo*> mailboxes() const override;
@@ -92,12 +98,17 @@ class AccountImpl final : public Account {
   // --- account.cc: opening, closing, listeners, reading ---
   Task<Status> rebuild();
   Task<Status> fold_journal(AccountState& state, Locations& locations);
+  Task<Status> reach_chunk(uint64_t number);
   Task<Status> locate(MessageId message, Location& at, bool& verified);
   Task<Result<std::string>> read_part(MessageId message, Part part, uint64_t offset,
                                       uint64_t length);
   Task<Result<std::shared_ptr<Mailbox>>> load(MailboxId id);
   Task<Status> write_index();
   void tell(const Change& change, const void* origin);
+
+  // --- account_life.cc ---
+  Task<Status> compact_segments(CompactionRules rules, int64_t now);
+  Task<Status> compact_segment(uint32_t number, std::vector<MessageId> dead);
 
   // --- commit.cc ---
   // `pins` keeps the mailboxes loaded that the builder looks into.
@@ -107,6 +118,7 @@ class AccountImpl final : public Account {
   Task<Status> write_one_commit();
   Task<Status> catch_up();
   Status fold(const Stored& record, const void* origin);
+  void note_revived(std::string_view copy);
   void poison(const Error& error);
   uint32_t now() const;
   std::unexpected<Error> unusable() const;
@@ -145,6 +157,16 @@ class AccountImpl final : public Account {
   std::optional<Error> failure_;
   bool closing_ = false;
   bool places_doubted_ = false;
+  // Compaction.
+  bool compacting_ = false;
+  Event compacted_;                  // set while none runs
+  std::vector<MessageId> dropping_;  // ascending: their bytes are about to go
+  bool spoiled_ = false;             // one of them has an entry again
+  Mutex settling_;                   // held while a segment is replaced, or checked
+  struct {
+    int64_t since = 0;  // the first of them
+    uint64_t bytes = 0;
+  } expunged_;  // since the last compaction
   bool shut_ = false;
   Scope scope_;  // last: its tasks use all of the above
 };

@@ -66,6 +66,11 @@ Task<Result<Revived>> AccountImpl::revive(MailboxId mailbox, std::vector<Revival
         for (size_t i = 0; i < job->messages.size(); i++) {
           if (!job->readable[i]) continue;
           const auto& m = job->messages[i];
+          // A compaction is about to drop its bytes.
+          if (std::ranges::binary_search(dropping_, m.message)) {
+            job->result.problems[i] = "its bytes are being given back";
+            continue;
+          }
           const MailboxId from = state_.mailbox(m.from) ? m.from : job->mailbox;
           if (record.from != from) finish();
           record.from = from;

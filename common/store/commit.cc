@@ -42,10 +42,13 @@ AccountImpl::AccountImpl(Loop& loop, IoPool& pool, std::string user, const Limit
       index_(std::move(index)),
       idle_(loop),
       rebuilding_(loop),
+      compacted_(loop),
+      settling_(loop),
       scope_(loop) {
   limits_.keyword_bytes = std::min<size_t>(limits_.keyword_bytes, 120);  // fits the index's table
   limits_.name_bytes = std::min<size_t>(limits_.name_bytes, 4000);
   idle_.set();
+  compacted_.set();
 }
 
 AccountImpl::~AccountImpl() = default;
@@ -160,10 +163,42 @@ Task<Status> AccountImpl::catch_up() {
   }
 }
 
+namespace {
+
+// Of the mailbox that this record takes messages from.
+uint64_t bytes_that_may_go(const AccountState& state, const Stored& record) {
+  MailboxId id;
+  if (record.type == RecordType::expunge) {
+    id = mailboxes_needed(record.type, record.meta).front();
+  } else if (record.type == RecordType::mailbox_removed) {
+    if (const auto removed = MailboxRemoved::decode(record.meta)) id = removed->id;
+  }
+  const auto mailbox = state.mailbox(id);
+  return mailbox ? mailbox->info().bytes : 0;
+}
+
+}  // namespace
+
+// An entry for a message that a compaction has found dead: it must not go on.
+void AccountImpl::note_revived(std::string_view copy) {
+  if (dropping_.empty()) return;
+  const auto record = Copy::decode(copy);
+  if (!record) return;
+  for (const auto& item : record->items)
+    spoiled_ = spoiled_ || std::ranges::binary_search(dropping_, item.entry.message);
+}
+
 // One durable record: state, index, listeners.
 Status AccountImpl::fold(const Stored& record, const void* origin) {
   std::vector<Change> changes;
+  const uint64_t before = bytes_that_may_go(state_, record);
   TRY_STATUS(state_.apply(record.type, record.seq, record.meta, &changes));
+  if (before > 0) {
+    if (expunged_.bytes == 0) expunged_.since = record.time;
+    const auto after = bytes_that_may_go(state_, record);
+    expunged_.bytes += before - std::min(before, after);
+  }
+  if (record.type == RecordType::copy) note_revived(record.meta);
   if (record.type == RecordType::append && !record.dropped) {
     if (const auto append = Append::decode(record.meta))
       locations_.set(append->entry.message, record.location);

@@ -15,6 +15,7 @@
 #include "common/async/event.h"
 #include "common/base/log.h"
 #include "common/store/bytes.h"
+#include "common/store/rewrite.h"
 #include "common/store/segment.h"
 
 namespace rims::store {
@@ -66,6 +67,10 @@ class FileJournal final : public Journal {
   Task<Result<std::string>> read(Location at, MessageId message, Part part, uint64_t offset,
                                  uint64_t length, bool* verified) override;
   Task<Status> seal() override;
+  Task<Result<std::vector<Segment>>> segments() override;
+  Task<Result<Rewritten>> rewrite(uint32_t number, std::vector<MessageId> drop, Pace pace) override;
+  Task<Status> replace() override;
+  Task<void> discard() override;
   Task<void> close() override;
 
  private:
@@ -115,6 +120,8 @@ class FileJournal final : public Journal {
   std::map<std::string, bool> known_damage_;  // counted already
   std::vector<std::string> news_;             // for the log, which belongs to the loop's thread
   bool failed_ = false;
+  std::unique_ptr<SegmentRewriter> rewriter_;
+  uint64_t replaced_ = 0;  // how many segments were
 };
 
 void FileJournal::report() {
@@ -183,6 +190,12 @@ Status FileJournal::open_blocking() {
   TRY(const auto names, dir_->list("journal"));
   std::vector<uint32_t> segments;
   for (const auto& name : names) {
+    if (name.size() == 12 && name.ends_with(".new") && name.find_first_not_of("0123456789") == 8) {
+      const bool removed = disk().unlink(dir_->fd(), ("journal/" + name).c_str()) == 0;
+      news_.push_back(fmt::format("{}/journal/{}: {} what a compaction left that did not end",
+                                  dir_->path(), name, removed ? "removed" : "can not remove"));
+      continue;
+    }
     if (name.size() != 8 || name.find_first_not_of("0123456789") != name.npos) {
       news_.push_back(fmt::format("{}/journal/{} is no segment; left alone", dir_->path(), name));
       continue;
@@ -259,6 +272,8 @@ Status FileJournal::open_tail() {
     end_ = room_ = size;
     return {};
   }
+  // Segments may have been replaced: their names must be on the disk before a CLEAN record is.
+  TRY_STATUS(dir_->sync_directory("journal"));
   TRY(auto footer, read_footer(reader(tail_), size, tail_->header));
   if (footer) {
     last_seq_ =
@@ -498,7 +513,75 @@ Task<Status> FileJournal::seal() {
   bool full = false;
   co_await pool_.run([&] { status = seal_blocking(&full); });
   if (!status && !full) failed_ = true;
+  if (status) clean_.reset();  // it does not end in CLEAN but in a footer
   co_return status;
+}
+
+Task<Result<std::vector<Journal::Segment>>> FileJournal::segments() {
+  const auto lock = co_await writing_.lock();
+  if (!dir_) co_return fail(Fault::storage, "temporary failure", "the journal is closed");
+  std::vector<Segment> list;
+  for (const auto& [number, seq] : first_seqs_) {
+    if (tail_ && number == tail_number_) {
+      list.push_back({number, end_, false});
+      continue;
+    }
+    CO_TRY(const SegmentRef file, co_await segment(number));
+    CO_TRY(const uint64_t size, file_size(file->fd.get(), file->path));
+    list.push_back({number, size, true});
+  }
+  co_return list;
+}
+
+Task<Result<Journal::Rewritten>> FileJournal::rewrite(uint32_t number, std::vector<MessageId> drop,
+                                                      Pace pace) {
+  CO_TRY(const SegmentRef file, co_await segment(number));
+  if (failed_ || (tail_ && number == tail_number_))
+    co_return fail(Fault::storage, "temporary failure", file->path + " is being written");
+  rewriter_ = std::make_unique<SegmentRewriter>(dir_, reader(file), file->header, file->path,
+                                                std::move(drop));
+  Status status;
+  co_await pool_.run([&] {
+    auto size = file_size(file->fd.get(), file->path);
+    status = size ? rewriter_->begin(*size) : std::unexpected(size.error());
+  });
+  bool go_on = true;
+  while (status && go_on) {
+    Result<uint64_t> moved = 0;
+    co_await pool_.run([&] { moved = rewriter_->step(); });
+    if (!moved) status = std::unexpected(moved.error());
+    if (!moved || *moved == 0) break;
+    go_on = co_await pace(*moved);
+  }
+  if (status && go_on) co_await pool_.run([&] { status = rewriter_->finish(); });
+  if (status && go_on) co_return rewriter_->result();
+  co_await discard();
+  if (!status) co_return std::unexpected(status.error());
+  co_return Rewritten{.segment = number, .whole = false, .places = {}};
+}
+
+Task<Status> FileJournal::replace() {
+  const auto lock = co_await writing_.lock();
+  if (failed_ || !rewriter_)
+    co_return fail(Fault::storage, "temporary failure", "the journal has failed before");
+  Status status;
+  co_await pool_.run([&] { status = rewriter_->replace(); });
+  failed_ = !status;
+  if (status) {
+    const auto made = std::make_shared<SegmentFile>();
+    made->fd = rewriter_->take_file();
+    made->header = rewriter_->header();
+    made->path = rewriter_->path();
+    open_[made->header.number] = made;
+    replaced_++;
+    rewriter_.reset();
+  }
+  co_return status;
+}
+
+Task<void> FileJournal::discard() {
+  const auto rewriter = std::exchange(rewriter_, {});
+  if (rewriter) co_await pool_.run([&] { rewriter->discard(); });
 }
 
 Task<Result<SegmentRef>> FileJournal::segment(uint32_t number) {
@@ -506,7 +589,10 @@ Task<Result<SegmentRef>> FileJournal::segment(uint32_t number) {
   const auto dir = dir_;  // close() may come meanwhile
   if (!dir) co_return fail(Fault::storage, "temporary failure", "the journal is closed");
   Result<SegmentRef> opened = SegmentRef();
-  co_await pool_.run([&] { opened = open_segment(*dir, number, O_RDONLY); });
+  for (uint64_t before = replaced_ + 1; before != replaced_;) {
+    before = replaced_;
+    co_await pool_.run([&] { opened = open_segment(*dir, number, O_RDONLY); });
+  }
   if (!opened) co_return opened;
   if ((*opened)->header.number == 0)
     co_return fail(Fault::storage, "temporary failure", (*opened)->path + ": both headers are bad");
@@ -625,7 +711,9 @@ Result<std::string> FileJournal::read_record(const SegmentRef& file, const Locat
 
 Task<Result<std::string>> FileJournal::read(Location at, MessageId message, Part part,
                                             uint64_t offset, uint64_t length, bool* verified) {
+  const uint64_t before = replaced_;
   CO_TRY(const SegmentRef file, co_await segment(at.segment));
+  if (before != replaced_) *verified = false;  // it may be another file than the place is of
   bool blocked = std::min(length, at.body) > kReadOnLoop;
   Result<std::string> bytes = std::string();
   if (!blocked) {
@@ -648,11 +736,13 @@ Task<void> FileJournal::close() {
   failed_ = true;
   auto tail = std::exchange(tail_, {});
   auto open = std::exchange(open_, {});
+  auto rewriter = std::exchange(rewriter_, {});
   auto dir = std::exchange(dir_, {});  // and with the index's, the lock on the account
   co_await pool_.run([&] {
     if (trim) (void)disk().truncate(tail->fd.get(), static_cast<off_t>(end_));
     tail.reset();
     open.clear();
+    rewriter.reset();
     dir.reset();
   });
 }

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -36,7 +37,7 @@ struct Stored {
   uint32_t time = 0;      // when it was written; 0: not known
   std::string_view meta;  // lives in Records::bytes
   Location location;
-  bool dropped = false;  // an append record without its bytes
+  bool dropped = false;  // an append record without its bytes: see rewrite()
 };
 
 struct Records {
@@ -82,6 +83,38 @@ class Journal {
                                          uint64_t length, bool* verified) = 0;
   // No record follows in the segment that is being written; the next append starts a new one.
   virtual Task<Status> seal() = 0;
+
+  // --- giving back the room of dead messages ---
+  struct Segment {
+    uint32_t number = 0;
+    uint64_t bytes = 0;  // of all its records
+    bool sealed = false;
+  };
+  virtual Task<Result<std::vector<Segment>>> segments() = 0;
+  // Asked between two pieces of work with the bytes of the last one; may wait. False: stop.
+  using Pace = std::function<Task<bool>(uint64_t bytes)>;
+  struct Rewritten {
+    uint32_t segment = 0;
+    bool whole = true;               // false: `pace` said stop, and nothing was made
+    uint64_t before = 0, after = 0;  // bytes of the file
+    struct Place {
+      MessageId message;
+      Location at;           // from replace() on
+      bool dropped = false;  // now or before
+    };
+    std::vector<Place> places;  // of all its append records
+  };
+  // Makes a sealed segment once more, beside the old one: the same records, but those of the
+  // messages `drop` (ascending) without aux and body. Appends and reads go on meanwhile.
+  // storage: it is damaged (and left as it is), or there is no room.
+  virtual Task<Result<Rewritten>> rewrite(uint32_t segment, std::vector<MessageId> drop,
+                                          Pace pace) = 0;
+  // Puts it in the place of the old one, durably. A Compacted record must be durable already.
+  // After an error either of the two is there; the journal must be closed and opened again.
+  virtual Task<Status> replace() = 0;
+  // Forgets what rewrite() has made.
+  virtual Task<void> discard() = 0;
+
   virtual Task<void> close() = 0;
 };
 

@@ -58,7 +58,7 @@ class MemoryJournals::MemoryJournal final : public Journal {
                         .meta = static_cast<uint32_t>(r.meta.size()),
                         .aux = static_cast<uint32_t>(r.aux.size()),
                         .body = r.body.size()};
-      out.list.push_back({r.type, r.seq, r.time, *out.bytes.back(), at});
+      out.list.push_back({r.type, r.seq, r.time, *out.bytes.back(), at, r.dropped});
     }
     co_return out;
   }
@@ -71,6 +71,9 @@ class MemoryJournals::MemoryJournal final : public Journal {
     const auto meta = Append::decode(record.meta);
     if (record.type != RecordType::append || !meta || meta->entry.message != message)
       co_return fail(Fault::storage, "temporary failure", "not the record of this message");
+    if (record.dropped)
+      co_return fail(Fault::not_found, "no such message", "its bytes are given back",
+                     "EXPUNGEISSUED");
     const std::string& all = part == Part::message ? record.body : record.aux;
     *verified = true;
     if (offset >= all.size()) co_return std::string();
@@ -78,11 +81,57 @@ class MemoryJournals::MemoryJournal final : public Journal {
   }
 
   Task<Status> seal() override { co_return Status(); }
+
+  // All records are one segment, and that counts as sealed.
+  Task<Result<std::vector<Segment>>> segments() override {
+    Segment all{.number = 1, .bytes = 0, .sealed = true};
+    for (const auto& r : disk_->records) all.bytes += r.meta.size() + r.aux.size() + r.body.size();
+    co_return std::vector<Segment>{all};
+  }
+  Task<Result<Rewritten>> rewrite(uint32_t number, std::vector<MessageId> drop,
+                                  Pace pace) override {
+    Rewritten made{.segment = number, .places = {}};
+    drop_.clear();
+    for (size_t i = 0; i < disk_->records.size(); i++) {
+      const auto& r = disk_->records[i];
+      made.before += r.meta.size() + r.aux.size() + r.body.size();
+      const auto append = r.type == RecordType::append ? Append::decode(r.meta) : std::nullopt;
+      if (!append) continue;
+      const bool dropped = std::ranges::binary_search(drop, append->entry.message);
+      if (dropped) drop_.push_back(i);
+      const bool gone = dropped || r.dropped;
+      made.places.push_back({append->entry.message,
+                             {.segment = 1,
+                              .offset = i,
+                              .meta = static_cast<uint32_t>(r.meta.size()),
+                              .aux = gone ? 0 : static_cast<uint32_t>(r.aux.size()),
+                              .body = gone ? 0 : r.body.size()},
+                             gone});
+      made.after += gone ? r.meta.size() : r.meta.size() + r.aux.size() + r.body.size();
+    }
+    made.whole = co_await pace(made.before);
+    co_return made;
+  }
+  Task<Status> replace() override {
+    co_await sleep_for(owner_.loop_, Milliseconds(0));
+    for (const size_t i : drop_) {
+      auto& record = disk_->records[i];
+      record.dropped = true;
+      record.aux.clear();
+      record.body.clear();
+    }
+    co_return Status();
+  }
+  Task<void> discard() override {
+    drop_.clear();
+    co_return;
+  }
   Task<void> close() override { co_return; }
 
  private:
   MemoryJournals& owner_;
   std::string user_;
+  std::vector<size_t> drop_;    // by replace()
   std::shared_ptr<Disk> disk_;  // shared with the factory: it outlives the journal, as a disk
 };
 

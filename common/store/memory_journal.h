@@ -22,6 +22,7 @@ class MemoryJournals final : public JournalFactory {
     uint64_t seq;
     uint32_t time;
     std::string meta, aux, body;
+    bool dropped = false;
   };
   struct Disk {
     std::vector<Record> records;

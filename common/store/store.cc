@@ -21,6 +21,7 @@ namespace rims::store {
 namespace {
 
 constexpr Milliseconds kReleaseCheck{500};  // how often the server looks whether a tool asks
+constexpr int64_t kDay = 86'400;
 
 }  // namespace
 
@@ -43,6 +44,15 @@ struct Store::Impl {
     if (!options.journals) options.journals = &files;
     if (!options.key_values) options.key_values = &gdbm;
     if (!options.clock) options.clock = [] { return int64_t{time(nullptr)}; };
+    if (!options.uptime) {
+      options.uptime = [] {
+        timespec t{};
+        clock_gettime(CLOCK_BOOTTIME, &t);
+        return int64_t{t.tv_sec};
+      };
+    }
+    started_clock = options.clock();
+    started_uptime = options.uptime();
   }
   Task<Result<AccountDir>> open_dir(const std::string& user);
 
@@ -53,6 +63,13 @@ struct Store::Impl {
   Task<void> watch();
   Task<void> watch_release();
   Disk& disk() const { return options.disk ? *options.disk : Disk::real(); }
+  // What the clock says, but never more than has passed since the start: a clock that jumps
+  // ahead makes nothing old.
+  int64_t careful_now() const {
+    return std::min(options.clock(), started_clock + options.uptime() - started_uptime);
+  }
+  bool compaction_due(const std::string& user, const AccountImpl& account) const;
+  Task<void> compact(std::string user, std::shared_ptr<AccountImpl> account);
 
   Loop& loop;
   IoPool& pool;
@@ -60,6 +77,10 @@ struct Store::Impl {
   FileJournals files;
   GdbmFiles gdbm;
   bool closing = false;
+  int64_t started_clock = 0, started_uptime = 0;
+  bool compacting = false;  // one at a time
+  // When (by uptime) an account was last looked through for what can be freed.
+  std::unordered_map<std::string, int64_t> looked_through;
   // Shared with the coroutines that work on an entry while it leaves the map.
   std::unordered_map<std::string, std::shared_ptr<Entry>> entries;
   Scope scope;  // last: its tasks use all of the above
@@ -145,7 +166,24 @@ Task<void> Store::Impl::close(std::string user, std::shared_ptr<Entry> entry, Wh
     entries.erase(found);
 }
 
-// Writes indexes behind and closes what nobody holds.
+bool Store::Impl::compaction_due(const std::string& user, const AccountImpl& account) const {
+  if (!options.expunge_retention || compacting || closing || account.failed()) return false;
+  const auto found = looked_through.find(user);
+  if (found == looked_through.end() || options.uptime() - found->second >= kDay) return true;
+  return account.expunged_enough({*options.expunge_retention, options.compact_small},
+                                 careful_now());
+}
+
+Task<void> Store::Impl::compact(std::string user, std::shared_ptr<AccountImpl> account) {
+  compacting = true;
+  const int64_t now = options.uptime();
+  std::erase_if(looked_through, [&](const auto& item) { return now - item.second >= kDay; });
+  looked_through[user] = now;
+  co_await account->compact({*options.expunge_retention, options.compact_small}, careful_now());
+  compacting = false;
+}
+
+// Writes indexes behind, frees what is dead and closes what nobody holds.
 Task<void> Store::Impl::watch() {
   const auto step = std::clamp(options.idle_close / 4, Milliseconds(20), Milliseconds(5000));
   while (true) {
@@ -158,6 +196,8 @@ Task<void> Store::Impl::watch() {
       if (entry->mutex.locked()) continue;
       const auto now = Loop::now();
       if (entry->account && entry->account.use_count() > 1) entry->used = now;
+      if (entry->account && compaction_due(user, *entry->account))
+        scope.spawn(compact(user, entry->account));
       if (!entry->account ||
           (entry->account.use_count() == 1 &&
            (now - entry->used >= options.idle_close || open > options.max_open))) {

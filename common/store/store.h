@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 
@@ -45,6 +46,11 @@ struct Options {
   Disk* disk = nullptr;
   // Seconds since 1970 (UTC): what the records are stamped with. Unset: the system's clock.
   std::function<int64_t()> clock;
+  // Messages that are expunged for so many seconds lose their bytes; 0: at once. Unset: never.
+  std::optional<int64_t> expunge_retention;
+  uint64_t compact_small = 1ULL << 20;  // see CompactionRules::small
+  // Seconds that have passed, whatever `clock` does. Unset: CLOCK_BOOTTIME.
+  std::function<int64_t()> uptime;
 };
 
 // Opens the base directory; it must exist, be a directory and not be writable by others.

@@ -20,11 +20,22 @@ namespace rims::store {
 
 class FaultyDisk final : public Disk {
  public:
-  enum class Call : uint8_t { open, write, fdatasync, fsync, truncate, mkdir, rename, replace, unlink };
+  enum class Call : uint8_t {
+    open,
+    write,
+    fdatasync,
+    fsync,
+    truncate,
+    mkdir,
+    rename,
+    replace,
+    unlink
+  };
   // Asked before each call; an errno makes it fail. A negative number is a short write.
   std::function<int(Call)> fault;
   int fdatasyncs = 0, fsyncs = 0;
-  bool syncs_lie = false;  // the mutant: a flush does nothing
+  bool syncs_lie = false;            // the mutant: a flush does nothing
+  bool directory_syncs_lie = false;  // only that of a directory
 
   int open(int dir, const char* path, int flags, unsigned mode) override {
     if (fails(Call::open)) return -1;
@@ -77,7 +88,20 @@ class FaultyDisk final : public Disk {
   }
   int replace(int dir, const char* from, const char* to) override {
     if (fails(Call::replace)) return -1;
-    return Disk::replace(dir, from, to);
+    const std::lock_guard lock(mutex_);
+    Replaced undo{.dir = Fd(Disk::open(dir, ".", O_RDONLY | O_DIRECTORY, 0)),
+                  .from = from,
+                  .to = to,
+                  .saved = {},
+                  .inode = 0};
+    undo.saved = "replaced-" + std::to_string(replacements_++);
+    struct stat st{};
+    fstatat(dir, undo.to.substr(0, undo.to.find('/')).c_str(), &st, 0);
+    undo.inode = st.st_ino;
+    linkat(dir, to, dir, undo.saved.c_str(), 0);
+    const int result = Disk::replace(dir, from, to);
+    replaced_.push_back(std::move(undo));
+    return result;
   }
   int unlink(int dir, const char* path) override {
     if (fails(Call::unlink)) return -1;
@@ -95,6 +119,11 @@ class FaultyDisk final : public Disk {
       }
     }
     files_.clear();
+    for (auto it = replaced_.rbegin(); it != replaced_.rend(); ++it) {
+      Disk::replace(it->dir.get(), it->to.c_str(), it->from.c_str());
+      Disk::replace(it->dir.get(), it->saved.c_str(), it->to.c_str());
+    }
+    replaced_.clear();
   }
 
  private:
@@ -102,6 +131,13 @@ class FaultyDisk final : public Disk {
     off_t offset = 0;
     std::string bytes;
     off_t size = 0;
+  };
+  // A file that took another one's name; the other one stays under `saved` till the directory
+  // is flushed.
+  struct Replaced {
+    Fd dir;
+    std::string from, to, saved;
+    ino_t inode = 0;
   };
   struct File {
     Fd fd;
@@ -127,11 +163,20 @@ class FaultyDisk final : public Disk {
     const std::lock_guard lock(mutex_);
     struct stat st{};
     fstat(fd, &st);
-    if (!syncs_lie) files_.erase(st.st_ino);
+    if (syncs_lie) return 0;
+    files_.erase(st.st_ino);
+    if (directory_syncs_lie) return 0;
+    std::erase_if(replaced_, [&](const Replaced& undo) {
+      if (undo.inode != st.st_ino) return false;
+      Disk::unlink(undo.dir.get(), undo.saved.c_str());
+      return true;
+    });
     return 0;  // the page cache is durable enough for a test
   }
   std::mutex mutex_;
   std::map<ino_t, File> files_;
+  std::vector<Replaced> replaced_;
+  int replacements_ = 0;
 };
 
 }  // namespace rims::store

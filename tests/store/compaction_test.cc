@@ -1,0 +1,703 @@
+// tests/store/compaction_test.cc - what is dead and since when; freeing it, whatever fails
+// meanwhile
+
+#include "common/store/compaction.h"
+
+#include <algorithm>
+#include <set>
+
+#include "common/store/file_journal.h"
+#include "common/store/inspect.h"
+#include "common/store/segment.h"
+#include "tests/store/file_fixture.h"
+
+namespace rims::store {
+namespace {
+
+// --- what is dead: pure ---
+
+class SurveyTest : public ::testing::Test {
+ protected:
+  static constexpr int64_t kNow = 1'000'000;
+  template <class Record>
+  void add(uint32_t time, const Record& record, bool dropped = false) {
+    metas_.push_back(std::make_unique<std::string>(record.encode()));
+    ASSERT_TRUE(survey_.add({Record::kType,
+                             ++seq_,
+                             time,
+                             *metas_.back(),
+                             {.segment = 1 + static_cast<uint32_t>(seq_ / 100), .body = 10},
+                             dropped}));
+  }
+  void mailbox(uint32_t id) {
+    add(100, MailboxCreated{MailboxId(id), UidValidity(id), SpecialUse::none, false,
+                            "m" + std::to_string(id)});
+  }
+  static MessageEntry entry(uint32_t uid, uint64_t message) {
+    MessageEntry e;
+    e.uid = Uid(uid);
+    e.message = MessageId(message);
+    e.size = 10;
+    return e;
+  }
+  void append(uint32_t id, uint32_t uid, uint64_t message) {
+    add(100, Append{MailboxId(id), entry(uid, message), ""});
+  }
+  std::vector<uint64_t> dead(int64_t retention) {
+    std::vector<uint64_t> ids;
+    for (const auto& [segment, waste] : survey_.waste(retention)) {
+      for (const MessageId message : waste.messages) ids.push_back(message.value);
+    }
+    return ids;
+  }
+  using Ids = std::vector<uint64_t>;
+  std::vector<std::unique_ptr<std::string>> metas_;
+  uint64_t seq_ = 0;
+  Survey survey_{kNow};
+};
+
+TEST_F(SurveyTest, AMessageIsDeadWhenItsLastEntryWentLongEnoughAgo) {
+  mailbox(1);
+  mailbox(2);
+  for (uint32_t i = 1; i <= 5; i++) append(1, i, i);
+  add(200, Copy{MailboxId(1), MailboxId(2), {{Uid(1), entry(1, 1)}, {Uid(2), entry(2, 2)}}});
+  add(300, Expunge{MailboxId(1), {{1, 3}}});
+  EXPECT_EQ(dead(0), Ids{3}) << "1 and 2 have a copy";
+  add(400, Expunge{MailboxId(2), {{2, 2}}});
+  EXPECT_EQ(dead(0), (Ids{2, 3}));
+  EXPECT_EQ(dead(kNow - 300), Ids{3});
+  EXPECT_EQ(dead(kNow - 299), Ids{});
+  add(500, MailboxRemoved{MailboxId(1)});
+  EXPECT_EQ(dead(kNow - 500), (Ids{2, 3, 4, 5})) << "4 and 5 went with their mailbox";
+  EXPECT_EQ(dead(kNow - 499), (Ids{2, 3}));
+}
+
+TEST_F(SurveyTest, AMoveKeepsTheBytes) {
+  mailbox(1);
+  mailbox(2);
+  append(1, 1, 1);
+  add(200, Copy{MailboxId(1), MailboxId(2), {{Uid(1), entry(1, 1)}}});
+  add(200, Expunge{MailboxId(1), {{1, 1}}});
+  EXPECT_EQ(dead(0), Ids{});
+}
+
+TEST_F(SurveyTest, AMessageThatCameBackAndWentAgainCountsFromThen) {
+  mailbox(1);
+  append(1, 1, 1);
+  add(200, Expunge{MailboxId(1), {{1, 1}}});
+  add(300, Copy{MailboxId(1), MailboxId(1), {{Uid(1), entry(2, 1)}}});
+  EXPECT_EQ(dead(0), Ids{});
+  add(900, Expunge{MailboxId(1), {{2, 2}}});
+  EXPECT_EQ(dead(kNow - 900), Ids{1});
+  EXPECT_EQ(dead(kNow - 899), Ids{});
+}
+
+TEST_F(SurveyTest, WhatWasDroppedIsNotDeadOnceMore) {
+  mailbox(1);
+  add(100, Append{MailboxId(1), entry(1, 1), ""}, true);
+  add(200, Expunge{MailboxId(1), {{1, 1}}});
+  EXPECT_EQ(dead(0), Ids{});
+}
+
+TEST_F(SurveyTest, AClockThatGoesBackMakesNothingOlder) {
+  mailbox(1);
+  append(1, 1, 1);
+  add(900'000, Flags{MailboxId(1), FlagOp::add, kSeen, 0, {{1, 1}}});
+  add(5, Expunge{MailboxId(1), {{1, 1}}});
+  EXPECT_EQ(dead(kNow - 900'000 + 1), Ids{});
+  EXPECT_EQ(dead(kNow - 900'000), Ids{1});
+}
+
+TEST_F(SurveyTest, ATimeThatCanNotBeIsThatOfTheNextRecord) {
+  for (const uint32_t wrong : {0U, static_cast<uint32_t>(kNow) + 1}) {
+    survey_ = Survey(kNow);
+    seq_ = 0;
+    mailbox(1);
+    append(1, 1, 1);
+    add(wrong, Expunge{MailboxId(1), {{1, 1}}});
+    EXPECT_EQ(dead(1), Ids{}) << "nobody knows when";
+    EXPECT_EQ(dead(0), Ids{1}) << "it does not matter";
+    add(700, Recent{MailboxId(1), Uid(1)});
+    EXPECT_EQ(dead(kNow - 699), Ids{});
+    EXPECT_EQ(dead(kNow - 700), Ids{1});
+  }
+}
+
+TEST_F(SurveyTest, AMessageThatNeverHadAnEntryIsDeadFromItsTime) {
+  mailbox(1);
+  add(150, MailboxRemoved{MailboxId(1)});
+  add(200, Append{MailboxId(1), entry(1, 1), ""});
+  EXPECT_EQ(dead(kNow - 200), Ids{1});
+  EXPECT_EQ(dead(kNow - 199), Ids{});
+}
+
+TEST(Worth, MoreThanHalfMustBeDead) {
+  const CompactionRules rules{.retention = 0, .small = 1000};
+  EXPECT_FALSE(worth({1, 100, true}, {50, {}}, rules));
+  EXPECT_TRUE(worth({1, 100, true}, {51, {}}, rules));
+  EXPECT_FALSE(worth({1, 1500, false}, {1000, {}}, rules)) << "too little to seal it";
+  EXPECT_TRUE(worth({1, 1500, false}, {1001, {}}, rules));
+  EXPECT_FALSE(worth({1, 4000, false}, {1001, {}}, rules));
+}
+
+// --- freeing it ---
+
+class CompactionTest : public FileTest {
+ protected:
+  static constexpr int64_t kRetention = 14 * 86'400;
+  void SetUp() override {
+    quick_ = true;
+    segment_bytes_ = 50'000;
+    FileTest::SetUp();
+  }
+  static std::string body(uint32_t uid) {
+    return "Subject: " + std::to_string(uid) + "\r\n\r\n" + std::string(3000, 'b');
+  }
+  // Uids 1 to 40 in INBOX, in three segments; all are expunged but each tenth; 10 lies in "kept"
+  // as well, and is expunged in INBOX.
+  void make_mostly_dead() {
+    auto account = open();
+    for (uint32_t uid = 1; uid <= 40; uid++)
+      must(account->append(inbox(account), messages({body(uid)})));
+    must(account->create("kept"));
+    must(account->copy(inbox(account), uids({10}), account->find("kept")->id));
+    std::vector<Uid> dead = uids({10});
+    for (uint32_t uid = 1; uid <= 40; uid++) {
+      if (uid % 10 != 0) dead.emplace_back(uid);
+    }
+    std::ranges::sort(dead);
+    must(account->expunge(inbox(account), dead));
+  }
+  static AccountImpl& impl(const std::shared_ptr<Account>& account) {
+    return dynamic_cast<AccountImpl&>(*account);
+  }
+  void compact(const std::shared_ptr<Account>& account, int64_t retention = 0,
+               uint64_t small = 20'000) {
+    run(loop_, impl(account).compact({retention, small}, now_));
+  }
+  // What make_mostly_dead() has filled.
+  uint64_t on_disk() const {
+    uint64_t bytes = 0;
+    for (const char* name : {"journal/00000001", "journal/00000002", "journal/00000003"}) {
+      if (fs::exists(dir() / name)) bytes += fs::file_size(dir() / name);
+    }
+    return bytes;
+  }
+  // The journal's records, without those that compaction adds.
+  std::vector<std::string> history() {
+    std::vector<std::string> lines;
+    const auto base = open_base(base_);
+    EXPECT_TRUE(dump_journal(*base, "foo", [&](const std::string& line) {
+      const auto at = line.find(' ');
+      if (line.find('+') < at && !line.contains(" compacted ")) lines.push_back(line.substr(at));
+    }));
+    return lines;
+  }
+  // All that is alive is whole, and what is not says so.
+  void expect_all_alive(const std::shared_ptr<Account>& account) {
+    const auto mailbox = must(account->open_mailbox(inbox(account)));
+    std::vector<uint32_t> there;
+    for (const auto& e : mailbox->messages()) {
+      there.push_back(e.uid.value);
+      const auto bytes = run(loop_, account->read(e.message));
+      ASSERT_TRUE(bytes) << e.uid.value << ": " << bytes.error().detail();
+      EXPECT_EQ(*bytes, body(e.uid.value));
+      EXPECT_EQ(must(account->read_structure(e.message)),
+                "structure of " + body(e.uid.value).substr(0, 20));
+    }
+    EXPECT_EQ(there, (std::vector<uint32_t>{20, 30, 40}));
+    const auto kept = must(account->open_mailbox(account->find("kept")->id));
+    ASSERT_EQ(kept->messages().size(), 1U);
+    EXPECT_EQ(must(account->read(kept->messages()[0].message)), body(10));
+    const auto broken = must(account->check());
+    for (const auto& line : broken) ADD_FAILURE() << line;
+  }
+  void expect_same(const std::shared_ptr<Account>& account, AccountState before) {
+    const auto after = snapshot(account);
+    before.advance(after.seq());
+    EXPECT_EQ(after.difference(before), "");
+  }
+};
+
+TEST_F(CompactionTest, TheRoomOfDeadMessagesIsFreedAndNothingElseChanges) {
+  make_mostly_dead();
+  auto account = open();
+  const auto before = snapshot(account);
+  const uint64_t bytes = on_disk();
+  EXPECT_GT(bytes, 130'000U);
+  compact(account);
+  EXPECT_LT(on_disk(), bytes / 2);
+  expect_same(account, before);
+  expect_all_alive(account);
+  EXPECT_EQ(code(account->read(MessageId(1))), "EXPUNGEISSUED");
+  EXPECT_EQ(code(account->read_structure(MessageId(1))), "EXPUNGEISSUED");
+  // Where the index knows the new places, and where the journal does.
+  for (const bool orderly : {true, false, true}) {
+    account.reset();
+    orderly ? reopen() : kill();
+    account = open();
+    expect_same(account, before);
+    expect_all_alive(account);
+    EXPECT_EQ(code(account->read(MessageId(1))), "EXPUNGEISSUED");
+  }
+  // There is nothing left to do.
+  const uint64_t left = on_disk();
+  const auto seq = account->modseq();
+  compact(account);
+  EXPECT_EQ(on_disk(), left);
+  EXPECT_EQ(account->modseq(), seq);
+}
+
+TEST_F(CompactionTest, TheHistoryOutlivesTheMessages) {
+  make_mostly_dead();
+  stop();
+  const auto before = history();
+  make_store();
+  compact(open());
+  stop();
+  auto after = history();
+  ASSERT_GE(after.size(), before.size());
+  after.resize(before.size());
+  EXPECT_EQ(after, before);
+  EXPECT_TRUE(
+      std::ranges::any_of(after, [](const auto& line) { return line.contains("expunge"); }));
+  make_store();
+}
+
+TEST_F(CompactionTest, ExpungedMessagesStayForTheRetention) {
+  make_mostly_dead();
+  auto account = open();
+  const uint64_t bytes = on_disk();
+  now_ += kRetention - 1;
+  compact(account, kRetention);
+  EXPECT_EQ(on_disk(), bytes);
+  EXPECT_EQ(must(account->read(MessageId(1))), body(1));
+  now_ += 1;
+  compact(account, kRetention);
+  EXPECT_LT(on_disk(), bytes / 2);
+  EXPECT_EQ(code(account->read(MessageId(1))), "EXPUNGEISSUED");
+  expect_all_alive(account);
+}
+
+TEST_F(CompactionTest, ASmallAccountIsSealedForIt) {
+  segment_bytes_ = 64 << 20;
+  reopen();
+  make_mostly_dead();
+  auto account = open();
+  EXPECT_TRUE(fs::exists(dir() / "journal/00000001"));
+  EXPECT_FALSE(fs::exists(dir() / "journal/00000002"));
+  const uint64_t bytes = on_disk();
+  compact(account);
+  EXPECT_TRUE(fs::exists(dir() / "journal/00000002"));
+  EXPECT_LT(on_disk(), bytes / 2 + 65'536) << "and a new segment";
+  expect_all_alive(account);
+  account.reset();
+  kill();
+  expect_all_alive(open());
+}
+
+TEST_F(CompactionTest, WhatIsNotMostlyDeadIsLeftAlone) {
+  auto account = open();
+  for (uint32_t uid = 1; uid <= 40; uid++)
+    must(account->append(inbox(account), messages({body(uid)})));
+  std::vector<Uid> dead;
+  for (uint32_t uid = 1; uid <= 40; uid += 3) dead.emplace_back(uid);
+  must(account->expunge(inbox(account), dead));
+  const uint64_t bytes = on_disk();
+  const auto seq = account->modseq();
+  compact(account);
+  EXPECT_EQ(on_disk(), bytes);
+  EXPECT_EQ(account->modseq(), seq);
+}
+
+TEST_F(CompactionTest, ADamagedSegmentIsLeftAsItIs) {
+  make_mostly_dead();
+  stop();
+  const auto path = dir() / "journal/00000001";
+  auto bytes = slurp(path);
+  bytes[bytes.find(body(10)) + 100] ^= 1;
+  spew(path, bytes);
+  make_store();
+  check_at_end_.clear();
+  auto account = run(loop_, store_->open("foo"));
+  ASSERT_TRUE(account);
+  const uint64_t before = on_disk();
+  compact(*account);
+  EXPECT_EQ(slurp(path), bytes);
+  EXPECT_FALSE(fs::exists(dir() / "journal/00000001.new"));
+  EXPECT_FALSE((*account)->failed());
+  EXPECT_LT(on_disk(), before) << "the others are freed";
+  EXPECT_EQ(must((*account)->read(MessageId(20))), body(20));
+}
+
+TEST_F(CompactionTest, WhatACrashHasLeftIsRemovedAtTheOpening) {
+  make_mostly_dead();
+  stop();
+  spew(dir() / "journal/00000001.new", "half");
+  spew(dir() / "journal/notes.new", "not ours");
+  make_store();
+  auto account = open();
+  EXPECT_FALSE(fs::exists(dir() / "journal/00000001.new"));
+  EXPECT_TRUE(fs::exists(dir() / "journal/notes.new"));
+  expect_all_alive(account);
+}
+
+Task<void> compact_and_tell(AccountImpl* account, int64_t now, bool* done) {
+  co_await account->compact({0, 20'000}, now);
+  *done = true;
+}
+Task<void> read_until(Account* account, MessageId message, std::string expected, const bool* done,
+                      int* reads) {
+  while (!*done) {
+    const auto bytes = co_await account->read(message);
+    EXPECT_TRUE(bytes) << bytes.error().detail();
+    if (bytes) EXPECT_EQ(*bytes, expected);
+    ++*reads;
+  }
+}
+Task<void> append_until(Loop* loop, Account* account, MailboxId id, const bool* done, int* count) {
+  while (!*done || *count < 3) {
+    EXPECT_TRUE(co_await account->append(id, messages({"new"})));
+    ++*count;
+    co_await sleep_for(*loop, Milliseconds(1));
+  }
+}
+Task<void> pause(Loop* loop, int milliseconds) {
+  co_await sleep_for(*loop, Milliseconds(milliseconds));
+}
+Task<void> until(Loop* loop, const bool* done) {
+  while (!*done) co_await sleep_for(*loop, Milliseconds(1));
+}
+
+TEST_F(CompactionTest, ReadingAndWritingGoOnMeanwhile) {
+  make_mostly_dead();
+  auto account = open();
+  const auto kept = must(account->open_mailbox(account->find("kept")->id));
+  bool done = false;
+  int reads = 0, appends = 0;
+  {
+    Scope scope(loop_);
+    scope.spawn(compact_and_tell(&impl(account), now_, &done));
+    scope.spawn(read_until(account.get(), kept->messages()[0].message, body(10), &done, &reads));
+    scope.spawn(read_until(account.get(), MessageId(20), body(20), &done, &reads));
+    scope.spawn(append_until(&loop_, account.get(), account->find("Sent")->id, &done, &appends));
+    run(loop_, until(&loop_, &done));
+    run(loop_, scope.join());
+  }
+  EXPECT_GT(reads, 10);
+  EXPECT_GE(appends, 3);
+  EXPECT_EQ(account->find("Sent")->messages, static_cast<uint32_t>(appends));
+  expect_all_alive(account);
+}
+
+TEST_F(CompactionTest, StoppingInTheMiddleIsClean) {
+  make_mostly_dead();
+  for (int pauses = 0; pauses < 12; pauses++) {
+    auto account = open();
+    bool done = false;
+    Scope scope(loop_);
+    scope.spawn(compact_and_tell(&impl(account), now_, &done));
+    for (int i = 0; i < pauses; i++) run(loop_, pause(&loop_, 1));
+    run(loop_, store_->close_all());
+    run(loop_, until(&loop_, &done));
+    account.reset();
+    store_.reset();
+    EXPECT_FALSE(fs::exists(dir() / "journal/00000001.new"));
+    make_store();
+    expect_all_alive(open());
+  }
+}
+
+TEST_F(CompactionTest, TheStoreDoesItByItselfOnceADay) {
+  make_mostly_dead();
+  stop();
+  const auto with_retention = [this](int64_t uptime) {
+    auto o = options();
+    o.idle_close = Milliseconds(80);
+    o.expunge_retention = kRetention;
+    o.compact_small = 20'000;
+    o.uptime = [this, uptime, start = now_] { return uptime + (now_ - start) / 2; };
+    store_ = std::make_unique<Store>(loop_, pool_, std::move(o));
+  };
+  const uint64_t bytes = on_disk();
+  const auto wait = [&](bool freed) {
+    // As long as it takes; what must not happen is given a while.
+    for (int i = 0; freed ? on_disk() >= bytes / 2 && i < 5000 : i < 100; i++)
+      run(loop_, pause(&loop_, 2));
+  };
+  with_retention(0);
+  auto account = open();
+  wait(false);
+  EXPECT_EQ(on_disk(), bytes) << "it is too early";
+  // Half of this is a jump of the clock: so much time has not passed.
+  now_ += 2 * kRetention - 10;
+  wait(false);
+  EXPECT_EQ(on_disk(), bytes);
+  account.reset();
+  run(loop_, store_->close_all());
+  store_.reset();
+  with_retention(5);
+  account = open();
+  wait(true);
+  EXPECT_LT(on_disk(), bytes / 2);
+  expect_all_alive(account);
+}
+
+TEST_F(CompactionTest, EnoughExpungesDoNotWaitForTheNextDay) {
+  auto o = options();
+  o.idle_close = Milliseconds(80);
+  o.expunge_retention = 0;
+  o.compact_small = 20'000;
+  store_ = std::make_unique<Store>(loop_, pool_, std::move(o));
+  {
+    auto account = open();  // and is looked through at once: nothing is there
+    const auto& known = impl(account);
+    run(loop_, pause(&loop_, 100));
+    EXPECT_FALSE(known.expunged_enough({0, 20'000}, now_));
+  }
+  make_mostly_dead();
+  auto account = open();
+  for (int i = 0; on_disk() >= 65'000 && i < 5000; i++) run(loop_, pause(&loop_, 2));
+  EXPECT_LT(on_disk(), 65'000U);
+  expect_all_alive(account);
+}
+
+// --- whatever fails meanwhile ---
+
+class CompactionFaultTest : public CompactionTest {
+ protected:
+  void SetUp() override {
+    CompactionTest::SetUp();
+    make_mostly_dead();
+    stop();
+    fs::copy(dir(), saved(), fs::copy_options::recursive);
+    check_at_end_.clear();
+    make_store();
+  }
+  fs::path saved() const { return fs::path(base_) / "saved"; }
+  void TearDown() override {
+    check_at_end_.clear();
+    CompactionTest::TearDown();
+  }
+  void start_over() {
+    stop();
+    fs::remove_all(dir());
+    fs::copy(saved(), dir(), fs::copy_options::recursive);
+    make_store();
+  }
+  // Compacts, then the process or the power is gone.
+  void compact_and_crash(bool power) {
+    {
+      auto account = run(loop_, store_->open("foo"));
+      if (account) compact(*account);
+    }
+    crash();
+    disk_.fault = nullptr;
+    if (power) disk_.lose_power();
+    make_store();
+  }
+  // Whatever was: all that lives is there, and what is dead can be freed now.
+  void expect_sound() {
+    auto account = open();
+    expect_all_alive(account);
+    const uint64_t before = on_disk();
+    compact(account);
+    expect_all_alive(account);
+    EXPECT_LT(on_disk(), 65'000U) << "of " << before;
+    for (const auto& file : fs::directory_iterator(dir() / "journal"))
+      EXPECT_EQ(file.path().filename().string().size(), 8U) << file.path();
+    account.reset();
+    reopen();
+    expect_all_alive(open());
+    check_at_end_.clear();
+  }
+};
+
+TEST_F(CompactionFaultTest, AnyCallThatFailsDoesNoHarm) {
+  using Call = FaultyDisk::Call;
+  int runs = 0;
+  for (const auto call :
+       {Call::open, Call::write, Call::fdatasync, Call::fsync, Call::replace, Call::unlink}) {
+    for (const bool power : {false, true}) {
+      for (int step = 0; step < 400; step++) {
+        SCOPED_TRACE("call " + std::to_string(static_cast<int>(call)) + " number " +
+                     std::to_string(step) + (power ? " and power" : ""));
+        start_over();
+        int count = 0;
+        disk_.fault = [&](Call c) { return c == call && count++ == step ? EIO : 0; };
+        compact_and_crash(power);
+        expect_sound();
+        if (HasFatalFailure() || HasNonfatalFailure()) return;
+        runs++;
+        if (count <= step) break;
+      }
+    }
+  }
+  EXPECT_GT(runs, 60);
+}
+
+// From each call on nothing works: the process was killed there, or the machine lost its power.
+TEST_F(CompactionFaultTest, ItMayEndBetweenAnyTwoSteps) {
+  for (const bool power : {false, true}) {
+    bool ended = false;
+    for (int step = 0; !ended && step < 400; step++) {
+      SCOPED_TRACE("step " + std::to_string(step) + (power ? " power" : " kill"));
+      start_over();
+      int left = step;
+      disk_.fault = [&](FaultyDisk::Call) { return left-- > 0 ? 0 : EIO; };
+      compact_and_crash(power);
+      ended = left >= 0;
+      expect_sound();
+      if (HasFatalFailure() || HasNonfatalFailure()) return;
+    }
+    EXPECT_TRUE(ended);
+  }
+}
+
+// Where the room of a write was made before, a full disk is a failed one: the account is read
+// again.
+TEST_F(CompactionFaultTest, AFullDiskOnlyPutsItOff) {
+  int failed = 0;
+  for (int step = 0; step < 100; step++) {
+    SCOPED_TRACE(step);
+    start_over();
+    auto account = open();
+    int count = 0;
+    disk_.fault = [&](FaultyDisk::Call c) {
+      return c == FaultyDisk::Call::write && count++ >= step ? ENOSPC : 0;
+    };
+    compact(account, 0, 1 << 20);
+    disk_.fault = nullptr;
+    // The journal says so when it is asked to write.
+    if (!run(loop_,
+             account->append(account->find("Sent")->id, messages({"there is room again"})))) {
+      failed++;
+      account = open();
+    }
+    must(account->append(account->find("Drafts")->id, messages({"and again"})));
+    account.reset();
+    expect_sound();
+    if (HasFatalFailure() || HasNonfatalFailure()) return;
+    if (count <= step) break;
+  }
+  EXPECT_LE(failed, 4);
+}
+
+// --- mutants: what the tests above would notice ---
+
+// Replaces the first segment as the account does, but without a Compacted record before it.
+TEST_F(CompactionFaultTest, WithoutTheRecordBeforeItAnOldIndexIsBelieved) {
+  stop();
+  const auto base = open_base(base_);
+  auto at = std::make_shared<AccountDir>(*AccountDir::open(disk_, base->get(), "foo", false));
+  FileJournals journals(loop_, pool_, segment_bytes_);
+  const auto journal = must(journals.open("foo", at));
+  at.reset();
+  ASSERT_TRUE(journal->clean());
+  const auto go_on = [](uint64_t) -> Task<bool> { co_return true; };
+  ASSERT_TRUE(must(journal->rewrite(1, {MessageId(1), MessageId(2)}, go_on)).whole);
+  must(journal->replace());
+  run(loop_, journal->close());
+  make_store();
+  const auto account = open();
+  const auto broken = must(account->check());
+  EXPECT_TRUE(std::ranges::any_of(
+      broken, [](const auto& line) { return line.contains("the place is the journal's"); }));
+  check_at_end_.clear();
+}
+
+// The old file is back after the power loss, and the clean index knows places in the new one.
+TEST_F(CompactionFaultTest, WithoutTheFlushOfTheDirectoryTheIndexIsWrong) {
+  disk_.directory_syncs_lie = true;
+  compact(open());
+  stop();
+  disk_.lose_power();
+  disk_.directory_syncs_lie = false;
+  make_store();
+  EXPECT_FALSE(must(open()->check()).empty());
+  check_at_end_.clear();
+}
+
+// A living message without bytes is told by the check, and by nothing else than its own reading.
+TEST_F(CompactionFaultTest, ALivingMessageThatWasDroppedIsFound) {
+  stop();
+  const auto base = open_base(base_);
+  auto at = std::make_shared<AccountDir>(*AccountDir::open(disk_, base->get(), "foo", false));
+  FileJournals journals(loop_, pool_, segment_bytes_);
+  const auto journal = must(journals.open("foo", at));
+  at.reset();
+  const auto go_on = [](uint64_t) -> Task<bool> { co_return true; };
+  must(journal->rewrite(1, {MessageId(10)}, go_on));
+  const Compacted mark{1, 3000};
+  std::vector<Draft> drafts;
+  drafts.push_back({RecordType::compacted, mark.encode(), {}, {}, 0});
+  must(journal->append(journal->last_seq(), drafts));
+  must(journal->replace());
+  run(loop_, journal->close());
+  make_store();
+  const auto account = open();
+  EXPECT_EQ(must(account->check()),
+            (std::vector<std::string>{"invariant 12: kept uid 1: its bytes have a place"}));
+  EXPECT_EQ(code(account->read(MessageId(10))), "EXPUNGEISSUED");
+  EXPECT_EQ(must(account->read(MessageId(20))), body(20));
+  check_at_end_.clear();
+}
+
+// --- in memory ---
+
+class MemoryCompactionTest : public StoreTest {
+ protected:
+  Options options() override {
+    auto o = StoreTest::options();
+    o.clock = [] { return int64_t{1'700'000'000}; };
+    return o;
+  }
+  std::shared_ptr<Account> mostly_dead() {
+    auto account = open();
+    must(account->append(inbox(account),
+                         messages({std::string(5000, 'a'), std::string(5000, 'b'), "c"})));
+    must(account->expunge(inbox(account), uids({1, 2})));
+    return account;
+  }
+  void compact(const std::shared_ptr<Account>& account) {
+    run(loop_, dynamic_cast<AccountImpl&>(*account).compact({0, 1000}, 1'700'000'000));
+  }
+};
+
+TEST_F(MemoryCompactionTest, WorksTheSame) {
+  auto account = mostly_dead();
+  compact(account);
+  EXPECT_EQ(code(account->read(MessageId(1))), "EXPUNGEISSUED");
+  EXPECT_EQ(must(account->read(MessageId(3))), "c");
+  EXPECT_TRUE(journals_.disk("foo").records.back().type == RecordType::compacted);
+  account.reset();
+  kill();
+  account = open();
+  EXPECT_EQ(code(account->read(MessageId(2))), "EXPUNGEISSUED");
+  EXPECT_EQ(must(account->read(MessageId(3))), "c");
+}
+
+TEST_F(MemoryCompactionTest, AMessageThatComesBackMeanwhileKeepsItsBytes) {
+  auto account = mostly_dead();
+  const auto sent = account->find("Sent")->id;
+  bool once = true;
+  journals_.fate = [&](const std::string&, std::span<const Draft> drafts) {
+    if (drafts.front().type == RecordType::compacted && std::exchange(once, false)) {
+      MessageEntry back;
+      back.uid = Uid(1);
+      back.message = MessageId(1);
+      back.size = 5000;
+      journals_.intrude("foo", RecordType::copy,
+                        Copy{inbox(account), sent, {{Uid(1), back}}}.encode());
+    }
+    return MemoryJournals::Fate::commit;
+  };
+  compact(account);
+  journals_.fate = nullptr;
+  EXPECT_FALSE(once);
+  EXPECT_EQ(must(account->read(MessageId(1))), std::string(5000, 'a'));
+  EXPECT_EQ(must(account->read(MessageId(2))), std::string(5000, 'b')) << "the whole is put off";
+}
+
+}  // namespace
+}  // namespace rims::store
