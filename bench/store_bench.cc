@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
+#include <filesystem>
 #include <string>
 
 #include <fmt/core.h>
@@ -14,7 +15,7 @@
 #include "common/async/io_pool.h"
 #include "common/async/scope.h"
 #include "common/base/encoding.h"
-#include "common/store/key_value.h"
+#include "common/store/inspect.h"
 #include "common/store/store.h"
 
 namespace {
@@ -106,14 +107,32 @@ Task<void> fill(std::shared_ptr<store::Account> account, size_t messages) {
   }
 }
 
-// `index`: the files are there and clean, as after a stop; otherwise all is made from the journal.
-void open_account(const std::string& base, const std::string& user, bool index) {
+// Opens it and dies, as a killed process does: nothing is written any more. Then all files of the
+// index are deleted.
+void crash(const std::string& base, const std::string& user) {
+  {
+    Loop loop;
+    IoPool pool(loop, 8);
+    store::Options options;
+    options.base = *store::open_base(base);
+    store::Store mail(loop, pool, std::move(options));
+    auto account = run(loop, mail.open(user));
+    if (!account) std::exit(1);
+    std::vector<store::NewMessage> one(1);
+    one[0].bytes = store::MessageBytes("the last one");
+    if (!run(loop, (*account)->append((*account)->find("INBOX")->id, std::move(one)))) std::exit(1);
+  }
+  for (const auto& file :
+       std::filesystem::directory_iterator(base + "/" + store::account_path(user))) {
+    if (file.path().extension() == ".gdbm") std::filesystem::remove(file.path());
+  }
+}
+
+void open_account(const std::string& base, const std::string& user, const char* how) {
   Loop loop;
   IoPool pool(loop, 8);
-  store::MemoryKeyValues nothing;
   store::Options options;
   options.base = *store::open_base(base);
-  if (!index) options.key_values = &nothing;
   store::Store mail(loop, pool, std::move(options));
   const auto start = Loop::now();
   const auto account = run(loop, mail.open(user));
@@ -122,8 +141,7 @@ void open_account(const std::string& base, const std::string& user, bool index) 
   const auto inbox = run(loop, (*account)->open_mailbox((*account)->find("INBOX")->id));
   if (!inbox) std::exit(1);
   fmt::print("{:8} messages, {}: opened in {:.1f} ms, INBOX loaded in {:.1f} ms\n",
-             (*inbox)->messages().size(), index ? "clean index" : "no index   ", opened,
-             milliseconds(start));
+             (*inbox)->messages().size(), how, opened, milliseconds(start));
   std::fflush(stdout);
 }
 
@@ -141,8 +159,9 @@ void measure_opening(const std::string& base, size_t messages) {
     account = fail(Fault::not_found, "");
     run(loop, mail.close_all());
   }
-  open_account(base, user, true);
-  open_account(base, user, false);
+  open_account(base, user, "after a clean stop");
+  crash(base, user);
+  open_account(base, user, "after a crash, without any index file");
 }
 
 }  // namespace
