@@ -8,18 +8,11 @@
 #include <fcntl.h>
 
 #include <fmt/format.h>
-#include <sodium.h>
 
 namespace rims::store {
 namespace {
 
 constexpr uint64_t kPiece = 1 << 20;  // read, written and flushed at a time
-
-Id random_id() {
-  Id id{};
-  randombytes_buf(id.data(), id.size());
-  return id;
-}
 
 }  // namespace
 

@@ -73,6 +73,12 @@ class Window {
 
 }  // namespace
 
+Id random_id() {
+  Id id{};
+  randombytes_buf(id.data(), id.size());
+  return id;
+}
+
 uint64_t checksum(const Id& key, std::string_view bytes) {
   unsigned char sum[crypto_shorthash_BYTES];
   crypto_shorthash(sum, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(),

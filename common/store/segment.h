@@ -32,6 +32,7 @@ inline constexpr size_t kRecordAlign = 8;
 inline constexpr uint8_t kDropped = 1;  // flag of an append record: its aux and body are gone
 
 using Id = std::array<unsigned char, 16>;
+[[nodiscard]] Id random_id();
 
 struct SegmentHeader {
   uint32_t number = 0;
