@@ -124,7 +124,8 @@ void take_from(const Environment& environment, bool sender_given, Arguments& out
   if (!sender_given) out.sender = value("SENDER");
   if (out.delivery_id.empty()) out.delivery_id = value("QUEUE_ID");
   if (out.delivery_id.empty()) out.delivery_id = value("MESSAGE_ID");
-  // Only a name for the log: it may be shortened, an address may not.
+  // A name for the log, and one of several things that make a repeated delivery known: it may be
+  // shortened, an address may not.
   if (out.delivery_id.size() > kMaxDeliveryId) out.delivery_id.resize(kMaxDeliveryId);
 }
 
@@ -165,7 +166,8 @@ std::string_view usage() {
          "  -d RECIPIENT  user name or address; may be repeated; default $RECIPIENT, $LOCAL_PART\n"
          "  -f SENDER     envelope sender; default $SENDER\n"
          "  -m MAILBOX    mailbox to deliver to; default INBOX\n"
-         "  -i ID         the MTA's queue id, for the log; default $QUEUE_ID, $MESSAGE_ID\n"
+         "  -i ID         the MTA's queue id; makes repeated deliveries known; default\n"
+         "                $QUEUE_ID, $MESSAGE_ID\n"
          "  -r            put Return-Path and Delivered-To in front of the message\n"
          "  -t SECONDS    how long to wait for the answer; default 60\n"
          "  -c FILE       configuration; default $RIMS_CONFIG, then the installed one\n"

@@ -313,6 +313,7 @@ Task<ipc::SubmitReply> Service::deliver(ipc::Submit submit, Fd message, std::str
 
   ipc::Deliver what;
   what.user = user->user.value;
+  what.recipient = submit.recipient.value;
   what.sender = submit.sender.value;
   what.mailbox = submit.mailbox.value;
   what.delivery_id = submit.delivery_id.value;

@@ -12,6 +12,7 @@
 #include "common/imap/parser.h"
 #include "common/ipc/sealed.h"
 #include "common/ipc/session_link.h"
+#include "imapd/delivery_key.h"
 
 namespace rims::imapd {
 namespace {
@@ -82,10 +83,17 @@ Milliseconds Worker::inactivity_limit() const {
 
 Task<std::string> Worker::make_structure(std::string_view message) {
   const message::Limits limits = mime_limits();
-  if (message.size() <= kSmallMessage) co_return message::make_structure(message, limits);
   std::string made;
-  co_await pool_.run([&] { made = message::make_structure(message, limits); });
+  const auto make = [&] { made = message::make_structure(message, limits); };
+  co_await work_on(message, make);
   co_return made;
+}
+
+Task<void> Worker::work_on(std::string_view message, std::function<void()> work) {
+  if (message.size() <= kSmallMessage)
+    work();
+  else
+    co_await pool_.run(std::move(work));
 }
 
 void Worker::reload(const config::ImapdPart& settings) { settings_ = settings; }
@@ -263,11 +271,17 @@ Task<ipc::DeliverReply> Worker::delivered(ipc::Deliver order, Fd message) {
   store::NewMessage made;
   made.bytes = std::move(*bytes);
   made.structure = co_await make_structure(made.bytes.view());
+  const std::string mailbox =
+      order.mailbox.value.empty() ? "INBOX" : imap::canonical_inbox(order.mailbox.value);
+  const auto name = [&] {
+    made.delivery_key =
+        delivery_key(order.recipient.value, mailbox, order.delivery_id.value, made.bytes.view());
+  };
+  co_await work_on(made.bytes.view(), name);
+  made.duplicate_window = settings_.duplicate_window_s;
 
   auto account = co_await store_.open(user);
   if (!account) co_return temporary(account.error());
-  const std::string mailbox =
-      order.mailbox.value.empty() ? "INBOX" : imap::canonical_inbox(order.mailbox.value);
   const store::MailboxInfo* target = (*account)->find(mailbox);
   if (!target || target->noselect)
     co_return reply_of(request, ipc::Delivery::no_mailbox, "no such mailbox");
@@ -282,6 +296,11 @@ Task<ipc::DeliverReply> Worker::delivered(ipc::Deliver order, Fd message) {
     if (appended.error().fault() == Fault::limit)
       co_return reply_of(request, ipc::Delivery::rejected, appended.error().reply());
     co_return temporary(appended.error());
+  }
+  if (appended->repeated != 0) {
+    log::info({}, "a duplicate: delivered to {} in {} before, as UID {}, from <{}>, id {}", user,
+              mailbox, appended->uids.front().value, order.sender.value, order.delivery_id.value);
+    co_return reply_of(request, ipc::Delivery::delivered, "delivered before");
   }
   log::info({}, "delivered {} bytes to {} in {} as UID {}, from <{}>, id {}", *size, user, mailbox,
             appended->uids.front().value, order.sender.value,

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -62,7 +63,9 @@ class Worker {
   [[nodiscard]] const config::ImapdPart& settings() const { return settings_; }
   [[nodiscard]] message::Limits mime_limits() const;
   [[nodiscard]] Milliseconds inactivity_limit() const;
-  // make_structure(), on the pool when the message is large.
+  // Does `work` now, or on the pool when the message is large. What it uses stays until then.
+  Task<void> work_on(std::string_view message, std::function<void()> work);
+  // make_structure() in that way.
   Task<std::string> make_structure(std::string_view message);
 
   // --- for sessions ---

@@ -65,6 +65,7 @@ struct Config {
 
   std::vector<std::string> delivery_domains;
   std::string delivery_recipient_delimiter;
+  uint64_t delivery_duplicate_window = 0;  // seconds
 
   uint64_t storage_expunge_retention = 0;  // seconds
 

@@ -236,6 +236,14 @@ constexpr auto kSettings = std::to_array<Setting>({
      .member = &Config::delivery_recipient_delimiter,
      .doc = "The character that ends the user name in a recipient, so that foo+lists reaches "
             "foo."},
+    {.key = "delivery.duplicate_window",
+     .kind = Kind::seconds,
+     .fallback = "7d",
+     .min = 0,
+     .max = 14 * 86'400,
+     .member = &Config::delivery_duplicate_window,
+     .doc = "How long a delivery is remembered, so that the MTA may repeat it after a lost answer "
+            "and no second copy is stored; 0 stores every one."},
 
     {.key = "storage.expunge_retention",
      .kind = Kind::seconds,

@@ -69,14 +69,15 @@ struct Deliver {  // one descriptor
   static constexpr DeliverMsg kType = DeliverMsg::deliver;
   uint64_t request = 0;
   Text<1, kMaxUserName> user;  // the account's name, as rims-auth told it
+  Text<1, 320> recipient;      // as submitted
   Text<0, 320> sender;
   Text<0, 1024> mailbox;
   Text<0, 256> delivery_id;
   uint8_t flags = 0;
   int64_t internal_date = 0;
-  static constexpr auto kFields =
-      std::tuple(&Deliver::request, &Deliver::user, &Deliver::sender, &Deliver::mailbox,
-                 &Deliver::delivery_id, &Deliver::flags, &Deliver::internal_date);
+  static constexpr auto kFields = std::tuple(
+      &Deliver::request, &Deliver::user, &Deliver::recipient, &Deliver::sender, &Deliver::mailbox,
+      &Deliver::delivery_id, &Deliver::flags, &Deliver::internal_date);
 };
 
 struct DeliverReply {
@@ -96,7 +97,7 @@ inline constexpr Accepts kClientAcceptsFromDeliverd[] = {
 };
 inline constexpr Accepts kImapdAcceptsFromDeliverd[] = {
     {static_cast<uint16_t>(DeliverMsg::submit_reply), 1024, 0},
-    {static_cast<uint16_t>(DeliverMsg::deliver), 2048, 1},
+    {static_cast<uint16_t>(DeliverMsg::deliver), 4096, 1},
 };
 inline constexpr Accepts kDeliverdAcceptsFromImapd[] = {
     {static_cast<uint16_t>(DeliverMsg::deliver_reply), 1024, 0},

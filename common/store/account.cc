@@ -58,7 +58,7 @@ Task<Status> AccountImpl::fold_journal(AccountState& state, Locations& locations
     }
     for (const auto& record : records.list) {
       if (++folded % 256 == 0) co_await slice.spend();
-      CO_TRY_STATUS(state.apply(record.type, record.seq, record.meta));
+      CO_TRY_STATUS(state.apply(record.type, record.seq, record.time, record.meta));
       if (record.type != RecordType::append) continue;
       if (const auto append = Append::decode(record.meta))
         locations.set(append->entry.message, record.dropped ? Location() : record.location);

@@ -43,6 +43,16 @@ std::vector<Uid> existing(const Mailbox& mailbox, const std::vector<Uid>& uids) 
   return found;
 }
 
+bool keyed(const NewMessage& m) {
+  return m.delivery_key != DeliveryKey{} && m.duplicate_window != 0;
+}
+
+// The first copy of a message that is delivered again, or nullptr.
+const Delivery* first_copy(const Plan& plan, const NewMessage& m) {
+  if (!keyed(m)) return nullptr;
+  return plan.state().deliveries().find(m.delivery_key, plan.time(), m.duplicate_window);
+}
+
 struct AppendJob {
   MailboxId mailbox;
   std::vector<NewMessage> messages;
@@ -140,11 +150,17 @@ Task<Result<Appended>> AccountImpl::append(MailboxId mailbox, std::vector<NewMes
       [this, job](Plan& plan) -> Result<Built> {
         const auto to = target(state_, job->mailbox);
         if (!to) return try_create();
+        // The same delivery is in this very commit: when that is done, its first copy is known.
+        for (const auto& m : job->messages) {
+          if (keyed(m) && plan.has_delivery(m.delivery_key)) return Built::later;
+        }
         TRY_STATUS(plan.reserve_uids(*to, job->messages.size()));
         // All names at once: either all messages find room for theirs, or nothing is written.
         std::vector<std::string> names;
-        for (const auto& m : job->messages)
+        for (const auto& m : job->messages) {
+          if (first_copy(plan, m)) continue;
           names.insert(names.end(), m.keywords.begin(), m.keywords.end());
+        }
         TRY([[maybe_unused]] const uint64_t all,
             plan.keyword_bits(*to, names, limits_.keyword_bytes));
 
@@ -156,8 +172,13 @@ Task<Result<Appended>> AccountImpl::append(MailboxId mailbox, std::vector<NewMes
           next = Uid(next.value + 1);
         }
 
-        job->result = {.uidvalidity = to->info().uidvalidity, .uids = {}};
+        job->result = {.uidvalidity = to->info().uidvalidity, .uids = {}, .repeated = 0};
         for (const auto& m : job->messages) {
+          if (const auto* first = first_copy(plan, m)) {
+            job->result.uids.push_back(first->uid);
+            job->result.repeated++;
+            continue;
+          }
           TRY(const uint64_t bits, plan.keyword_bits(*to, m.keywords, limits_.keyword_bytes));
           Append record;
           record.mailbox = job->mailbox;
@@ -170,10 +191,13 @@ Task<Result<Appended>> AccountImpl::append(MailboxId mailbox, std::vector<NewMes
           record.entry.zone = m.zone;
           record.entry.size = static_cast<uint32_t>(m.bytes.view().size());
           record.delivery_id = m.delivery_id;
+          record.delivery_key = m.delivery_key;
+          if (keyed(m)) plan.take_delivery(m.delivery_key);
           plan.add(record, m.structure, m.bytes.view());
           job->result.uids.push_back(record.entry.uid);
         }
-        return job->messages.empty() ? Built::nothing : Built::records;
+        const bool nothing = job->result.repeated == job->messages.size();
+        return nothing ? Built::nothing : Built::records;
       },
       std::move(pins), origin));
   co_return std::move(job->result);

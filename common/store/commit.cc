@@ -192,7 +192,7 @@ void AccountImpl::note_revived(std::string_view copy) {
 Status AccountImpl::fold(const Stored& record, const void* origin) {
   std::vector<Change> changes;
   const uint64_t before = bytes_that_may_go(state_, record);
-  TRY_STATUS(state_.apply(record.type, record.seq, record.meta, &changes));
+  TRY_STATUS(state_.apply(record.type, record.seq, record.time, record.meta, &changes));
   if (before > 0) {
     if (expunged_.bytes == 0) expunged_.since = record.time;
     const auto after = bytes_that_may_go(state_, record);

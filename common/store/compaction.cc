@@ -58,7 +58,7 @@ Status Survey::add(const Stored& record) {
       leave(message);
     }
   }
-  return state_.apply(record.type, record.seq, record.meta);
+  return state_.apply(record.type, record.seq, record.time, record.meta);
 }
 
 std::map<uint32_t, Waste> Survey::waste(int64_t retention) const {

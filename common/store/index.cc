@@ -118,6 +118,9 @@ Task<bool> Index::open(Clean clean, uint64_t seq, AccountState& state) {
     }
     list.resize(head->list_bytes);
     if (!IndexCodec::decode_list(list, read)) return;
+    const auto deliveries = [&](size_t chunk) { return get(numbered_key('D', chunk)); };
+    if (!IndexCodec::decode_deliveries(*head, deliveries, read)) return;
+    deliveries_written_ = head->deliveries_taken;
     generation_ = head->locations_generation;
     locations_generation_ = head->locations_generation;
     for (const auto& [id, mailbox] : read.mailboxes()) {
@@ -153,6 +156,7 @@ Task<void> Index::reset(const AccountState& state) {
   broken_ = false;
   generation_ = std::max(generation_, state.seq()) + 1;
   generations_.clear();
+  deliveries_written_ = 0;
   // Dirty on the disk before anything else is there: a CLEAN record from before must not vouch
   // for half a rebuild.
   co_await pool_.run([&] {
@@ -331,6 +335,14 @@ Task<void> Index::flush(AccountState& state, Locations& locations) {
       meta.push_back({numbered_key('L', i), std::move(piece)});
     }
   }
+  const Deliveries& deliveries = state.deliveries();
+  std::set<size_t> chunks;
+  for (uint64_t n = std::max(deliveries_written_, deliveries.first_kept()); n < deliveries.taken();
+       n++)
+    chunks.insert(IndexCodec::delivery_chunk(n));
+  for (const size_t chunk : chunks)
+    meta.push_back({numbered_key('D', chunk), IndexCodec::encode_deliveries(deliveries, chunk)});
+  deliveries_written_ = deliveries.taken();
   co_await put("meta", std::move(meta));
 
   if (!removed.empty() && !broken_) {
@@ -356,6 +368,9 @@ Task<bool> Index::checkpoint(const AccountState& state, std::string id) {
   head.next_mailbox = state.next_mailbox();
   head.next_message = state.next_message();
   head.last_uidvalidity = state.last_uidvalidity();
+  head.deliveries_taken = state.deliveries().taken();
+  head.deliveries_kept =
+      static_cast<uint32_t>(state.deliveries().taken() - state.deliveries().first_kept());
   Status status;
   co_await pool_.run([&] {
     const auto sync = [&](File& file) {

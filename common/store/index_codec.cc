@@ -2,6 +2,8 @@
 
 #include "common/store/index_codec.h"
 
+#include <algorithm>
+
 #include "common/store/bytes.h"
 
 namespace rims::store {
@@ -27,12 +29,12 @@ std::string IndexCodec::encode(const IndexHead& head) {
   out.num(kIndexVersion).num(static_cast<uint8_t>(head.dirty ? 1 : 0)).raw({"\0\0\0", 3});
   out.num(head.seq).raw(head.checkpoint).num(head.list_bytes).num(head.next_mailbox.value);
   out.num(head.next_message.value).num(head.locations_generation);
-  out.num(head.last_uidvalidity.value);
-  return padded(out.take(), 64);
+  out.num(head.last_uidvalidity.value).num(head.deliveries_kept).num(head.deliveries_taken);
+  return out.take();
 }
 
 std::optional<IndexHead> IndexCodec::decode_head(std::string_view value) {
-  if (value.size() != 64) return std::nullopt;
+  if (value.size() != kIndexHead) return std::nullopt;
   Reader in(value);
   if (in.num<uint32_t>() != kIndexVersion) return std::nullopt;
   IndexHead head;
@@ -45,6 +47,8 @@ std::optional<IndexHead> IndexCodec::decode_head(std::string_view value) {
   head.next_message = MessageId(in.num<uint64_t>());
   head.locations_generation = in.num<uint64_t>();
   head.last_uidvalidity = UidValidity(in.num<uint32_t>());
+  head.deliveries_kept = in.num<uint32_t>();
+  head.deliveries_taken = in.num<uint64_t>();
   return head;
 }
 
@@ -92,6 +96,48 @@ void IndexCodec::restore(const IndexHead& head, uint64_t seq, AccountState& stat
   state.next_mailbox_ = head.next_mailbox;
   state.next_message_ = head.next_message;
   state.last_uidvalidity_ = head.last_uidvalidity;
+}
+
+std::string IndexCodec::encode_deliveries(const Deliveries& deliveries, size_t chunk) {
+  std::string value(kDeliveriesPerChunk * kDeliverySlot, '\0');
+  for (uint64_t n = deliveries.first_kept(); n < deliveries.taken(); n++) {
+    if (delivery_chunk(n) != chunk) continue;
+    const Delivery& one = deliveries.at(n);
+    char* slot = value.data() + n % kDeliveriesPerChunk * kDeliverySlot;
+    std::ranges::copy(one.key, slot);
+    put_int(slot + 16, one.time);
+    put_int(slot + 20, one.mailbox.value);
+    put_int(slot + 24, one.uid.value);
+  }
+  return value;
+}
+
+bool IndexCodec::decode_deliveries(const IndexHead& head,
+                                   const std::function<std::string(size_t chunk)>& get,
+                                   AccountState& state) {
+  if (head.deliveries_kept > Deliveries::kKept || head.deliveries_kept > head.deliveries_taken)
+    return false;
+  auto& kept = state.deliveries_.kept_;
+  std::string value;
+  std::optional<size_t> chunk;
+  for (uint64_t n = head.deliveries_taken - head.deliveries_kept; n < head.deliveries_taken; n++) {
+    if (chunk != delivery_chunk(n)) {
+      chunk = delivery_chunk(n);
+      value = get(*chunk);
+      if (value.size() != kDeliveriesPerChunk * kDeliverySlot) return false;
+    }
+    const char* slot = value.data() + n % kDeliveriesPerChunk * kDeliverySlot;
+    Delivery one;
+    std::copy_n(slot, one.key.size(), one.key.begin());
+    one.time = get_int<uint32_t>(slot + 16);
+    one.mailbox = MailboxId(get_int<uint32_t>(slot + 20));
+    one.uid = Uid(get_int<uint32_t>(slot + 24));
+    if (one.key == DeliveryKey{} || one.uid.value == 0 || get_int<uint32_t>(slot + 28) != 0)
+      return false;
+    kept.push_back(one);
+  }
+  state.deliveries_.taken_ = head.deliveries_taken;
+  return true;
 }
 
 std::string IndexCodec::encode_counters(const Mailbox& mailbox, uint64_t generation) {

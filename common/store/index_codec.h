@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,12 +16,15 @@
 
 namespace rims::store {
 
-inline constexpr uint32_t kIndexVersion = 1;
+inline constexpr uint32_t kIndexVersion = 2;
 inline constexpr size_t kSlotsPerChunk = 256;
 inline constexpr size_t kEntrySlot = 48;
 inline constexpr size_t kLocationSlot = 32;
 inline constexpr size_t kListChunk = 4096;
 inline constexpr size_t kKeywordTable = 8192;
+inline constexpr size_t kIndexHead = 72;
+inline constexpr size_t kDeliverySlot = 32;
+inline constexpr size_t kDeliveriesPerChunk = 128;
 
 // meta.gdbm, "meta"
 struct IndexHead {
@@ -32,6 +36,8 @@ struct IndexHead {
   MailboxId next_mailbox;
   MessageId next_message;
   UidValidity last_uidvalidity;
+  uint64_t deliveries_taken = 0;
+  uint32_t deliveries_kept = 0;
 };
 
 class IndexCodec {
@@ -44,6 +50,16 @@ class IndexCodec {
   // Fills an empty state; its mailboxes are not loaded.
   static bool decode_list(std::string_view list, AccountState& state);
   static void restore(const IndexHead& head, uint64_t seq, AccountState& state);
+
+  // meta.gdbm, "D" chunk: a ring of the latest deliveries, each in the slot of its number
+  static size_t delivery_chunk(uint64_t number) {
+    return number % Deliveries::kKept / kDeliveriesPerChunk;
+  }
+  static std::string encode_deliveries(const Deliveries& deliveries, size_t chunk);
+  // `get` gives a chunk's value. Fills an empty state.
+  static bool decode_deliveries(const IndexHead& head,
+                                const std::function<std::string(size_t chunk)>& get,
+                                AccountState& state);
 
   // meta.gdbm, "c" id
   static std::string encode_counters(const Mailbox& mailbox, uint64_t generation);

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <map>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -76,6 +77,13 @@ class Plan {
   [[nodiscard]] bool untouched(MailboxId mailbox, std::span<const UidRange> uids) const;
   void touch(MailboxId mailbox, std::span<const UidRange> uids);
 
+  // Deliveries of this commit, which the state does not show yet.
+  [[nodiscard]] bool has_delivery(const DeliveryKey& key) const {
+    return deliveries_.contains(key);
+  }
+  void take_delivery(const DeliveryKey& key) { deliveries_.insert(key); }
+  [[nodiscard]] uint32_t time() const { return time_; }
+
   template <class Record>
   void add(const Record& record, std::string_view aux = {}, std::string_view body = {}) {
     drafts_.push_back({Record::kType, record.encode(), aux, body, time_});
@@ -100,6 +108,7 @@ class Plan {
   MailboxId next_mailbox_;
   UidValidity last_uidvalidity_;
   std::map<MailboxId, Overlay> overlays_;
+  std::set<DeliveryKey> deliveries_;
   std::vector<Draft> drafts_;
   size_t bytes_ = 0;
   bool exclusive_ = false;

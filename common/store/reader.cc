@@ -272,7 +272,7 @@ Result<Folded> JournalReader::fold(FoldUntil until,
     const auto& h = record.header;
     if (h.seq > until.seq) return false;
     if (before) before(record, folded.state);
-    status = folded.state.apply(h.type, h.seq, record.meta);
+    status = folded.state.apply(h.type, h.seq, h.time, record.meta);
     if (!status) {
       status = fail(Fault::storage, "temporary failure",
                     fmt::format("{}/{:08} at offset {}: {}", path_, record.place.location.segment,

@@ -173,6 +173,8 @@ std::string Append::encode() const {
   out.num(mailbox.value);
   put_entry(out, entry);
   out.text(delivery_id);
+  if (delivery_key != DeliveryKey{})
+    out.raw({reinterpret_cast<const char*>(delivery_key.data()), delivery_key.size()});
   return out.take();
 }
 std::optional<Append> Append::decode(std::string_view meta) {
@@ -181,6 +183,11 @@ std::optional<Append> Append::decode(std::string_view meta) {
   r.mailbox = MailboxId(in.num<uint32_t>());
   r.entry = get_entry(in);
   r.delivery_id = in.text();
+  if (in.left() == r.delivery_key.size()) {
+    const auto key = in.raw(r.delivery_key.size());
+    std::ranges::copy(key, r.delivery_key.begin());
+    if (r.delivery_key == DeliveryKey{}) return std::nullopt;
+  }
   if (!sane(r.entry)) return std::nullopt;
   return whole(in, std::move(r));
 }

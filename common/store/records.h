@@ -100,6 +100,7 @@ struct Append {
   MailboxId mailbox;
   MessageEntry entry;  // modseq is the record's number and not stored
   std::string delivery_id;
+  DeliveryKey delivery_key{};  // stored only when there is one
   [[nodiscard]] std::string encode() const;
   static std::optional<Append> decode(std::string_view meta);
 };

@@ -91,7 +91,7 @@ void AccountState::uncount(MailboxInfo& info, const MessageEntry& entry) {
   if (entry.uid >= info.first_recent) info.recent--;
 }
 
-Status AccountState::apply(RecordType type, uint64_t seq, std::string_view meta,
+Status AccountState::apply(RecordType type, uint64_t seq, uint32_t time, std::string_view meta,
                            std::vector<Change>* changes) {
   const auto note = [&](Change::Kind kind, MailboxId id, std::vector<Uid> uids) {
     if (changes) changes->push_back({kind, id, std::move(uids)});
@@ -179,6 +179,8 @@ Status AccountState::apply(RecordType type, uint64_t seq, std::string_view meta,
         break;
       }
       add_message(*mailbox, r->entry, seq);
+      if (r->delivery_key != DeliveryKey{})
+        deliveries_.add({r->delivery_key, time, r->mailbox, r->entry.uid});
       if (changes) note(Change::Kind::appended, r->mailbox, {r->entry.uid});
       break;
     }
@@ -390,6 +392,7 @@ std::string AccountState::difference(const AccountState& other) const {
   if (last_uidvalidity_ != other.last_uidvalidity_) return "last uidvalidity";
   if (names_ != other.names_) return "names";
   if (subscriptions_ != other.subscriptions_) return "subscriptions";
+  if (deliveries_ != other.deliveries_) return "deliveries";
   if (mailboxes_.size() != other.mailboxes_.size()) return "number of mailboxes";
   for (const auto& [id, mailbox] : mailboxes_) {
     const auto theirs = other.mailbox(id);

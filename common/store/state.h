@@ -26,6 +26,7 @@
 #include <string_view>
 #include <vector>
 
+#include "common/store/deliveries.h"
 #include "common/store/records.h"
 #include "common/store/types.h"
 
@@ -45,7 +46,8 @@ class AccountState {
 
   // The mailboxes that mailboxes_needed() names must be loaded. storage: `meta` does not decode
   // or the type is unknown; nothing has changed then. Changes are added to `changes` if given.
-  Status apply(RecordType type, uint64_t seq, std::string_view meta,
+  // `time` is the record's.
+  Status apply(RecordType type, uint64_t seq, uint32_t time, std::string_view meta,
                std::vector<Change>* changes = nullptr);
 
   [[nodiscard]] uint64_t seq() const { return seq_; }
@@ -61,6 +63,7 @@ class AccountState {
   [[nodiscard]] const std::set<std::string, std::less<>>& subscriptions() const {
     return subscriptions_;
   }
+  [[nodiscard]] const Deliveries& deliveries() const { return deliveries_; }
   [[nodiscard]] uint64_t orphans() const { return orphans_; }
   // What the gap records of a whole fold answer for; not kept in the index.
   [[nodiscard]] uint64_t damage_answered() const { return damage_answered_; }
@@ -94,6 +97,7 @@ class AccountState {
   Mailboxes mailboxes_;
   std::map<std::string, MailboxId, std::less<>> names_;
   std::set<std::string, std::less<>> subscriptions_;
+  Deliveries deliveries_;
   uint64_t orphans_ = 0;
   uint64_t damage_answered_ = 0;
 };

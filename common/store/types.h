@@ -4,6 +4,7 @@
 // it is in the journal and on the disk.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -114,6 +115,10 @@ class MessageBytes {
   size_t map_size_ = 0;
 };
 
+// Names one delivery: equal keys are the same message for the same recipient, handed in again.
+// All zeros: none.
+using DeliveryKey = std::array<uint8_t, 16>;
+
 struct NewMessage {
   MessageBytes bytes;
   std::string structure;  // opaque to the store; given back by read_structure()
@@ -124,11 +129,16 @@ struct NewMessage {
   std::string delivery_id;  // kept in the record; at most 256 bytes
   // Not zero: this uid and no other, because the message had it elsewhere. Must not be used up.
   Uid uid;
+  // See deliveries.h. With a key: when a message with the same one was stored at most
+  // `duplicate_window` seconds ago, no second copy is. The key is kept in the record.
+  DeliveryKey delivery_key{};
+  uint32_t duplicate_window = 0;  // 0: each is stored
 };
 
 struct Appended {
   UidValidity uidvalidity;
   std::vector<Uid> uids;  // in the order given
+  size_t repeated = 0;    // how many of them were deliveries again: the uids of the first copies
 };
 
 struct Copied {

@@ -52,7 +52,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Mailbox mailbox;
   switch (data[0]) {
     case 0: {
-      if (const auto head = IndexCodec::decode_head(fitted(value, 64)))
+      if (const auto head = IndexCodec::decode_head(fitted(value, kIndexHead)))
         require(IndexCodec::decode_head(IndexCodec::encode(*head)).has_value(), "head");
       return 0;
     }

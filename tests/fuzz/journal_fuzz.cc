@@ -93,7 +93,7 @@ void read_segment(const std::string& bytes) {
       require(e.header.seq > seq, "numbers grow");
       seq = e.header.seq;
       all_decoders(e.header.type, e.meta);
-      (void)state.apply(e.header.type, e.header.seq, e.meta);
+      (void)state.apply(e.header.type, e.header.seq, e.header.time, e.meta);
     }
     for (const auto& broken : state.broken_invariants())
       require(broken.starts_with("invariant 3:") || broken.starts_with("invariant 8:") ||

@@ -178,6 +178,7 @@ TEST_F(WorkerTest, ALinkMayBeReplaced) {
 struct Order {
   std::string user = "foo", mailbox, bytes = "Subject: x\r\n\r\nhello\r\n";
   uint8_t flags = 0;
+  std::string id, recipient = "foo@example.org";
 };
 
 Task<ipc::DeliverReply> send(Peers& peers, Order order) {
@@ -186,6 +187,8 @@ Task<ipc::DeliverReply> send(Peers& peers, Order order) {
   deliver.user = order.user;
   deliver.mailbox = order.mailbox;
   deliver.flags = order.flags;
+  deliver.delivery_id = order.id;
+  deliver.recipient = order.recipient;
   std::vector<Fd> fds;
   fds.push_back(std::move(*ipc::sealed_copy(order.bytes, "m")));
   EXPECT_TRUE(co_await peers.deliverd.send(std::move(deliver), std::move(fds)));
@@ -215,6 +218,37 @@ TEST_F(WorkerTest, DeliversIntoTheMailboxThatIsNamed) {
   const auto account = *run(stage.loop, stage.store->open("foo"));
   EXPECT_EQ(account->find("Junk")->messages, 1U);
   EXPECT_EQ(account->find("INBOX")->messages, 1U);
+}
+
+TEST_F(WorkerTest, StoresARepeatedDeliveryOnce) {
+  stage.settings.duplicate_window_s = 3600;
+  stage.worker->reload(stage.settings);
+  const auto messages = [&](const char* mailbox) {
+    const auto account = *run(stage.loop, stage.store->open("foo"));
+    return account->find(mailbox)->messages;
+  };
+  for (int i = 0; i < 3; i++) {
+    const auto reply = run(stage.loop, send(*peers, {.id = "4F2A"}));
+    EXPECT_EQ(reply.status, Delivery::delivered);
+    EXPECT_EQ(reply.reason.value, i == 0 ? "" : "delivered before");
+  }
+  EXPECT_EQ(messages("INBOX"), 1U);
+  // Each of these is another mail, or another delivery of it.
+  run(stage.loop, send(*peers, {.id = "4F2B"}));
+  run(stage.loop, send(*peers, {.bytes = "Subject: y\r\n\r\nhello\r\n", .id = "4F2A"}));
+  run(stage.loop, send(*peers, {.id = "4F2A", .recipient = "alias@example.org"}));
+  EXPECT_EQ(messages("INBOX"), 4U);
+  run(stage.loop, send(*peers, {.mailbox = "Junk", .id = "4F2A"}));
+  run(stage.loop, send(*peers, {.mailbox = "inbox", .id = "4F2A"}));  // the first again
+  EXPECT_EQ(messages("INBOX"), 4U);
+  EXPECT_EQ(messages("Junk"), 1U);
+  // Without an id nothing is known, and with a window of nothing nothing is done about it.
+  for (int i = 0; i < 2; i++) run(stage.loop, send(*peers, {}));
+  EXPECT_EQ(messages("INBOX"), 6U);
+  stage.settings.duplicate_window_s = 0;
+  stage.worker->reload(stage.settings);
+  run(stage.loop, send(*peers, {.id = "4F2A"}));
+  EXPECT_EQ(messages("INBOX"), 7U);
 }
 
 TEST_F(WorkerTest, RefusesWhatIsEmptyOrTooLarge) {

@@ -18,10 +18,10 @@ class FoldedState : public testing::Test {
   template <class Record>
   Status apply(const Record& record) {
     seq_++;
-    return state_.apply(Record::kType, seq_, record.encode(), nullptr);
+    return state_.apply(Record::kType, seq_, time_, record.encode(), nullptr);
   }
   Status append(uint32_t uid) {
-    Append record{.mailbox = MailboxId(1), .entry = {}, .delivery_id = {}};
+    Append record{.mailbox = MailboxId(1), .entry = {}, .delivery_id = {}, .delivery_key = {}};
     record.entry.uid = Uid(uid);
     record.entry.message = MessageId(uid);
     return apply(record);
@@ -30,6 +30,7 @@ class FoldedState : public testing::Test {
 
   AccountState state_;
   uint64_t seq_ = 0;
+  uint32_t time_ = 1'700'000'000;
 };
 
 TEST_F(FoldedState, AGapAfterTheHighestUidDoesNotTakeUidnextBack) {
