@@ -33,6 +33,8 @@ constexpr const char* kHelp =
     "  status       say whether it runs, and its processes\n"
     "  check        look for mistakes in the configuration\n"
     "  backup       copy accounts to a directory, or verify it: see rims-ctl backup -h\n"
+    "  export       write the mail of a user as Maildirs or mbox files: see rims-ctl export -h\n"
+    "  import       take the mail of another program: see rims-ctl import -h\n"
     "options:\n"
     "  -c FILE      the configuration (also -f FILE)\n"
     "  -p PIDFILE   for stop and status: do without a configuration\n";
@@ -199,6 +201,8 @@ constexpr struct {
   AccountCommand run;
 } kAccountCommands[] = {
     {"backup", backup},
+    {"export", export_account},
+    {"import", import_account},
 };
 
 // Options before `command`, or behind it. False: usage was shown, or help (then *status is 0).

@@ -1,0 +1,99 @@
+// cli/ctl_export.cc - rims-ctl export: an account as Maildirs or mbox files
+
+#include <cstdio>
+#include <string>
+
+#include "cli/ctl.h"
+#include "cli/export_mail.h"
+#include "cli/migration_report.h"
+#include "cli/options.h"
+#include "cli/progress.h"
+#include "common/store/reader.h"
+#include "common/store/store.h"
+
+namespace rims::ctl {
+namespace {
+
+struct Wanted {
+  bool help = false, json = false, quiet = false;
+  std::string user, path, to, mailbox;
+};
+
+int export_from(const Invocation& how, const Wanted& wanted) {
+  const Loaded loaded = load(how, false);
+  if (!loaded.config) return loaded.status;
+  const auto base = store::open_base(loaded.config->base_dir);
+  if (!base) return complain(base.error());
+  MigrationReport report(wanted.quiet);
+  auto reader = store::JournalReader::open(*base, wanted.user);
+  if (!reader && reader.error().fault() == Fault::not_found)
+    return complain(wanted.user + " has no account: " + reader.error().detail(), kFailed);
+  if (!reader) return complain(reader.error());
+  const auto account = reader->fold({}, [&](const store::JournalDamage& damage) {
+    report.not_taken(wanted.user, store::to_string(damage));
+  });
+  if (!account) return complain(account.error());
+
+  uint64_t in_all = 0;
+  const cli::ExportJob job{.directory = wanted.path,
+                           .mailbox = wanted.mailbox,
+                           .progress = [&](const std::string& mailbox, uint64_t at, uint64_t all) {
+                             report.show(mailbox, at, all, ++in_all);
+                           }};
+  const auto write = wanted.to == "mbox" ? cli::export_mbox : cli::export_maildir;
+  const auto done = write(*reader, *account, job, report.remarks());
+  report.finish();
+  if (!done) {
+    complain(done.error());
+    return complain("what was written stays; run the same command again to go on", kFailed);
+  }
+  const double rate = static_cast<double>(done->messages) / report.seconds();
+  if (wanted.json) {
+    const Json all(Json::Object{{"user", Json(wanted.user)},
+                                {"complete", Json(report.all_taken())},
+                                {"mailboxes", Json(done->mailboxes)},
+                                {"messages", Json(done->messages)},
+                                {"bytes", Json(done->bytes)},
+                                {"written_before", Json(done->before)},
+                                {"messages_per_second", Json(static_cast<int64_t>(rate))},
+                                {"not_taken", report.not_taken_json()},
+                                {"notes", report.notes_json()}});
+    std::printf("%s\n", all.dump(true).c_str());
+  } else if (!wanted.quiet) {
+    std::printf("%s: %s messages (%s) of %s mailboxes, %.0f messages/s\n", wanted.user.c_str(),
+                std::to_string(done->messages).c_str(), cli::size_text(done->bytes).c_str(),
+                std::to_string(done->mailboxes).c_str(), rate);
+    if (done->before > 0)
+      std::printf("%s messages were written before\n", std::to_string(done->before).c_str());
+    if (!report.all_taken())
+      std::printf("%zu things were not taken; they are told above\n", report.count_not_taken());
+  }
+  return report.all_taken() ? kDone : kFailed;
+}
+
+}  // namespace
+
+int export_account(const Invocation& how, std::span<char*> args) {
+  Wanted wanted;
+  cli::OptionParser parser("rims-ctl export [options] USER --to maildir|mbox DIRECTORY");
+  parser.add_flag('h', "help", "Show this message.", wanted.help);
+  parser.add_choice(0, "to", "FORMAT", "What to write: maildir or mbox.", {"maildir", "mbox"},
+                    wanted.to);
+  parser.add_value(0, "mailbox", "NAME", "Only this mailbox.", wanted.mailbox);
+  parser.add_flag(0, "json", "Report as JSON.", wanted.json);
+  parser.add_flag('q', "quiet", "Tell only what was not taken.", wanted.quiet);
+  const auto operands = parser.parse(args);
+  if (!operands) return complain("export: " + operands.error().reply(), kUsage);
+  if (wanted.help) {
+    std::fputs(parser.help().c_str(), stdout);
+    return kDone;
+  }
+  if (operands->size() != 2) return complain("export: need for USER and DIRECTORY", kUsage);
+  if (wanted.to.empty()) return complain("export: need for --to maildir|mbox", kUsage);
+  wanted.user = operands->front();
+  wanted.path = operands->back();
+  while (wanted.path.size() > 1 && wanted.path.ends_with('/')) wanted.path.pop_back();
+  return export_from(how, wanted);
+}
+
+}  // namespace rims::ctl

@@ -1,0 +1,151 @@
+// cli/ctl_import.cc - rims-ctl import: mail of another program into an account
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <grp.h>
+#include <linux/capability.h>
+#include <string>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "cli/ctl.h"
+#include "cli/formats/maildir.h"
+#include "cli/formats/mbox_files.h"
+#include "cli/formats/ruby_rims.h"
+#include "cli/import_mail.h"
+#include "cli/migration_report.h"
+#include "cli/options.h"
+#include "cli/progress.h"
+#include "common/base/encoding.h"
+#include "common/base/errno_text.h"
+#include "common/store/offline.h"
+
+namespace rims::ctl {
+namespace {
+
+constexpr Milliseconds kTakeOver{30'000};
+
+struct Wanted {
+  bool help = false, json = false, quiet = false;
+  std::string user, path, from, mailbox = "INBOX", quoting = "mboxrd";
+};
+
+// Root becomes the user whose files the store's are, and keeps the right to read the source.
+Status become_mail_user(const config::Config& config) {
+  if (geteuid() != 0) return {};
+  TRY(const auto account, config::privilege_account(config));
+  if (account.uid == 0) return {};
+  if (prctl(PR_SET_KEEPCAPS, 1) != 0 || setgroups(0, nullptr) != 0 ||
+      setresgid(account.gid, account.gid, account.gid) != 0 ||
+      setresuid(account.uid, account.uid, account.uid) != 0)
+    return fail_errno("becoming the mail user", errno);
+  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  __user_cap_data_struct data[2] = {};
+  data[0].effective = data[0].permitted = 1U << CAP_DAC_READ_SEARCH;
+  if (syscall(SYS_capset, &header, data) != 0) return fail_errno("capset", errno);
+  return {};
+}
+
+Result<std::unique_ptr<cli::MailSource>> open_source(const Wanted& wanted) {
+  if (wanted.from == "maildir") return cli::open_maildir(wanted.path);
+  if (wanted.from == "mbox")
+    return cli::open_mbox(
+        wanted.path, wanted.mailbox,
+        wanted.quoting == "mboxo" ? cli::MboxQuoting::mboxo : cli::MboxQuoting::mboxrd);
+  return cli::open_ruby_rims(wanted.path, wanted.user);
+}
+
+int import_into(const Invocation& how, const Wanted& wanted) {
+  const Loaded loaded = load(how, false);
+  if (!loaded.config) return loaded.status;
+  const auto& config = *loaded.config;
+  if (std::ranges::none_of(config.users, [&](const auto& u) { return u.name == wanted.user; }))
+    return complain(fmt::format("{} is not in user_list of {}", wanted.user, loaded.file), kFailed);
+  if (const Status now = become_mail_user(config); !now) return complain(now.error());
+  auto source = open_source(wanted);
+  if (!source) return complain(source.error());
+  store::Options options;
+  auto base = store::open_base(config.base_dir);
+  if (!base) return complain(base.error());
+  options.base = *std::move(base);
+  options.key_value_checksum = config.use_key_value_store_checksum;
+  options.limits.mailboxes = config.limits_mailboxes;
+  auto account =
+      store::OfflineAccount::open(std::move(options), wanted.user, kTakeOver, /*create=*/true);
+  if (!account) return complain(account.error());
+
+  MigrationReport report(wanted.quiet);
+  uint64_t earlier = 0;
+  std::string last;
+  cli::ImportOptions how_to;
+  how_to.kind = wanted.from;
+  how_to.structure.depth = static_cast<uint32_t>(config.limits_mime_depth);
+  how_to.structure.parts = static_cast<uint32_t>(config.limits_mime_parts);
+  const auto done = cli::import_mail(**account, **source, how_to, report.remarks(),
+                                     [&](const std::string& mailbox, uint64_t at, uint64_t all) {
+                                       if (at == 0 && mailbox != last) last = mailbox;
+                                       report.show(mailbox, at, all, ++earlier);
+                                     });
+  (*account)->close();
+  report.finish();
+  if (!done) {
+    complain(done.error());
+    return complain("what was taken stays; run the same command again to go on", kFailed);
+  }
+  const double rate = static_cast<double>(done->messages) / report.seconds();
+  if (wanted.json) {
+    const Json all(Json::Object{{"user", Json(wanted.user)},
+                                {"complete", Json(report.all_taken())},
+                                {"mailboxes", Json(done->mailboxes)},
+                                {"messages", Json(done->messages)},
+                                {"bytes", Json(done->bytes)},
+                                {"taken_before", Json(done->before)},
+                                {"messages_not_taken", Json(done->failed)},
+                                {"messages_per_second", Json(static_cast<int64_t>(rate))},
+                                {"not_taken", report.not_taken_json()},
+                                {"notes", report.notes_json()}});
+    std::printf("%s\n", all.dump(true).c_str());
+  } else if (!wanted.quiet) {
+    std::printf("%s: %s messages (%s) of %s mailboxes, %.0f messages/s\n", wanted.user.c_str(),
+                std::to_string(done->messages).c_str(), cli::size_text(done->bytes).c_str(),
+                std::to_string(done->mailboxes).c_str(), rate);
+    if (done->before > 0)
+      std::printf("%s messages were taken before\n", std::to_string(done->before).c_str());
+    if (!report.all_taken())
+      std::printf("%zu things were not taken; they are told above\n", report.count_not_taken());
+  }
+  return report.all_taken() ? kDone : kFailed;
+}
+
+}  // namespace
+
+int import_account(const Invocation& how, std::span<char*> args) {
+  Wanted wanted;
+  cli::OptionParser parser("rims-ctl import [options] USER --from maildir|mbox|rims PATH");
+  parser.add_flag('h', "help", "Show this message.", wanted.help);
+  parser.add_choice(0, "from", "FORMAT", "What PATH holds: maildir, mbox or rims.",
+                    {"maildir", "mbox", "rims"}, wanted.from);
+  parser.add_value(0, "mailbox", "NAME",
+                   "mbox: the mailbox, when PATH is a file. default is INBOX.", wanted.mailbox);
+  parser.add_choice(0, "quoting", "FORM", "mbox: mboxrd or mboxo. default is mboxrd.",
+                    {"mboxrd", "mboxo"}, wanted.quoting);
+  parser.add_flag(0, "json", "Report as JSON.", wanted.json);
+  parser.add_flag('q', "quiet", "Tell only what was not taken.", wanted.quiet);
+  const auto operands = parser.parse(args);
+  if (!operands) return complain("import: " + operands.error().reply(), kUsage);
+  if (wanted.help) {
+    std::fputs(parser.help().c_str(), stdout);
+    return kDone;
+  }
+  if (operands->size() != 2) return complain("import: need for USER and PATH", kUsage);
+  if (wanted.from.empty()) return complain("import: need for --from maildir|mbox|rims", kUsage);
+  wanted.user = operands->front();
+  wanted.path = operands->back();
+  return import_into(how, wanted);
+}
+
+}  // namespace rims::ctl

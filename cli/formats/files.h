@@ -1,0 +1,32 @@
+// cli/formats/files.h - files of other programs: read with a limit, and only if they are files
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "common/base/fd.h"
+#include "common/base/result.h"
+
+namespace rims::cli {
+
+// Symbolic links are not followed at the last name; what is no regular file is refused. not_found
+// when it is missing.
+[[nodiscard]] Result<Fd> open_file(const std::string& path);
+// All bytes. limit: more than `max`.
+[[nodiscard]] Result<std::string> read_file(const std::string& path, uint64_t max);
+// Names in a directory without "." and "..", sorted. not_found when it is missing.
+[[nodiscard]] Result<std::vector<std::string>> list_directory(const std::string& path);
+[[nodiscard]] bool is_directory(const std::string& path);
+
+// Written beside as `temporary`, then renamed: `path` is the whole file or what it was before.
+Status write_file(const std::string& path, const std::string& temporary, std::string_view bytes,
+                  int64_t mtime = -1);
+// With missing parents; mode 0700.
+Status make_directories(const std::string& path);
+
+// The bytes with LF for CRLF where the rule of deliver/intake.h leads back to them exactly;
+// otherwise as they are.
+[[nodiscard]] std::string local_lines(std::string bytes);
+
+}  // namespace rims::cli

@@ -1,0 +1,265 @@
+// cli/formats/maildir.cc - reading and writing Maildirs
+
+#include "cli/formats/maildir.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstdio>
+#include <fcntl.h>
+#include <map>
+#include <sys/stat.h>
+#include <tuple>
+#include <unistd.h>
+#include <unordered_set>
+
+#include <fmt/format.h>
+
+#include "cli/formats/files.h"
+#include "common/base/errno_text.h"
+#include "deliver/intake.h"
+
+namespace rims::cli {
+namespace {
+
+constexpr uint64_t kMostBytes = uint64_t{1} << 30;  // of a message, and of Dovecot's files
+
+class Maildir final : public MailSource {
+ public:
+  explicit Maildir(std::string root) : root_(std::move(root)) {}
+
+  Result<std::vector<FoundMailbox>> mailboxes(const Remarks& remarks) override {
+    TRY(const auto names, list_directory(root_));
+    std::vector<FoundMailbox> found;
+    if (is_directory(root_ + "/cur") || is_directory(root_ + "/new"))
+      found.push_back(describe("INBOX", root_, remarks));
+    for (const auto& name : names) {
+      const std::string path = root_ + "/" + name;
+      if (!is_directory(path + "/cur") && !is_directory(path + "/new")) continue;
+      if (const auto folder = folder_from_directory(name))
+        found.push_back(describe(*folder, path, remarks));
+      else
+        remarks.not_taken(path, "a Maildir whose name is that of no folder; import it by itself");
+    }
+    if (found.empty())
+      return fail(Fault::not_found, root_ + ": no Maildir is here (cur and new are missing)");
+    return found;
+  }
+
+  std::vector<std::string> subscriptions(const Remarks& remarks) override {
+    auto text = read_file(root_ + "/subscriptions", kMostBytes);
+    if (!text && text.error().fault() == Fault::not_found)
+      text = read_file(root_ + "/courierimapsubscribed", kMostBytes);
+    if (text) {
+      auto names = parse_dovecot_subscriptions(*text, '.');
+      // Courier's names begin with that of the INBOX.
+      for (auto& name : names) {
+        if (name.starts_with("INBOX/")) name.erase(0, 6);
+      }
+      return names;
+    }
+    if (text.error().fault() != Fault::not_found)
+      remarks.not_taken(root_ + "/subscriptions", text.error().detail());
+    return {};
+  }
+
+  Result<std::vector<FoundMessage>> messages(const FoundMailbox& mailbox,
+                                             const Remarks& remarks) override {
+    DovecotUidlist list;
+    if (mailbox.uidvalidity != 0) {
+      const std::string path = mailbox.where + "/dovecot-uidlist";
+      TRY(const auto text, read_file(path, kMostBytes));
+      TRY(list, parse_dovecot_uidlist(text));
+      for (const auto& line : list.bad_lines)
+        remarks.note(path, "a line is not understood: " + line.substr(0, 200));
+    }
+    MaildirKeywords keywords;
+    if (const auto text = read_file(mailbox.where + "/dovecot-keywords", kMostBytes))
+      keywords = parse_dovecot_keywords(*text);
+    else if (text.error().fault() != Fault::not_found)
+      remarks.not_taken(mailbox.where + "/dovecot-keywords", text.error().detail());
+
+    std::vector<FoundMessage> found;
+    std::unordered_set<std::string> keys;
+    std::map<char, size_t> unknown;
+    for (const char* part : {"/cur", "/new"}) {
+      const std::string directory = mailbox.where + part;
+      const auto names = list_directory(directory);
+      if (!names && names.error().fault() == Fault::not_found) continue;
+      if (!names) return std::unexpected(names.error());
+      for (const auto& name : *names) {
+        if (name.starts_with(".")) continue;
+        const std::string path = directory + "/" + name;
+        struct stat st{};
+        if (lstat(path.c_str(), &st) != 0) {
+          remarks.not_taken(path, std::string(errno_text(errno)));
+          continue;
+        }
+        if (!S_ISREG(st.st_mode)) {
+          remarks.not_taken(path, "not a regular file");
+          continue;
+        }
+        auto parsed = parse_maildir_name(name, keywords);
+        for (const char c : parsed.unknown) unknown[c]++;
+        if (!keys.insert(parsed.base).second) {
+          remarks.not_taken(path, "another file has the same name before its flags");
+          continue;
+        }
+        FoundMessage m;
+        if (const auto uid = list.uids.find(parsed.base); uid != list.uids.end())
+          m.uid = uid->second;
+        m.key = std::move(parsed.base);
+        m.where = path;
+        m.flags = parsed.flags;
+        m.keywords = std::move(parsed.keywords);
+        m.date = st.st_mtim.tv_sec;
+        m.length = static_cast<uint64_t>(st.st_size);
+        found.push_back(std::move(m));
+      }
+    }
+    for (const auto& [letter, count] : unknown)
+      remarks.not_taken(mailbox.where,
+                        fmt::format("the flag {} of {} messages has no meaning{}", letter, count,
+                                    letter >= 'a' && letter <= 'z'
+                                        ? ": it stands for a keyword that dovecot-keywords lacks"
+                                        : ""));
+    std::ranges::sort(found, [](const FoundMessage& a, const FoundMessage& b) {
+      if ((a.uid == 0) != (b.uid == 0)) return b.uid == 0;
+      return std::tie(a.uid, a.date, a.key) < std::tie(b.uid, b.date, b.key);
+    });
+    return found;
+  }
+
+  Result<std::string> read(const FoundMailbox& /*mailbox*/, const FoundMessage& m) override {
+    auto bytes = read_file(m.where, kMostBytes);
+    if (!bytes && bytes.error().fault() == Fault::not_found)
+      return fail(Fault::not_found, "it has another name by now; run the import again");
+    if (!bytes) return bytes;
+    return deliver::wire_lines(*std::move(bytes));
+  }
+
+ private:
+  static FoundMailbox describe(std::string name, const std::string& path, const Remarks& remarks) {
+    FoundMailbox found;
+    found.name = std::move(name);
+    found.where = path;
+    const std::string file = path + "/dovecot-uidlist";
+    const auto text = read_file(file, kMostBytes);
+    if (!text) {
+      if (text.error().fault() != Fault::not_found)
+        remarks.not_taken(file, text.error().detail() + "; UIDs are new");
+      return found;
+    }
+    const auto list = parse_dovecot_uidlist(*text);
+    if (!list) {
+      remarks.not_taken(file, list.error().detail() + "; UIDs are new");
+      return found;
+    }
+    found.uidvalidity = list->uidvalidity;
+    found.uidnext = list->uidnext;
+    return found;
+  }
+
+  std::string root_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<MailSource>> open_maildir(std::string root) {
+  while (root.size() > 1 && root.ends_with('/')) root.pop_back();
+  if (!is_directory(root)) return fail(Fault::not_found, root + ": no such directory");
+  return std::make_unique<Maildir>(std::move(root));
+}
+
+Result<MaildirWriter> MaildirWriter::open(const std::string& root, const std::string& mailbox,
+                                          uint32_t uidvalidity, MaildirKeywords letters) {
+  MaildirWriter writer;
+  writer.directory_ = mailbox == "INBOX" ? root : root + "/" + directory_of_folder(mailbox);
+  writer.uidvalidity_ = uidvalidity;
+  writer.letters_ = std::move(letters);
+  const std::string& at = writer.directory_;
+  const auto before = read_file(at + "/dovecot-uidlist", kMostBytes);
+  if (before) {
+    const auto list = parse_dovecot_uidlist(*before);
+    if (!list || list->uidvalidity != uidvalidity)
+      return fail(Fault::refused, at + ": another mailbox is here; choose an empty directory");
+  } else if (before.error().fault() != Fault::not_found) {
+    return std::unexpected(before.error());
+  }
+  for (const char* part : {"/tmp", "/new", "/cur"}) {
+    TRY_STATUS(make_directories(at + part));
+  }
+  if (mailbox != "INBOX") {
+    TRY_STATUS(write_file(at + "/maildirfolder", at + "/tmp/maildirfolder", ""));
+  }
+  const std::string ours = fmt::format(".R{}U", uidvalidity);
+  TRY(const auto names, list_directory(at + "/cur"));
+  for (const auto& name : names) {
+    const size_t found = name.find(ours);
+    uint32_t uid = 0;
+    if (found == std::string::npos) continue;
+    (void)std::from_chars(name.data() + found + ours.size(), name.data() + name.size(), uid);
+    writer.there_[uid] = name;
+  }
+  return writer;
+}
+
+// Without sizes and flags.
+std::string MaildirWriter::name_of(const MaildirMessage& m) const {
+  return fmt::format("{}.R{}U{}.rims", m.date, uidvalidity_, m.uid);
+}
+
+Result<bool> MaildirWriter::have(const MaildirMessage& m) {
+  const auto found = there_.find(m.uid);
+  if (found == there_.end()) return false;
+  const auto parsed = parse_maildir_name(found->second);
+  // A power loss may have left a name without its bytes.
+  struct stat st{};
+  const std::string path = directory_ + "/cur/" + found->second;
+  const size_t at = parsed.base.find(",S=");
+  uint64_t size = 0;
+  if (at == std::string::npos || lstat(path.c_str(), &st) != 0) return false;
+  (void)std::from_chars(parsed.base.data() + at + 3, parsed.base.data() + parsed.base.size(), size);
+  if (!parsed.base.starts_with(name_of(m) + ",") || static_cast<uint64_t>(st.st_size) != size)
+    return false;
+  const std::string wanted = parsed.base + maildir_info(m.flags, m.keywords, letters_);
+  if (wanted != found->second &&
+      std::rename(path.c_str(), (directory_ + "/cur/" + wanted).c_str()) != 0)
+    return fail(Fault::storage, path + ": " + std::string(errno_text(errno)));
+  uidlist_ += fmt::format("{} :{}\n", m.uid, parsed.base);
+  return true;
+}
+
+Status MaildirWriter::put(const MaildirMessage& m, std::string bytes) {
+  const std::string local = local_lines(std::move(bytes));
+  // The size with CRLF at the end of each line.
+  size_t wire = local.size();
+  for (size_t i = 0; i < local.size(); i++) {
+    if (local[i] == '\n' && (i == 0 || local[i - 1] != '\r')) wire++;
+  }
+  const std::string base = fmt::format("{},S={},W={}", name_of(m), local.size(), wire);
+  const std::string path =
+      directory_ + "/cur/" + base + maildir_info(m.flags, m.keywords, letters_);
+  TRY_STATUS(write_file(path, directory_ + "/tmp/" + base, local, m.date));
+  uidlist_ += fmt::format("{} :{}\n", m.uid, base);
+  return {};
+}
+
+Status MaildirWriter::finish(uint32_t uidnext) {
+  const std::string keywords = dovecot_keywords_text(letters_);
+  if (!keywords.empty()) {
+    TRY_STATUS(write_file(directory_ + "/dovecot-keywords", directory_ + "/tmp/dovecot-keywords",
+                          keywords));
+  }
+  // Last: it says that the mailbox is whole.
+  const Fd fd(::open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd || syncfs(fd.get()) != 0)
+    return fail(Fault::storage, directory_ + ": " + std::string(errno_text(errno)));
+  TRY_STATUS(write_file(directory_ + "/dovecot-uidlist", directory_ + "/tmp/dovecot-uidlist",
+                        fmt::format("3 V{} N{}\n", uidvalidity_, uidnext) + uidlist_));
+  if (syncfs(fd.get()) != 0)
+    return fail(Fault::storage, directory_ + ": " + std::string(errno_text(errno)));
+  return {};
+}
+
+}  // namespace rims::cli

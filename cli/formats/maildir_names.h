@@ -1,0 +1,64 @@
+// cli/formats/maildir_names.h - what the names of a Maildir and Dovecot's files beside it say
+//
+//   cur/1700000000.M1P2.host,S=120,W=124:2,FSab
+//       base: everything before ":2,"          info: D R S F T P, and a-z for keywords
+//   dovecot-uidlist    3 V1700000000 N90 G...  then one line per message: 5 W124
+//   :1700000000.M1P2...
+//                      1 1700000000 90         then                       5 1700000000.M1P2...
+//   dovecot-keywords   0 $Junk                 0 is the letter a
+//   .Work.2026         folders lie beside each other (Maildir++), names in modified UTF-7
+//
+// Pure: bytes in, values out.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "common/base/result.h"
+
+namespace rims::cli {
+
+inline constexpr size_t kMaildirLetters = 26;
+inline constexpr const char* kForwarded = "$Forwarded";  // the flag P
+// Keyword by letter; empty: the letter has none.
+using MaildirKeywords = std::array<std::string, kMaildirLetters>;
+
+struct MaildirName {
+  std::string base;
+  uint8_t flags = 0;                  // store::kSeen ...
+  std::vector<std::string> keywords;  // each once
+  std::string unknown;                // letters that mean nothing here
+};
+[[nodiscard]] MaildirName parse_maildir_name(std::string_view name,
+                                             const MaildirKeywords& keywords = {});
+// ":2,..." with the letters in ASCII order. Keywords without a letter are left out.
+[[nodiscard]] std::string maildir_info(uint8_t flags, const std::vector<std::string>& keywords,
+                                       const MaildirKeywords& letters);
+
+[[nodiscard]] MaildirKeywords parse_dovecot_keywords(std::string_view text);
+[[nodiscard]] std::string dovecot_keywords_text(const MaildirKeywords& keywords);
+
+struct DovecotUidlist {
+  uint32_t uidvalidity = 0, uidnext = 0;
+  std::unordered_map<std::string, uint32_t> uids;  // by base
+  std::vector<std::string> bad_lines;              // at most ten
+};
+// Error: syntax, when the first line is not understood.
+[[nodiscard]] Result<DovecotUidlist> parse_dovecot_uidlist(std::string_view text);
+
+// Both forms of Dovecot's file: names, levels by '/'. `separator` is that of the older form.
+[[nodiscard]] std::vector<std::string> parse_dovecot_subscriptions(std::string_view text,
+                                                                   char separator);
+[[nodiscard]] std::string dovecot_subscriptions_text(const std::vector<std::string>& names);
+
+// ".Work.2026" -> "Work/2026"; nullopt when it names no folder. What is not modified UTF-7 is
+// taken as UTF-8, as some programs write it. "\2e" is a dot inside of a level.
+[[nodiscard]] std::optional<std::string> folder_from_directory(std::string_view name);
+[[nodiscard]] std::string directory_of_folder(std::string_view mailbox);
+
+}  // namespace rims::cli

@@ -1,0 +1,253 @@
+// cli/import_mail.cc - mail of a source into an account
+
+#include "cli/import_mail.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <set>
+#include <unordered_set>
+
+#include <fmt/format.h>
+
+#include "common/base/encoding.h"
+#include "common/imap/mailbox_name.h"
+#include "common/store/state.h"
+
+namespace rims::cli {
+namespace {
+
+constexpr std::string_view kMark = "import:";
+
+// RFC 9051 §9, flag-keyword = atom.
+bool is_keyword(std::string_view name) {
+  return !name.empty() && std::ranges::all_of(name, [](char c) {
+    return c > 0x20 && c < 0x7f && std::string_view("(){%*\"\\]").find(c) == std::string_view::npos;
+  });
+}
+
+std::string lower(std::string text) {
+  for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return text;
+}
+
+class Import {
+ public:
+  Import(store::OfflineAccount& to, MailSource& from, const ImportOptions& options,
+         const Remarks& remarks)
+      : to_(to), from_(from), options_(options), remarks_(remarks) {}
+
+  using Progress = std::function<void(const std::string&, uint64_t, uint64_t)>;
+
+  Result<Imported> all(const Progress& progress) {
+    TRY_STATUS(to_.run(to_.account().each_delivery_id([this](std::string_view id) {
+      if (id.starts_with(kMark)) taken_.emplace(id);
+    })));
+    TRY(const auto mailboxes, from_.mailboxes(remarks_));
+    for (const auto& mailbox : mailboxes) {
+      TRY_STATUS(one(mailbox, progress));
+      done_.mailboxes++;
+    }
+    for (const auto& name : from_.subscriptions(remarks_)) {
+      if (const Status on = to_.run(to_.account().subscribe(possible_name(name))); !on) {
+        if (on.error().fault() == Fault::storage) return std::unexpected(on.error());
+        remarks_.not_taken("subscription of " + name, on.error().reply());
+      }
+    }
+    return done_;
+  }
+
+ private:
+  struct Target {
+    MailboxId id;
+    bool uids = false;  // are kept
+    std::set<std::string> keywords;
+  };
+
+  std::string mark(const FoundMailbox& mailbox, const FoundMessage& m) const {
+    const std::string whole = options_.kind + '\0' + mailbox.name + '\0' +
+                              std::to_string(mailbox.uidvalidity) + '\0' + m.key;
+    return std::string(kMark) + to_hex(sha256(whole)).substr(0, 40);
+  }
+
+  // The mailbox to import into.
+  Result<Target> target(const FoundMailbox& mailbox) {
+    auto& account = to_.account();
+    const std::string name = possible_name(mailbox.name);
+    if (name != mailbox.name) remarks_.note(mailbox.where, "it becomes the mailbox " + name);
+    Target target;
+    const bool shared = !used_.insert(name).second;
+    if (shared)
+      remarks_.note(mailbox.where, "a second mailbox becomes " + name + ": its UIDs are new");
+    if (mailbox.uidvalidity != 0 && !shared) {
+      auto id = to_.run(account.adopt(name, UidValidity(mailbox.uidvalidity)));
+      if (!id && id.error().code() != "ALREADYEXISTS" && id.error().code() != "CANNOT")
+        return std::unexpected(id.error());
+      target.uids = id.has_value();
+      if (!id) remarks_.note(mailbox.where, "UIDs are new in " + name + ": " + id.error().reply());
+    }
+    const auto* info = account.find(name);
+    if (!info || info->noselect) {
+      TRY_STATUS(to_.run(account.create(name)));
+      info = account.find(name);
+    }
+    target.id = info->id;
+    TRY(const auto open, to_.run(account.open_mailbox(target.id)));
+    for (const auto& keyword : open->keywords()) target.keywords.insert(lower(keyword));
+    return target;
+  }
+
+  Status one(const FoundMailbox& mailbox, const Progress& progress) {
+    auto found = from_.messages(mailbox, remarks_);
+    if (!found) {
+      remarks_.not_taken(mailbox.where, found.error().detail());
+      done_.failed++;
+      return {};
+    }
+    auto into = target(mailbox);
+    if (!into) {
+      if (into.error().fault() == Fault::storage) return std::unexpected(into.error());
+      remarks_.not_taken(mailbox.where, into.error().reply());
+      done_.failed += found->size();
+      return {};
+    }
+    uint64_t done = 0, bytes = 0, used_up = 0;
+    Uid next = to_.account().find(into->id)->uidnext;
+    std::vector<store::NewMessage> batch;
+    const auto flush = [&]() -> Status {
+      if (batch.empty()) return {};
+      const uint64_t count = batch.size();
+      TRY_STATUS(to_.run(to_.account().append(into->id, std::exchange(batch, {}))));
+      done_.messages += count;
+      done_.bytes += std::exchange(bytes, 0);
+      return {};
+    };
+    for (const auto& m : *found) {
+      progress(mailbox.name, done++, found->size());
+      auto id = mark(mailbox, m);
+      if (taken_.contains(id)) {
+        done_.before++;
+        continue;
+      }
+      auto text = from_.read(mailbox, m);
+      if (!text || text->empty()) {
+        remarks_.not_taken(m.where, text ? "it is empty" : text.error().detail());
+        done_.failed++;
+        continue;
+      }
+      store::NewMessage message;
+      message.structure = message::make_structure(*text, options_.structure);
+      bytes += text->size();
+      message.bytes = store::MessageBytes(*std::move(text));
+      message.flags = m.flags;
+      message.keywords = keywords(*into, m);
+      message.date = m.date;
+      message.zone = m.zone;
+      taken_.insert(id);
+      message.delivery_id = std::move(id);
+      if (into->uids && m.uid != 0) {
+        if (m.uid >= next.value) {
+          message.uid = Uid(m.uid);
+          next = Uid(m.uid);
+        } else {
+          used_up++;
+        }
+      } else if (into->uids && next.value < mailbox.uidnext) {
+        // The source gave the uids below to others.
+        TRY_STATUS(flush());
+        TRY_STATUS(to_.run(to_.account().raise_uidnext(into->id, Uid(mailbox.uidnext))));
+        next = Uid(mailbox.uidnext);
+      }
+      next = Uid(next.value + 1);
+      batch.push_back(std::move(message));
+      if (batch.size() >= options_.batch_messages || bytes >= options_.batch_bytes) {
+        TRY_STATUS(flush());
+      }
+    }
+    TRY_STATUS(flush());
+    if (into->uids && mailbox.uidnext > 1) {
+      TRY_STATUS(to_.run(to_.account().raise_uidnext(into->id, Uid(mailbox.uidnext))));
+    }
+    (void)to_.account().claim_recent(into->id);
+    if (used_up > 0)
+      remarks_.note(mailbox.where,
+                    fmt::format("{} messages got new UIDs: theirs were used up", used_up));
+    return {};
+  }
+
+  // Those that the mailbox has room for.
+  std::vector<std::string> keywords(Target& into, const FoundMessage& m) {
+    const store::Limits limits;
+    std::vector<std::string> list;
+    for (const auto& keyword : m.keywords) {
+      const char* why = nullptr;
+      if (!is_keyword(keyword))
+        why = "it is no IMAP keyword";
+      else if (keyword.size() > limits.keyword_bytes)
+        why = "it is too long";
+      else if (!into.keywords.contains(lower(keyword)) &&
+               into.keywords.size() >= store::kMaxKeywords)
+        why = "the mailbox has 64 others";
+      if (why) {
+        remarks_.not_taken(m.where, fmt::format("its keyword {}: {}", keyword, why));
+        continue;
+      }
+      into.keywords.insert(lower(keyword));
+      list.push_back(keyword);
+    }
+    return list;
+  }
+
+  store::OfflineAccount& to_;
+  MailSource& from_;
+  const ImportOptions& options_;
+  const Remarks& remarks_;
+  std::unordered_set<std::string> taken_;
+  std::set<std::string> used_;
+  Imported done_;
+};
+
+}  // namespace
+
+Result<Imported> import_mail(
+    store::OfflineAccount& to, MailSource& from, const ImportOptions& options,
+    const Remarks& remarks,
+    const std::function<void(const std::string& mailbox, uint64_t done, uint64_t all)>& progress) {
+  return Import(to, from, options, remarks).all(progress);
+}
+
+std::string possible_name(const std::string& name) {
+  const store::Limits limits;
+  std::string fixed = store::canonical_name(name);
+  if (store::check_name(fixed, limits)) return fixed;
+  if (!imap::valid_utf8(fixed)) {
+    // Read as Latin-1.
+    std::string utf8;
+    for (const char c : fixed) {
+      const auto byte = static_cast<unsigned char>(c);
+      if (byte < 0x80) {
+        utf8 += c;
+      } else {
+        utf8 += static_cast<char>(0xc0 | byte >> 6);
+        utf8 += static_cast<char>(0x80 | (byte & 0x3f));
+      }
+    }
+    fixed = std::move(utf8);
+  }
+  std::string out;
+  for (size_t i = 0; i < fixed.size(); i++) {
+    const auto c = static_cast<unsigned char>(fixed[i]);
+    const bool level_end = c == '/' && (out.empty() || out.back() == '/' || i + 1 == fixed.size());
+    // U+0080 to U+009F are control characters.
+    const bool control =
+        c == 0xc2 && i + 1 < fixed.size() && static_cast<unsigned char>(fixed[i + 1]) < 0xa0;
+    if (control) i++;
+    out += control || c < 0x20 || c == 0x7f || c == '*' || c == '%' || level_end
+               ? '_'
+               : static_cast<char>(c);
+  }
+  if (out.empty()) out = "_";
+  return store::canonical_name(out);
+}
+
+}  // namespace rims::cli

@@ -1,0 +1,201 @@
+// Names of Maildir files and folders, Dovecot's files beside them, mbox files, names of mailboxes.
+
+#include <gtest/gtest.h>
+
+#include "cli/formats/files.h"
+#include "cli/formats/maildir_names.h"
+#include "cli/formats/mbox.h"
+#include "cli/formats/mbox_files.h"
+#include "cli/formats/ruby_rims.h"
+#include "cli/import_mail.h"
+#include "common/store/types.h"
+#include "deliver/intake.h"
+
+namespace rims::cli {
+namespace {
+
+using store::kAnswered, store::kDeleted, store::kDraft, store::kFlagged, store::kSeen;
+using Strings = std::vector<std::string>;
+
+TEST(Maildir, FileNames) {
+  const auto keywords = parse_dovecot_keywords("0 $Junk\n2 work\n99 far\nx y\n");
+  const auto m = parse_maildir_name("17.M1P2.host,S=12,W=14:2,FPSacz", keywords);
+  EXPECT_EQ(m.base, "17.M1P2.host,S=12,W=14");
+  EXPECT_EQ(m.flags, kFlagged | kSeen);
+  EXPECT_EQ(m.keywords, (Strings{"$Forwarded", "$Junk", "work"}));
+  EXPECT_EQ(m.unknown, "z");
+  EXPECT_EQ(parse_maildir_name("17.host").base, "17.host");
+  EXPECT_EQ(parse_maildir_name("17.host:1,x").base, "17.host");
+  EXPECT_EQ(parse_maildir_name("17.host:2,DFRST").flags,
+            kDraft | kFlagged | kAnswered | kSeen | kDeleted);
+  EXPECT_EQ(maildir_info(m.flags, m.keywords, keywords), ":2,FPSac");
+  EXPECT_EQ(maildir_info(0, {"WORK", "other"}, keywords), ":2,c");
+  EXPECT_EQ(dovecot_keywords_text(keywords), "0 $Junk\n2 work\n");
+}
+
+TEST(Maildir, Uidlists) {
+  const auto v3 = parse_dovecot_uidlist(
+      "3 V1700000000 N90 G0123\n5 W124 S120 :17.a,S=12:2,S\n7 :17.b\nnonsense\n8 :17.a,S=12\n");
+  ASSERT_TRUE(v3);
+  EXPECT_EQ(v3->uidvalidity, 1700000000U);
+  EXPECT_EQ(v3->uidnext, 90U);
+  EXPECT_EQ(v3->uids.at("17.b"), 7U);
+  EXPECT_EQ(v3->uids.at("17.a,S=12"), 8U) << "the later line counts";
+  EXPECT_EQ(v3->bad_lines, Strings{"nonsense"});
+  const auto v1 = parse_dovecot_uidlist("1 1700000000 90\n5 17.a:2,S\n");
+  ASSERT_TRUE(v1);
+  EXPECT_EQ(v1->uidnext, 90U);
+  EXPECT_EQ(v1->uids.at("17.a"), 5U);
+  EXPECT_FALSE(parse_dovecot_uidlist(""));
+  EXPECT_FALSE(parse_dovecot_uidlist("4 V1 N2\n"));
+  EXPECT_FALSE(parse_dovecot_uidlist("3 N2\n"));
+}
+
+TEST(Maildir, Folders) {
+  const std::pair<const char*, const char*> both[] = {{".Work.2026", "Work/2026"},
+                                                      {".&ANw-n&AO8-", "Ünï"},
+                                                      {".a\\2eb.c\\5cd", "a.b/c\\d"},
+                                                      {".INBOX.x", "INBOX/x"}};
+  for (const auto& [directory, mailbox] : both) {
+    EXPECT_EQ(folder_from_directory(directory), mailbox);
+    EXPECT_EQ(directory_of_folder(mailbox), directory);
+  }
+  EXPECT_EQ(folder_from_directory(".\xc3\x9c"), "Ü") << "raw UTF-8 is taken as it is";
+  EXPECT_EQ(folder_from_directory(".a\\zz"), "a\\zz");
+  EXPECT_EQ(folder_from_directory("cur"), std::nullopt);
+  EXPECT_EQ(folder_from_directory(".a..b"), std::nullopt);
+  EXPECT_EQ(folder_from_directory("."), std::nullopt);
+}
+
+TEST(Maildir, Subscriptions) {
+  const Strings names{"INBOX", "Work/2026", "Ünï"};
+  const std::string text = "V\t2\n\nINBOX\nWork\t2026\n&ANw-n&AO8-\n";
+  EXPECT_EQ(parse_dovecot_subscriptions(text, '.'), names);
+  EXPECT_EQ(dovecot_subscriptions_text(names), text);
+  EXPECT_EQ(parse_dovecot_subscriptions("inbox\nWork.2026\n&ANw-n&AO8-\n", '.'), names);
+}
+
+TEST(LineEnds, LocalFormLeadsBackExactly) {
+  const Strings cases{"",         "a\r\n",        "a\r\n\r\nb\r\n", "a\nb\n",
+                      "a\r\nb\n", "a\r\r\nb\r\n", "a\rb",           "\r\n\r"};
+  for (const auto& stored : cases) {
+    const std::string local = local_lines(stored);
+    if (!stored.contains("\r\n") && stored.contains('\n'))
+      EXPECT_EQ(local, stored);  // such a message was never a file's
+    else
+      EXPECT_EQ(deliver::wire_lines(local), stored);
+  }
+  EXPECT_EQ(local_lines("a\r\nb\r\n"), "a\nb\n");
+}
+
+TEST(Mbox, Separators) {
+  const std::pair<const char*, std::optional<int64_t>> cases[] = {
+      {"From a@b Sat Jan  3 01:05:34 2026\n", 1767402334},
+      {"From MAILER-DAEMON Sat Jan  3 01:05 2026", 1767402300},
+      {"From a@b Sat Jan  3 01:05:34 +0900 2026\r\n", 1767402334 - 9 * 3600},
+      {"From a@b Sat Jan  3 01:05:34 2026 +0100", 1767402334 - 3600},
+      {"From \"a b\"@c Sat Jan  3 01:05:34 2026", 1767402334},
+      {"From Sat Jan  3 01:05:34 2026", 1767402334},
+      {"From here on it is text", std::nullopt},
+      {"From Sat to Sun", std::nullopt},
+      {"from a@b Sat Jan  3 01:05:34 2026", std::nullopt},
+      {"From a@b Sat Jan 93 01:05:34 2026", std::nullopt},
+  };
+  for (const auto& [line, seconds] : cases) {
+    const auto date = parse_separator(line);
+    EXPECT_EQ(date ? std::optional(date->seconds) : std::nullopt, seconds) << line;
+  }
+}
+
+TEST(Mbox, MessagesBeginAfterAnEmptyLineOnly) {
+  const std::string file =
+      "From a@b Sat Jan  3 01:05:34 2026\nA: b\n\ntext\nFrom a@b Sat Jan  3 01:05:34 2026\n\n"
+      "From here on it is text\n\nFrom a@b Sat Jan  3 01:05:34 2026\nA: c\n\n";
+  std::vector<MboxPlace> places;
+  ASSERT_TRUE(find_mbox_messages(file, places));
+  ASSERT_EQ(places.size(), 2U);
+  EXPECT_EQ(places[0].length + places[1].length, file.size());
+  EXPECT_FALSE(find_mbox_messages("hello\n", places));
+  EXPECT_TRUE(find_mbox_messages("", places));
+  EXPECT_TRUE(places.empty());
+}
+
+TEST(Mbox, FieldsOfTheFileAreTakenOut) {
+  const auto m = parse_mbox_message(
+      "From a@b Sat Jan  3 01:05:34 2026\nX-IMAPbase: 1700000000 0000000090 $Junk\nA: b\n"
+      "Status: RO\nX-Status: AF\nX-Keywords: $Junk\n\twork\nX-UID: 7\nContent-Length: 9999\n\n"
+      ">From me\n>>From you\nStatus: here is text\n\n",
+      MboxQuoting::mboxrd);
+  EXPECT_EQ(m.bytes, "A: b\nContent-Length: 9999\n\nFrom me\n>From you\nStatus: here is text\n");
+  EXPECT_EQ(m.flags, kSeen | kAnswered | kFlagged);
+  EXPECT_EQ(m.keywords, (Strings{"$Junk", "work"}));
+  EXPECT_EQ(m.uid, 7U);
+  EXPECT_EQ(m.uidvalidity, 1700000000U);
+  EXPECT_EQ(m.last_uid, 90U);
+  EXPECT_EQ(m.date, 1767402334);
+  EXPECT_EQ(parse_mbox_message("From x\n\n>From a\n>>From b\n\n", MboxQuoting::mboxo).bytes,
+            "\nFrom a\n>>From b\n");
+}
+
+TEST(Mbox, WhatIsWrittenIsReadBack) {
+  const Strings texts{"A: b\n\nbody\n",
+                      "A: b\n\n",
+                      "\nno header\n",
+                      "A: b\n\nFrom x\n>From y\n\nFrom z\n\n\n",
+                      "A: b\r\n\r\nbare\nlf\r\n",
+                      "From: me\nFrom here\n\nx\n",
+                      "no end of the header\n"};
+  std::string file;
+  std::vector<MboxMessage> all;
+  for (const auto& text : texts) {
+    MboxMessage m;
+    m.bytes = text;
+    m.flags = static_cast<uint8_t>(all.size() * 5 % 32);
+    m.keywords = {"$Junk", "k" + std::to_string(all.size())};
+    m.date = 1700000000 + static_cast<int64_t>(all.size());
+    m.uid = static_cast<uint32_t>(all.size() * 3 + 1);
+    if (all.empty()) {
+      m.uidvalidity = 77;
+      m.last_uid = 90;
+    }
+    file += mbox_text(m);
+    all.push_back(m);
+  }
+  std::vector<MboxPlace> places;
+  ASSERT_TRUE(find_mbox_messages(file, places));
+  ASSERT_EQ(places.size(), all.size());
+  for (size_t i = 0; i < all.size(); i++) {
+    const auto back = parse_mbox_message(
+        std::string_view(file).substr(places[i].offset, places[i].length), MboxQuoting::mboxrd);
+    EXPECT_EQ(back.bytes, all[i].bytes) << i;
+    EXPECT_EQ(back.flags, all[i].flags) << i;
+    EXPECT_EQ(back.keywords, all[i].keywords) << i;
+    EXPECT_EQ(back.date, all[i].date) << i;
+    EXPECT_EQ(back.uid, all[i].uid) << i;
+    EXPECT_EQ(back.uidvalidity, all[i].uidvalidity) << i;
+  }
+}
+
+TEST(Mbox, Paths) {
+  EXPECT_EQ(mbox_path("INBOX"), "INBOX");
+  EXPECT_EQ(mbox_path("Work/2026"), "Work.sbd/2026");
+  EXPECT_EQ(mbox_path(".a/b.sbd"), "\\2ea.sbd/b\\2esbd");
+}
+
+TEST(RubyRims, Checksums) {
+  EXPECT_EQ(*ruby_value("plain"), "plain");
+  EXPECT_EQ(*ruby_value("md5 5d41402abc4b2a76b9719d911017c592\nhello"), "hello");
+  EXPECT_FALSE(ruby_value("md5 5d41402abc4b2a76b9719d911017c592\nhellO"));
+}
+
+TEST(Names, ThoseThatCanNotBeAreMadePossible) {
+  EXPECT_EQ(possible_name("inbox"), "INBOX");
+  EXPECT_EQ(possible_name("Work/2026"), "Work/2026");
+  EXPECT_EQ(possible_name("100%*"), "100__");
+  EXPECT_EQ(possible_name("/a//b/"), "_a/_b");
+  EXPECT_EQ(possible_name("\xdcn\x01"), "Ün_");
+  EXPECT_EQ(possible_name(""), "_");
+}
+
+}  // namespace
+}  // namespace rims::cli

@@ -1,0 +1,94 @@
+// tests/fuzz/migrate_fuzz.cc - mail of other programs: Maildir names and Dovecot's files, mbox,
+// Ruby Marshal. The first byte says which.
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+
+#include "cli/formats/files.h"
+#include "cli/formats/maildir_names.h"
+#include "cli/formats/marshal.h"
+#include "cli/formats/mbox.h"
+#include "cli/formats/ruby_rims.h"
+#include "cli/import_mail.h"
+#include "common/store/state.h"
+#include "deliver/intake.h"
+
+namespace {
+
+using namespace rims;
+using namespace rims::cli;
+
+void require(bool holds) {
+  if (!holds) std::abort();
+}
+
+void maildir(std::string_view bytes) {
+  const size_t line = std::min(bytes.find('\n'), bytes.size());
+  const auto keywords = parse_dovecot_keywords(bytes.substr(line));
+  const auto name = parse_maildir_name(bytes.substr(0, line), keywords);
+  const auto again =
+      parse_maildir_name(name.base + maildir_info(name.flags, name.keywords, keywords), keywords);
+  require(again.flags == name.flags && again.keywords.size() == name.keywords.size());
+  if (const auto folder = folder_from_directory(bytes.substr(0, line)))
+    (void)store::check_name(possible_name(*folder), {});
+  (void)parse_dovecot_uidlist(bytes);
+  const auto names = parse_dovecot_subscriptions(bytes, '.');
+  (void)dovecot_subscriptions_text(names);
+  const std::string mailbox = possible_name(std::string(bytes.substr(0, 200)));
+  if (store::check_name(mailbox, {}))
+    require(folder_from_directory(directory_of_folder(mailbox)) == mailbox);
+}
+
+void mbox(std::string_view bytes) {
+  std::vector<MboxPlace> places;
+  if (find_mbox_messages(bytes, places)) {
+    size_t at = 0;
+    for (const auto& place : places) {
+      require(place.offset == at && place.length > 0);
+      at += place.length;
+      (void)parse_mbox_message(bytes.substr(place.offset, place.length), MboxQuoting::mboxo);
+    }
+    require(at == bytes.size());
+  }
+  // What is written is one message, and is read back; but for fields of the file in it.
+  const auto m = parse_mbox_message(bytes, MboxQuoting::mboxrd);
+  const std::string text = mbox_text(m);
+  require(find_mbox_messages(text, places) && places.size() == 1);
+  const auto back = parse_mbox_message(text, MboxQuoting::mboxrd);
+  require(back.flags == m.flags);
+  require(back.bytes == m.bytes || back.bytes.size() <= m.bytes.size() + 2);
+}
+
+void lines(std::string_view bytes) {
+  const std::string stored = deliver::wire_lines(std::string(bytes));
+  require(deliver::wire_lines(local_lines(stored)) == stored);
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  if (size == 0) return 0;
+  const std::string_view bytes(static_cast<const char*>(static_cast<const void*>(data + 1)),
+                               size - 1);
+  switch (data[0] % 4) {
+    case 0:
+      maildir(bytes);
+      break;
+    case 1:
+      mbox(bytes);
+      break;
+    case 2:
+      if (const auto value = read_marshal(bytes, {.depth = 32, .values = 10'000})) {
+        (void)marshal_time(**value);
+        (void)marshal_numbers(**value);
+      }
+      (void)ruby_value(std::string(bytes));
+      break;
+    default:
+      lines(bytes);
+  }
+  return 0;
+}

@@ -1,0 +1,481 @@
+"""rims-ctl import and export: Maildir, mbox, Dovecot's Maildir, the original RIMS' GDBM files"""
+# time limit: 300 s
+
+import contextlib
+import ctypes
+import ctypes.util
+import glob
+import hashlib
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import time
+import unittest
+
+from tests.system.harness import NOBODY, Suite, wait_for
+
+SEED = int(os.environ.get("RIMS_SEED", "7"))
+KEYWORDS = ["$Junk", "$Forwarded", "work", "Projekt-7", "NonJunk"]
+
+
+def message(rng, number, size=300):
+    text = f"Message-ID: <{number}@example.org>\nSubject: number {number}\nX-Number: {number}\n\n"
+    while len(text) < size:
+        text += rng.choice(["From here it is text\n", ">From quoted\n", "\n", "Zeile ä ö ü\n",
+                            "a" * rng.randrange(70) + "\n"])
+    return text.encode()
+
+
+def make_maildir(root, folders, rng):
+    """folders: {directory below root: count}. Returns {mailbox: (uidvalidity, uidnext, {uid: (flags,
+    keywords, date, bytes)})}."""
+    made = {}
+    number = 0
+    for n, (directory, (mailbox, count)) in enumerate(folders.items()):
+        where = os.path.join(root, directory)
+        for part in ("cur", "new", "tmp"):
+            os.makedirs(os.path.join(where, part))
+        uidvalidity, uid = 1_500_000_000 + n, 0
+        lines, there = [], {}
+        for _ in range(count):
+            number += 1
+            uid += rng.choice([1, 1, 1, 2, 7])
+            body = message(rng, number, rng.randrange(150, 1200))
+            flags = "".join(sorted(f for f in "DFRST" if rng.random() < 0.3))
+            keywords = sorted(k for k in range(len(KEYWORDS)) if rng.random() < 0.2)
+            if 1 in keywords:
+                flags = "".join(sorted(flags + "P"))
+            info = flags + "".join(chr(ord("a") + k) for k in keywords)
+            date = 1_400_000_000 + rng.randrange(300_000_000)
+            base = f"{date}.M{number}P1.host,S={len(body)}"
+            path = os.path.join(where, "cur", f"{base}:2,{info}")
+            with open(path, "wb") as f:
+                f.write(body)
+            os.utime(path, (date, date))
+            lines.append(f"{uid} :{base}\n")
+            there[uid] = (set(flags), {KEYWORDS[k] for k in keywords}, date, body)
+        uidnext = uid + 5
+        rng.shuffle(lines)
+        with open(os.path.join(where, "dovecot-uidlist"), "w", encoding="utf-8") as f:
+            f.write(f"3 V{uidvalidity} N{uidnext} G{'0' * 32}\n" + "".join(lines))
+        with open(os.path.join(where, "dovecot-keywords"), "w", encoding="utf-8") as f:
+            f.writelines(f"{i} {k}\n" for i, k in enumerate(KEYWORDS))
+        made[mailbox] = (uidvalidity, uidnext, there)
+    return made
+
+
+def read_maildir(root):
+    """The same of what is there."""
+    found = {}
+    for where in [root] + sorted(glob.glob(os.path.join(glob.escape(root), ".*"))):
+        if not os.path.isdir(os.path.join(where, "cur")):
+            continue
+        name = os.path.basename(where) if where != root else ""
+        with open(os.path.join(where, "dovecot-uidlist"), encoding="utf-8") as f:
+            head, *lines = f.read().splitlines()
+        uids = {}
+        for line in lines:
+            uid, base = line.split(" ", 1)
+            uids[base.split(":", 1)[1]] = int(uid)
+        keywords = {}
+        if os.path.exists(os.path.join(where, "dovecot-keywords")):
+            with open(os.path.join(where, "dovecot-keywords"), encoding="utf-8") as f:
+                keywords = dict(line.split() for line in f)
+        there = {}
+        for file in os.listdir(os.path.join(where, "cur")):
+            path = os.path.join(where, "cur", file)
+            base, info = file.split(":2,")
+            with open(path, "rb") as f:
+                body = f.read()
+            assert uids[base] not in there, f"{path}: a second message of this UID"
+            there[uids[base]] = ({c for c in info if c.isupper()},
+                                 {keywords[str(ord(c) - ord("a"))] for c in info if c.islower()},
+                                 int(os.stat(path).st_mtime), body)
+        found[name] = (int(re.search(r" V(\d+)", head)[1]), int(re.search(r" N(\d+)", head)[1]), there)
+    return found
+
+
+# The original RIMS: GDBM files with Marshal values --------------------------------------------
+
+def packed(n):
+    if n == 0:
+        return b"\0"
+    if 0 < n < 123:
+        return bytes([n + 5])
+    if -124 < n < 0:
+        return struct.pack("b", n - 5)
+    raw = n.to_bytes(4, "little").rstrip(b"\0")
+    return bytes([len(raw)]) + raw
+
+
+def symbol(name):
+    return b":" + packed(len(name)) + name
+
+
+def marshal_places(places):
+    out = b"\x04\x08{" + packed(len(places))
+    for n, (mailbox, uids) in enumerate(places.items()):
+        out += b"i" + packed(mailbox) + b"o"
+        out += symbol(b"Set") + packed(1) + symbol(b"@hash") if n == 0 else b";\0" + packed(1) + b";\x06"
+        out += b"}" + packed(len(uids)) + b"".join(b"i" + packed(u) + b"T" for u in uids) + b"F"
+    return out
+
+
+def marshal_time(seconds, offset):
+    t = time.gmtime(seconds)
+    p = 1 << 31 | (t.tm_year - 1900) << 14 | (t.tm_mon - 1) << 10 | t.tm_mday << 5 | t.tm_hour
+    s = t.tm_min << 26 | t.tm_sec << 20
+    return (b"\x04\x08Iu" + symbol(b"Time") + packed(8) + struct.pack("<II", p, s) + packed(2)
+            + symbol(b"offset") + b"i" + packed(offset) + symbol(b"zone") + b"0")
+
+
+class Gdbm:
+    class Datum(ctypes.Structure):
+        _fields_ = [("dptr", ctypes.c_char_p), ("dsize", ctypes.c_int)]
+
+    library = None
+
+    def __init__(self, path, checksum=True):
+        if Gdbm.library is None:
+            Gdbm.library = ctypes.CDLL(ctypes.util.find_library("gdbm"))
+            Gdbm.library.gdbm_open.restype = ctypes.c_void_p
+            Gdbm.library.gdbm_store.argtypes = [ctypes.c_void_p, self.Datum, self.Datum, ctypes.c_int]
+            Gdbm.library.gdbm_close.argtypes = [ctypes.c_void_p]
+        self.checksum = checksum
+        self.file = self.library.gdbm_open(path.encode(), 0, 3, 0o644, None)  # GDBM_NEWDB
+        assert self.file, path
+
+    def __setitem__(self, key, value):
+        value = value.encode() if isinstance(value, str) else value
+        if self.checksum:
+            value = b"md5 " + hashlib.md5(value).hexdigest().encode() + b"\n" + value
+        key = key.encode()
+        if self.library.gdbm_store(self.file, self.Datum(key, len(key)),
+                                   self.Datum(value, len(value)), 1) != 0:
+            raise OSError("gdbm_store")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.library.gdbm_close(self.file)
+
+
+class MigrateTest(unittest.TestCase):
+    def setUp(self):
+        self.suite = Suite(users={"foo": "bar", "bar": "baz"})
+        self.addCleanup(self.suite.close)
+        self.out = os.path.join(self.suite.directory, "out")
+        self.source = os.path.join(self.suite.directory, "source")
+        for where in (self.out, self.source):
+            os.mkdir(where)
+            os.chmod(where, 0o755)
+        if self.suite.drop:
+            os.chown(self.out, NOBODY, NOBODY)
+        self.rng = random.Random(SEED)
+
+    @contextlib.contextmanager
+    def running(self):
+        self.suite.start()
+        try:
+            yield
+        finally:
+            self.suite.stop()
+
+    def ctl(self, *words, status=0, limit=200):
+        done = self.suite.command("sbin/rims-ctl", *words, "--json", limit=limit)
+        self.assertEqual(done.returncode, status, done.stderr.decode() + done.stdout.decode())
+        return json.loads(done.stdout), done.stderr.decode()
+
+    def exported(self, user, name):
+        self.ctl("export", user, "--to", "maildir", f"{self.out}/{name}")
+        return read_maildir(f"{self.out}/{name}")
+
+    def assert_same(self, given, found, uids=True):
+        """given by mailbox directory; what else is found must be empty."""
+        for name, (uidvalidity, uidnext, there) in found.items():
+            if name not in given:
+                self.assertEqual(there, {}, name)
+                continue
+            wanted = given[name]
+            if uids:
+                self.assertEqual((uidvalidity, uidnext), wanted[:2], name)
+                self.assertEqual(sorted(there), sorted(wanted[2]), name)
+            self.assertEqual(len(there), len(wanted[2]), name)
+            pairs = zip(sorted(there.items()), sorted(wanted[2].items()))
+            for (uid, (flags, keywords, date, body)), (_, m) in pairs:
+                # P and $Forwarded are one.
+                flags, keywords = flags - {"P"}, keywords | ({"$Forwarded"} if "P" in flags else set())
+                self.assertEqual((flags, keywords, date, body), (m[0] - {"P"}, m[1], *m[2:]),
+                                 f"{name}, UID {uid}")
+        self.assertEqual(set(given) - set(found), set())
+
+    def test_a_maildir_of_10000_messages_there_and_back(self):
+        given = make_maildir(self.source, {"": ("", 8000), ".Work.2026": (".Work.2026", 1500),
+                                           ".&ANw-n&AO8-": (".&ANw-n&AO8-", 500)}, self.rng)
+        with open(f"{self.source}/subscriptions", "w", encoding="utf-8") as f:
+            f.write("V\t2\n\nWork\t2026\nnot there\n")
+        report, _ = self.ctl("import", "foo", "--from", "maildir", self.source)
+        self.assertEqual((report["messages"], report["complete"]), (10_000, True))
+        print(f"import: {report['messages_per_second']} messages/s", flush=True)
+        self.assert_same(given, self.exported("foo", "a"))
+        with open(f"{self.out}/a/subscriptions", encoding="utf-8") as f:
+            subscriptions = f.read().splitlines()
+        self.assertIn("Work\t2026", subscriptions)
+        self.assertIn("not there", subscriptions)
+
+        # Both again: nothing is taken or written twice.
+        report, _ = self.ctl("import", "foo", "--from", "maildir", self.source)
+        self.assertEqual((report["messages"], report["taken_before"]), (0, 10_000))
+        report, _ = self.ctl("export", "foo", "--to", "maildir", f"{self.out}/a")
+        self.assertEqual((report["messages"], report["written_before"]), (0, 10_000))
+
+        # What came in since is taken; the server shows it all.
+        with open(f"{self.source}/new/1700000000.late.host", "wb") as f:
+            f.write(b"Subject: late\n\nlate\n")
+        report, _ = self.ctl("import", "foo", "--from", "maildir", self.source)
+        self.assertEqual((report["messages"], report["taken_before"]), (1, 10_000))
+        with self.running(), self.suite.login("foo") as imap:
+            imap.select("INBOX")
+            self.assertEqual(int(imap.response("UIDVALIDITY")[1][0]), given[""][0])
+            _, data = imap.uid("search", None, "ALL")
+            self.assertEqual([int(u) for u in data[0].split()],
+                             sorted(given[""][2]) + [given[""][1]])
+            uid = sorted(given[""][2])[4711]
+            _, data = imap.uid("fetch", str(uid), "(FLAGS INTERNALDATE BODY.PEEK[])")
+            self.assertEqual(data[0][1], given[""][2][uid][3].replace(b"\n", b"\r\n"))
+
+    def test_mbox_there_and_back(self):
+        given = make_maildir(self.source, {"": ("", 150), ".Work": (".Work", 50),
+                                           ".Work.2026": (".Work.2026", 50)}, self.rng)
+        self.ctl("import", "foo", "--from", "maildir", self.source)
+        report, _ = self.ctl("export", "foo", "--to", "mbox", f"{self.out}/mbox")
+        self.assertEqual(report["messages"], 250)
+        self.assertTrue(os.path.isfile(f"{self.out}/mbox/Work.sbd/2026"))
+        report, _ = self.ctl("export", "foo", "--to", "mbox", f"{self.out}/mbox")
+        self.assertEqual((report["messages"], report["written_before"]), (0, 250))
+        self.ctl("import", "bar", "--from", "mbox", f"{self.out}/mbox")
+        self.assert_same(given, self.exported("bar", "b"))
+        # One file, as a mailbox of another name, whose UIDs are new.
+        report, _ = self.ctl("import", "foo", "--from", "mbox", f"{self.out}/mbox/Work",
+                             "--mailbox", "Other")
+        self.assertEqual(report["messages"], 50)
+        self.assertEqual(len(report["notes"]), 1)
+        found = self.exported("foo", "c")[".Other"]
+        self.assertEqual([m[3] for _, m in sorted(found[2].items())],
+                         [m[3] for _, m in sorted(given[".Work"][2].items())])
+        # Somebody else's file is not overwritten.
+        os.mkdir(f"{self.source}/other")
+        with open(f"{self.source}/other/INBOX", "wb") as f:
+            f.write(b"mine")
+        if self.suite.drop:
+            os.chown(f"{self.source}/other", NOBODY, NOBODY)
+        report, _ = self.ctl("export", "foo", "--to", "mbox", f"{self.source}/other", status=1)
+        self.assertEqual([n["where"] for n in report["not_taken"]], ["INBOX"])
+        with open(f"{self.source}/other/INBOX", "rb") as f:
+            self.assertEqual(f.read(), b"mine")
+
+    def test_the_original_rims(self):
+        for checksum in (True, False):
+            user = "foo" if checksum else "bar"
+            digest = hashlib.sha256(user.encode()).hexdigest()
+            where = f"{self.source}/mailbox.2/{digest[:2]}/{digest[2:]}"
+            os.makedirs(where)
+            texts = [f"Subject: {n}\r\n\r\ntext {n}\r\n" for n in range(200)]
+            with Gdbm(f"{where}/meta.gdbm", checksum) as meta, \
+                    Gdbm(f"{where}/message.gdbm", checksum) as store, \
+                    Gdbm(f"{where}/mailbox_1.gdbm", checksum) as inbox, \
+                    Gdbm(f"{where}/mailbox_300.gdbm", checksum) as work:
+                meta["mbox_set"] = "1,300,301"
+                meta["mbox_id2name-1"] = "INBOX"
+                meta["mbox_id2name-300"] = "Ünï"
+                meta["mbox_id2name-301"] = "empty"
+                meta["mbox_id2uid-1"] = "500"
+                for n, text in enumerate(texts):
+                    store[str(n)] = text
+                    places = {1: [2 * n + 1]}
+                    inbox[str(2 * n + 1)] = f"{n},deleted" if n % 5 == 0 else str(n)
+                    if n % 10 == 0:
+                        places[300] = [n + 1, n + 2]
+                        work[str(n + 1)] = work[str(n + 2)] = str(n)
+                    meta[f"msg_id2mbox-{n}"] = marshal_places(places)
+                    meta[f"msg_id2date-{n}"] = marshal_time(1_400_000_000 + n, 32400)
+                    meta[f"msg_id2flag-{n}"] = "seen,recent" if n % 2 else "answered"
+                store["999"] = "a message in no mailbox"
+                meta["msg_id2date-999"] = marshal_time(1, 0)
+            report, errors = self.ctl("import", user, "--from", "rims", self.source, status=1)
+            self.assertEqual([n["reason"] for n in report["not_taken"]],
+                             ["a message that is in no mailbox"])
+            self.assertIn("message.gdbm, key 999", errors)
+            self.assertEqual(report["messages"], 240)
+            found = self.exported(user, user)
+            self.assertEqual(found[""][:2], (1, 500))
+            self.assertEqual(found[".&ANw-n&AO8-"][0], 300)
+            self.assertEqual(found[".empty"][0], 301)
+            self.assertEqual(found[""][2], {
+                2 * n + 1: (({"S"} if n % 2 else {"R"}) | ({"T"} if n % 5 == 0 else set()), set(),
+                            1_400_000_000 + n, texts[n].replace("\r\n", "\n").encode())
+                for n in range(200)})
+            self.assertEqual(sorted(found[".&ANw-n&AO8-"][2]),
+                             sorted(u for n in range(0, 200, 10) for u in (n + 1, n + 2)))
+            with self.running(), self.suite.login(user) as imap:
+                imap.select("INBOX")
+                _, data = imap.uid("fetch", "1", "(INTERNALDATE)")
+                self.assertIn(b'"14-May-2014 01:53:20 +0900"', data[0])
+                imap.close()
+                _, data = imap.lsub('""', "*")
+                self.assertIn(b"empty", b"\n".join(data))
+
+    def test_an_import_that_is_killed_goes_on(self):
+        given = make_maildir(self.source, {"": ("", 2000), ".Work": (".Work", 1000)}, self.rng)
+        digest = hashlib.sha256(b"foo").hexdigest()
+        journal = f"{self.suite.mail}/mailbox.3/{digest[:2]}/{digest[2:]}/journal"
+
+        def written():
+            return sum(os.path.getsize(p) for p in glob.glob(f"{journal}/*"))
+        who = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if self.suite.drop else {}
+        killed = 0
+        for _ in range(6):
+            before = written()
+            child = subprocess.Popen(
+                [f"{self.suite.stage}/sbin/rims-ctl", "-c", self.suite.config, "import", "foo", "--from",
+                 "maildir", self.source], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **who)
+            more = self.rng.randrange(1, 800_000)
+            wait_for(lambda: child.poll() is not None or written() >= before + more, 60,
+                     "the import writes, or ends")
+            if child.poll() is None:
+                os.kill(child.pid, signal.SIGKILL)
+                killed += 1
+            child.communicate()
+        self.assertGreaterEqual(killed, 2)
+        report, _ = self.ctl("import", "foo", "--from", "maildir", self.source)
+        self.assertEqual(report["messages"] + report["taken_before"], 3000)
+        self.assert_same(given, self.exported("foo", "a"))
+
+    def test_the_server_lets_the_account_go(self):
+        given = make_maildir(self.source, {".Work": (".Work", 20)}, self.rng)
+        with self.running():
+            with self.suite.login("foo") as imap:
+                imap.select("INBOX")
+                report, _ = self.ctl("import", "foo", "--from", "maildir", self.source)
+                self.assertEqual(report["messages"], 20)
+                imap.shutdown()
+            with self.suite.login("foo") as imap:
+                _, data = imap.select("Work")
+                self.assertEqual(data, [b"20"])
+                # While it is in use, too.
+                self.assert_same(given, self.exported("foo", "a"))
+
+    def test_what_is_not_taken_is_told(self):
+        make_maildir(self.source, {"": ("", 3)}, self.rng)
+        cur = f"{self.source}/cur"
+        os.symlink("/etc/passwd", f"{cur}/1.link:2,S")
+        with open(f"{cur}/2.empty:2,", "wb"):
+            pass
+        with open(f"{cur}/3.letters:2,Sz", "wb") as f:
+            f.write(b"A: b\n\n")
+        os.makedirs(f"{self.source}/plain/cur")
+        report, errors = self.ctl("import", "foo", "--from", "maildir", self.source, status=1)
+        self.assertEqual(report["messages"], 4)
+        told = {n["where"]: n["reason"] for n in report["not_taken"]}
+        self.assertEqual(told[f"{cur}/1.link:2,S"], "not a regular file")
+        self.assertEqual(told[f"{cur}/2.empty:2,"], "it is empty")
+        self.assertIn("the flag z of 1 messages", told[self.source])
+        self.assertIn("import it by itself", told[f"{self.source}/plain"])
+        self.assertEqual(len(told), 4)
+        self.assertEqual(errors.count("not taken: "), 4)
+        # UIDs that the account has used are not given again.
+        with self.running():
+            self.suite.deliver(b"Subject: x\n\nx\n", user="bar")
+        report, errors = self.ctl("import", "bar", "--from", "maildir", self.source, status=1)
+        self.assertIn("UIDs are new in INBOX: the mailbox has messages", errors)
+        for words, status, text in [
+                (["import", "nobody-of-that-name", "--from", "maildir", self.source], 1, "user_list"),
+                (["import", "foo", "--from", "maildir", "/nowhere"], 1, "no such directory"),
+                (["import", "foo", "--from", "rims", self.source], 1, "meta.gdbm"),
+                (["import", "foo", self.source], 2, "--from"),
+                (["export", "foo", "--to", "maildir", "/nowhere/to/go"], 1, "/nowhere"),
+                (["export", "nobody-of-that-name", "--to", "mbox", self.out], 1, "no account"),
+                (["export", "foo"], 2, "DIRECTORY")]:
+            done = self.suite.command("sbin/rims-ctl", *words)
+            self.assertEqual(done.returncode, status, done.stderr)
+            self.assertIn(text, done.stderr.decode())
+
+    @unittest.skipUnless(shutil.which("doveadm") and shutil.which("setpriv"),
+                         "Dovecot is not installed here")
+    def test_dovecot_s_maildir(self):
+        home = os.path.join(self.suite.directory, "dovecot")
+        os.makedirs(f"{home}/run")
+        with open(f"{home}/dovecot.conf", "w", encoding="utf-8") as f:
+            f.write(f"""protocols =
+base_dir = {home}/run
+log_path = {home}/log
+mail_location = maildir:{home}/Maildir
+first_valid_uid = 0
+first_valid_gid = 0
+namespace inbox {{
+  inbox = yes
+  separator = /
+}}
+""")
+        root = os.geteuid() == 0
+        if root:
+            for where in (home, f"{home}/run", f"{home}/dovecot.conf"):
+                os.chown(where, NOBODY, NOBODY)
+
+        def doveadm(*words, stdin=b""):
+            drop = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if root else []
+            done = subprocess.run(
+                [*drop, "doveadm", "-c", f"{home}/dovecot.conf", *words], input=stdin, timeout=60,
+                capture_output=True, env={"PATH": os.environ["PATH"], "HOME": home, "USER": "nobody"})
+            self.assertEqual(done.returncode, 0, done.stderr.decode())
+            return done.stdout.decode()
+        doveadm("mailbox", "create", "Work/2026", "Ünï")
+        doveadm("mailbox", "subscribe", "Work/2026")
+        # Of today they might be those of the account that is made below.
+        for n, name in enumerate(("INBOX", "Work/2026", "Ünï")):
+            doveadm("mailbox", "update", "--uid-validity", str(1_600_000_000 + n), name)
+        for n in range(12):
+            doveadm("save", "-m", "Work/2026" if n % 3 == 0 else "INBOX",
+                    stdin=f"Subject: {n}\n\ntext {n}\n".encode())
+        doveadm("flags", "add", r"\Seen $Junk custom", "mailbox", "INBOX", "1:3")
+        doveadm("flags", "add", r"\Answered \Flagged", "mailbox", "Work/2026", "2")
+        doveadm("expunge", "mailbox", "INBOX", "uid", "2")
+        doveadm("expunge", "mailbox", "INBOX", "uid", "8")
+        given = {}
+        for name, directory in (("INBOX", ""), ("Work/2026", ".Work.2026")):
+            text = doveadm("-f", "tab", "fetch", "uid flags date.received.unixtime", "mailbox", name)
+            status = doveadm("-f", "flow", "mailbox", "status", "uidvalidity uidnext", name)
+            found = [int(re.search(rf"{k}=(\d+)", status)[1]) for k in ("uidvalidity", "uidnext")]
+            given[directory] = (*found, [line.split("\t") for line in text.splitlines()[1:]])
+        report, _ = self.ctl("import", "foo", "--from", "maildir", f"{home}/Maildir")
+        self.assertEqual(report["messages"], 10)
+        letters = {"R": r"\Answered", "F": r"\Flagged", "S": r"\Seen"}
+        found = self.exported("foo", "a")
+        for directory, (uidvalidity, uidnext, lines) in given.items():
+            there = found[directory]
+            self.assertEqual(there[:2], (uidvalidity, uidnext))
+            self.assertEqual(
+                {uid: ({letters[c] for c in m[0]} | m[1], m[2]) for uid, m in there[2].items()},
+                {int(uid): (set(flags.split()) - {r"\Recent"}, int(date)) for uid, flags, date in lines})
+        # And Dovecot reads what was exported.
+        subprocess.run(["cp", "-a", f"{self.out}/a", f"{home}/back"], check=True)
+        with open(f"{home}/dovecot.conf", encoding="utf-8") as f:
+            config = f.read()
+        with open(f"{home}/dovecot.conf", "w", encoding="utf-8") as f:
+            f.write(config.replace(f"{home}/Maildir", f"{home}/back"))
+        for name, directory in (("INBOX", ""), ("Work/2026", ".Work.2026")):
+            text = doveadm("-f", "tab", "fetch", "uid flags date.received.unixtime", "mailbox", name)
+            self.assertEqual([(u, sorted(set(f.split()) - {r"\Recent"}), d) for u, f, d in
+                              (line.split("\t") for line in text.splitlines()[1:])],
+                             [(u, sorted(set(f.split()) - {r"\Recent"}), d)
+                              for u, f, d in given[directory][2]])
+
+
+if __name__ == "__main__":
+    unittest.main()
