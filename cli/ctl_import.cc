@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <grp.h>
 #include <linux/capability.h>
@@ -28,6 +29,15 @@ namespace rims::ctl {
 namespace {
 
 constexpr Milliseconds kTakeOver{30'000};
+
+volatile std::sig_atomic_t stop_asked = 0;
+
+// From now on an interrupt ends the import between two commits.
+void catch_signals() {
+  struct sigaction how{};
+  how.sa_handler = [](int) { stop_asked = 1; };
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaction(signal, &how, nullptr);
+}
 
 struct Wanted {
   bool help = false, json = false, quiet = false;
@@ -85,6 +95,8 @@ int import_into(const Invocation& how, const Wanted& wanted) {
   how_to.kind = wanted.from;
   how_to.structure.depth = static_cast<uint32_t>(config.limits_mime_depth);
   how_to.structure.parts = static_cast<uint32_t>(config.limits_mime_parts);
+  how_to.stop = [] { return stop_asked != 0; };
+  catch_signals();
   const auto done = cli::import_mail(**account, **source, how_to, report.remarks(),
                                      [&](const std::string& mailbox, uint64_t at, uint64_t all) {
                                        if (at == 0 && mailbox != last) last = mailbox;
@@ -99,7 +111,7 @@ int import_into(const Invocation& how, const Wanted& wanted) {
   const double rate = static_cast<double>(done->messages) / report.seconds();
   if (wanted.json) {
     const Json all(Json::Object{{"user", Json(wanted.user)},
-                                {"complete", Json(report.all_taken())},
+                                {"complete", Json(report.all_taken() && !done->stopped)},
                                 {"mailboxes", Json(done->mailboxes)},
                                 {"messages", Json(done->messages)},
                                 {"bytes", Json(done->bytes)},
@@ -118,6 +130,7 @@ int import_into(const Invocation& how, const Wanted& wanted) {
     if (!report.all_taken())
       std::printf("%zu things were not taken; they are told above\n", report.count_not_taken());
   }
+  if (done->stopped) return complain("interrupted; run the same command again to go on", kFailed);
   return report.all_taken() ? kDone : kFailed;
 }
 

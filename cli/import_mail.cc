@@ -47,6 +47,7 @@ class Import {
     for (const auto& mailbox : mailboxes) {
       TRY_STATUS(one(mailbox, progress));
       done_.mailboxes++;
+      if (done_.stopped) return done_;
     }
     for (const auto& name : from_.subscriptions(remarks_)) {
       if (const Status on = to_.run(to_.account().subscribe(possible_name(name))); !on) {
@@ -123,6 +124,8 @@ class Import {
       return {};
     };
     for (const auto& m : *found) {
+      done_.stopped = options_.stop && options_.stop();
+      if (done_.stopped) return flush();
       progress(mailbox.name, done++, found->size());
       auto id = mark(mailbox, m);
       if (taken_.contains(id)) {

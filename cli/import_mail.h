@@ -23,12 +23,16 @@ struct ImportOptions {
   message::Limits structure;
   uint64_t batch_messages = 1000;
   uint64_t batch_bytes = uint64_t{4} << 20;
+  // Asked before each message: what was read until then is written, and it ends in order. A
+  // process that is killed may leave half a commit, and the store then skips UIDs to be safe.
+  std::function<bool()> stop;
 };
 
 struct Imported {
   uint64_t mailboxes = 0, messages = 0, bytes = 0;
   uint64_t before = 0;  // messages that were taken by an earlier run
   uint64_t failed = 0;  // messages that could not be taken
+  bool stopped = false;
 };
 
 // `progress`: messages done and all of the mailbox. An error ends it: the account is at fault.
