@@ -89,6 +89,11 @@ Task<std::string> Worker::make_structure(std::string_view message) {
   co_return made;
 }
 
+Task<Status> Worker::room_for(uint64_t bytes) {
+  return store_.room_for(bytes, {.percent = settings_.free_space_floor_percent,
+                                 .most = settings_.free_space_floor_max});
+}
+
 Task<void> Worker::work_on(std::string_view message, std::function<void()> work) {
   if (message.size() <= kSmallMessage)
     work();
@@ -266,6 +271,7 @@ Task<ipc::DeliverReply> Worker::delivered(ipc::Deliver order, Fd message) {
     co_return reply_of(request, ipc::Delivery::rejected, "the message is too large");
   }
   if (*size == 0) co_return reply_of(request, ipc::Delivery::rejected, "the message is empty");
+  if (const auto room = co_await room_for(*size); !room) co_return temporary(room.error());
   auto bytes = store::MessageBytes::map(message);
   if (!bytes) co_return temporary(bytes.error());
   store::NewMessage made;

@@ -63,6 +63,8 @@ class Worker {
   [[nodiscard]] const config::ImapdPart& settings() const { return settings_; }
   [[nodiscard]] message::Limits mime_limits() const;
   [[nodiscard]] Milliseconds inactivity_limit() const;
+  // storage UNAVAILABLE when the file system is too full for a message of so many bytes.
+  Task<Status> room_for(uint64_t bytes);
   // Does `work` now, or on the pool when the message is large. What it uses stays until then.
   Task<void> work_on(std::string_view message, std::function<void()> work);
   // make_structure() in that way.

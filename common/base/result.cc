@@ -3,17 +3,21 @@
 #include "common/base/result.h"
 
 #include <cstdlib>
-#include <cstring>
 
+#include "common/base/errno_text.h"
 #include "common/base/log.h"
 
 namespace rims {
 
 std::unexpected<Error> fail_errno(std::string_view what, int error_number) {
-  char buffer[128];
-  // GNU strerror_r: the text may or may not be in `buffer`.
-  const char* text = strerror_r(error_number, buffer, sizeof buffer);
-  return fail(Fault::storage, "temporary failure", std::string(what) + ": " + text, "UNAVAILABLE");
+  std::string detail = std::string(what) + ": " + errno_text(error_number);
+  if (const std::string_view remedy = errno_remedy(error_number); !remedy.empty())
+    detail.append(" (").append(remedy).append(")");
+  // RFC 5530 §3
+  const char* code = "UNAVAILABLE";
+  if (error_number == EDQUOT) code = "OVERQUOTA";
+  if (error_number == EMFILE || error_number == ENFILE) code = "LIMIT";
+  return fail(Fault::storage, "temporary failure", std::move(detail), code);
 }
 
 void fatal(std::string_view why) {

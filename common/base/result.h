@@ -71,7 +71,8 @@ inline std::unexpected<Error> fail(Fault fault, std::string reply, std::string d
 }
 
 // For a failed system call: the client reads "temporary failure", the log reads what and why.
-// `what` names the call and its object ("open /srv/mail/x").
+// `what` names the call and its object ("open /srv/mail/x"); what to do about it is added. The
+// code is OVERQUOTA for a disk quota, LIMIT for open files, else UNAVAILABLE.
 std::unexpected<Error> fail_errno(std::string_view what, int error_number);
 
 // A broken invariant, a failed privilege drop, an impossible start: logs and ends the process

@@ -167,6 +167,8 @@ ImapdPart imapd_part(const Config& config) {
   part.mime_part_max = narrow(config.limits_mime_parts);
   part.sessions_per_user_max = narrow(config.limits_sessions_per_user);
   part.expunge_retention_s = narrow(config.storage_expunge_retention);
+  part.free_space_floor_percent = narrow(config.storage_free_space_floor);
+  part.free_space_floor_max = config.storage_free_space_floor_max;
   part.duplicate_window_s = narrow(config.delivery_duplicate_window);
   return part;
 }

@@ -253,6 +253,21 @@ constexpr auto kSettings = std::to_array<Setting>({
      .member = &Config::storage_expunge_retention,
      .doc = "How long the bytes of an expunged message are kept, so that it can be brought back; "
             "then their room is given back in the background. 0 keeps none."},
+    {.key = "storage.free_space_floor",
+     .kind = Kind::number,
+     .fallback = "5",
+     .min = 0,
+     .max = 90,
+     .member = &Config::storage_free_space_floor,
+     .doc = "Below how many percent of the file system free, in bytes or in inodes, new mail is "
+            "refused for the time being, while reading and expunging go on; 0 lets it run full."},
+    {.key = "storage.free_space_floor_max",
+     .kind = Kind::bytes,
+     .fallback = "1G",
+     .min = 0,
+     .max = uint64_t{1} << 50,
+     .member = &Config::storage_free_space_floor_max,
+     .doc = "The most bytes that storage.free_space_floor may come to."},
 
     {.key = "processes.imapd_workers",
      .kind = Kind::number,

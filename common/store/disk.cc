@@ -10,6 +10,7 @@
 #include <linux/openat2.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -42,6 +43,16 @@ int Disk::replace(int dir, const char* from, const char* to) {
 }
 int Disk::unlink(int dir, const char* path) { return ::unlinkat(dir, path, 0); }
 
+int Disk::file_system(int fd, FileSystem& found) {
+  struct statvfs s{};
+  if (::fstatvfs(fd, &s) != 0) return -1;
+  found = {.bytes = s.f_blocks * s.f_frsize,
+           .free_bytes = s.f_bavail * s.f_frsize,
+           .inodes = s.f_files,
+           .free_inodes = s.f_favail};
+  return 0;
+}
+
 Disk& Disk::real() {
   static Disk disk;
   return disk;
@@ -58,8 +69,10 @@ Status write_all(Disk& disk, int fd, std::vector<iovec> pieces, uint64_t offset,
     const int count = static_cast<int>(std::min<size_t>(pieces.size() - first, 1024));  // IOV_MAX
     const ssize_t n = disk.write(fd, &pieces[first], count, static_cast<off_t>(offset));
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return fail_errno("write " + what, errno);
-    if (n == 0) return fail_errno("write " + what, ENOSPC);
+    if (n <= 0) {
+      const int error = n < 0 ? errno : ENOSPC;
+      return fail_errno("write " + what + " at offset " + std::to_string(offset), error);
+    }
     offset += static_cast<uint64_t>(n);
     for (auto left = static_cast<size_t>(n); left > 0;) {
       auto& piece = pieces[first];
@@ -81,7 +94,10 @@ Result<std::string> read_up_to(Disk& disk, int fd, size_t size, uint64_t offset,
     const ssize_t n =
         disk.read(fd, bytes.data() + got, size - got, static_cast<off_t>(offset + got));
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return fail_errno("read " + what, errno);
+    if (n < 0) {
+      const int error = errno;
+      return fail_errno("read " + what + " at offset " + std::to_string(offset + got), error);
+    }
     if (n == 0) break;
     got += static_cast<size_t>(n);
   }

@@ -17,6 +17,11 @@
 
 namespace rims::store {
 
+struct FileSystem {
+  uint64_t bytes = 0, free_bytes = 0;    // free for a process that is not root
+  uint64_t inodes = 0, free_inodes = 0;  // 0 inodes: it does not count them
+};
+
 // Each returns what the system call returns, and errno.
 class Disk {
  public:
@@ -31,6 +36,9 @@ class Disk {
   virtual int rename(int dir, const char* from, const char* to);  // never over something
   virtual int replace(int dir, const char* from, const char* to);
   virtual int unlink(int dir, const char* path);
+
+  // statvfs of the file system that `fd` is in.
+  virtual int file_system(int fd, FileSystem& found);
 
   static Disk& real();
 };

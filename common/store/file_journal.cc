@@ -373,7 +373,10 @@ Status FileJournal::append_blocking(std::span<const Draft> drafts, Appended& res
     offset += h.total();
   }
   TRY_STATUS(write_all(disk(), tail_->fd.get(), std::move(pieces), end_, tail_->path));
-  if (disk().fdatasync(tail_->fd.get()) != 0) return fail_errno("fdatasync " + tail_->path, errno);
+  if (disk().fdatasync(tail_->fd.get()) != 0) {
+    const int error = errno;
+    return fail_errno(fmt::format("fdatasync {} at offset {}", tail_->path, end_), error);
+  }
   end_ = offset;
   return {};
 }

@@ -40,6 +40,7 @@ struct Store::Impl {
         options(std::move(o)),
         files(l, p, options.segment_bytes),
         gdbm(options.key_value_checksum),
+        space(l, p, options.disk ? *options.disk : Disk::real(), options.base.get(), Loop::now),
         scope(l) {
     if (!options.journals) options.journals = &files;
     if (!options.key_values) options.key_values = &gdbm;
@@ -76,6 +77,7 @@ struct Store::Impl {
   Options options;
   FileJournals files;
   GdbmFiles gdbm;
+  FreeSpace space;
   bool closing = false;
   int64_t started_clock = 0, started_uptime = 0;
   bool compacting = false;  // one at a time
@@ -252,6 +254,12 @@ Task<void> Store::close_all() {
   impl_->closing = true;
   const auto all = impl_->entries;
   for (const auto& [user, entry] : all) co_await impl_->close(user, entry, Impl::Why::stopping);
+}
+
+Task<Status> Store::room_for(uint64_t bytes, Floor floor) {
+  // In memory there is no file system.
+  if (!impl_->options.base.valid() && !impl_->options.disk) co_return Status();
+  co_return co_await impl_->space.room_for(bytes, floor);
 }
 
 size_t Store::open_accounts() const {

@@ -21,6 +21,7 @@
 #include "common/base/fd.h"
 #include "common/base/result.h"
 #include "common/store/account.h"
+#include "common/store/free_space.h"
 
 namespace rims::store {
 
@@ -70,6 +71,10 @@ class Store {
 
   // Before stopping: checkpoints and closes all; calls on accounts that are still held fail.
   Task<void> close_all();
+
+  // storage UNAVAILABLE when a new message of so many bytes would leave less than `floor` of the
+  // file system free. Ask before taking one.
+  Task<Status> room_for(uint64_t bytes, Floor floor);
 
   [[nodiscard]] size_t open_accounts() const;
 

@@ -78,6 +78,7 @@ Task<Result<Reply>> append(Session& session, imap::Command command) {
   const store::MailboxInfo* target = session.account().find(args.mailbox);
   if (!target || target->noselect) co_return try_create();
   const MailboxId id = target->id;
+  CO_TRY_STATUS(co_await session.worker().room_for(args.message.size()));
 
   store::NewMessage message;
   message.structure = co_await session.worker().make_structure(args.message);
