@@ -158,8 +158,9 @@ Task<Result<std::shared_ptr<Account>>> Store::Impl::open(std::string user) {
 Task<void> Store::Impl::close(std::string user, std::shared_ptr<Entry> entry, Why why) {
   const auto lock = co_await entry->mutex.lock();
   if (entry->account && (why != Why::idle || entry->account.use_count() == 1)) {
-    const auto account = std::exchange(entry->account, {});
+    const auto account = entry->account;
     co_await account->shut();
+    entry->account.reset();  // only now: an account that is being closed is still open
     if (why == Why::asked) account->tell_closed();
   }
   const auto found = entries.find(user);
