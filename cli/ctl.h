@@ -39,5 +39,12 @@ using AccountCommand = int (*)(const Invocation& how, std::span<char*> args);
 int backup(const Invocation& how, std::span<char*> args);          // ctl_backup.cc
 int export_account(const Invocation& how, std::span<char*> args);  // ctl_export.cc
 int import_account(const Invocation& how, std::span<char*> args);  // ctl_import.cc
+int check(const Invocation& how, std::span<char*> args);           // ctl_check.cc
+int dump(const Invocation& how, std::span<char*> args);            // ctl_dump.cc
+int mailbox(const Invocation& how, std::span<char*> args);         // ctl_mailbox.cc
+int undelete(const Invocation& how, std::span<char*> args);        // ctl_undelete.cc
+
+// Everything that a start would refuse and that can be known before. rims_ctl.cc
+int check_configuration(const Invocation& how, bool quiet);
 
 }  // namespace rims::ctl

@@ -21,28 +21,8 @@
 #include "controller/parts.h"
 
 namespace rims::ctl {
-namespace {
 
-constexpr const char* kHelp =
-    "usage: rims-ctl [-c FILE] [-p PIDFILE] COMMAND [...]\n"
-    "  start        start the suite in the background; returns when it serves\n"
-    "  stop         end it; returns when it has ended\n"
-    "  restart      both, unless the configuration has a mistake\n"
-    "  try-restart  restart it if it runs\n"
-    "  reload       let it read its configuration again and reopen its log\n"
-    "  status       say whether it runs, and its processes\n"
-    "  check        look for mistakes in the configuration\n"
-    "  backup       copy accounts to a directory, or verify it: see rims-ctl backup -h\n"
-    "  export       write the mail of a user as Maildirs or mbox files: see rims-ctl export -h\n"
-    "  import       take the mail of another program: see rims-ctl import -h\n"
-    "options:\n"
-    "  -c FILE      the configuration (also -f FILE)\n"
-    "  -p PIDFILE   for stop and status: do without a configuration\n";
-
-using State = cli::DaemonState;
-
-// Everything that a start would refuse and that can be known before.
-int check(const Invocation& how, bool quiet) {
+int check_configuration(const Invocation& how, bool quiet) {
   Loaded loaded = load(how, true);
   if (!loaded.config) return loaded.status;
   for (const std::string& warning : loaded.config->warnings) complain("warning: " + warning, kDone);
@@ -55,6 +35,29 @@ int check(const Invocation& how, bool quiet) {
   if (!quiet) std::printf("%s: no mistakes\n", loaded.file.c_str());
   return kDone;
 }
+
+namespace {
+
+constexpr const char* kHelp =
+    "usage: rims-ctl [-c FILE] [-p PIDFILE] COMMAND [...]\n"
+    "  start        start the suite in the background; returns when it serves\n"
+    "  stop         end it; returns when it has ended\n"
+    "  restart      both, unless the configuration has a mistake\n"
+    "  try-restart  restart it if it runs\n"
+    "  reload       let it read its configuration again and reopen its log\n"
+    "  status       say whether it runs, and its processes\n"
+    "  check        look for mistakes in the configuration; in accounts: rims-ctl check -h\n"
+    "  backup       copy accounts to a directory, or verify it: see rims-ctl backup -h\n"
+    "  export       write the mail of a user as Maildirs or mbox files: see rims-ctl export -h\n"
+    "  import       take the mail of another program: see rims-ctl import -h\n"
+    "  mailbox      list the mailboxes of an account, or their numbers\n"
+    "  undelete     list expunged messages, or bring them back\n"
+    "  dump         show the records of an account\n"
+    "options:\n"
+    "  -c FILE      the configuration (also -f FILE)\n"
+    "  -p PIDFILE   for stop and status: do without a configuration\n";
+
+using State = cli::DaemonState;
 
 // The pid file by -p, or by the configuration.
 std::optional<std::string> pid_file(const Invocation& how, int& status) {
@@ -117,7 +120,7 @@ int stop(const Invocation& how) {
 
 int restart(const Invocation& how, bool only_if_running) {
   // A mistake in the file must not take a running suite down.
-  if (const int status = check(how, true); status != kDone)
+  if (const int status = check_configuration(how, true); status != kDone)
     return complain("nothing was restarted", static_cast<Exit>(status));
   int status = kDone;
   const auto path = pid_file(how, status);
@@ -134,7 +137,7 @@ int restart(const Invocation& how, bool only_if_running) {
 }
 
 int reload(const Invocation& how) {
-  if (const int status = check(how, true); status != kDone)
+  if (const int status = check_configuration(how, true); status != kDone)
     return complain("nothing was reloaded", static_cast<Exit>(status));
   int status = kDone;
   const auto path = pid_file(how, status);
@@ -200,9 +203,8 @@ constexpr struct {
   std::string_view name;
   AccountCommand run;
 } kAccountCommands[] = {
-    {"backup", backup},
-    {"export", export_account},
-    {"import", import_account},
+    {"backup", backup}, {"export", export_account}, {"import", import_account}, {"check", check},
+    {"dump", dump},     {"mailbox", mailbox},       {"undelete", undelete},
 };
 
 // Options before `command`, or behind it. False: usage was shown, or help (then *status is 0).
@@ -247,7 +249,6 @@ int run(int argc, char** argv) {
   if (how.command == "try-restart") return restart(how, true);
   if (how.command == "reload" || how.command == "force-reload") return reload(how);
   if (how.command == "status") return status(how);
-  if (how.command == "check") return check(how, false);
   std::fprintf(stderr, "rims-ctl: unknown command \"%s\"\n", how.command.c_str());
   return usage();
 }

@@ -155,6 +155,12 @@ Result<AccountDir> AccountDir::open(Disk& disk, int base, const std::string& use
   return lock(disk, std::move(dir), levels[2]);
 }
 
+Result<AccountDir> AccountDir::beneath(Disk& disk, int base, const std::string& path) {
+  Fd dir(disk.open(base, path.c_str(), O_RDONLY | O_DIRECTORY, 0));
+  if (!dir) return fail_errno("open " + path, errno);
+  return lock(disk, std::move(dir), path);
+}
+
 Result<AccountDir> AccountDir::at(Disk& disk, const std::string& path) {
   Fd dir(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!dir) return fail_errno("open " + path, errno);

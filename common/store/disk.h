@@ -60,7 +60,8 @@ class AccountDir {
  public:
   // storage "locked": another process has it.
   static Result<AccountDir> open(Disk& disk, int base, const std::string& user, bool create = true);
-  // An existing one by its path; for offline tools.
+  // An existing one by its path, beneath `base` or of the system; for offline tools.
+  static Result<AccountDir> beneath(Disk& disk, int base, const std::string& path);
   static Result<AccountDir> at(Disk& disk, const std::string& path);
 
   [[nodiscard]] int fd() const { return dir_.get(); }

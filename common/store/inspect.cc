@@ -9,6 +9,7 @@
 
 #include "common/base/encoding.h"
 #include "common/base/log.h"
+#include "common/store/backup_manifest.h"
 #include "common/store/disk.h"
 #include "common/store/gdbm_key_value.h"
 #include "common/store/index_codec.h"
@@ -40,7 +41,9 @@ Result<bool> dirty_flag_of(const AccountDir& dir) {
   return !head || head->dirty;
 }
 
-Status set_dirty_flag_of(const AccountDir& dir, bool dirty) {
+}  // namespace
+
+Status set_dirty_flag(const AccountDir& dir, bool dirty) {
   auto meta = open_meta(dir, false);
   // A missing or unreadable index is rebuilt anyway.
   if (!meta && dirty) return {};
@@ -54,8 +57,6 @@ Status set_dirty_flag_of(const AccountDir& dir, bool dirty) {
   TRY_STATUS((*meta)->put("meta", IndexCodec::encode(*head)));
   return (*meta)->sync();
 }
-
-}  // namespace
 
 std::string describe(RecordType type, std::string_view meta) {
   switch (type) {
@@ -148,12 +149,12 @@ Result<bool> dirty_flag(const std::string& directory) {
 
 Status set_dirty_flag(const Fd& base, const std::string& user, bool dirty) {
   TRY(const AccountDir dir, AccountDir::open(Disk::real(), base.get(), user, false));
-  return set_dirty_flag_of(dir, dirty);
+  return set_dirty_flag(dir, dirty);
 }
 
 Status set_dirty_flag(const std::string& directory, bool dirty) {
   TRY(const AccountDir dir, AccountDir::at(Disk::real(), directory));
-  return set_dirty_flag_of(dir, dirty);
+  return set_dirty_flag(dir, dirty);
 }
 
 Status dump_index_file(const std::string& path, const EachValue& f) {
@@ -170,9 +171,8 @@ std::string readable_key(std::string_view key) {
   return fmt::format("{}{}", key[0], number);
 }
 
-Status dump_journal(const Fd& base, const std::string& user,
+Status dump_journal(JournalReader& reader, uint64_t from,
                     const std::function<void(const std::string& line)>& f) {
-  TRY(JournalReader reader, JournalReader::open(base, user));
   return reader.visit(
       {.segment =
            [&](const JournalSegment& segment) {
@@ -185,14 +185,16 @@ Status dump_journal(const Fd& base, const std::string& user,
        .record =
            [&](const JournalRecord& record) {
              const auto& at = record.place.location;
-             f(fmt::format("{:08}+{} {} {} {}", at.segment, at.offset, record.header.seq,
-                           store::name(record.header.type),
-                           describe(record.header.type, record.meta)));
+             const auto& h = record.header;
+             f(fmt::format("{} {} {:08}+{} {}{} {}", h.seq, h.time ? utc_text(h.time) : "-",
+                           at.segment, at.offset, store::name(h.type),
+                           (h.flags & kDropped) != 0 ? " (bytes given back)" : "",
+                           describe(h.type, record.meta)));
              return true;
            },
        .damage = [&](const JournalDamage& damage) { f("damaged: " + to_string(damage)); },
        .foreign = [&](const std::string& path) { f(path + ": no segment"); }},
-      {.thorough = true});
+      {.from = from, .thorough = true});
 }
 
 }  // namespace rims::store

@@ -14,6 +14,9 @@
 
 namespace rims::store {
 
+class AccountDir;
+class JournalReader;
+
 // Is the index of this account marked as not to be trusted? True as well when it is missing or
 // can not be read. not_found: no such account.
 Result<bool> dirty_flag(const Fd& base, const std::string& user);
@@ -23,6 +26,7 @@ Status set_dirty_flag(const Fd& base, const std::string& user, bool dirty);
 // The same by the account's directory: "base_dir/mailbox.3/2c/26b4...".
 Result<bool> dirty_flag(const std::string& directory);
 Status set_dirty_flag(const std::string& directory, bool dirty);
+Status set_dirty_flag(const AccountDir& dir, bool dirty);
 
 // Where a user's account is beneath the base directory.
 [[nodiscard]] std::string account_path(std::string_view user);
@@ -38,9 +42,9 @@ Status dump_index_file(const std::string& path, const EachValue& f);
 // What a record says, in a few words: "mailbox 1 uids 2:5".
 [[nodiscard]] std::string describe(RecordType type, std::string_view meta);
 
-// Every record of the journal in one line each: segment, offset, number, type, what it says.
-// Damage is a line as well. Takes no lock.
-Status dump_journal(const Fd& base, const std::string& user,
+// Every record from number `from` on in one line: number, time, segment and offset, type, what it
+// says. Segments and damages are lines as well.
+Status dump_journal(JournalReader& reader, uint64_t from,
                     const std::function<void(const std::string& line)>& f);
 
 }  // namespace rims::store

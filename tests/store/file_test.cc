@@ -10,6 +10,7 @@
 #include "common/store/bytes.h"
 #include "common/store/file_journal.h"
 #include "common/store/inspect.h"
+#include "common/store/reader.h"
 #include "common/store/segment.h"
 #include "tests/store/file_fixture.h"
 
@@ -397,12 +398,15 @@ TEST_F(FileTest, IndexFilesAndJournalCanBeDumped) {
   EXPECT_FALSE(dump_index_file((dir() / "broken.gdbm").string(), [](auto, auto) {}));
   std::string all;
   const auto base = open_base(base_);
-  ASSERT_TRUE(dump_journal(*base, "foo", [&](const std::string& line) { all += line + "\n"; }));
+  auto reader = JournalReader::open(*base, "foo");
+  ASSERT_TRUE(reader);
+  ASSERT_TRUE(dump_journal(*reader, 1, [&](const std::string& line) { all += line + "\n"; }));
   for (const char* part :
-       {"mailbox-created mailbox 1 uidvalidity", "\"INBOX\"", "subscription on \"Trash\"",
-        "keyword mailbox 1 bit 0 \"k0\"", "append mailbox 1 uid 20 message 20 size 110",
-        "copy mailbox 1 to 8: 1->1 2->2 3->3", "expunge mailbox 1 uids 2",
-        "flags mailbox 1 add flags 01 keywords 8 uids 5", "clean up to"})
+       {"2023-11-14T22:13:20Z", "mailbox-created mailbox 1 uidvalidity", "\"INBOX\"",
+        "subscription on \"Trash\"", "keyword mailbox 1 bit 0 \"k0\"",
+        "append mailbox 1 uid 20 message 20 size 110", "copy mailbox 1 to 8: 1->1 2->2 3->3",
+        "expunge mailbox 1 uids 2", "flags mailbox 1 add flags 01 keywords 8 uids 5",
+        "clean up to"})
     EXPECT_NE(all.find(part), std::string::npos) << part << " in\n" << all;
   make_store();
 }

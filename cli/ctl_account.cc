@@ -1,0 +1,47 @@
+// cli/ctl_account.cc - accounts by name or all of them
+
+#include "cli/ctl_account.h"
+
+#include <cerrno>
+#include <grp.h>
+#include <map>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/base/encoding.h"
+#include "common/store/backup.h"
+#include "common/store/store.h"
+
+namespace rims::ctl {
+
+int find_accounts(const Invocation& how, const std::string& user, bool all, Accounts& found) {
+  found.loaded = load(how, false);
+  if (!found.loaded.config) return found.loaded.status;
+  auto base = store::open_base(found.loaded.config->base_dir);
+  if (!base) return complain(base.error());
+  found.base = *std::move(base);
+  if (!all) {
+    found.list.push_back({unique_user_id(user), user});
+    return kDone;
+  }
+  std::map<std::string, std::string> names;
+  for (const auto& known : found.loaded.config->users)
+    names[unique_user_id(known.name)] = known.name;
+  const auto ids = store::list_accounts(found.base);
+  if (!ids) return complain(ids.error());
+  for (const auto& id : *ids) found.list.push_back({id, names.contains(id) ? names[id] : ""});
+  return kDone;
+}
+
+Status become_owner(const Fd& base) {
+  if (geteuid() != 0) return {};
+  struct stat st{};
+  if (fstat(base.get(), &st) != 0) return fail_errno("fstat base_dir", errno);
+  if (st.st_uid == 0) return {};
+  if (setgroups(0, nullptr) != 0) return fail_errno("setgroups", errno);
+  if (setresgid(st.st_gid, st.st_gid, st.st_gid) != 0) return fail_errno("setresgid", errno);
+  if (setresuid(st.st_uid, st.st_uid, st.st_uid) != 0) return fail_errno("setresuid", errno);
+  return {};
+}
+
+}  // namespace rims::ctl

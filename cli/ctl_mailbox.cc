@@ -1,0 +1,142 @@
+// cli/ctl_mailbox.cc - rims-ctl mailbox list|status: what an account has, read beside the server
+
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "cli/ctl_account.h"
+#include "cli/options.h"
+#include "common/base/json.h"
+#include "common/base/log.h"
+#include "common/store/reader.h"
+
+namespace rims::ctl {
+namespace {
+
+const char* special_use(store::SpecialUse use) {
+  switch (use) {
+    case store::SpecialUse::none:
+      return "";
+    case store::SpecialUse::drafts:
+      return "\\Drafts";
+    case store::SpecialUse::sent:
+      return "\\Sent";
+    case store::SpecialUse::junk:
+      return "\\Junk";
+    case store::SpecialUse::trash:
+      return "\\Trash";
+    case store::SpecialUse::archive:
+      return "\\Archive";
+  }
+  return "";
+}
+
+// INBOX first, as the server lists them.
+std::vector<const store::MailboxInfo*> in_order(const store::AccountState& state) {
+  std::vector<const store::MailboxInfo*> list;
+  for (const bool inbox : {true, false}) {
+    for (const auto& [name, id] : state.names()) {
+      if ((name == "INBOX") == inbox) list.push_back(&state.mailbox(id)->info());
+    }
+  }
+  return list;
+}
+
+Json to_json(const store::AccountState& state, const Account& account, bool with_numbers) {
+  Json::List mailboxes;
+  for (const auto* info : in_order(state)) {
+    Json::Object members{{"name", Json(info->name)},
+                         {"special_use", Json(special_use(info->special_use))},
+                         {"noselect", Json(info->noselect)},
+                         {"subscribed", Json(state.subscriptions().contains(info->name))}};
+    if (with_numbers) {
+      members.emplace_back("messages", Json(info->messages));
+      members.emplace_back("unseen", Json(info->unseen));
+      members.emplace_back("bytes", Json(info->bytes));
+      members.emplace_back("uidnext", Json(info->uidnext.value));
+      members.emplace_back("uidvalidity", Json(info->uidvalidity.value));
+      members.emplace_back("highestmodseq", Json(info->highest_modseq.value));
+    }
+    mailboxes.emplace_back(std::move(members));
+  }
+  return Json(Json::Object{{"user", Json(account.user)},
+                           {"account", Json(account.id)},
+                           {"last_record", Json(state.seq())},
+                           {"mailboxes", Json(std::move(mailboxes))}});
+}
+
+void print(const store::AccountState& state, bool with_numbers) {
+  if (with_numbers)
+    std::printf("%9s %9s %13s %10s %11s %13s  %s\n", "messages", "unseen", "bytes", "uidnext",
+                "uidvalidity", "highestmodseq", "mailbox");
+  uint64_t messages = 0, unseen = 0, bytes = 0;
+  for (const auto* info : in_order(state)) {
+    const std::string name = log::printable(info->name);
+    const std::string marks = fmt::format("{}{}{}", info->noselect ? " \\Noselect" : "",
+                                          info->special_use == store::SpecialUse::none ? "" : " ",
+                                          special_use(info->special_use));
+    if (with_numbers)
+      std::printf("%9u %9u %13llu %10u %11u %13llu  %s%s\n", info->messages, info->unseen,
+                  static_cast<unsigned long long>(info->bytes), info->uidnext.value,
+                  info->uidvalidity.value,
+                  static_cast<unsigned long long>(info->highest_modseq.value), name.c_str(),
+                  marks.c_str());
+    else
+      std::printf("%s%s%s\n", name.c_str(), marks.c_str(),
+                  state.subscriptions().contains(info->name) ? " \\Subscribed" : "");
+    messages += info->messages;
+    unseen += info->unseen;
+    bytes += info->bytes;
+  }
+  if (with_numbers)
+    std::printf("%9llu %9llu %13llu  in all\n", static_cast<unsigned long long>(messages),
+                static_cast<unsigned long long>(unseen), static_cast<unsigned long long>(bytes));
+}
+
+}  // namespace
+
+int mailbox(const Invocation& how, std::span<char*> args) {
+  Invocation with = how;
+  bool help = false, json = false;
+  cli::OptionParser parser(
+      "rims-ctl mailbox list [options] USER\n"
+      "       rims-ctl mailbox status [options] USER");
+  parser.add_flag('h', "help", "Show this message.", help);
+  parser.add_value('c', "config", "FILE", "The configuration.", with.config);
+  parser.add_flag(0, "json", "Report as JSON on standard output.", json);
+  const auto operands = parser.parse(args);
+  if (!operands) return complain("mailbox: " + operands.error().reply(), kUsage);
+  if (help) {
+    std::fputs(parser.help().c_str(), stdout);
+    return kDone;
+  }
+  if (operands->size() != 2 || (operands->front() != "list" && operands->front() != "status"))
+    return complain("mailbox: need list or status, and USER", kUsage);
+  const bool numbers = operands->front() == "status";
+  Accounts accounts;
+  if (const int failed = find_accounts(with, operands->back(), false, accounts); failed != kDone)
+    return failed;
+  const Account& account = accounts.list.front();
+  auto reader = store::JournalReader::open(accounts.base, account.user);
+  if (!reader && reader.error().fault() == Fault::not_found)
+    return complain(account.shown() + " has no account: " + reader.error().detail(), kFailed);
+  if (!reader) return complain(reader.error());
+  bool damaged = false;
+  const auto folded = reader->fold({}, [&](const store::JournalDamage& damage) {
+    complain("damaged: " + to_string(damage), kFailed);
+    damaged = true;
+  });
+  if (!folded) return complain(folded.error());
+  if (json)
+    std::printf("%s\n", to_json(folded->state, account, numbers).dump(true).c_str());
+  else
+    print(folded->state, numbers);
+  if (damaged)
+    return complain("this is what is left; \"rims-ctl check " + account.user + "\" tells more",
+                    kFailed);
+  return kDone;
+}
+
+}  // namespace rims::ctl
