@@ -39,6 +39,7 @@ using AccountCommand = int (*)(const Invocation& how, std::span<char*> args);
 int backup(const Invocation& how, std::span<char*> args);          // ctl_backup.cc
 int export_account(const Invocation& how, std::span<char*> args);  // ctl_export.cc
 int import_account(const Invocation& how, std::span<char*> args);  // ctl_import.cc
+int restore(const Invocation& how, std::span<char*> args);         // ctl_restore.cc
 int check(const Invocation& how, std::span<char*> args);           // ctl_check.cc
 int dump(const Invocation& how, std::span<char*> args);            // ctl_dump.cc
 int mailbox(const Invocation& how, std::span<char*> args);         // ctl_mailbox.cc

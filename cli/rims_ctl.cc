@@ -50,6 +50,7 @@ constexpr const char* kHelp =
     "  backup       copy accounts to a directory, or verify it: see rims-ctl backup -h\n"
     "  export       write the mail of a user as Maildirs or mbox files: see rims-ctl export -h\n"
     "  import       take the mail of another program: see rims-ctl import -h\n"
+    "  restore      accounts, mailboxes or messages as they were: see rims-ctl restore -h\n"
     "  mailbox      list the mailboxes of an account, or their numbers\n"
     "  undelete     list expunged messages, or bring them back\n"
     "  dump         show the records of an account\n"
@@ -203,8 +204,14 @@ constexpr struct {
   std::string_view name;
   AccountCommand run;
 } kAccountCommands[] = {
-    {"backup", backup}, {"export", export_account}, {"import", import_account}, {"check", check},
-    {"dump", dump},     {"mailbox", mailbox},       {"undelete", undelete},
+    {"backup", backup},
+    {"export", export_account},
+    {"import", import_account},
+    {"check", check},
+    {"dump", dump},
+    {"mailbox", mailbox},
+    {"restore", restore},
+    {"undelete", undelete},
 };
 
 // Options before `command`, or behind it. False: usage was shown, or help (then *status is 0).

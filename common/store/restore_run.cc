@@ -1,0 +1,155 @@
+// common/store/restore_run.cc - see restore_run.h
+
+#include "common/store/restore_run.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace rims::store {
+namespace {
+
+constexpr size_t kAtOnce = 64;  // messages of one append
+constexpr uint64_t kBytesAtOnce = 4 << 20;
+
+uint64_t messages_in(const RestorePlan& plan) {
+  uint64_t count = 0;
+  for (const auto& m : plan.mailboxes) count += m.missing.size();
+  return count;
+}
+
+// No room and a lost account end it; anything else concerns one thing only.
+bool ends_all(const Account& account, const Error& error) {
+  return account.failed() || error.fault() == Fault::storage || error.fault() == Fault::bug;
+}
+
+Revival revival(const MailboxPlan& wanted, size_t i) {
+  const MessageEntry& entry = wanted.missing[i];
+  return {.message = entry.message,
+          .from = wanted.from,
+          .uid = entry.uid,
+          .flags = entry.flags,
+          .keywords = wanted.keywords[i],
+          .date = entry.date,
+          .zone = entry.zone,
+          .size = entry.size};
+}
+
+}  // namespace
+
+Task<Result<RestoreOutcome>> carry_out(Account& account, RestorePlan plan, RestoreSteps steps) {
+  RestoreOutcome out;
+  uint64_t done = 0;
+  const uint64_t total = messages_in(plan);
+  for (const auto& wanted : plan.mailboxes) {
+    const auto problem = [&](std::string_view what, const Error& error) {
+      out.problems.push_back(fmt::format("{}: {}: {}", wanted.name, what, error.detail()));
+    };
+    const auto* info = account.find(wanted.name);
+    MailboxId id = info ? info->id : MailboxId();
+    if (!info || info->noselect) {
+      SpecialUse use = wanted.special_use;
+      for (const auto* other : account.mailboxes())
+        if (other->special_use == use) use = SpecialUse::none;
+      auto made = co_await account.create(wanted.name, use);
+      if (!made) {
+        if (ends_all(account, made.error())) co_return std::unexpected(made.error());
+        problem("not created", made.error());
+        continue;
+      }
+      id = *made;
+      out.created++;
+    }
+
+    for (size_t next = 0; next < wanted.missing.size();) {
+      const size_t first = next;
+      next = std::min(first + kAtOnce, wanted.missing.size());
+      std::vector<bool> back(next - first, false);
+      if (steps.same_ids) {
+        std::vector<Revival> batch;
+        for (size_t i = first; i < next; i++) batch.push_back(revival(wanted, i));
+        auto revived = co_await account.revive(id, std::move(batch));
+        if (!revived && ends_all(account, revived.error()))
+          co_return std::unexpected(revived.error());
+        for (size_t i = 0; revived && i < revived->uids.size(); i++) {
+          if (revived->uids[i].value == 0) continue;
+          back[i] = true;
+          out.restored++;
+          done++;
+        }
+      }
+      // What the journal does not have any more, in pieces that are not too large.
+      std::vector<NewMessage> batch;
+      uint64_t bytes = 0;
+      for (size_t i = first; i < next; i++) {
+        if (!back[i - first]) {
+          const MessageEntry& entry = wanted.missing[i];
+          auto parts = steps.read(entry);
+          if (parts) {
+            bytes += parts->bytes.size();
+            batch.push_back({.bytes = MessageBytes(std::move(parts->bytes)),
+                             .structure = std::move(parts->structure),
+                             .flags = entry.flags,
+                             .keywords = wanted.keywords[i],
+                             .date = entry.date,
+                             .zone = entry.zone,
+                             .delivery_id = {}});
+          } else {
+            problem(fmt::format("uid {} of then is not restored", entry.uid.value), parts.error());
+          }
+        }
+        const size_t count = batch.size();
+        if (count == 0 || (i + 1 < next && bytes < kBytesAtOnce)) continue;
+        auto appended = co_await account.append(id, std::exchange(batch, {}));
+        if (!appended) {
+          if (ends_all(account, appended.error())) co_return std::unexpected(appended.error());
+          problem(fmt::format("{} messages are not restored", count), appended.error());
+        } else {
+          out.restored += count;
+          out.bytes += bytes;
+        }
+        bytes = 0;
+        done += count;
+        if (steps.progress) steps.progress(done, total);
+      }
+      if (steps.progress) steps.progress(done, total);
+    }
+
+    for (const auto& [what, uids] : wanted.flags) {
+      auto changed = co_await account.change_flags(
+          id,
+          {.uids = uids, .op = FlagOp::replace, .flags = what.flags, .keywords = what.keywords});
+      if (!changed) {
+        if (ends_all(account, changed.error())) co_return std::unexpected(changed.error());
+        problem(fmt::format("flags of {} messages", uids.size()), changed.error());
+        continue;
+      }
+      out.reflagged += uids.size();
+    }
+    if (!wanted.later.empty()) {
+      CO_TRY(const auto gone, co_await account.expunge(id, wanted.later));
+      out.expunged += gone.size();
+    }
+  }
+  for (const auto& name : plan.remove) {
+    if (!account.find(name)) continue;  // a name that only held others is gone with them
+    const Status removed = co_await account.remove(name);
+    if (!removed && removed.error().code() != "HASCHILDREN") {
+      if (ends_all(account, removed.error())) co_return std::unexpected(removed.error());
+      out.problems.push_back(fmt::format("{}: not removed: {}", name, removed.error().detail()));
+    }
+    if (removed) out.removed++;
+  }
+  for (const auto& name : plan.subscribe) {
+    CO_TRY_STATUS(co_await account.subscribe(name));
+    out.subscriptions++;
+  }
+  for (const auto& name : plan.unsubscribe) {
+    CO_TRY_STATUS(co_await account.unsubscribe(name));
+    out.subscriptions++;
+  }
+  co_return out;
+}
+
+}  // namespace rims::store

@@ -1,0 +1,341 @@
+// tests/store/restore_test.cc - accounts as they were: from a backup, from their own journal,
+// against a model of what they were
+
+#include <random>
+
+#include "common/store/backup.h"
+#include "common/store/backup_files.h"
+#include "common/store/reader.h"
+#include "common/store/restore_account.h"
+#include "common/store/restore_plan.h"
+#include "common/store/restore_run.h"
+#include "tests/store/file_fixture.h"
+
+namespace rims::store {
+namespace {
+
+// A message as a client sees it, without its uid.
+struct Shown {
+  std::string bytes, structure;
+  uint8_t flags = 0;
+  std::vector<std::string> keywords;
+  int64_t date = 0;
+  auto operator<=>(const Shown&) const = default;
+};
+struct Model {
+  std::map<std::string, std::multiset<Shown>> mailboxes;
+  std::set<std::string> subscriptions;
+  bool operator==(const Model&) const = default;
+};
+
+class RestoreTest : public FileTest {
+ protected:
+  void SetUp() override {
+    quick_ = true;
+    FileTest::SetUp();
+    fs::create_directory(fs::path(base_) / "other");
+  }
+  Fd base() const { return *open_base(base_); }
+  static std::string id() { return unique_user_id("foo"); }
+  std::string backups() const { return base_ + "/backup"; }
+  BackupManifest backup() {
+    auto done = back_up(
+        base(),
+        {.directory = backups(), .account = id(), .user = "foo", .progress = {}, .clock = [this] {
+           return now_;
+         }});
+    EXPECT_TRUE(done) << done.error().detail();
+    return done ? done->manifest : BackupManifest();
+  }
+  Model show(const std::shared_ptr<Account>& account) {
+    Model model;
+    for (const auto* info : account->mailboxes()) {
+      auto& shown = model.mailboxes[info->name];
+      if (info->noselect) continue;
+      const auto mailbox = must(account->open_mailbox(info->id));
+      for (const auto& e : mailbox->messages()) {
+        Shown one{must(account->read(e.message)),
+                  must(account->read_structure(e.message)),
+                  e.flags,
+                  {},
+                  e.date};
+        for (size_t bit = 0; bit < mailbox->keywords().size(); bit++)
+          if ((e.keywords >> bit & 1) != 0) one.keywords.push_back(mailbox->keywords()[bit]);
+        std::ranges::sort(one.keywords);
+        shown.insert(std::move(one));
+      }
+    }
+    model.subscriptions = {account->subscriptions().begin(), account->subscriptions().end()};
+    return model;
+  }
+  struct Done {
+    RestorePlan plan;
+    RestoreOutcome outcome;
+  };
+  // What rims-ctl restore does to an account that exists.
+  Done restore(const std::shared_ptr<Account>& account, JournalReader from, FoldUntil until,
+               RestoreScope scope, bool same) {
+    auto then = from.fold(until);
+    EXPECT_TRUE(then) << then.error().detail();
+    auto own = JournalReader::open(base(), "foo");
+    auto now = own->fold();
+    EXPECT_TRUE(now) << now.error().detail();
+    const auto digest = [](JournalReader& reader, const Folded& folded) {
+      return [&](const MessageEntry& e) -> Result<std::string> {
+        return reader.read(folded.places.at(e.message), e.message, Part::message);
+      };
+    };
+    auto plan = plan_restore({.then = then->state,
+                              .now = now->state,
+                              .same_ids = same,
+                              .then_digest = digest(from, *then),
+                              .now_digest = digest(*own, *now)},
+                             scope);
+    EXPECT_TRUE(plan) << plan.error().detail();
+    Done done{*plan, {}};
+    done.outcome =
+        must(carry_out(*account, *plan,
+                       {.read = [&](const MessageEntry& e) -> Result<MessageParts> {
+                          const auto& place = then->places.at(e.message);
+                          TRY(auto bytes, from.read(place, e.message, Part::message));
+                          TRY(auto structure, from.read(place, e.message, Part::structure));
+                          return MessageParts{std::move(bytes), std::move(structure)};
+                        },
+                        .same_ids = same}));
+    return done;
+  }
+  JournalReader own() { return *JournalReader::open(base(), "foo"); }
+  JournalReader from_backup() { return *JournalReader::at(backups() + "/" + id() + "/journal"); }
+
+  // Some change or other, a minute later.
+  void change(const std::shared_ptr<Account>& account, std::mt19937& random) {
+    now_ += 60;
+    const auto pick = [&](size_t n) { return static_cast<size_t>(random() % n); };
+    std::vector<const MailboxInfo*> boxes;
+    for (const auto* info : account->mailboxes())
+      if (!info->noselect) boxes.push_back(info);
+    const MailboxId box = boxes[pick(boxes.size())]->id, other = boxes[pick(boxes.size())]->id;
+    std::vector<Uid> some;
+    for (const auto& e : must(account->open_mailbox(box))->messages())
+      if (random() % 3 == 0) some.push_back(e.uid);
+    switch (pick(9)) {
+      case 0:
+      case 1:
+      case 2: {
+        auto m = message("mail " + std::to_string(random() % 40) + std::string(random() % 300, 'x'),
+                         static_cast<uint8_t>(random() % 32), {"k" + std::to_string(random() % 3)});
+        m.date = static_cast<int64_t>(1'000'000'000 + random() % 2);
+        std::vector<NewMessage> list;
+        list.push_back(std::move(m));
+        must(account->append(box, std::move(list)));
+        break;
+      }
+      case 3:
+        must(account->change_flags(box, {.uids = some,
+                                         .op = FlagOp::replace,
+                                         .flags = static_cast<uint8_t>(random() % 32),
+                                         .keywords = {"k" + std::to_string(random() % 5)}}));
+        break;
+      case 4:
+        must(account->expunge(box, some));
+        break;
+      case 5:
+        must(account->copy(box, some, other));
+        break;
+      case 6:
+        must(account->move(box, some, other));
+        break;
+      case 7: {
+        const std::string name = "box" + std::to_string(random() % 5);
+        if (!account->find(name))
+          must(account->create(name));
+        else if (random() % 2 == 0)
+          must(account->remove(name));
+        else if (const std::string to = "box" + std::to_string(random() % 9); !account->find(to))
+          must(account->rename(name, to));
+        break;
+      }
+      default:
+        must(random() % 2 == 0 ? account->subscribe("box" + std::to_string(random() % 5))
+                               : account->unsubscribe("box" + std::to_string(random() % 5)));
+    }
+  }
+};
+
+// A history with a model of every minute; the account is set back to one of them again and again.
+TEST_F(RestoreTest, AnAccountSetBackEqualsTheModelOfThatTime) {
+  for (const unsigned seed : {1U, 2U, 3U, 4U, 5U, 6U}) {
+    SCOPED_TRACE(seed);
+    segment_bytes_ = seed % 2 == 0 ? 3000 : 64 << 20;
+    stop();
+    fs::remove_all(fs::path(base_) / "mailbox.3");
+    fs::remove_all(backups());
+    make_store();
+    std::mt19937 random(seed);
+    auto account = open();
+    std::vector<std::pair<int64_t, Model>> history;
+    for (int i = 0; i < 60; i++) {
+      change(account, random);
+      history.emplace_back(now_, show(account));
+      if (i == 45) backup();
+    }
+    for (int i = 0; i < 4; i++) {
+      const size_t at = random() % (i % 2 == 0 ? 46 : history.size());
+      const auto& [time, model] = history[at];
+      now_ += 60;
+      RestoreScope scope;
+      scope.exact = true;
+      const FoldUntil until{.time = static_cast<uint32_t>(time)};
+      // From the backup, the ids are not trusted: contents are compared.
+      const auto done =
+          restore(account, i % 2 == 0 ? from_backup() : own(), until, scope, i % 2 != 0);
+      EXPECT_EQ(done.outcome.problems, std::vector<std::string>());
+      EXPECT_EQ(show(account), model) << "set back to change " << at;
+      const auto again =
+          restore(account, i % 2 == 0 ? from_backup() : own(), until, scope, i % 2 != 0);
+      EXPECT_TRUE(again.plan.nothing_to_do());
+    }
+  }
+}
+
+TEST_F(RestoreTest, WhatCameLaterIsKeptUnlessExactIsWanted) {
+  auto account = open();
+  must(account->append(inbox(account), messages({"one", "two", "three"})));
+  const int64_t then = now_;
+  now_ += 60;
+  must(account->expunge(inbox(account), uids({2})));
+  must(account->change_flags(inbox(account), {.uids = uids({3}), .flags = kSeen}));
+  must(account->append(inbox(account), messages({"later"})));
+  now_ += 60;
+  const auto done = restore(account, own(), {.time = static_cast<uint32_t>(then)}, {}, true);
+  EXPECT_EQ(done.outcome.restored, 1U);
+  EXPECT_EQ(done.outcome.reflagged, 1U);
+  EXPECT_EQ(done.outcome.expunged, 0U);
+  const auto list = must(account->open_mailbox(inbox(account)))->messages();
+  ASSERT_EQ(list.size(), 4U);
+  EXPECT_EQ(list[1].flags, 0) << "as it was";
+  EXPECT_EQ(list[3].uid, Uid(5)) << "a new uid: nothing is rewritten";
+  EXPECT_EQ(must(account->read(list[3].message)), "two");
+  EXPECT_EQ(done.outcome.bytes, 0U) << "its bytes are in the journal still";
+}
+
+TEST_F(RestoreTest, OneMailboxOrMessageIntoAnother) {
+  auto account = open();
+  must(account->create("Work"));
+  must(account->append(account->find("Work")->id, messages({"a", "b", "c", "d"})));
+  const int64_t then = now_;
+  now_ += 60;
+  must(account->remove("Work"));
+  now_ += 60;
+  RestoreScope scope{.mailbox = "Work", .uids = *parse_uid_set("2:3"), .into = "Found/again"};
+  restore(account, own(), {.time = static_cast<uint32_t>(then)}, scope, true);
+  EXPECT_EQ(account->find("Work"), nullptr);
+  const auto found = must(account->open_mailbox(account->find("Found/again")->id));
+  ASSERT_EQ(found->messages().size(), 2U);
+  EXPECT_EQ(must(account->read(found->messages()[0].message)), "b");
+  EXPECT_EQ(must(account->read(found->messages()[1].message)), "c");
+  EXPECT_FALSE(account->subscriptions().contains("Found/again"));
+}
+
+TEST(RestorePlanTest, RefusesWhatWasNotThere) {
+  AccountState then, now;
+  const RestoreStates states{.then = then, .now = now};
+  EXPECT_EQ(plan_restore(states, {.mailbox = "x"}).error().reply(),
+            "there was no mailbox \"x\" then");
+  ASSERT_TRUE(then.apply(
+      RecordType::mailbox_created, 1,
+      MailboxCreated{.id = MailboxId(1), .uidvalidity = UidValidity(1), .name = "x"}.encode()));
+  EXPECT_EQ(plan_restore(states, {.mailbox = "x", .uids = {{3, 4}}}).error().reply(),
+            "mailbox \"x\" had no message with uid 3:4 then");
+  EXPECT_TRUE(plan_restore(states, {.mailbox = "x", .uids = {{3, UINT32_MAX}}}));
+}
+
+TEST(RestorePlanTest, UidSets) {
+  using Ranges = std::vector<UidRange>;
+  EXPECT_EQ(*parse_uid_set("8,5:1,20:*"), (Ranges{{1, 5}, {8, 8}, {20, UINT32_MAX}}));
+  for (const char* text : {"", ",", "1,", "0", "1:", ":1", "a", "1 2", "-1", "*", "4294967296"})
+    EXPECT_FALSE(parse_uid_set(text)) << text;
+}
+
+// Everything as it was: uids, modseqs, flags. Only what is given out next is further on.
+TEST_F(RestoreTest, AMissingAccountIsMadeFromTheBackup) {
+  for (const uint64_t segment : {uint64_t{2000}, uint64_t{64} << 20}) {
+    segment_bytes_ = segment;
+    if (store_) stop();
+    fs::remove_all(fs::path(base_) / "mailbox.3");
+    fs::remove_all(backups());
+    make_store();
+    make_account();
+    make_store();
+    auto account = open();
+    now_ += 60;
+    const auto then = own().fold()->state;
+    must(account->append(inbox(account), messages(std::vector<std::string>(30, "later"))));
+    now_ += 60;
+    must(account->expunge(inbox(account), uids({4, 7})));
+    const auto end = own().fold()->state;
+    account.reset();
+    kill();
+    const auto manifest = backup();
+    for (const uint64_t upto : {end.seq(), then.seq()}) {
+      SCOPED_TRACE(upto);
+      if (store_) stop();
+      fs::remove_all(fs::path(base_) / "mailbox.3");
+      const auto dir = AccountDir::at(Disk::real(), backups() + "/" + id());
+      ASSERT_TRUE(dir) << dir.error().detail();
+      const auto made = restore_account(
+          base(), *dir, manifest,
+          {.account = id(), .upto = upto, .skip = 30, .now = static_cast<uint32_t>(now_)});
+      ASSERT_TRUE(made) << made.error().detail();
+      EXPECT_EQ(made->problems, std::vector<std::string>());
+      EXPECT_EQ(made->last_seq, upto);
+      EXPECT_TRUE(account_exists(base(), id()));
+      // The first records are those of the backup, byte by byte.
+      const auto folded = own().fold({.seq = upto});
+      EXPECT_EQ(folded->state.difference(upto == end.seq() ? end : then), "");
+      EXPECT_EQ(own().fold()->state.mailbox("INBOX")->info().uidnext.value,
+                folded->state.mailbox("INBOX")->info().uidnext.value + 30 + kRestoreSkip);
+      make_store();
+      account = open();
+      for (const auto& [box, was] : folded->state.mailboxes()) {
+        const auto is = must(account->open_mailbox(box));
+        EXPECT_TRUE(std::ranges::equal(is->messages(), was->messages())) << was->info().name;
+        EXPECT_EQ(is->info().uidvalidity, was->info().uidvalidity);
+        for (const auto& e : is->messages()) must(account->read(e.message));
+      }
+      account.reset();
+      // It is not made over one that is there.
+      const auto twice = restore_account(base(), *dir, manifest, {.account = id()});
+      ASSERT_FALSE(twice);
+      EXPECT_EQ(twice.error().fault(), Fault::refused);
+    }
+  }
+}
+
+TEST_F(RestoreTest, DamageInTheBackupIsToldAndTheRestRestored) {
+  make_account();
+  const auto manifest = backup();
+  const fs::path file = backups() + "/" + id() + "/journal/00000001";
+  std::string bytes = slurp(file);
+  // The structure has these words, too; the body comes after it.
+  bytes[bytes.find("message 7", bytes.find("message 7") + 1)] ^= 1;
+  spew(file, bytes);
+  fs::remove_all(fs::path(base_) / "mailbox.3");
+  const auto dir = AccountDir::at(Disk::real(), backups() + "/" + id());
+  const auto made = restore_account(base(), *dir, manifest, {.account = id()});
+  ASSERT_TRUE(made) << made.error().detail();
+  ASSERT_EQ(made->problems.size(), 2U);
+  EXPECT_NE(made->problems[0].find("SHA-256"), std::string::npos);
+  EXPECT_NE(made->problems[1].find("aux or body"), std::string::npos);
+  make_store();
+  auto account = open();
+  size_t good = 0, bad = 0;
+  for (const auto& e : must(account->open_mailbox(inbox(account)))->messages())
+    run(loop_, account->read(e.message)) ? good++ : bad++;
+  EXPECT_EQ(bad, 1U);
+  EXPECT_EQ(good, 18U);
+  check_at_end_.clear();
+}
+
+}  // namespace
+}  // namespace rims::store
