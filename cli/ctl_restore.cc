@@ -121,7 +121,15 @@ Result<Source> open_source(const Fd& base, const Wanted& wanted) {
       return fail(Fault::not_found,
                   fmt::format("{} has no backup of {}", wanted.from, wanted.user));
     TRY(store::AccountDir dir, store::AccountDir::at(store::Disk::real(), path));
-    TRY(source.manifest, store::read_manifest(dir));
+    auto manifest = store::read_manifest(dir);
+    if (!manifest && manifest.error().code() == "VERSION") return std::unexpected(manifest.error());
+    if (!manifest) {
+      // Its segments speak for themselves.
+      source.problems.push_back(manifest.error().detail() + "; done without it");
+      manifest = store::salvage_manifest(dir, wanted.account);
+      if (!manifest) return std::unexpected(manifest.error());
+    }
+    source.manifest = *std::move(manifest);
     if (source.manifest.account != wanted.account)
       return fail(Fault::refused,
                   fmt::format("{} is a backup of {}, not of {}", path,

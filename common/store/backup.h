@@ -73,4 +73,8 @@ Result<std::vector<std::string>> list_backups(const std::string& directory);
 // The manifest of the backup that `dir` is, `replacing` resolved. not_found: there is none.
 Result<BackupManifest> read_manifest(const AccountDir& dir);
 
+// What it would say, from the segments that are there: when it is damaged or missing and the
+// source is gone. `account`: whose it is said to be. not_found: there is no segment.
+Result<BackupManifest> salvage_manifest(const AccountDir& dir, const std::string& account);
+
 }  // namespace rims::store

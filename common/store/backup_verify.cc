@@ -107,6 +107,43 @@ Result<BackupCheck> verify_backup(
   return std::move(verifier.check);
 }
 
+Result<BackupManifest> salvage_manifest(const AccountDir& dir, const std::string& account) {
+  BackupManifest m;
+  m.account = account;
+  TRY(const auto names, dir.list("journal"));
+  for (const auto& name : names) {
+    if (segment_number(name) == 0) continue;
+    TRY(Fd fd, dir.open_file("journal/" + name, O_RDONLY));
+    SegmentBytes bytes(std::move(fd), dir.path() + "/journal/" + name);
+    TRY_STATUS(bytes.open());
+    if (bytes.state() != HeaderState::good) continue;
+    BackupSegment s{.number = segment_number(name), .id = bytes.header().segment};
+    // Only whole batches were ever copied, so what does not verify is damage, not an end.
+    s.size = bytes.size();
+    TRY(const SegmentCheck found, check_segment(bytes.reader(), s.size, bytes.header()));
+    Sha256 sum;
+    for (uint64_t at = 0; at < s.size;) {
+      TRY(const std::string block, bytes.read(at, kBlock));
+      if (block.empty()) break;
+      sum.add(block);
+      at += block.size();
+    }
+    s.source_id = s.id;
+    s.sha256 = sum.take();
+    s.from = found.from;
+    s.to = found.to;
+    s.records = found.records;
+    s.sealed = found.sealed;
+    s.damages = found.damages;
+    m.account_id = bytes.header().account;
+    if (found.end.seq >= m.end.seq) m.end = found.end;
+    m.segments.push_back(std::move(s));
+  }
+  if (m.segments.empty())
+    return fail(Fault::not_found, "no backup", dir.path() + " has no segment that can be read");
+  return m;
+}
+
 Result<std::vector<std::string>> list_backups(const std::string& directory) {
   const Fd dir(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!dir) return fail_errno("open " + directory, errno);

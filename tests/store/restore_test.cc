@@ -312,6 +312,23 @@ TEST_F(RestoreTest, AMissingAccountIsMadeFromTheBackup) {
   }
 }
 
+TEST_F(RestoreTest, WithoutTheManifestTheSegmentsSayTheSame) {
+  segment_bytes_ = 2000;
+  make_store();
+  make_account();
+  auto manifest = backup();
+  const auto dir = AccountDir::at(Disk::real(), backups() + "/" + id());
+  auto salvaged = salvage_manifest(*dir, id());
+  ASSERT_TRUE(salvaged) << salvaged.error().detail();
+  manifest.user.clear();
+  manifest.made = 0;
+  EXPECT_EQ(*salvaged, manifest);
+  fs::remove_all(backups() + "/" + id() + "/journal");
+  fs::create_directory(backups() + "/" + id() + "/journal");
+  EXPECT_EQ(salvage_manifest(*dir, id()).error().fault(), Fault::not_found);
+  make_store();
+}
+
 TEST_F(RestoreTest, DamageInTheBackupIsToldAndTheRestRestored) {
   make_account();
   const auto manifest = backup();
