@@ -1,8 +1,10 @@
 // common/async/io_pool.cc - a bounded pool; results come back through one eventfd
+//
+// A pool of 0 threads, for simulations: jobs run on the loop's thread, one after another, so that
+// all goes the same way every time. The loop must not run any more when such a pool is gone.
 
 #include "common/async/io_pool.h"
 
-#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <sys/eventfd.h>
@@ -12,7 +14,7 @@
 namespace rims {
 
 IoPool::IoPool(Loop& loop, unsigned threads)
-    : loop_(loop), limit_(std::max(threads, 1U)), wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+    : loop_(loop), limit_(threads), wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   if (!wake_) fatal("eventfd for the I/O pool failed");
   collector_ = collect();
   collector_.start();
@@ -33,6 +35,17 @@ void IoPool::Job::await_suspend(std::coroutine_handle<> waiter) {
   const std::lock_guard lock(pool_.mutex_);
   state_ = State::queued;
   pool_.queue_.push_back(this);
+  if (pool_.limit_ == 0) {
+    pool_.loop_.post([pool = &pool_] {
+      if (pool->queue_.empty()) return;  // its coroutine was destroyed
+      Job* job = pool->queue_.front();
+      pool->queue_.pop_front();
+      job->state_ = State::idle;
+      job->work_();
+      job->waiter_.resume();  // may destroy the job
+    });
+    return;
+  }
   if (pool_.idle_ < pool_.queue_.size() && pool_.threads_.size() < pool_.limit_) {
     // Signals belong to the loop's thread.
     sigset_t all, before;

@@ -135,22 +135,26 @@ Result<AccountDir> AccountDir::open(Disk& disk, int base, const std::string& use
   const std::string id = unique_user_id(user);
   const std::string levels[] = {"mailbox.3", "mailbox.3/" + id.substr(0, 2),
                                 "mailbox.3/" + id.substr(0, 2) + "/" + id.substr(2)};
-  std::string above = ".";
   Fd dir;
   for (const auto& level : levels) {
     dir = Fd(disk.open(base, level.c_str(), O_RDONLY | O_DIRECTORY, 0));
     if (!dir && errno == ENOENT && create) {
       if (disk.mkdir(base, level.c_str(), 0700) != 0 && errno != EEXIST)
         return fail_errno("mkdir " + level, errno);
-      const Fd parent(disk.open(base, above.c_str(), O_RDONLY | O_DIRECTORY, 0));
-      if (!parent || disk.fsync(parent.get()) != 0) return fail_errno("fsync " + above, errno);
       dir = Fd(disk.open(base, level.c_str(), O_RDONLY | O_DIRECTORY, 0));
     }
     if (!dir) {
       if (errno == ENOENT) return fail(Fault::not_found, "no such account", level + " is missing");
       return fail_errno("open " + level, errno);
     }
-    above = level;
+  }
+  // The journal's directory is made when all above it is durable. While there is none, whoever
+  // made these may have been killed before that.
+  if (create && !Fd(disk.open(base, (levels[2] + "/journal").c_str(), O_RDONLY | O_DIRECTORY, 0))) {
+    for (const std::string& level : {levels[1], levels[0], std::string(".")}) {
+      const Fd above(disk.open(base, level.c_str(), O_RDONLY | O_DIRECTORY, 0));
+      if (!above || disk.fsync(above.get()) != 0) return fail_errno("fsync " + level, errno);
+    }
   }
   return lock(disk, std::move(dir), levels[2]);
 }
@@ -203,6 +207,7 @@ Status AccountDir::sync_directory(const std::string& name) const {
 
 Status AccountDir::quarantine(const std::string& name, std::string_view bytes) const {
   TRY_STATUS(make_directory("quarantine"));
+  TRY_STATUS(sync_directory("."));  // whoever made it may have been killed before
   const std::string file = "quarantine/" + name;
   const Fd fd(disk_->open(dir_.get(), file.c_str(), O_WRONLY | O_CREAT | O_EXCL, 0600));
   if (!fd && errno == EEXIST) return {};

@@ -100,6 +100,10 @@ Status FileJournal::open_blocking() {
     }
     segments.push_back(static_cast<uint32_t>(std::stoul(name)));
   }
+  // Whoever made journal/ may have been killed before its name was durable.
+  if (segments.empty()) {
+    TRY_STATUS(dir_->sync_directory("."));
+  }
   for (const uint32_t number : segments) {
     TRY(auto segment, open_segment(*dir_, number, O_RDWR));
     if (segment->header.number == 0) {
@@ -117,6 +121,7 @@ Status FileJournal::open_blocking() {
       if (!never_used || number != segments.back()) {
         // It keeps its name out of the way: nothing is deleted.
         TRY_STATUS(dir_->make_directory("quarantine"));
+        TRY_STATUS(dir_->sync_directory("."));
         const std::string to =
             fmt::format("quarantine/segment-{:08}-{}", number, randombytes_random());
         if (disk().rename(dir_->fd(), segment_name(number).c_str(), to.c_str()) != 0)
@@ -171,11 +176,14 @@ Status FileJournal::open_tail() {
     return {};
   }
   // Segments may have been replaced: their names must be on the disk before a CLEAN record is.
+  // Whoever made the last one may have been killed before its name was durable; and whoever wrote
+  // its end before that was, or the flush has failed: that is done once more.
   TRY_STATUS(dir_->sync_directory("journal"));
   TRY(auto footer, read_footer(reader(tail_), size, tail_->header));
   if (footer) {
     last_seq_ =
         footer->entries.empty() ? tail_->header.first_seq - 1 : footer->entries.back().header.seq;
+    TRY_STATUS(rewrite(footer->end, size));
     tail_.reset();
     return {};
   }

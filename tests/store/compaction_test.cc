@@ -514,7 +514,7 @@ class CompactionFaultTest : public CompactionTest {
 };
 
 TEST_F(CompactionFaultTest, AnyCallThatFailsDoesNoHarm) {
-  using Call = FaultyDisk::Call;
+  using Call = SimDisk::Call;
   int runs = 0;
   for (const auto call :
        {Call::open, Call::write, Call::fdatasync, Call::fsync, Call::replace, Call::unlink}) {
@@ -544,7 +544,7 @@ TEST_F(CompactionFaultTest, ItMayEndBetweenAnyTwoSteps) {
       SCOPED_TRACE("step " + std::to_string(step) + (power ? " power" : " kill"));
       start_over();
       int left = step;
-      disk_.fault = [&](FaultyDisk::Call) { return left-- > 0 ? 0 : EIO; };
+      disk_.fault = [&](SimDisk::Call) { return left-- > 0 ? 0 : EIO; };
       compact_and_crash(power);
       ended = left >= 0;
       expect_sound();
@@ -563,8 +563,8 @@ TEST_F(CompactionFaultTest, AFullDiskOnlyPutsItOff) {
     start_over();
     auto account = open();
     int count = 0;
-    disk_.fault = [&](FaultyDisk::Call c) {
-      return c == FaultyDisk::Call::write && count++ >= step ? ENOSPC : 0;
+    disk_.fault = [&](SimDisk::Call c) {
+      return c == SimDisk::Call::write && count++ >= step ? ENOSPC : 0;
     };
     compact(account, 0, 1 << 20);
     disk_.fault = nullptr;

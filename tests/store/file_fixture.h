@@ -7,7 +7,7 @@
 #include <string>
 #include <unistd.h>
 
-#include "tests/store/faulty_disk.h"
+#include "tests/crash/sim_disk.h"
 #include "tests/store/fixture.h"
 
 namespace rims::store {
@@ -76,7 +76,7 @@ class FileTest : public StoreTest {
   void crash() { store_.reset(); }
 
   std::string base_;
-  FaultyDisk disk_;
+  SimDisk disk_;
   bool quick_ = false;
   uint64_t segment_bytes_ = 64 << 20;
   int64_t now_ = 1'700'000'000;

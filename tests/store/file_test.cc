@@ -459,7 +459,7 @@ class FaultTest : public FileTest {
 };
 
 TEST_F(FaultTest, WhateverCallFailsNothingAcknowledgedIsLost) {
-  using Call = FaultyDisk::Call;
+  using Call = SimDisk::Call;
   int runs = 0, refused = 0;
   for (const auto call : {Call::open, Call::write, Call::fdatasync, Call::fsync, Call::truncate,
                           Call::mkdir, Call::rename, Call::unlink}) {
@@ -495,7 +495,7 @@ TEST_F(FaultTest, WhateverCallFailsNothingAcknowledgedIsLost) {
 TEST_F(FileTest, AFullDiskIsNoDisaster) {
   auto account = open();
   must(account->append(inbox(account), messages({"before"})));
-  disk_.fault = [&](FaultyDisk::Call c) { return c == FaultyDisk::Call::write ? ENOSPC : 0; };
+  disk_.fault = [&](SimDisk::Call c) { return c == SimDisk::Call::write ? ENOSPC : 0; };
   const auto refused =
       run(loop_, account->append(inbox(account), messages({std::string(9'000'000, 'x')})));
   ASSERT_FALSE(refused);
@@ -518,8 +518,8 @@ TEST_F(FaultTest, AFullDiskAtEveryStepLosesNothing) {
     const std::string user = "full" + std::to_string(step);
     int count = 0;
     // Full from here on, for a while.
-    disk_.fault = [&](FaultyDisk::Call c) {
-      const bool needs_space = c == FaultyDisk::Call::write || c == FaultyDisk::Call::mkdir;
+    disk_.fault = [&](SimDisk::Call c) {
+      const bool needs_space = c == SimDisk::Call::write || c == SimDisk::Call::mkdir;
       if (!needs_space) return 0;
       count++;
       return count > step && count < step + 4 ? ENOSPC : 0;
@@ -537,9 +537,7 @@ TEST_F(FaultTest, AFullDiskAtEveryStepLosesNothing) {
 
 TEST_F(FaultTest, ShortWritesAreContinued) {
   int n = 0;
-  disk_.fault = [&](FaultyDisk::Call c) {
-    return c == FaultyDisk::Call::write && n++ % 2 == 0 ? -1 : 0;
-  };
+  disk_.fault = [&](SimDisk::Call c) { return c == SimDisk::Call::write && n++ % 2 == 0 ? -1 : 0; };
   const auto acknowledged = deliver("short");
   EXPECT_EQ(acknowledged.size(), size_t{kMessages});
   disk_.fault = nullptr;
@@ -553,7 +551,7 @@ TEST_F(FaultTest, PowerLossAtRandomMoments) {
     const std::string user = "p" + std::to_string(round);
     // From some moment on nothing works: the machine is gone.
     int left = static_cast<int>(random() % 60) + 3;
-    disk_.fault = [&](FaultyDisk::Call) { return left-- > 0 ? 0 : EIO; };
+    disk_.fault = [&](SimDisk::Call) { return left-- > 0 ? 0 : EIO; };
     const auto acknowledged = deliver(user);
     crash();
     disk_.fault = nullptr;

@@ -1,0 +1,127 @@
+// tests/crash/simulation.h - one run: many sessions on one account, crashes, faults, from one seed
+//
+// Everything happens on one thread, and all chance comes from the seed: the same seed is the same
+// run. The store runs on the journal in memory (with lost races and failed appends), or on files on
+// a simulated disk (with the power off at any call, in recovery too, and failing calls).
+//
+// The model hears of each durable change as a listener does and works it out by itself; what was
+// acknowledged or told must be there after every crash, what was not may be there as a whole or
+// not at all.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <random>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "common/async/io_pool.h"
+#include "common/async/scope.h"
+#include "common/store/memory_journal.h"
+#include "common/store/store.h"
+#include "tests/crash/model.h"
+#include "tests/crash/sim_disk.h"
+#include "tests/crash/sim_index.h"
+
+namespace rims::store {
+
+struct Tally {
+  uint64_t runs = 0, operations = 0, states = 0, faults = 0, races = 0, in_recovery = 0;
+  uint64_t lost = 0, duplicated = 0, corrupt = 0, other = 0;
+};
+
+struct Shape {
+  uint64_t seed = 0;
+  bool files = false;  // the journal in files, under `base`
+  std::string base;
+  // What is broken on purpose: see SimDisk and SimIndex.
+  std::string ignored, late, index_mutant;
+  bool syncs_lie = false;
+};
+
+class Simulation final : public Listener {
+ public:
+  Simulation(Loop& loop, IoPool& pool, Shape shape, Tally& tally);
+  ~Simulation() override;
+  // Empty when all was well, otherwise what was wrong.
+  std::string play();
+  // A number for all that has happened: the same seed gives the same one.
+  [[nodiscard]] uint64_t trace() const { return trace_; }
+  [[nodiscard]] const SimDisk& disk() const { return disk_; }
+  [[nodiscard]] uint64_t mutations() const { return disk_.mutations + index_.mutations; }
+
+  void appended(MailboxId, std::span<const Uid>, const void* origin) override;
+  void flags_changed(MailboxId, std::span<const Uid>, ModSeq, const void* origin) override;
+  void expunged(MailboxId, std::span<const Uid>, ModSeq, const void* origin) override;
+  void mailboxes_changed() override;
+
+ private:
+  using OperationRef = std::shared_ptr<Operation>;  // shared by a session and those in flight
+  enum class End : uint8_t { stop, kill, power, fault };
+
+  void fail_with(const std::string& what);
+  [[nodiscard]] bool failed() const { return !failure_.empty(); }
+  uint32_t pick(size_t count) { return static_cast<uint32_t>(random_() % count); }
+  bool chance(unsigned percent) { return random_() % 100 < percent; }
+
+  void start_store();
+  void open_account();
+  bool try_to_open();
+  void crash(bool power);
+  void phase();
+  void plan_faults();
+  void end_phase(End end);
+  void verify();
+  bool explain(const Model& so_far, std::vector<OperationRef> left, const Model& found,
+               std::string& why);
+  Task<Result<Model>> observe();
+  Task<Status> observe_mailbox(const MailboxInfo* info, Model& model);
+  void look_at_quarantine();
+  void look_at_cut_bytes();
+
+  Task<void> session(int operations);
+  Task<void> one(std::shared_ptr<Account> account);
+  Task<Status> perform(std::shared_ptr<Account> account, OperationRef op);
+  OperationRef think();
+  std::vector<uint32_t> some_uids(const ModelMailbox& mailbox);
+  void intrude();
+  Task<void> read_one(std::shared_ptr<Account> account);
+  void told(Told::Kind kind, MailboxId id, std::span<const Uid> uids, const void* origin);
+  void mix(uint64_t n) { trace_ = (trace_ ^ n) * 1099511628211ULL; }
+
+  Loop& loop_;
+  IoPool& pool_;
+  Shape shape_;
+  Tally& tally_;
+  std::mt19937 random_;
+  SimDisk disk_;
+  SimIndex index_;
+  MemoryJournals journals_;
+  std::unique_ptr<Store> store_;
+  std::shared_ptr<Account> account_;
+  std::unique_ptr<Scope> sessions_;
+  int running_ = 0;
+  bool killed_ = false;        // the process is gone, as far as memory goes
+  unsigned fate_percent_ = 0;  // of appends that fail or kill
+  int64_t now_ = 1'700'000'000;
+
+  Model model_;
+  uint32_t next_number_ = 1;
+  std::vector<OperationRef> flying_;   // not known to have failed or happened
+  std::deque<OperationRef> intruded_;  // durable, and not seen yet
+  OperationRef names_;                 // the one on mailboxes' names that is under way
+  std::deque<Told> expected_;          // what listeners are told next
+  std::set<uint32_t> uidvalidities_;
+  uint64_t folds_ = 0;
+  uint64_t modseq_ = 0;
+  bool faulty_ = false;  // a fault, a failed append or the power may explain a failure
+  std::map<std::string, std::string> quarantine_;
+  std::vector<std::pair<std::string, std::string>> before_;  // last segments after power losses
+  uint64_t trace_ = 14695981039346656037ULL;
+  std::string failure_;
+};
+
+}  // namespace rims::store
