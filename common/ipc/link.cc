@@ -17,6 +17,10 @@ namespace {
 constexpr size_t kHeader = 2;  // the type
 // A peer that does not read for so long is as good as dead.
 constexpr Milliseconds kSendLimit{30'000};
+// The kernel is short of memory: a link that is closed for that stays closed much longer.
+constexpr Milliseconds kMemoryPause{20};
+
+bool short_of_memory(int error) { return error == ENOMEM || error == ENOBUFS; }
 
 std::vector<Fd> descriptors_of(msghdr& header) {
   std::vector<Fd> fds;
@@ -65,7 +69,8 @@ Result<std::optional<Packet>> Link::receive_now() {
   header.msg_control = control;
   header.msg_controllen = sizeof control;
   const ssize_t got = recvmsg(fd_.get(), &header, MSG_CMSG_CLOEXEC);
-  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return std::optional<Packet>();
+  starved_ = got < 0 && short_of_memory(errno);
+  if (got < 0 && (errno == EAGAIN || errno == EINTR || starved_)) return std::optional<Packet>();
   if (got <= 0) {
     close();
     return fail(Fault::peer_gone, "closed", "link to " + peer_ + " ended");
@@ -95,6 +100,7 @@ Task<Result<Packet>> Link::receive() {
   while (open()) {
     CO_TRY(auto packet, receive_now());
     if (packet) co_return std::move(*packet);
+    if (starved_) co_await sleep_for(loop_, kMemoryPause);
     co_await readable(loop_, fd_.get());
   }
   co_return fail(Fault::peer_gone, "closed", "link to " + peer_ + " is closed");
@@ -123,6 +129,7 @@ Task<Status> Link::send_packet(uint16_t type, std::string body, std::vector<Fd> 
       std::memcpy(CMSG_DATA(c) + i * sizeof(int), &fd, sizeof fd);
     }
   }
+  const auto until = Loop::now() + kSendLimit;
   while (open()) {
     const ssize_t sent = sendmsg(fd_.get(), &header, MSG_NOSIGNAL);
     const int error = errno;
@@ -131,6 +138,10 @@ Task<Status> Link::send_packet(uint16_t type, std::string body, std::vector<Fd> 
       co_return Status();
     }
     if (error == EINTR) continue;
+    if (short_of_memory(error) && Loop::now() < until) {
+      co_await sleep_for(loop_, kMemoryPause);
+      continue;
+    }
     if (error != EAGAIN) {
       close();
       break;

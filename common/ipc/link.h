@@ -73,6 +73,7 @@ class Link {
   std::string peer_;
   std::span<const Accepts> accepts_;
   bool open_ = true, broken_ = false;
+  bool starved_ = false;  // the last receive_now() found no memory in the kernel
   Mutex sending_;
 };
 

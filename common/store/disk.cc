@@ -13,6 +13,7 @@
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <utility>
 
 #include "common/base/encoding.h"
 
@@ -86,10 +87,17 @@ Status write_all(Disk& disk, int fd, std::vector<iovec> pieces, uint64_t offset,
   return {};
 }
 
+Result<uint64_t> file_size(int fd, const std::string& what) {
+  struct stat st{};
+  if (fstat(fd, &st) != 0) return fail_errno("fstat " + what, errno);
+  return static_cast<uint64_t>(st.st_size);
+}
+
 Result<std::string> read_up_to(Disk& disk, int fd, size_t size, uint64_t offset,
                                const std::string& what) {
   std::string bytes(size, '\0');
   size_t got = 0;
+  bool ended = false;
   while (got < size) {
     const ssize_t n =
         disk.read(fd, bytes.data() + got, size - got, static_cast<off_t>(offset + got));
@@ -98,17 +106,19 @@ Result<std::string> read_up_to(Disk& disk, int fd, size_t size, uint64_t offset,
       const int error = errno;
       return fail_errno("read " + what + " at offset " + std::to_string(offset + got), error);
     }
-    if (n == 0) break;
+    if (n == 0) {
+      // Whoever takes this for the end cuts off what comes after. The file may have grown just now.
+      TRY(const uint64_t end, file_size(fd, what));
+      if (end <= offset + got) break;
+      if (std::exchange(ended, true))
+        return fail_errno("read " + what + " at offset " + std::to_string(offset + got), EIO);
+      continue;
+    }
+    ended = false;
     got += static_cast<size_t>(n);
   }
   bytes.resize(got);
   return bytes;
-}
-
-Result<uint64_t> file_size(int fd, const std::string& what) {
-  struct stat st{};
-  if (fstat(fd, &st) != 0) return fail_errno("fstat " + what, errno);
-  return static_cast<uint64_t>(st.st_size);
 }
 
 Result<std::vector<std::string>> list_directory(Disk& disk, int dir, const std::string& name,

@@ -40,6 +40,7 @@ class SimDisk final : public Disk {
   };
   // Asked before each call; an errno makes it fail. A negative number is a short write.
   std::function<int(Call)> fault;
+  std::function<bool()> ends_early;  // asked before each read: it gets nothing, as at the end
   int fdatasyncs = 0, fsyncs = 0;
 
   // --- mutants: what is left out of the store, by kind (see kind_of) ---
@@ -67,6 +68,9 @@ class SimDisk final : public Disk {
 
   int open(int dir, const char* path, int flags, unsigned mode) override;
   ssize_t write(int fd, const iovec* pieces, int count, off_t offset) override;
+  ssize_t read(int fd, void* to, size_t size, off_t offset) override {
+    return ends_early && ends_early() ? 0 : Disk::read(fd, to, size, offset);
+  }
   int fdatasync(int fd) override;
   int fsync(int fd) override;
   int truncate(int fd, off_t size) override;

@@ -544,6 +544,25 @@ TEST_F(FaultTest, ShortWritesAreContinued) {
   expect_all("short", acknowledged);
 }
 
+TEST_F(FaultTest, AReadThatEndsTooEarlyCutsNothingOff) {
+  const auto acknowledged = deliver("early");
+  EXPECT_EQ(acknowledged.size(), size_t{kMessages});
+  int refused = 0;
+  for (int nth = 0; nth < 8; nth++) {
+    SCOPED_TRACE(nth);
+    crash();
+    make_store();
+    int n = 0;
+    disk_.ends_early = [&] { return n++ >= nth; };
+    if (!run(loop_, store_->open("early"))) refused++;
+    disk_.ends_early = nullptr;
+    crash();
+    make_store();
+    expect_all("early", acknowledged);
+  }
+  EXPECT_GT(refused, 0);
+}
+
 TEST_F(FaultTest, PowerLossAtRandomMoments) {
   std::mt19937 random(42);
   for (int round = 0; round < 25; round++) {
