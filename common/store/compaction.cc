@@ -66,7 +66,8 @@ std::map<uint32_t, Waste> Survey::waste(int64_t retention) const {
   for (const auto& [id, mailbox] : state_.mailboxes()) {
     for (const auto& entry : mailbox->messages()) {
       const auto life = std::ranges::lower_bound(lives_, entry.message, {}, &Life::message);
-      if (life != lives_.end()) named[static_cast<size_t>(life - lives_.begin())] = true;
+      if (life != lives_.end() && life->message == entry.message)
+        named[static_cast<size_t>(life - lives_.begin())] = true;
     }
   }
   std::map<uint32_t, Waste> found;

@@ -13,6 +13,7 @@
 
 #include "common/base/result.h"
 #include "common/store/bytes.h"
+#include "common/store/compaction.h"
 #include "common/store/segment.h"
 #include "common/store/state.h"
 
@@ -87,6 +88,7 @@ void read_segment(const std::string& bytes) {
     require(scan.has_value(), "nor a scan");
     require(scan->end <= std::max<uint64_t>(bytes.size(), kFirstRecord), "the end is inside");
     AccountState state;
+    Survey survey(1'700'000'000);
     uint64_t seq = 0;
     for (const auto& e : scan->entries) {
       require(e.offset + e.header.total() <= bytes.size(), "a record is inside");
@@ -94,11 +96,23 @@ void read_segment(const std::string& bytes) {
       seq = e.header.seq;
       all_decoders(e.header.type, e.meta);
       (void)state.apply(e.header.type, e.header.seq, e.header.time, e.meta);
+      (void)survey.add({e.header.type,
+                        e.header.seq,
+                        e.header.time,
+                        e.meta,
+                        {1, e.offset, e.header.meta, e.header.aux, e.header.body},
+                        (e.header.flags & kDropped) != 0});
     }
     for (const auto& broken : state.broken_invariants())
       require(broken.starts_with("invariant 3:") || broken.starts_with("invariant 8:") ||
                   broken.starts_with("invariant 9:") || broken.starts_with("invariant 10:"),
               broken.c_str());
+    const auto dead = survey.waste(0)[1];
+    require(dead.bytes <= bytes.size(), "no more is dead than was there");
+    for (const auto& [id, mailbox] : state.mailboxes()) {
+      for (const auto& entry : mailbox->messages())
+        require(!std::ranges::binary_search(dead.messages, entry.message), "what is named lives");
+    }
     for (const auto& d : scan->damages)
       require(d.offset + d.length <= bytes.size(), "damage is inside");
     if (!tail || scan->sealed) continue;
@@ -146,6 +160,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     all_decoders(h.type, meta);
     if (h.type == RecordType::footer) continue;
     h.meta = static_cast<uint32_t>(meta.size());
+    if (h.type == RecordType::append && seq % 2 == 0) h.flags = kDropped;
     h.seq = ++seq;
     if (seq % 3 == 1) batch = seq;
     h.batch_first = batch;
