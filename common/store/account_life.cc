@@ -4,7 +4,7 @@
 //   1. no body is dropped that an entry names: what a survey found dead can only come alive again
 //      by a revival, and that is refused for it, or spoils the compaction (note_revived)
 //   2. between the Compacted record and the rename no CLEAN record is written: shut() waits
-//   3. places_ of all messages of the segment are in memory when it is replaced, and change
+//   3. the places of all messages of the segment are in memory when it is replaced, and change
 //      together with it; a reader who was faster keeps the old file, one who was not asks again
 
 #include <algorithm>
@@ -56,13 +56,21 @@ Task<Status> AccountImpl::compact_segments(CompactionRules rules, int64_t now) {
     }
     waste = survey.waste(rules.retention);
   }
+  // From now on until the end: nothing of this may come alive.
+  spoiled_ = false;
+  for (const auto& segment : segments) {
+    const auto& dead = waste[segment.number];
+    if (worth(segment, dead, rules))
+      dropping_.insert(dropping_.end(), dead.messages.begin(), dead.messages.end());
+  }
+  std::ranges::sort(dropping_);
   // A lost record may be the one that keeps a message.
   if (journal_->lost() > 0 && !waste.empty())
     co_return fail(Fault::storage, "temporary failure", "the journal is damaged");
   Status status;
   for (const auto& segment : segments) {
     auto& dead = waste[segment.number];
-    if (failure_ || closing_) break;
+    if (failure_ || closing_ || spoiled_) break;
     if (!worth(segment, dead, rules)) continue;
     if (!segment.sealed) {
       CO_TRY_STATUS(co_await journal_->seal());
@@ -75,8 +83,6 @@ Task<Status> AccountImpl::compact_segments(CompactionRules rules, int64_t now) {
 }
 
 Task<Status> AccountImpl::compact_segment(uint32_t number, std::vector<MessageId> dead) {
-  dropping_ = std::move(dead);
-  spoiled_ = false;
   // Half of the time belongs to the others.
   auto since = Loop::now();
   const auto pace = [this, &since](uint64_t) -> Task<bool> {
@@ -85,7 +91,7 @@ Task<Status> AccountImpl::compact_segment(uint32_t number, std::vector<MessageId
     since = Loop::now();
     co_return !failure_ && !closing_;
   };
-  auto written = co_await journal_->rewrite(number, dropping_, pace);
+  auto written = co_await journal_->rewrite(number, dead, pace);
   if (!written) co_return std::unexpected(written.error());
   if (!written->whole) co_return Status();
 
@@ -120,7 +126,7 @@ Task<Status> AccountImpl::compact_segment(uint32_t number, std::vector<MessageId
   for (const auto& place : written->places)
     locations_.set(place.message, place.dropped ? Location() : place.at);
   log::info("", "account {}: segment {}: {} messages expunged for good, {} bytes freed", user_,
-            number, dropping_.size(), mark.freed);
+            number, dead.size(), mark.freed);
   co_return Status();
 }
 

@@ -45,6 +45,11 @@ Task<Result<Revived>> AccountImpl::revive(MailboxId mailbox, std::vector<Revival
         const auto to = state_.mailbox(job->mailbox);
         if (!to || to->info().noselect)
           return fail(Fault::not_found, "no such mailbox", {}, "TRYCREATE");
+        for (size_t i = 0; i < job->messages.size(); i++) {
+          if (!std::ranges::binary_search(dropping_, job->messages[i].message)) continue;
+          job->readable[i] = false;
+          job->result.problems[i] = "its bytes are being given back";
+        }
         const auto count = static_cast<size_t>(std::ranges::count(job->readable, true));
         job->result.uidvalidity = to->info().uidvalidity;
         job->result.uids.assign(job->messages.size(), Uid(0));
@@ -66,11 +71,6 @@ Task<Result<Revived>> AccountImpl::revive(MailboxId mailbox, std::vector<Revival
         for (size_t i = 0; i < job->messages.size(); i++) {
           if (!job->readable[i]) continue;
           const auto& m = job->messages[i];
-          // A compaction is about to drop its bytes.
-          if (std::ranges::binary_search(dropping_, m.message)) {
-            job->result.problems[i] = "its bytes are being given back";
-            continue;
-          }
           const MailboxId from = state_.mailbox(m.from) ? m.from : job->mailbox;
           if (record.from != from) finish();
           record.from = from;

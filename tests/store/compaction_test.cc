@@ -408,6 +408,43 @@ TEST_F(CompactionTest, StoppingInTheMiddleIsClean) {
   }
 }
 
+// A dead message that is brought back meanwhile: either it has its bytes, or it was refused.
+TEST_F(CompactionTest, NothingThatComesBackMeanwhileLosesItsBytes) {
+  make_mostly_dead();
+  stop();
+  fs::copy(dir(), fs::path(base_) / "saved", fs::copy_options::recursive);
+  int refused = 0, back = 0;
+  for (int pauses = 0; pauses < 12; pauses++) {
+    fs::remove_all(dir());
+    fs::copy(fs::path(base_) / "saved", dir(), fs::copy_options::recursive);
+    make_store();
+    auto account = open();
+    const auto drafts = account->find("Drafts")->id;
+    bool done = false;
+    Scope scope(loop_);
+    scope.spawn(compact_and_tell(&impl(account), now_, &done));
+    for (int i = 0; i < pauses; i++) run(loop_, pause(&loop_, 1));
+    for (const uint32_t uid : {3U, 18U, 38U}) {
+      std::vector<Revival> one(1);
+      one[0].message = MessageId(uid);
+      one[0].from = inbox(account);
+      one[0].uid = Uid(uid);
+      const auto revived = must(account->revive(drafts, std::move(one)));
+      revived.uids[0].value != 0 ? back++ : refused++;
+    }
+    run(loop_, until(&loop_, &done));
+    const auto mailbox = must(account->open_mailbox(drafts));
+    for (const auto& e : mailbox->messages())
+      EXPECT_EQ(must(account->read(e.message)), body(static_cast<uint32_t>(e.message.value)));
+    expect_all_alive(account);
+    account.reset();
+    stop();
+  }
+  make_store();
+  EXPECT_GT(refused, 0);
+  EXPECT_GT(back, 0);
+}
+
 TEST_F(CompactionTest, TheStoreDoesItByItselfOnceADay) {
   make_mostly_dead();
   stop();
