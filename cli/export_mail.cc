@@ -119,7 +119,7 @@ class MboxLedger {
                                             {"size", Json(size)}});
     Json::Object all;
     for (const auto& [name, entry] : entries_) all.emplace_back(name, entry);
-    return write_file(path_, path_ + ".partial", Json(std::move(all)).dump(true) + "\n");
+    return write_file_durably(path_, path_ + ".partial", Json(std::move(all)).dump(true) + "\n");
   }
 
  private:
@@ -206,6 +206,7 @@ Result<Exported> export_maildir(store::JournalReader& reader, const store::Folde
                           job.directory + "/subscriptions.partial",
                           dovecot_subscriptions_text({names.begin(), names.end()})));
   }
+  TRY_STATUS(sync_files(job.directory));
   return done;
 }
 

@@ -64,8 +64,10 @@ bool is_directory(const std::string& path) {
   return lstat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-Status write_file(const std::string& path, const std::string& temporary, std::string_view bytes,
-                  int64_t mtime) {
+namespace {
+
+Status write_whole(const std::string& path, const std::string& temporary, std::string_view bytes,
+                   int64_t mtime, bool durably) {
   const Fd fd(open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!fd) return failed(temporary, errno);
   while (!bytes.empty()) {
@@ -78,7 +80,26 @@ Status write_file(const std::string& path, const std::string& temporary, std::st
     const timespec times[2] = {{.tv_sec = mtime, .tv_nsec = 0}, {.tv_sec = mtime, .tv_nsec = 0}};
     if (futimens(fd.get(), times) != 0) return failed(temporary, errno);
   }
+  if (durably && fdatasync(fd.get()) != 0) return failed(temporary, errno);
   if (rename(temporary.c_str(), path.c_str()) != 0) return failed(path, errno);
+  return {};
+}
+
+}  // namespace
+
+Status write_file(const std::string& path, const std::string& temporary, std::string_view bytes,
+                  int64_t mtime) {
+  return write_whole(path, temporary, bytes, mtime, false);
+}
+
+Status write_file_durably(const std::string& path, const std::string& temporary,
+                          std::string_view bytes) {
+  return write_whole(path, temporary, bytes, -1, true);
+}
+
+Status sync_files(const std::string& directory) {
+  const Fd fd(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd || syncfs(fd.get()) != 0) return failed(directory, errno);
   return {};
 }
 

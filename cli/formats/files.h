@@ -22,6 +22,11 @@ namespace rims::cli {
 // Written beside as `temporary`, then renamed: `path` is the whole file or what it was before.
 Status write_file(const std::string& path, const std::string& temporary, std::string_view bytes,
                   int64_t mtime = -1);
+// The same, after a power loss as well.
+Status write_file_durably(const std::string& path, const std::string& temporary,
+                          std::string_view bytes);
+// All files written so far to the file system of `directory` are on the disk.
+Status sync_files(const std::string& directory);
 // With missing parents; mode 0700.
 Status make_directories(const std::string& path);
 

@@ -6,11 +6,9 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
-#include <fcntl.h>
 #include <map>
 #include <sys/stat.h>
 #include <tuple>
-#include <unistd.h>
 #include <unordered_set>
 
 #include <fmt/format.h>
@@ -248,18 +246,11 @@ Status MaildirWriter::put(const MaildirMessage& m, std::string bytes) {
 Status MaildirWriter::finish(uint32_t uidnext) {
   const std::string keywords = dovecot_keywords_text(letters_);
   if (!keywords.empty()) {
-    TRY_STATUS(write_file(directory_ + "/dovecot-keywords", directory_ + "/tmp/dovecot-keywords",
-                          keywords));
+    TRY_STATUS(write_file_durably(directory_ + "/dovecot-keywords",
+                                  directory_ + "/tmp/dovecot-keywords", keywords));
   }
-  // Last: it says that the mailbox is whole.
-  const Fd fd(::open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd || syncfs(fd.get()) != 0)
-    return fail(Fault::storage, directory_ + ": " + std::string(errno_text(errno)));
-  TRY_STATUS(write_file(directory_ + "/dovecot-uidlist", directory_ + "/tmp/dovecot-uidlist",
-                        fmt::format("3 V{} N{}\n", uidvalidity_, uidnext) + uidlist_));
-  if (syncfs(fd.get()) != 0)
-    return fail(Fault::storage, directory_ + ": " + std::string(errno_text(errno)));
-  return {};
+  return write_file_durably(directory_ + "/dovecot-uidlist", directory_ + "/tmp/dovecot-uidlist",
+                            fmt::format("3 V{} N{}\n", uidvalidity_, uidnext) + uidlist_);
 }
 
 }  // namespace rims::cli

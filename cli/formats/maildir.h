@@ -32,7 +32,7 @@ class MaildirWriter {
   Result<bool> have(const MaildirMessage& message);
   // `bytes`: as they are stored.
   Status put(const MaildirMessage& message, std::string bytes);
-  // Dovecot's files. Then everything is on the disk.
+  // Dovecot's files. sync_files() is the caller's.
   Status finish(uint32_t uidnext);
 
  private:
