@@ -4,6 +4,7 @@
 #include "common/store/compaction.h"
 
 #include <algorithm>
+#include <fcntl.h>
 #include <set>
 
 #include "common/store/file_journal.h"
@@ -645,6 +646,9 @@ TEST_F(CompactionFaultTest, WithoutTheRecordBeforeItAnOldIndexIsBelieved) {
 
 // The old file is back after the power loss, and the clean index knows places in the new one.
 TEST_F(CompactionFaultTest, WithoutTheFlushOfTheDirectoryTheIndexIsWrong) {
+  // The names of the index files, which nobody flushes, have reached the disk by now.
+  const Fd account_dir(::open(dir().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  disk_.fsync(account_dir.get());
   disk_.directory_syncs_lie = true;
   compact(open());
   stop();
