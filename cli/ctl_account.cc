@@ -3,6 +3,7 @@
 #include "cli/ctl_account.h"
 
 #include <cerrno>
+#include <fcntl.h>
 #include <grp.h>
 #include <map>
 #include <sys/stat.h>
@@ -10,7 +11,6 @@
 
 #include "common/base/encoding.h"
 #include "common/store/backup.h"
-#include "common/store/store.h"
 
 namespace rims::ctl {
 
@@ -31,6 +31,15 @@ int find_accounts(const Invocation& how, const std::string& user, bool all, Acco
   if (!ids) return complain(ids.error());
   for (const auto& id : *ids) found.list.push_back({id, names.contains(id) ? names[id] : ""});
   return kDone;
+}
+
+store::Options store_options(const Accounts& accounts) {
+  const auto& config = *accounts.loaded.config;
+  store::Options options;
+  options.base = Fd(fcntl(accounts.base.get(), F_DUPFD_CLOEXEC, 0));
+  options.key_value_checksum = config.use_key_value_store_checksum;
+  options.limits.mailboxes = config.limits_mailboxes;
+  return options;
 }
 
 Status become_owner(const Fd& base) {

@@ -7,6 +7,7 @@
 #include "cli/ctl.h"
 #include "common/base/fd.h"
 #include "common/base/result.h"
+#include "common/store/store.h"
 
 namespace rims::ctl {
 
@@ -32,6 +33,9 @@ struct Accounts {
 // message.
 [[nodiscard]] int find_accounts(const Invocation& how, const std::string& user, bool all,
                                 Accounts& found);
+
+// For opening the accounts as the server would.
+[[nodiscard]] store::Options store_options(const Accounts& accounts);
 
 // Files that root makes could not be read by the server: root goes on as the user to whom the base
 // directory belongs.

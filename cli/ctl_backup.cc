@@ -3,13 +3,12 @@
 #include <algorithm>
 #include <cstdio>
 #include <ctime>
-#include <map>
 #include <string>
 #include <vector>
 
 #include <fmt/format.h>
 
-#include "cli/ctl.h"
+#include "cli/ctl_account.h"
 #include "cli/options.h"
 #include "cli/progress.h"
 #include "common/base/encoding.h"
@@ -25,11 +24,6 @@ using cli::size_text;
 struct Wanted {
   bool all = false, verify = false, json = false, quiet = false;
   std::string user, directory;
-};
-
-struct Account {
-  std::string id, user;
-  [[nodiscard]] std::string shown() const { return user.empty() ? "account " + id : user; }
 };
 
 // What became of one account.
@@ -101,21 +95,10 @@ int report(const std::vector<Outcome>& outcomes, const Wanted& wanted) {
 }
 
 int make_backups(const Invocation& how, const Wanted& wanted) {
-  const Loaded loaded = load(how, false);
-  if (!loaded.config) return loaded.status;
-  const auto base = store::open_base(loaded.config->base_dir);
-  if (!base) return complain(base.error());
-  std::vector<Account> accounts;
-  if (wanted.all) {
-    // The store knows accounts by a hash of the name; the names are in the configuration.
-    std::map<std::string, std::string> names;
-    for (const auto& user : loaded.config->users) names[unique_user_id(user.name)] = user.name;
-    auto ids = store::list_accounts(*base);
-    if (!ids) return complain(ids.error());
-    for (auto& id : *ids) accounts.push_back({id, names.contains(id) ? names[id] : ""});
-  } else {
-    accounts.push_back({unique_user_id(wanted.user), wanted.user});
-  }
+  Accounts found;
+  if (const int failed = find_accounts(how, wanted.user, wanted.all, found); failed != kDone)
+    return failed;
+  const auto& accounts = found.list;
 
   cli::Progress progress(!wanted.quiet);
   std::vector<Outcome> outcomes;
@@ -132,7 +115,7 @@ int make_backups(const Invocation& how, const Wanted& wanted) {
                                         size_text(total)));
             },
         .clock = [] { return int64_t{time(nullptr)}; }};
-    auto done = store::back_up(*base, job);
+    auto done = store::back_up(found.base, job);
     progress.clear();
     Outcome o;
     o.account = account;

@@ -1,7 +1,6 @@
 // cli/ctl_check.cc - rims-ctl check USER|--all: are the accounts sound? And --repair
 
 #include <cstdio>
-#include <fcntl.h>
 #include <string>
 #include <vector>
 
@@ -79,14 +78,12 @@ void print(const Outcome& o, const Wanted& wanted) {
 
 // Takes the account, opens it as the server would (what is damaged is copied to quarantine/, the
 // numbers that it may have used are skipped) with an index that is not trusted, and closes it.
-Status repair(const Fd& base, const Account& account, Outcome& o) {
+Status repair(const Accounts& accounts, const Account& account, Outcome& o) {
   {
-    TRY(const auto dir, store::take_account(base, account.user, kTakeOver));
+    TRY(const auto dir, store::take_account(accounts.base, account.user, kTakeOver));
     TRY_STATUS(store::set_dirty_flag(dir, true));
   }
-  store::Options options;
-  options.base = Fd(fcntl(base.get(), F_DUPFD_CLOEXEC, 0));
-  TRY(auto offline, store::OfflineAccount::open(std::move(options), account.user, kTakeOver));
+  TRY(auto offline, store::OfflineAccount::open(store_options(accounts), account.user, kTakeOver));
   TRY(const auto broken, offline->run(offline->account().check()));
   offline->close();
   o.repairs.emplace_back("the index was rebuilt from the journal");
@@ -162,7 +159,7 @@ int check(const Invocation& how, std::span<char*> args) {
       if (account.user.empty())
         o.problems.emplace_back(
             "only an account whose user is known can be repaired: name the user");
-      else if (const Status repaired = repair(accounts.base, account, o); !repaired)
+      else if (const Status repaired = repair(accounts, account, o); !repaired)
         o.problems.push_back("not repaired: " + repaired.error().detail());
     }
     look();

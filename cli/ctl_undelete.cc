@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <fcntl.h>
 #include <map>
 #include <string>
 #include <unordered_map>
@@ -189,9 +188,7 @@ int work(const Accounts& accounts, const Wanted& wanted) {
   if (list->empty()) return report({}, wanted.json);
   if (const Status changed = become_owner(accounts.base); !changed)
     return complain(changed.error());
-  store::Options options;
-  options.base = Fd(fcntl(accounts.base.get(), F_DUPFD_CLOEXEC, 0));
-  auto offline = store::OfflineAccount::open(std::move(options), account.user, kTakeOver);
+  auto offline = store::OfflineAccount::open(store_options(accounts), account.user, kTakeOver);
   if (!offline) return complain(offline.error());
   // Once more, now that nobody else changes it.
   auto now = choose(*reader, wanted, damaged);
