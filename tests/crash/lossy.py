@@ -14,9 +14,9 @@ MAGIC = 0x4C4F5353
 SECTOR = 512
 
 
-def preload(suite, directory, mutant, **variables):
-    """Makes directory/stage, a copy of the suite's, whose rims-imapd runs with lossy_io.c in front of it,
-    and lets the suite, which has not started yet, run from there. Returns the environment that does
+def preload(suite, directory, mutant, names=("rims-imapd",), **variables):
+    """Makes directory/stage, a copy of the suite's, whose programs `names` run with lossy_io.c in front of
+    them, and lets the suite, which has not started yet, run from there. Returns the environment that does
     the same to another program."""
     stage, suite.stage = suite.stage, os.path.join(directory, "stage")
     os.chmod(directory, 0o755)
@@ -29,12 +29,13 @@ def preload(suite, directory, mutant, **variables):
     programs = os.path.join(suite.stage, "libexec", "rims")
     real = os.path.join(programs, "real")
     os.makedirs(real)
-    os.rename(os.path.join(programs, "rims-imapd"), os.path.join(real, "rims-imapd"))
-    script = os.path.join(programs, "rims-imapd")
-    with open(script, "w", encoding="ascii") as f:
-        words = " ".join(f"{name}={value}" for name, value in env.items())
-        f.write(f"#!/bin/sh\nexport {words}\nexec {real}/rims-imapd \"$@\"\n")
-    os.chmod(script, 0o755)
+    words = " ".join(f"{name}={value}" for name, value in env.items())
+    for name in names:
+        script = os.path.join(programs, name)
+        os.rename(script, os.path.join(real, name))
+        with open(script, "w", encoding="ascii") as f:
+            f.write(f"#!/bin/sh\nexport {words}\nexec {real}/{name} \"$@\"\n")
+        os.chmod(script, 0o755)
     return env
 
 

@@ -6,11 +6,14 @@
 // tests/crash/lossy.py rolls back whatever no sync covered, whole or in 512-byte sectors, also
 // files and directories whose directory was not synced.
 //
-//   RIMS_LOSSY_DIR     where the undo files are: <dir>/<device>.<inode>. Unset: nothing is noted, and
+//   RIMS_LOSSY_DIR     where the undo files are: <dir>/<device>.<inode>. Unset: nothing is noted,
+//   and
 //                      the mutants apply to all files
 //   RIMS_LOSSY_UNDER   only paths that contain this text
 //   RIMS_LOSSY_MUTANT  "no_fdatasync": fdatasync and fsync of files do nothing and say success;
 //                      "no_directory_fsync": those of directories do
+//                      "no_seccomp": no filter, under which strace cannot make a call fail
+//                      "no_errors": as that, and a write to a place that fails says success
 //                      "no_checksum": the checksum of anything (libsodium's SipHash) is zero
 //
 // An undo file is a sequence of records: struct Note, then `length` bytes. It only grows, by one
@@ -53,7 +56,7 @@ struct Known {
 static struct Known known[kMaxFd];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static const char *undo_dir, *under;
-static int mutant_sync, mutant_directory, mutant_checksum;
+static int mutant_sync, mutant_directory, mutant_checksum, mutant_seccomp, mutant_errors;
 
 static int (*real_openat)(int, const char*, int, ...);
 static long (*real_syscall)(long, ...);
@@ -86,6 +89,8 @@ __attribute__((constructor)) static void start(void) {
   const char* mutant = getenv("RIMS_LOSSY_MUTANT");
   mutant_sync = mutant && strcmp(mutant, "no_fdatasync") == 0;
   mutant_directory = mutant && strcmp(mutant, "no_directory_fsync") == 0;
+  mutant_errors = mutant && strcmp(mutant, "no_errors") == 0;
+  mutant_seccomp = mutant && (mutant_errors || strcmp(mutant, "no_seccomp") == 0);
   mutant_checksum = mutant && strcmp(mutant, "no_checksum") == 0;
 }
 
@@ -294,6 +299,10 @@ ssize_t writev(int fd, const struct iovec* parts, int count) {
   NOTED(fd, here(k, fd), total(parts, count), real_writev(fd, parts, count));
 }
 ssize_t pwritev(int fd, const struct iovec* parts, int count, off_t offset) {
+  if (mutant_errors) {
+    const ssize_t result = real_pwritev(fd, parts, count, offset);
+    return result < 0 ? (ssize_t)total(parts, count) : result;
+  }
   NOTED(fd, offset, total(parts, count), real_pwritev(fd, parts, count, offset));
 }
 ssize_t pwritev64(int, const struct iovec*, int, off_t) __attribute__((alias("pwritev")));
@@ -335,6 +344,12 @@ static int sync_of(int fd, int (*real)(int)) {
 }
 int fdatasync(int fd) { return sync_of(fd, real_fdatasync); }
 int fsync(int fd) { return sync_of(fd, real_fsync); }
+
+int seccomp_load(void* context) {
+  if (mutant_seccomp) return 0;
+  int (*real)(void*) = dlsym(RTLD_NEXT, "seccomp_load");
+  return real(context);
+}
 
 int crypto_shorthash(unsigned char* out, const unsigned char* in, unsigned long long length,
                      const unsigned char* key) {

@@ -1,4 +1,5 @@
-// tests/crash/reopen/reopen.cc - opens accounts as a server does after a crash, and tells what is there
+// tests/crash/reopen/reopen.cc - opens accounts as a server does after a crash, and tells what is
+// there
 //
 //   stdin     one line a time: DIRECTORY USER...
 //   stdout    per user      user NAME
