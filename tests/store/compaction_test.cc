@@ -7,8 +7,11 @@
 #include <fcntl.h>
 #include <set>
 
+#include <fmt/format.h>
+
 #include "common/store/file_journal.h"
 #include "common/store/inspect.h"
+#include "common/store/reader.h"
 #include "common/store/segment.h"
 #include "tests/store/file_fixture.h"
 
@@ -188,10 +191,14 @@ class CompactionTest : public FileTest {
   std::vector<std::string> history() {
     std::vector<std::string> lines;
     const auto base = open_base(base_);
-    EXPECT_TRUE(dump_journal(*base, "foo", [&](const std::string& line) {
-      const auto at = line.find(' ');
-      if (line.find('+') < at && !line.contains(" compacted ")) lines.push_back(line.substr(at));
-    }));
+    auto reader = JournalReader::open(*base, "foo");
+    EXPECT_TRUE(reader && reader->visit({.record = [&](const JournalRecord& record) {
+      const auto& h = record.header;
+      if (h.type != RecordType::compacted)
+        lines.push_back(
+            fmt::format("{} {} {}", h.seq, name(h.type), describe(h.type, record.meta)));
+      return true;
+    }}));
     return lines;
   }
   // All that is alive is whole, and what is not says so.

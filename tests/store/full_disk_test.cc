@@ -105,7 +105,7 @@ TEST_F(FloorTest, WhatCanNotBeKnownRefusesNothing) {
 
 // ---------------------------------------------------------------- the shapes of faults
 
-using Call = FaultyDisk::Call;
+using Call = SimDisk::Call;
 
 struct Shape {
   Call call;

@@ -243,7 +243,7 @@ TEST(RestorePlanTest, RefusesWhatWasNotThere) {
   EXPECT_EQ(plan_restore(states, {.mailbox = "x"}).error().reply(),
             "there was no mailbox \"x\" then");
   ASSERT_TRUE(then.apply(
-      RecordType::mailbox_created, 1,
+      RecordType::mailbox_created, 1, 1,
       MailboxCreated{.id = MailboxId(1), .uidvalidity = UidValidity(1), .name = "x"}.encode()));
   EXPECT_EQ(plan_restore(states, {.mailbox = "x", .uids = {{3, 4}}}).error().reply(),
             "mailbox \"x\" had no message with uid 3:4 then");
