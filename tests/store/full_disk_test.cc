@@ -150,7 +150,6 @@ INSTANTIATE_TEST_SUITE_P(All, ShapeTest, testing::ValuesIn(kShapes));
 
 TEST_F(FileTest, AnAccountThatCanNotBeOpenedSaysWhy) {
   make_account();
-  stop();
   make_store();
   const std::pair<int, const char*> rows[] = {
       {EMFILE, "LIMIT"}, {ENFILE, "LIMIT"}, {EIO, "UNAVAILABLE"}, {EACCES, "UNAVAILABLE"}};
