@@ -127,6 +127,11 @@ class AccountImpl final : public Account {
   Task<Result<Copied>> copy_or_move(MailboxId from, std::vector<Uid> uids, MailboxId to, bool move,
                                     const void* origin);
 
+  // --- account_revive.cc ---
+  struct ReviveJob;
+  Task<Status> try_to_revive(std::shared_ptr<ReviveJob> job,
+                             std::vector<std::shared_ptr<Mailbox>> pins, const void* origin);
+
   // --- account_mailboxes.cc ---
   Task<Status> make_standard_mailboxes();
   Status plan_parents(Plan& plan, std::string_view name, std::map<std::string, MailboxId>& made);
@@ -160,6 +165,7 @@ class AccountImpl final : public Account {
   // Compaction.
   bool compacting_ = false;
   Event compacted_;                  // set while none runs
+  uint64_t replaced_ = 0;            // segments that compactions have put in place
   std::vector<MessageId> dropping_;  // ascending: their bytes are about to go
   bool spoiled_ = false;             // one of them has an entry again
   Mutex settling_;                   // held while a segment is replaced, or checked

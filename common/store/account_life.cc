@@ -2,7 +2,8 @@
 //
 // Invariants
 //   1. no body is dropped that an entry names: what a survey found dead can only come alive again
-//      by a revival, and that is refused for it, or spoils the compaction (note_revived)
+//      by a revival, and that is refused for it, or spoils the compaction (note_revived), or looks
+//      at the bytes again when a compaction has ended since it did (replaced_)
 //   2. between the Compacted record and the rename no CLEAN record is written: shut() waits
 //   3. the places of all messages of the segment are in memory when it is replaced, and change
 //      together with it; a reader who was faster keeps the old file, one who was not asks again
@@ -123,6 +124,7 @@ Task<Status> AccountImpl::compact_segment(uint32_t number, std::vector<MessageId
     poison(status.error());
     co_return Status();
   }
+  replaced_++;
   for (const auto& place : written->places)
     locations_.set(place.message, place.dropped ? Location() : place.at);
   log::info("", "account {}: segment {}: {} messages expunged for good, {} bytes freed", user_,

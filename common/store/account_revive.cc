@@ -7,16 +7,15 @@
 #include "common/store/account_impl.h"
 
 namespace rims::store {
-namespace {
 
-struct ReviveJob {
+struct AccountImpl::ReviveJob {
   MailboxId mailbox;
   std::vector<Revival> messages;
   std::vector<bool> readable;
   Revived result;
+  uint64_t replaced = 0;  // AccountImpl::replaced_ when the bytes were looked at
+  bool outdated = false;
 };
-
-}  // namespace
 
 Task<Result<Revived>> AccountImpl::revive(MailboxId mailbox, std::vector<Revival> messages,
                                           const void* origin) {
@@ -28,8 +27,22 @@ Task<Result<Revived>> AccountImpl::revive(MailboxId mailbox, std::vector<Revival
   pins.push_back(std::move(pin));
 
   // Shared with the builder: it may outlive this call when the caller is destroyed.
-  const auto job =
-      std::make_shared<ReviveJob>(ReviveJob{mailbox, std::move(messages), {}, Revived{}});
+  const auto job = std::make_shared<ReviveJob>();
+  job->mailbox = mailbox;
+  job->messages = std::move(messages);
+  do {
+    CO_TRY_STATUS(co_await try_to_revive(job, pins, origin));
+  } while (job->outdated);
+  co_return std::move(job->result);
+}
+
+Task<Status> AccountImpl::try_to_revive(std::shared_ptr<ReviveJob> job,
+                                        std::vector<std::shared_ptr<Mailbox>> pins,
+                                        const void* origin) {
+  job->readable.clear();
+  job->result.problems.clear();
+  job->outdated = false;
+  job->replaced = replaced_;
   for (auto& m : job->messages) {
     if ((m.flags & ~kAllSystemFlags) != 0)
       co_return fail(Fault::bug, "internal error", "revive: unknown flags");
@@ -45,6 +58,8 @@ Task<Result<Revived>> AccountImpl::revive(MailboxId mailbox, std::vector<Revival
         const auto to = state_.mailbox(job->mailbox);
         if (!to || to->info().noselect)
           return fail(Fault::not_found, "no such mailbox", {}, "TRYCREATE");
+        job->outdated = job->replaced != replaced_;
+        if (job->outdated) return Built::nothing;
         for (size_t i = 0; i < job->messages.size(); i++) {
           if (!std::ranges::binary_search(dropping_, job->messages[i].message)) continue;
           job->readable[i] = false;
@@ -90,7 +105,7 @@ Task<Result<Revived>> AccountImpl::revive(MailboxId mailbox, std::vector<Revival
         return Built::records;
       },
       std::move(pins), origin));
-  co_return std::move(job->result);
+  co_return Status();
 }
 
 }  // namespace rims::store
