@@ -182,8 +182,11 @@ class Power:
     def cut_again(self, disk, reopen):
         """The recovery of this state begins, and the power goes: that is the state then."""
         with disk.trial():
-            with disk.mounted(self.kind, self.place):
-                reopen(self.place)
+            try:
+                with disk.mounted(self.kind, self.place):
+                    reopen(self.place)
+            except OSError:
+                return  # state() tells of it
             log = disk.log
         at = self.random.randrange(len(log) + 1)
         safe = disk.last_flush(log, at)
@@ -197,7 +200,7 @@ class Power:
             with disk.mounted(self.kind, self.place):
                 found, wrong = reopen(self.place)
         except OSError as error:
-            # Half of a 4 KiB block of its own is more than a file system must bear.
+            # Half of a block of its own (ext4: the superblock) is more than a file system must bear.
             self.counts["unmountable"] += 1
             print(f"state {self.counts['states']} of {self.kind}: {error}", flush=True)
             found, wrong = None, []
