@@ -5,8 +5,11 @@
 #include <cerrno>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <map>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/base/encoding.h"
@@ -42,14 +45,20 @@ store::Options store_options(const Accounts& accounts) {
   return options;
 }
 
-Status become_owner(const Fd& base) {
+Status become_owner(const Fd& base, bool read_all) {
   if (geteuid() != 0) return {};
   struct stat st{};
   if (fstat(base.get(), &st) != 0) return fail_errno("fstat base_dir", errno);
   if (st.st_uid == 0) return {};
+  if (read_all && prctl(PR_SET_KEEPCAPS, 1) != 0) return fail_errno("prctl", errno);
   if (setgroups(0, nullptr) != 0) return fail_errno("setgroups", errno);
   if (setresgid(st.st_gid, st.st_gid, st.st_gid) != 0) return fail_errno("setresgid", errno);
   if (setresuid(st.st_uid, st.st_uid, st.st_uid) != 0) return fail_errno("setresuid", errno);
+  if (!read_all) return {};
+  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  __user_cap_data_struct data[2] = {};
+  data[0].effective = data[0].permitted = 1U << CAP_DAC_READ_SEARCH;
+  if (syscall(SYS_capset, &header, data) != 0) return fail_errno("capset", errno);
   return {};
 }
 

@@ -38,7 +38,7 @@ struct Accounts {
 [[nodiscard]] store::Options store_options(const Accounts& accounts);
 
 // Files that root makes could not be read by the server: root goes on as the user to whom the base
-// directory belongs.
-[[nodiscard]] Status become_owner(const Fd& base);
+// directory belongs. `read_all`: it keeps the right to read everybody's files.
+[[nodiscard]] Status become_owner(const Fd& base, bool read_all = false);
 
 }  // namespace rims::ctl

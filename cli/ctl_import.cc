@@ -1,19 +1,14 @@
 // cli/ctl_import.cc - rims-ctl import: mail of another program into an account
 
 #include <algorithm>
-#include <cerrno>
 #include <csignal>
 #include <cstdio>
-#include <grp.h>
-#include <linux/capability.h>
 #include <string>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <fmt/format.h>
 
 #include "cli/ctl.h"
+#include "cli/ctl_account.h"
 #include "cli/formats/maildir.h"
 #include "cli/formats/mbox_files.h"
 #include "cli/formats/ruby_rims.h"
@@ -21,8 +16,6 @@
 #include "cli/migration_report.h"
 #include "cli/options.h"
 #include "cli/progress.h"
-#include "common/base/encoding.h"
-#include "common/base/errno_text.h"
 #include "common/store/offline.h"
 
 namespace rims::ctl {
@@ -44,22 +37,6 @@ struct Wanted {
   std::string user, path, from, mailbox = "INBOX", quoting = "mboxrd";
 };
 
-// Root becomes the user whose files the store's are, and keeps the right to read the source.
-Status become_mail_user(const config::Config& config) {
-  if (geteuid() != 0) return {};
-  TRY(const auto account, config::privilege_account(config));
-  if (account.uid == 0) return {};
-  if (prctl(PR_SET_KEEPCAPS, 1) != 0 || setgroups(0, nullptr) != 0 ||
-      setresgid(account.gid, account.gid, account.gid) != 0 ||
-      setresuid(account.uid, account.uid, account.uid) != 0)
-    return fail_errno("becoming the mail user", errno);
-  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
-  __user_cap_data_struct data[2] = {};
-  data[0].effective = data[0].permitted = 1U << CAP_DAC_READ_SEARCH;
-  if (syscall(SYS_capset, &header, data) != 0) return fail_errno("capset", errno);
-  return {};
-}
-
 Result<std::unique_ptr<cli::MailSource>> open_source(const Wanted& wanted) {
   if (wanted.from == "maildir") return cli::open_maildir(wanted.path);
   if (wanted.from == "mbox")
@@ -75,12 +52,12 @@ int import_into(const Invocation& how, const Wanted& wanted) {
   const auto& config = *loaded.config;
   if (std::ranges::none_of(config.users, [&](const auto& u) { return u.name == wanted.user; }))
     return complain(fmt::format("{} is not in user_list of {}", wanted.user, loaded.file), kFailed);
-  if (const Status now = become_mail_user(config); !now) return complain(now.error());
+  auto base = store::open_base(config.base_dir);
+  if (!base) return complain(base.error());
+  if (const Status now = become_owner(*base, /*read_all=*/true); !now) return complain(now.error());
   auto source = open_source(wanted);
   if (!source) return complain(source.error());
   store::Options options;
-  auto base = store::open_base(config.base_dir);
-  if (!base) return complain(base.error());
   options.base = *std::move(base);
   options.key_value_checksum = config.use_key_value_store_checksum;
   options.limits.mailboxes = config.limits_mailboxes;
