@@ -353,6 +353,50 @@ TEST_F(FileTest, TheGoldenAccountOfVersion1IsReadForEver) {
   EXPECT_EQ(archive->messages()[1].message, bytes);
 }
 
+// The same version, with what came into it before anybody had it: times, delivery keys, a mailbox
+// taken over with its numbers, messages brought back, and bytes given back by a compaction.
+TEST_F(FileTest, TheGoldenAccountWithAPastIsReadForEver) {
+  fs::create_directories(dir("golden"));
+  fs::copy(RIMS_SOURCE_ROOT "/tests/data/store/v1-compacted", dir("golden") / "journal");
+  const auto account = open("golden");
+  ASSERT_TRUE(account);
+  const auto mailbox = must(account->open_mailbox(inbox(account)));
+  ASSERT_EQ(mailbox->messages().size(), 3U);
+  EXPECT_EQ(mailbox->info().uidnext, Uid(7));
+  EXPECT_EQ(mailbox->messages()[2].flags, kSeen);
+  EXPECT_EQ(mailbox->keywords(), (std::vector<std::string>{"$Work"}));
+  EXPECT_EQ(must(account->read(mailbox->messages()[0].message)),
+            "Subject: 4\r\n\r\n" + std::string(400, 'e') + "\r\n");
+  EXPECT_EQ(code(account->read(MessageId(1))), "EXPUNGEISSUED");
+  EXPECT_EQ(code(account->read(MessageId(2))), "EXPUNGEISSUED");
+  const auto trash = must(account->open_mailbox(account->find("Trash")->id));
+  ASSERT_EQ(trash->messages().size(), 1U);
+  EXPECT_EQ(trash->messages()[0].message, MessageId(3));
+  EXPECT_EQ(trash->messages()[0].zone, 120);
+  EXPECT_EQ(must(account->read(MessageId(3))),
+            "Subject: 3\r\n\r\n" + std::string(400, 'd') + "\r\n");
+  const auto old = must(account->open_mailbox(account->find("Old")->id));
+  EXPECT_EQ(old->info().uidvalidity, UidValidity(1'000'000'000));
+  EXPECT_EQ(old->info().uidnext, Uid(2000));
+  ASSERT_EQ(old->messages().size(), 1U);
+  EXPECT_EQ(old->messages()[0].uid, Uid(1000));
+  const auto base = open_base(base_);
+  auto reader = JournalReader::open(*base, "golden");
+  ASSERT_TRUE(reader);
+  std::set<std::string> kinds;
+  uint32_t first = UINT32_MAX, dropped = 0;
+  ASSERT_TRUE(reader->visit({.record = [&](const JournalRecord& record) {
+    kinds.insert(name(record.header.type));
+    first = std::min(first, record.header.time);
+    if ((record.header.flags & kDropped) != 0) dropped++;
+    return true;
+  }}));
+  EXPECT_TRUE(kinds.contains("compacted"));
+  EXPECT_TRUE(kinds.contains("uidnext"));
+  EXPECT_EQ(first, 1'750'000'000U);
+  EXPECT_EQ(dropped, 2U);
+}
+
 // --- looking in from outside ---
 
 TEST_F(FileTest, TheDirtyFlagCanBeReadAndSet) {
