@@ -384,6 +384,18 @@ std::vector<std::string> AccountState::broken_invariants() const {
   return broken;
 }
 
+namespace {
+
+std::string counters(const MailboxInfo& i) {
+  return fmt::format(
+      "(uidvalidity {} uidnext {} messages {} unseen {} recent {} from {} bytes {} modseq {} use "
+      "{})",
+      i.uidvalidity.value, i.uidnext.value, i.messages, i.unseen, i.recent, i.first_recent.value,
+      i.bytes, i.highest_modseq.value, static_cast<int>(i.special_use));
+}
+
+}  // namespace
+
 std::string AccountState::difference(const AccountState& other) const {
   if (seq_ != other.seq_) return fmt::format("seq {} and {}", seq_, other.seq_);
   if (next_mailbox_ != other.next_mailbox_) return "next mailbox id";
@@ -397,7 +409,9 @@ std::string AccountState::difference(const AccountState& other) const {
   for (const auto& [id, mailbox] : mailboxes_) {
     const auto theirs = other.mailbox(id);
     if (!theirs) return fmt::format("mailbox {} is missing", id.value);
-    if (mailbox->info_ != theirs->info_) return mailbox->info_.name + ": counters";
+    if (mailbox->info_ != theirs->info_)
+      return fmt::format("{}: counters: {} is not {}", mailbox->info_.name,
+                         counters(mailbox->info_), counters(theirs->info_));
     if (mailbox->keywords_ != theirs->keywords_) return mailbox->info_.name + ": keywords";
     if (mailbox->messages_ != theirs->messages_) return mailbox->info_.name + ": messages";
   }

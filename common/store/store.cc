@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <ctime>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -44,7 +45,11 @@ struct Store::Impl {
         scope(l) {
     if (!options.journals) options.journals = &files;
     if (!options.key_values) options.key_values = &gdbm;
-    if (!options.clock) options.clock = [] { return int64_t{time(nullptr)}; };
+    if (!options.clock)
+      options.clock = [] {
+        // Not time(): it lags behind for some milliseconds at the turn of a second.
+        return int64_t{std::chrono::system_clock::to_time_t(std::chrono::system_clock::now())};
+      };
     if (!options.uptime) {
       options.uptime = [] {
         timespec t{};
