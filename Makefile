@@ -96,7 +96,7 @@ check:
 
 check-crash:
 	@tools/install-deps build test
-	@tools/run-tests harnesses
+	@RIMS_HARNESSES=1 tools/run-tests harnesses
 
 check-long:
 	@tools/install-deps build test

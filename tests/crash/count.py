@@ -10,6 +10,8 @@ added up. Tests in C++ print the same line.
 import os
 
 LONG = os.environ.get("RIMS_LONG", "") not in ("", "0")
+# Asked for by name, not as a part of `make test`.
+HARNESSES = LONG or bool(os.environ.get("RIMS_HARNESSES"))
 COLUMNS = ("runs", "states", "faults", "lost", "duplicated", "corrupt")
 
 

@@ -136,6 +136,7 @@ class Sweep:
         self.promised = {}  # number -> "yes", "no" or "maybe"
         self.flagged = {}   # number -> the same
         self.imap = None
+        self.silent = False  # an operation got no answer in time
 
     def blame(self, kind, text):
         self.counts[kind] += 1
@@ -169,7 +170,7 @@ class Sweep:
             return "yes" if kind == "OK" else "maybe"
         except TimeoutError:
             if not self.fault.for_ever:
-                self.blame("hangs", f"no answer within {PATIENCE[False]} s")
+                self.silent = True
             return "maybe"
         except imaplib.IMAP4.error as error:
             if "BAD" in str(error):
@@ -260,8 +261,7 @@ class Sweep:
 
     def before_open(self):
         self.close()
-        old = self.suite.kill("imapd")
-        wait_for(lambda: [p for p in self.suite.pids("imapd") if p != old], 60, "a new worker")
+        self.replace("imapd")
 
     def open(self):
         def everything():
@@ -307,7 +307,19 @@ class Sweep:
         else:
             trace = self.run(fault.operation, fault.role, ("-e", inject(fault), "-e", f"trace={fault.call}"))
             self.counts["faults"] += "INJECTED" in trace
+            # Which thread does what is chance: the n-th call may have been a wake-up this time,
+            # which never fails in earnest, and whoever it should have woken sleeps on.
+            if any("INJECTED" in line and "<anon_inode:" in line for line in trace.splitlines()):
+                self.silent = False
+                self.replace(fault.role)
+        if self.silent:
+            self.silent = False
+            self.blame("hangs", f"no answer within {PATIENCE[False]} s")
         self.settle()
+
+    def replace(self, role):
+        old = self.suite.kill(role)
+        wait_for(lambda: [p for p in self.suite.pids(role) if p != old], 60, f"a new rims-{role}")
 
     def settle(self):
         """The fault is over: all serves again, and what was promised is there."""
@@ -467,6 +479,8 @@ class SweepTest(unittest.TestCase):
         return first + rest, len(first)
 
     def test_no_system_call_that_fails_costs_mail(self):
+        if not count.HARNESSES:
+            self.skipTest("make check-crash")
         print(f"seed {SEED}", flush=True)
         dice = random.Random(SEED)
         began = time.monotonic()
