@@ -94,10 +94,12 @@ Result<Context> Context::server(std::string_view chain_pem, std::string_view key
   SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION);
   SSL_CTX_set_options(c, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                              SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA |
-                             SSL_OP_CLEANSE_PLAINTEXT);
+                             SSL_OP_CLEANSE_PLAINTEXT | SSL_OP_NO_TICKET);
   SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS);
   SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
-  SSL_CTX_set_num_tickets(c, 1);
+  // No session tickets: a client that reads in one thread and writes in another (imaplib2) is
+  // woken by them and stumbles over itself.
+  SSL_CTX_set_num_tickets(c, 0);
   constexpr unsigned char kName[] = "rims";
   if (SSL_CTX_set_cipher_list(c, kCiphers) != 1 || SSL_CTX_set1_groups_list(c, kGroups) != 1 ||
       SSL_CTX_set_session_id_context(c, kName, sizeof kName - 1) != 1)

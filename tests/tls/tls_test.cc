@@ -169,10 +169,23 @@ TEST_F(Tls, CarriesManyBytesBothWaysAndHoldsNoneWhenIdle) {
   end();
 }
 
+TEST_F(Tls, NothingFollowsTheHandshakeUnasked) {
+  size_t got = 0;
+  TlsClient client(std::move(peer), {}, [&got](TlsClient& c) {
+    char rest[4096];
+    for (ssize_t n = 0; (n = ::recv(c.fd(), rest, sizeof rest, 0)) > 0;)
+      got += static_cast<size_t>(n);
+  });
+  ASSERT_TRUE(handshake()) << error;
+  end();
+  client.join();
+  EXPECT_LT(got, 64U);  // the alert at the end; a session ticket has some hundred bytes
+}
+
 TEST_F(Tls, AnEndWithoutCloseNotifyIsAnEnd) {
   TlsClient client(std::move(peer), {}, [](TlsClient& c) {
     ::shutdown(c.fd(), SHUT_WR);
-    // It listens until we end, so that session tickets still find it.
+    // It listens until we end.
     char rest[64];
     while (::recv(c.fd(), rest, sizeof rest, 0) > 0) {
     }
