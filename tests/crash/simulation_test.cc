@@ -144,10 +144,9 @@ TEST_F(SimulationTest, EveryMissingOrLateFlushIsNoticed) {
     if (mutant.must) EXPECT_NE(failure, "") << way << mutant.what;
     noticed += !failure.empty();
   }
-  fmt::print(
-      "HARNESS simulation-mutants: runs={} states={} faults={} lost=0 duplicated=0 corrupt=0 "
-      "mutants={}/{}\n",
-      tally.runs, tally.states, tally.faults, noticed, all);
+  // What a mutant costs is no mail of ours: only how many were noticed counts.
+  fmt::print("HARNESS simulation-mutants: runs={} states={} faults={} mutants={}/{}\n", tally.runs,
+             tally.states, tally.faults, noticed, all);
 }
 
 TEST_F(SimulationTest, TheSameSeedIsTheSameRun) {
