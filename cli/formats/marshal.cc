@@ -3,6 +3,7 @@
 #include "cli/formats/marshal.h"
 
 #include <algorithm>
+#include <deque>
 
 #include <fmt/format.h>
 
@@ -20,9 +21,9 @@ class Parser {
     TRY(const uint8_t minor, byte());
     if (major != 4 || minor > 8)
       return error(fmt::format("format {}.{} is not 4.8 or older", major, minor), 0);
-    TRY(auto root, value(0));
+    TRY(const auto* root, value(0));
     if (at_ != in_.size()) return error("bytes after the value", at_);
-    return root;
+    return MarshalRef(made_, root);
   }
 
  private:
@@ -96,7 +97,7 @@ class Parser {
       TRY(const size_t n, length());
       for (size_t i = 0; i < n; i++) {
         TRY([[maybe_unused]] const auto name, symbol());
-        TRY([[maybe_unused]] const auto skipped, value(depth_of_symbol_));
+        TRY([[maybe_unused]] const auto* skipped, value(depth_of_symbol_));
       }
       return text;
     }
@@ -107,18 +108,15 @@ class Parser {
     TRY(const size_t n, length());
     for (size_t i = 0; i < n; i++) {
       TRY(auto name, symbol());
-      TRY(auto inner, value(depth + 1));
-      of.ivars.emplace_back(std::move(name), std::move(inner));
+      TRY(const auto* inner, value(depth + 1));
+      of.ivars.emplace_back(std::move(name), inner);
     }
     return {};
   }
 
-  using Fresh = std::shared_ptr<MarshalValue>;
-
-  Fresh make(MarshalKind kind) {
-    auto fresh = std::make_shared<MarshalValue>();
-    fresh->kind = kind;
-    return fresh;
+  MarshalValue* make(MarshalKind kind) {
+    made_->push_back({.kind = kind});
+    return &made_->back();
   }
 
   // Objects can be linked to by their number, from the moment they begin.
@@ -127,13 +125,10 @@ class Parser {
     return objects_.size() - 1;
   }
 
-  Result<MarshalRef> value(unsigned depth) {
-    TRY(Fresh got, value_with(depth, false));
-    return MarshalRef(std::move(got));
-  }
+  Result<MarshalValue*> value(unsigned depth) { return value_with(depth, false); }
 
   // `with_ivars`: an I came before; who has the value's bytes reads the variables behind them.
-  Result<Fresh> value_with(unsigned depth, bool with_ivars) {
+  Result<MarshalValue*> value_with(unsigned depth, bool with_ivars) {
     const size_t start = at_;
     if (depth > limits_.depth) return error("values lie too deep in one another", start);
     if (++values_ > limits_.values) return error("too many values", start);
@@ -143,12 +138,12 @@ class Parser {
         return make(MarshalKind::nil);
       case 'T':
       case 'F': {
-        auto v = make(MarshalKind::boolean);
+        auto* v = make(MarshalKind::boolean);
         v->integer = type == 'T' ? 1 : 0;
         return v;
       }
       case 'i': {
-        auto v = make(MarshalKind::integer);
+        auto* v = make(MarshalKind::integer);
         TRY(v->integer, number());
         return v;
       }
@@ -156,13 +151,13 @@ class Parser {
         return bignum(start);
       case ':':
       case ';': {
-        auto v = make(MarshalKind::symbol);
+        auto* v = make(MarshalKind::symbol);
         TRY(v->text, symbol_of(type, start));
         return v;
       }
       case 'I': {
         if (at_ < in_.size() && in_[at_] == ':') {
-          auto v = make(MarshalKind::symbol);
+          auto* v = make(MarshalKind::symbol);
           depth_of_symbol_ = depth + 1;
           TRY(v->text, symbol_of('I', start));
           return v;
@@ -171,7 +166,7 @@ class Parser {
       }
       case '"':
       case 'f': {
-        auto v = make(type == '"' ? MarshalKind::string : MarshalKind::real);
+        auto* v = make(type == '"' ? MarshalKind::string : MarshalKind::real);
         const size_t number = reserve();
         TRY(v->text, bytes());
         objects_[number] = v;
@@ -181,12 +176,12 @@ class Parser {
         return v;
       }
       case '[': {
-        auto v = make(MarshalKind::array);
+        auto* v = make(MarshalKind::array);
         const size_t number = reserve();
         TRY(const size_t n, length());
         for (size_t i = 0; i < n; i++) {
-          TRY(auto item, value(depth + 1));
-          v->items.push_back(std::move(item));
+          TRY(const auto* item, value(depth + 1));
+          v->items.push_back(item);
         }
         objects_[number] = v;
         if (with_ivars) {
@@ -196,15 +191,15 @@ class Parser {
       }
       case '{':
       case '}': {
-        auto v = make(MarshalKind::hash);
+        auto* v = make(MarshalKind::hash);
         const size_t number = reserve();
         TRY(const size_t n, length());
         for (size_t i = 0; i < 2 * n; i++) {
-          TRY(auto item, value(depth + 1));
-          v->items.push_back(std::move(item));
+          TRY(const auto* item, value(depth + 1));
+          v->items.push_back(item);
         }
         if (type == '}') {  // what it gives for a key that is not there
-          TRY([[maybe_unused]] const auto skipped, value(depth + 1));
+          TRY([[maybe_unused]] const auto* skipped, value(depth + 1));
         }
         objects_[number] = v;
         if (with_ivars) {
@@ -213,7 +208,7 @@ class Parser {
         return v;
       }
       case 'o': {
-        auto v = make(MarshalKind::object);
+        auto* v = make(MarshalKind::object);
         const size_t number = reserve();
         TRY(v->type, symbol());
         TRY_STATUS(ivars(*v, depth));
@@ -221,7 +216,7 @@ class Parser {
         return v;
       }
       case 'u': {
-        auto v = make(MarshalKind::user_data);
+        auto* v = make(MarshalKind::user_data);
         TRY(v->type, symbol());
         TRY(v->text, bytes());
         if (with_ivars) {
@@ -232,7 +227,7 @@ class Parser {
       }
       case 'C': {  // a subclass of String, Array or Hash
         TRY(auto name, symbol());
-        TRY(auto v, value_with(depth + 1, with_ivars));
+        TRY(auto* v, value_with(depth + 1, with_ivars));
         v->type = std::move(name);
         return v;
       }
@@ -248,8 +243,8 @@ class Parser {
     }
   }
 
-  Result<Fresh> bignum(size_t start) {
-    auto v = make(MarshalKind::integer);
+  Result<MarshalValue*> bignum(size_t start) {
+    auto* v = make(MarshalKind::integer);
     TRY(const uint8_t sign, byte());
     TRY(const size_t shorts, length());
     if ((sign != '+' && sign != '-') || shorts > 4 || 2 * shorts > in_.size() - at_)
@@ -270,7 +265,9 @@ class Parser {
   size_t at_ = 0, values_ = 0;
   unsigned depth_of_symbol_ = 0;
   std::vector<std::string> symbols_;
-  std::vector<Fresh> objects_;
+  // Owns every value: links may go in circles and chains of any length.
+  std::shared_ptr<std::deque<MarshalValue>> made_ = std::make_shared<std::deque<MarshalValue>>();
+  std::vector<MarshalValue*> objects_;  // nullptr: one that has only begun
 };
 
 uint32_t little_endian(std::string_view bytes) {
@@ -283,7 +280,7 @@ uint32_t little_endian(std::string_view bytes) {
 
 const MarshalValue* MarshalValue::ivar(std::string_view name) const {
   for (const auto& [key, inner] : ivars) {
-    if (key == name) return inner.get();
+    if (key == name) return inner;
   }
   return nullptr;
 }

@@ -1,9 +1,9 @@
 // cli/formats/marshal.h - reading what Ruby's Marshal.dump (format 4.8) wrote
 //
 // Pure; the bytes are somebody else's. Every length is checked, depth and number of values are
-// bounded, and an error names the offset. Values that the data links to several times are shared.
-// What only a running Ruby could load (classes, procs, marshal_dump of unknown classes) is an
-// error.
+// bounded, and an error names the offset. Values that the data links to several times are shared;
+// the root owns them all, whatever links to what. What only a running Ruby could load (classes,
+// procs, marshal_dump of unknown classes) is an error.
 #pragma once
 
 #include <cstdint>
@@ -16,9 +16,6 @@
 #include "common/base/result.h"
 
 namespace rims::cli {
-
-struct MarshalValue;
-using MarshalRef = std::shared_ptr<const MarshalValue>;
 
 enum class MarshalKind : uint8_t {
   nil,
@@ -38,8 +35,8 @@ struct MarshalValue {
   int64_t integer = 0;
   std::string text;
   std::string type;  // "Set", "Time"
-  std::vector<MarshalRef> items;
-  std::vector<std::pair<std::string, MarshalRef>> ivars;
+  std::vector<const MarshalValue*> items;
+  std::vector<std::pair<std::string, const MarshalValue*>> ivars;
   // nullptr when there is none of this name.
   [[nodiscard]] const MarshalValue* ivar(std::string_view name) const;
 };
@@ -48,6 +45,9 @@ struct MarshalLimits {
   unsigned depth = 64;
   size_t values = 10'000'000;
 };
+
+// The root; what it points to lives as long as it does.
+using MarshalRef = std::shared_ptr<const MarshalValue>;
 
 // Error: syntax, "offset 12: ...".
 [[nodiscard]] Result<MarshalRef> read_marshal(std::string_view bytes,

@@ -72,6 +72,26 @@ TEST(Marshal, WhatIsLinkedToIsShared) {
             "a");
 }
 
+TEST(Marshal, LinksMayGoInCircles) {
+  // s = "a"; s.instance_variable_set(:@me, s)
+  const auto circle = must(
+      "\x04\x08I\"\x06"
+      "a\x06:\x08@me@\x00"_b);
+  EXPECT_EQ(circle->ivar("@me"), circle.get());
+}
+
+TEST(Marshal, ALongChainOfLinksIsNoDeepStack) {
+  // a = []; 100,000 times: a = [a], each in one list
+  std::string bytes = "\x04\x08[\x03\xa1\x86\x01[\x00"_b;
+  for (uint32_t i = 1; i <= 100'000; i++) {
+    bytes += "[\x06@\x03"_b;
+    for (unsigned shift = 0; shift < 24; shift += 8) bytes += static_cast<char>(i >> shift);
+  }
+  const auto list = must(bytes);
+  ASSERT_EQ(list->items.size(), 100'001U);
+  EXPECT_EQ(list->items[100'000]->items[0], list->items[99'999]);
+}
+
 TEST(Marshal, AMessagesPlaces) {
   // {1 => Set[5, 7]}, as Ruby 2 and 3 write it
   for (const char* hash : {"{", "}"}) {
