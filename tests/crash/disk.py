@@ -1,6 +1,5 @@
 """tests/crash/disk.py - a disk in memory that remembers every write and flush, and can lose them
 
-    alone()                                  a mount namespace: whatever happens, the kernel cleans up
     with Disk(64 << 20, directory) as disk:
         disk.format("ext4")
         with disk.mounted("ext4", place): ...
@@ -11,11 +10,11 @@ The disk is one file of a FUSE file system that this process serves itself, in t
 protocol (linux/fuse.h), with a loop device on top. What a flush had covered is there after a crash;
 of the writes after the last flush each one is there, or not, or some of its 512-byte sectors are.
 
-Needs root, /dev/fuse and /dev/loop-control: missing() says what is not there.
+Loop devices are told to clear themselves: in a mount namespace (tests/system/mounts.py) even
+SIGKILL leaves nothing behind. Needs root, /dev/fuse and /dev/loop-control: missing() says what is not there.
 """
 
 import contextlib
-import ctypes
 import errno
 import fcntl
 import os
@@ -23,6 +22,8 @@ import shutil
 import struct
 import subprocess
 import threading
+
+from tests.system.mounts import DETACH, NOATIME, NODEV, NOSUID, mount, umount
 
 SECTOR = 512
 MAX_WRITE = 1 << 20
@@ -40,13 +41,6 @@ _DIRECT_IO = 1
 _LOOP_GET_FREE, _LOOP_CONFIGURE, _LOOP_CLEAR = 0x4C82, 0x4C0A, 0x4C01
 _LOOP_AUTOCLEAR = 4
 _BLKFLSBUF = 0x1261
-# sched.h, sys/mount.h
-_NEW_NAMESPACE = 0x20000
-_NOSUID, _NODEV, _NOATIME, _RECURSIVE, _PRIVATE, _DETACH = 2, 4, 1024, 16384, 1 << 18, 2
-
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
-_libc.umount2.argtypes = [ctypes.c_char_p, ctypes.c_int]
 
 MAKE = {
     "ext4": ["mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-J", "size=4",
@@ -57,12 +51,6 @@ MAKE = {
 
 # What becomes of the writes that no flush covered.
 STYLES = ("none", "some", "some", "torn", "torn", "all but one", "last torn", "all")
-
-
-def _call(result, what):
-    if result != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, f"{what}: {os.strerror(code)}")
 
 
 def missing(kinds):
@@ -86,22 +74,6 @@ def missing(kinds):
     return None
 
 
-def alone():
-    """Puts this thread and what it starts into a mount namespace that ends with them; loop devices
-    are told to clear themselves, so that even SIGKILL leaves nothing behind."""
-    _call(_libc.unshare(_NEW_NAMESPACE), "unshare")
-    _call(_libc.mount(b"none", b"/", None, _RECURSIVE | _PRIVATE, None), "mount --make-rprivate /")
-
-
-def mount(source, place, kind, flags, data=""):
-    _call(_libc.mount(source.encode(), place.encode(), kind.encode(), flags, data.encode()),
-          f"mount {kind} on {place}")
-
-
-def umount(place, flags=0):
-    _call(_libc.umount2(place.encode(), flags), f"umount {place}")
-
-
 class Disk:
     def __init__(self, size, directory):
         self.bytes = bytearray(size)
@@ -110,7 +82,7 @@ class Disk:
         self._file = os.path.join(directory, "disk")
         open(self._file, "wb").close()
         self._fuse = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
-        mount("rims-disk", self._file, "fuse", _NOSUID | _NODEV,
+        mount("rims-disk", self._file, "fuse", NOSUID | NODEV,
               f"fd={self._fuse},rootmode=100600,user_id=0,group_id=0")
         self._server = threading.Thread(target=self._serve, daemon=True)
         self._server.start()
@@ -147,7 +119,7 @@ class Disk:
         with contextlib.suppress(OSError):
             fcntl.ioctl(self._loop, _LOOP_CLEAR)
         os.close(self._loop)
-        umount(self._file, _DETACH)
+        umount(self._file, DETACH)
         self._server.join(10)
         os.close(self._fuse)
 
@@ -226,7 +198,7 @@ class Disk:
 
     def mount(self, kind, place):
         self.forget_cached()
-        mount(self.device, place, kind, _NOSUID | _NODEV | _NOATIME)
+        mount(self.device, place, kind, NOSUID | NODEV | NOATIME)
 
     @contextlib.contextmanager
     def mounted(self, kind, place):
@@ -240,7 +212,7 @@ class Disk:
         try:
             umount(place)
         except OSError:
-            umount(place, _DETACH)
+            umount(place, DETACH)
             raise
         self.forget_cached()
 

@@ -30,6 +30,7 @@ from tests.crash.disk import STYLES, Disk
 from tests.crash.lossy import preload
 from tests.system import harness
 from tests.system.harness import TOP, Suite, wait_for
+from tests.system.mounts import alone
 
 SIZE = 64 << 20
 USERS = {"foo": "bar", "baz": "qux"}
@@ -265,7 +266,7 @@ class PowerTest:
         reason = disks.missing([cls.kind])
         if reason:
             raise unittest.SkipTest(f"no block device to record: {reason}")
-        disks.alone()
+        alone()
         cls.seed = int(os.environ.get("RIMS_CRASH_SEED", str(int(time.time()))))
         print(f"seed {cls.seed}", flush=True)
 

@@ -17,10 +17,10 @@ import time
 import unittest
 
 from tests.system.harness import NOBODY, TOP, stage_directory
+from tests.system.mounts import bind, mount
 from tests.system.system_users import SystemUsers
 
 CLONE_NEWNET = 0x40000000
-MS_BIND = 0x1000
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 
 
@@ -35,16 +35,16 @@ def fresh_network():
 
 
 def fresh_directory(path):
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mount(b"none", path.encode(), b"tmpfs", 0, b"mode=755") != 0:
-        raise unittest.SkipTest(f"cannot mount on {path}")
+    try:
+        mount("none", path, "tmpfs", data="mode=755")
+    except OSError as error:
+        raise unittest.SkipTest(str(error)) from None
 
 
 def without_services():
     """A system without the package netbase: the names of mail ports are known all the same."""
-    libc = ctypes.CDLL(None, use_errno=True)
     if os.path.exists("/etc/services"):
-        libc.mount(b"/dev/null", b"/etc/services", None, MS_BIND, None)
+        bind("/dev/null", "/etc/services")
 
 
 def example():

@@ -4,7 +4,6 @@ A syslog daemon of our own listens on /dev/log, in a mount name space in which /
 """
 
 import contextlib
-import ctypes
 import os
 import re
 import socket
@@ -12,32 +11,32 @@ import tempfile
 import unittest
 
 from tests.system.harness import Suite, wait_for
+from tests.system.mounts import MOVE, alone, bind, mount
 
-CLONE_NEWNS, MS_BIND, MS_MOVE, MS_REC, MS_PRIVATE = 0x20000, 0x1000, 0x2000, 0x4000, 0x40000
 LOG_MAIL, ERR, WARNING, INFO = 2 << 3, 3, 4, 6
 
 
 def fresh_dev():
     """A /dev with the usual devices and no log."""
-    libc = ctypes.CDLL(None, use_errno=True)
+    try:
+        alone()
+        build_dev()
+    except OSError as error:
+        raise unittest.SkipTest(f"needs a mount name space: {error}") from None
 
-    def mount(source, target, kind, flags):
-        if libc.mount(source.encode(), target.encode(), kind, flags, None) != 0:
-            raise unittest.SkipTest(f"cannot mount on {target}: {os.strerror(ctypes.get_errno())}")
-    if libc.unshare(CLONE_NEWNS) != 0:
-        raise unittest.SkipTest("needs a mount name space")
-    mount("none", "/", None, MS_REC | MS_PRIVATE)
+
+def build_dev():
     where = tempfile.mkdtemp(prefix="rims-dev-")
-    mount("none", where, b"tmpfs", 0)
+    mount("none", where, "tmpfs")
     os.chmod(where, 0o755)
     for name in ("null", "zero", "full", "random", "urandom", "tty"):
         with open(f"{where}/{name}", "w", encoding="ascii"):
             pass
-        mount(f"/dev/{name}", f"{where}/{name}", None, MS_BIND)
+        bind(f"/dev/{name}", f"{where}/{name}")
     os.mkdir(f"{where}/shm")
-    mount("/dev/shm", f"{where}/shm", None, MS_BIND)
+    bind("/dev/shm", f"{where}/shm")
     os.symlink("/proc/self/fd", f"{where}/fd")
-    mount(where, "/dev", None, MS_MOVE)
+    mount(where, "/dev", flags=MOVE)
     os.rmdir(where)
 
 

@@ -7,22 +7,16 @@ The process gets a mount name space of its own, in which /etc/passwd and /etc/gr
 what it starts sees the same, the machine sees nothing. Needs root.
 """
 
-import ctypes
 import os
 import tempfile
 import unittest
 
+from tests.system.mounts import alone, bind, umount
+
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FIRST_ID = 61300
-CLONE_NEWNS, MS_BIND, MS_REC, MS_PRIVATE = 0x20000, 0x1000, 0x4000, 0x40000
 
-_libc = ctypes.CDLL(None, use_errno=True)
 _own_name_space = False
-
-
-def _call(result):
-    if result != 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
 def _enter_name_space():
@@ -32,8 +26,7 @@ def _enter_name_space():
     if os.geteuid() != 0:
         raise unittest.SkipTest("needs root")
     try:
-        _call(_libc.unshare(CLONE_NEWNS))
-        _call(_libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None))
+        alone()
     except OSError as error:
         raise unittest.SkipTest(f"needs a mount name space: {error}") from None
     _own_name_space = True
@@ -77,11 +70,11 @@ class SystemUsers:
                                              delete=False) as f:
                 f.writelines(lines)
             os.chmod(f.name, 0o644)
-            _call(_libc.mount(f.name.encode(), path.encode(), None, MS_BIND, None))
+            bind(f.name, path)
             os.remove(f.name)
             self._mounted.append(path)
         return self.ids
 
     def __exit__(self, *what):
         for path in self._mounted:
-            _call(_libc.umount(path.encode()))
+            umount(path)
