@@ -5,6 +5,7 @@
 
 #include "cli/ctl.h"
 #include "cli/export_mail.h"
+#include "cli/formats/files.h"
 #include "cli/migration_report.h"
 #include "cli/options.h"
 #include "cli/progress.h"
@@ -35,7 +36,7 @@ int export_from(const Invocation& how, const Wanted& wanted) {
   if (!account) return complain(account.error());
 
   uint64_t in_all = 0;
-  const cli::ExportJob job{.directory = wanted.path,
+  const cli::ExportJob job{.directory = cli::real_path(wanted.path),
                            .mailbox = wanted.mailbox,
                            .progress = [&](const std::string& mailbox, uint64_t at, uint64_t all) {
                              report.show(mailbox, at, all, ++in_all);

@@ -9,6 +9,7 @@
 
 #include "cli/ctl.h"
 #include "cli/ctl_account.h"
+#include "cli/formats/files.h"
 #include "cli/formats/maildir.h"
 #include "cli/formats/mbox_files.h"
 #include "cli/formats/ruby_rims.h"
@@ -38,12 +39,12 @@ struct Wanted {
 };
 
 Result<std::unique_ptr<cli::MailSource>> open_source(const Wanted& wanted) {
-  if (wanted.from == "maildir") return cli::open_maildir(wanted.path);
+  if (wanted.from == "maildir") return cli::open_maildir(cli::real_path(wanted.path));
   if (wanted.from == "mbox")
     return cli::open_mbox(
-        wanted.path, wanted.mailbox,
+        cli::real_path(wanted.path), wanted.mailbox,
         wanted.quoting == "mboxo" ? cli::MboxQuoting::mboxo : cli::MboxQuoting::mboxrd);
-  return cli::open_ruby_rims(wanted.path, wanted.user);
+  return cli::open_ruby_rims(cli::real_path(wanted.path), wanted.user);
 }
 
 int import_into(const Invocation& how, const Wanted& wanted) {

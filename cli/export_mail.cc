@@ -107,11 +107,11 @@ class MboxLedger {
   [[nodiscard]] bool knows(const std::string& name) const { return entries_.contains(name); }
   [[nodiscard]] bool is_whole(const store::MailboxInfo& info, const std::string& path) const {
     const auto found = entries_.find(info.name);
-    struct stat st{};
-    return found != entries_.end() && lstat(path.c_str(), &st) == 0 &&
+    const auto st = look_at(path);
+    return found != entries_.end() && st &&
            found->second["uidvalidity"].number() == info.uidvalidity.value &&
            found->second["modseq"].number() == static_cast<int64_t>(info.highest_modseq.value) &&
-           found->second["size"].number() == st.st_size;
+           found->second["size"].number() == st->st_size;
   }
   Status note(const store::MailboxInfo& info, uint64_t size) {
     entries_[info.name] = Json(Json::Object{{"uidvalidity", Json(info.uidvalidity.value)},
@@ -134,8 +134,10 @@ Status write_mbox(store::JournalReader& reader, const store::Folded& account,
     return fail(Fault::storage, path + ": " + std::string(errno_text(errno)));
   };
   const std::string partial = path + ".partial";
-  const std::unique_ptr<std::FILE, CloseFile> out(std::fopen(partial.c_str(), "wxe"));
+  TRY(Fd fd, create_file(partial));
+  const std::unique_ptr<std::FILE, CloseFile> out(fdopen(fd.get(), "w"));
   if (!out) return failed();
+  (void)fd.release();
   const auto& info = mailbox.info();
   uint64_t count = 0;
   bool first = true;
@@ -159,8 +161,7 @@ Status write_mbox(store::JournalReader& reader, const store::Folded& account,
     done.bytes += e.size;
   }
   if (std::fflush(out.get()) != 0 || fdatasync(fileno(out.get())) != 0) return failed();
-  if (std::rename(partial.c_str(), path.c_str()) != 0) return failed();
-  return {};
+  return rename_file(partial, path);
 }
 
 }  // namespace
@@ -220,8 +221,7 @@ Result<Exported> export_mbox(store::JournalReader& reader, const store::Folded& 
   for (const auto* mailbox : mailboxes) {
     const auto& info = mailbox->info();
     const std::string path = job.directory + "/" + mbox_path(info.name);
-    struct stat st{};
-    const bool there = lstat(path.c_str(), &st) == 0;
+    const bool there = look_at(path).has_value();
     if (ledger.is_whole(info, path)) {
       done.before += info.messages;
       done.mailboxes++;
@@ -235,11 +235,11 @@ Result<Exported> export_mbox(store::JournalReader& reader, const store::Folded& 
       remarks.not_taken(info.name, made.error().detail());
       continue;
     }
-    (void)unlink((path + ".partial").c_str());  // of a run that was ended
+    remove_file(path + ".partial");  // of a run that was ended
     TRY_STATUS(write_mbox(reader, account, *mailbox, path, job, remarks, done));
-    if (lstat(path.c_str(), &st) != 0)
-      return fail(Fault::storage, path + ": " + std::string(errno_text(errno)));
-    TRY_STATUS(ledger.note(info, static_cast<uint64_t>(st.st_size)));
+    const auto st = look_at(path);
+    if (!st) return fail(Fault::storage, path + ": " + std::string(errno_text(errno)));
+    TRY_STATUS(ledger.note(info, static_cast<uint64_t>(st->st_size)));
     done.mailboxes++;
   }
   if (job.mailbox.empty()) {

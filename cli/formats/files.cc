@@ -4,11 +4,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <dirent.h>
 #include <fcntl.h>
-#include <filesystem>
+#include <linux/openat2.h>
 #include <memory>
-#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/base/errno_text.h"
@@ -18,22 +19,71 @@ namespace rims::cli {
 namespace {
 
 std::unexpected<Error> failed(const std::string& path, int error) {
+  if (error == ELOOP)
+    return fail(Fault::refused, path + ": a symbolic link is on the way and is not followed");
   return fail(error == ENOENT ? Fault::not_found : Fault::storage,
               path + ": " + std::string(errno_text(error)));
 }
+
+Fd open_plainly(const std::string& path, int flags, unsigned mode = 0) {
+  open_how how{};
+  how.flags = static_cast<uint64_t>(flags) | O_CLOEXEC;
+  how.mode = mode;
+  how.resolve = RESOLVE_NO_SYMLINKS;
+  return Fd(static_cast<int>(syscall(SYS_openat2, AT_FDCWD, path.c_str(), &how, sizeof how)));
+}
+
+// A name, and the directory in which it stands.
+struct Place {
+  explicit Place(const std::string& path) {
+    const size_t slash = path.rfind('/');
+    name = slash == path.npos ? path : path.substr(slash + 1);
+    const std::string parent = slash == path.npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+    directory = open_plainly(parent, O_PATH | O_DIRECTORY);
+  }
+  Fd directory;  // none: errno says why
+  std::string name;
+};
 
 struct CloseDirectory {
   void operator()(DIR* d) const { closedir(d); }
 };
 
+struct Free {
+  void operator()(char* p) const { std::free(p); }  // NOLINT: the library's memory
+};
+
 }  // namespace
 
+std::string real_path(const std::string& path) {
+  std::string there = path.empty() ? "." : path, missing;
+  for (;;) {
+    const std::unique_ptr<char, Free> real(realpath(there.c_str(), nullptr));
+    if (real) {
+      std::string whole(real.get());
+      if (!missing.empty() && whole.ends_with('/')) whole.pop_back();
+      return whole + missing;
+    }
+    while (there.size() > 1 && there.ends_with('/')) there.pop_back();
+    const size_t slash = there.rfind('/');
+    if (slash == there.npos && there == ".") return path;
+    missing = "/" + (slash == there.npos ? there : there.substr(slash + 1)) + missing;
+    there = slash == there.npos ? "." : slash == 0 ? "/" : there.substr(0, slash);
+  }
+}
+
 Result<Fd> open_file(const std::string& path) {
-  Fd fd(open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  Fd fd = open_plainly(path, O_RDONLY | O_NONBLOCK);
   if (!fd) return failed(path, errno);
   struct stat st{};
   if (fstat(fd.get(), &st) != 0) return failed(path, errno);
   if (!S_ISREG(st.st_mode)) return fail(Fault::storage, path + ": not a regular file");
+  return fd;
+}
+
+Result<Fd> create_file(const std::string& path) {
+  Fd fd = open_plainly(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+  if (!fd) return failed(path, errno);
   return fd;
 }
 
@@ -45,8 +95,11 @@ Result<std::string> read_file(const std::string& path, uint64_t max) {
 }
 
 Result<std::vector<std::string>> list_directory(const std::string& path) {
-  const std::unique_ptr<DIR, CloseDirectory> dir(opendir(path.c_str()));
+  Fd fd = open_plainly(path, O_RDONLY | O_DIRECTORY);
+  if (!fd) return failed(path, errno);
+  const std::unique_ptr<DIR, CloseDirectory> dir(fdopendir(fd.get()));
   if (!dir) return failed(path, errno);
+  (void)fd.release();
   std::vector<std::string> names;
   errno = 0;
   while (const dirent* entry = readdir(dir.get())) {
@@ -59,16 +112,41 @@ Result<std::vector<std::string>> list_directory(const std::string& path) {
   return names;
 }
 
-bool is_directory(const std::string& path) {
+std::optional<struct stat> look_at(const std::string& path) {
+  const Fd fd = open_plainly(path, O_PATH | O_NOFOLLOW);
   struct stat st{};
-  return lstat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode);
+  if (!fd || fstat(fd.get(), &st) != 0) return std::nullopt;
+  return st;
+}
+
+bool is_directory(const std::string& path) {
+  const auto st = look_at(path);
+  return st && S_ISDIR(st->st_mode);
+}
+
+bool is_link(const std::string& path) {
+  const auto st = look_at(path);
+  return st && S_ISLNK(st->st_mode);
+}
+
+Status rename_file(const std::string& from, const std::string& to) {
+  const Place old(from), now(to);
+  if (!old.directory || !now.directory ||
+      renameat(old.directory.get(), old.name.c_str(), now.directory.get(), now.name.c_str()) != 0)
+    return failed(to, errno);
+  return {};
+}
+
+void remove_file(const std::string& path) {
+  const Place place(path);
+  if (place.directory) (void)unlinkat(place.directory.get(), place.name.c_str(), 0);
 }
 
 namespace {
 
 Status write_whole(const std::string& path, const std::string& temporary, std::string_view bytes,
                    int64_t mtime, bool durably) {
-  const Fd fd(open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
+  const Fd fd = open_plainly(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0600);
   if (!fd) return failed(temporary, errno);
   while (!bytes.empty()) {
     const ssize_t n = write(fd.get(), bytes.data(), bytes.size());
@@ -81,8 +159,7 @@ Status write_whole(const std::string& path, const std::string& temporary, std::s
     if (futimens(fd.get(), times) != 0) return failed(temporary, errno);
   }
   if (durably && fdatasync(fd.get()) != 0) return failed(temporary, errno);
-  if (rename(temporary.c_str(), path.c_str()) != 0) return failed(path, errno);
-  return {};
+  return rename_file(temporary, path);
 }
 
 }  // namespace
@@ -98,7 +175,7 @@ Status write_file_durably(const std::string& path, const std::string& temporary,
 }
 
 Status sync_files(const std::string& directory) {
-  const Fd fd(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const Fd fd = open_plainly(directory, O_RDONLY | O_DIRECTORY);
   if (!fd || syncfs(fd.get()) != 0) return failed(directory, errno);
   return {};
 }
@@ -106,10 +183,13 @@ Status sync_files(const std::string& directory) {
 Status make_directories(const std::string& path) {
   for (size_t at = path.find('/', 1);; at = path.find('/', at + 1)) {
     const std::string part = path.substr(0, at);
-    if (mkdir(part.c_str(), 0700) != 0 && errno != EEXIST) return failed(part, errno);
+    const Place place(part);
+    if (!place.directory) return failed(part, errno);
+    if (mkdirat(place.directory.get(), place.name.c_str(), 0700) != 0 && errno != EEXIST)
+      return failed(part, errno);
     if (at == std::string::npos) break;
   }
-  if (!std::filesystem::is_directory(path)) return failed(path, ENOTDIR);
+  if (!open_plainly(path, O_PATH | O_DIRECTORY)) return failed(path, errno);
   return {};
 }
 

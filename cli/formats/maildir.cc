@@ -33,6 +33,8 @@ class Maildir final : public MailSource {
       found.push_back(describe("INBOX", root_, remarks));
     for (const auto& name : names) {
       const std::string path = root_ + "/" + name;
+      if (is_link(path))
+        remarks.not_taken(path, "a symbolic link; import where it leads by itself");
       if (!is_directory(path + "/cur") && !is_directory(path + "/new")) continue;
       if (const auto folder = folder_from_directory(name))
         found.push_back(describe(*folder, path, remarks));
@@ -83,17 +85,21 @@ class Maildir final : public MailSource {
     for (const char* part : {"/cur", "/new"}) {
       const std::string directory = mailbox.where + part;
       const auto names = list_directory(directory);
+      if (!names && names.error().fault() == Fault::refused) {
+        remarks.not_taken(directory, names.error().detail());
+        continue;
+      }
       if (!names && names.error().fault() == Fault::not_found) continue;
       if (!names) return std::unexpected(names.error());
       for (const auto& name : *names) {
         if (name.starts_with(".")) continue;
         const std::string path = directory + "/" + name;
-        struct stat st{};
-        if (lstat(path.c_str(), &st) != 0) {
+        const auto st = look_at(path);
+        if (!st) {
           remarks.not_taken(path, std::string(errno_text(errno)));
           continue;
         }
-        if (!S_ISREG(st.st_mode)) {
+        if (!S_ISREG(st->st_mode)) {
           remarks.not_taken(path, "not a regular file");
           continue;
         }
@@ -110,8 +116,8 @@ class Maildir final : public MailSource {
         m.where = path;
         m.flags = parsed.flags;
         m.keywords = std::move(parsed.keywords);
-        m.date = st.st_mtim.tv_sec;
-        m.length = static_cast<uint64_t>(st.st_size);
+        m.date = st->st_mtim.tv_sec;
+        m.length = static_cast<uint64_t>(st->st_size);
         found.push_back(std::move(m));
       }
     }
@@ -212,18 +218,18 @@ Result<bool> MaildirWriter::have(const MaildirMessage& m) {
   if (found == there_.end()) return false;
   const auto parsed = parse_maildir_name(found->second);
   // A power loss may have left a name without its bytes.
-  struct stat st{};
   const std::string path = directory_ + "/cur/" + found->second;
   const size_t at = parsed.base.find(",S=");
   uint64_t size = 0;
-  if (at == std::string::npos || lstat(path.c_str(), &st) != 0) return false;
+  const auto st = look_at(path);
+  if (at == std::string::npos || !st) return false;
   (void)std::from_chars(parsed.base.data() + at + 3, parsed.base.data() + parsed.base.size(), size);
-  if (!parsed.base.starts_with(name_of(m) + ",") || static_cast<uint64_t>(st.st_size) != size)
+  if (!parsed.base.starts_with(name_of(m) + ",") || static_cast<uint64_t>(st->st_size) != size)
     return false;
   const std::string wanted = parsed.base + maildir_info(m.flags, m.keywords, letters_);
-  if (wanted != found->second &&
-      std::rename(path.c_str(), (directory_ + "/cur/" + wanted).c_str()) != 0)
-    return fail(Fault::storage, path + ": " + std::string(errno_text(errno)));
+  if (wanted != found->second) {
+    TRY_STATUS(rename_file(path, directory_ + "/cur/" + wanted));
+  }
   uidlist_ += fmt::format("{} :{}\n", m.uid, parsed.base);
   return true;
 }

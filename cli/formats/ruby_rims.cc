@@ -41,10 +41,11 @@ std::vector<std::string_view> split(std::string_view text) {
 class Gdbm {
  public:
   static Result<Gdbm> open(const std::string& path) {
-    TRY([[maybe_unused]] const Fd there, open_file(path));
+    TRY(Fd fd, open_file(path));
     Gdbm db;
     db.path_ = path;
-    db.file_.reset(gdbm_open(path.c_str(), 0, GDBM_READER, 0, nullptr));
+    db.file_.reset(gdbm_fd_open(fd.get(), path.c_str(), 0, GDBM_READER, nullptr));
+    if (db.file_) (void)fd.release();  // gdbm_close() closes it
     if (!db.file_)
       return fail(Fault::storage,
                   path + ": " + gdbm_strerror(gdbm_errno) +
