@@ -36,13 +36,17 @@ int find_accounts(const Invocation& how, const std::string& user, bool all, Acco
   return kDone;
 }
 
-store::Options store_options(const Accounts& accounts) {
-  const auto& config = *accounts.loaded.config;
+store::Options store_options(const config::Config& config, Fd base) {
   store::Options options;
-  options.base = Fd(fcntl(accounts.base.get(), F_DUPFD_CLOEXEC, 0));
+  options.base = std::move(base);
   options.key_value_checksum = config.use_key_value_store_checksum;
+  options.segment_bytes = config.storage_segment_size;
   options.limits.mailboxes = config.limits_mailboxes;
   return options;
+}
+
+store::Options store_options(const Accounts& accounts) {
+  return store_options(*accounts.loaded.config, Fd(fcntl(accounts.base.get(), F_DUPFD_CLOEXEC, 0)));
 }
 
 Status become_owner(const Fd& base, bool read_all) {

@@ -34,7 +34,8 @@ struct Accounts {
 [[nodiscard]] int find_accounts(const Invocation& how, const std::string& user, bool all,
                                 Accounts& found);
 
-// For opening the accounts as the server would.
+// For opening accounts as the server would.
+[[nodiscard]] store::Options store_options(const config::Config& config, Fd base);
 [[nodiscard]] store::Options store_options(const Accounts& accounts);
 
 // Files that root makes could not be read by the server: root goes on as the user to whom the base

@@ -58,12 +58,8 @@ int import_into(const Invocation& how, const Wanted& wanted) {
   if (const Status now = become_owner(*base, /*read_all=*/true); !now) return complain(now.error());
   auto source = open_source(wanted);
   if (!source) return complain(source.error());
-  store::Options options;
-  options.base = *std::move(base);
-  options.key_value_checksum = config.use_key_value_store_checksum;
-  options.limits.mailboxes = config.limits_mailboxes;
-  auto account =
-      store::OfflineAccount::open(std::move(options), wanted.user, kTakeOver, /*create=*/true);
+  auto account = store::OfflineAccount::open(store_options(config, *std::move(base)), wanted.user,
+                                             kTakeOver, /*create=*/true);
   if (!account) return complain(account.error());
 
   MigrationReport report(wanted.quiet);

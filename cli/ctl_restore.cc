@@ -19,6 +19,7 @@
 #include <fmt/format.h>
 
 #include "cli/ctl.h"
+#include "cli/ctl_account.h"
 #include "cli/options.h"
 #include "cli/progress.h"
 #include "cli/time_point.h"
@@ -232,12 +233,10 @@ Status change_account(const config::Config& config, const Wanted& wanted, const 
   TRY(Fd base, store::open_base(config.base_dir));
   if (!wanted.dry_run) {
     log::set_level(log::Level::warn);
-    store::Options options;
-    TRY(options.base, store::open_base(config.base_dir));
-    options.key_value_checksum = config.use_key_value_store_checksum;
-    options.limits.mailboxes = config.limits_mailboxes;
+    TRY(Fd own, store::open_base(config.base_dir));
     owner.become();
-    auto opened = store::OfflineAccount::open(std::move(options), wanted.user, kTakeOver);
+    auto opened =
+        store::OfflineAccount::open(store_options(config, std::move(own)), wanted.user, kTakeOver);
     owner.leave();
     if (!opened) return std::unexpected(opened.error());
     offline = *std::move(opened);

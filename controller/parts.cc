@@ -39,6 +39,8 @@ std::vector<std::string> needs_restart(const config::Config& old, const config::
   compare("base_dir", &Config::base_dir);
   // rims-log may use the files of one directory.
   if (directory_of(old.log_file) != directory_of(fresh.log_file)) keys.emplace_back("log_file");
+  compare("key_value_store_type", &Config::key_value_store_type);
+  compare("use_key_value_store_checksum", &Config::use_key_value_store_checksum);
   compare("imap_host", &Config::imap_host);
   compare("imap_port", &Config::imap_port);
   compare("process_privilege_user", &Config::process_privilege_user);
@@ -47,6 +49,8 @@ std::vector<std::string> needs_restart(const config::Config& old, const config::
   compare("listen.deliver_socket", &Config::listen_deliver_socket);
   compare("listen.deliver_socket_group", &Config::listen_deliver_socket_group);
   compare("listen.deliver_socket_mode", &Config::listen_deliver_socket_mode);
+  compare("storage.expunge_retention", &Config::storage_expunge_retention);
+  compare("storage.segment_size", &Config::storage_segment_size);
   compare("processes.imapd_workers", &Config::processes_imapd_workers);
   compare("processes.login_workers", &Config::processes_login_workers);
   compare("processes.io_threads", &Config::processes_io_threads);

@@ -26,6 +26,7 @@ store::Options options_of(const config::ImapdPart& part, Fd base, store::MemoryK
   store::Options options;
   options.base = std::move(base);
   options.key_value_checksum = part.key_value_checksum;
+  options.segment_bytes = part.segment_bytes;
   options.expunge_retention = part.expunge_retention_s;
   if (part.mailbox_count_max != 0) options.limits.mailboxes = part.mailbox_count_max;
   if (part.message_size_max != 0) options.limits.message_bytes = part.message_size_max;

@@ -70,6 +70,7 @@ struct Config {
   uint64_t storage_expunge_retention = 0;     // seconds
   uint64_t storage_free_space_floor = 0;      // percent
   uint64_t storage_free_space_floor_max = 0;  // bytes
+  uint64_t storage_segment_size = 0;          // bytes
 
   uint64_t processes_imapd_workers = 0;  // resolved: at least 1
   uint64_t processes_login_workers = 0;  // resolved: at least 1

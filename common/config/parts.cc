@@ -169,6 +169,7 @@ ImapdPart imapd_part(const Config& config) {
   part.expunge_retention_s = narrow(config.storage_expunge_retention);
   part.free_space_floor_percent = narrow(config.storage_free_space_floor);
   part.free_space_floor_max = config.storage_free_space_floor_max;
+  part.segment_bytes = config.storage_segment_size;
   part.duplicate_window_s = narrow(config.delivery_duplicate_window);
   return part;
 }

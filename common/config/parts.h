@@ -96,14 +96,15 @@ struct ImapdPart {
   uint32_t expunge_retention_s = 14 * 86'400;
   uint32_t free_space_floor_percent = 0;  // 0: no floor
   uint64_t free_space_floor_max = 0;      // bytes
-  uint32_t duplicate_window_s = 0;        // 0: a repeated delivery is not recognised
+  uint64_t segment_bytes = 64ULL << 20;
+  uint32_t duplicate_window_s = 0;  // 0: a repeated delivery is not recognised
   static constexpr auto kFields = std::tuple(
       &ImapdPart::level, &ImapdPart::base_dir, &ImapdPart::key_value_store,
       &ImapdPart::key_value_checksum, &ImapdPart::io_threads, &ImapdPart::inactivity_timeout_s,
       &ImapdPart::message_size_max, &ImapdPart::line_size_max, &ImapdPart::mailbox_count_max,
       &ImapdPart::mime_depth_max, &ImapdPart::mime_part_max, &ImapdPart::sessions_per_user_max,
       &ImapdPart::expunge_retention_s, &ImapdPart::free_space_floor_percent,
-      &ImapdPart::free_space_floor_max, &ImapdPart::duplicate_window_s);
+      &ImapdPart::free_space_floor_max, &ImapdPart::segment_bytes, &ImapdPart::duplicate_window_s);
 };
 
 struct DeliverdPart {

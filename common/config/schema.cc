@@ -268,6 +268,15 @@ constexpr auto kSettings = std::to_array<Setting>({
      .max = uint64_t{1} << 50,
      .member = &Config::storage_free_space_floor_max,
      .doc = "The most bytes that storage.free_space_floor may come to."},
+    {.key = "storage.segment_size",
+     .kind = Kind::bytes,
+     .fallback = "64M",
+     .min = uint64_t{64} << 10,
+     .max = uint64_t{1} << 30,
+     .member = &Config::storage_segment_size,
+     .doc = "How large a file of an account's journal gets before the next one is begun; a "
+            "message that is larger has one to itself. The room of expunged messages is given "
+            "back file by file, so small ones free it sooner, and there are more of them."},
 
     {.key = "processes.imapd_workers",
      .kind = Kind::number,

@@ -112,7 +112,7 @@ TEST(Config, UnitsOfSizesAndTimes) {
   const Config c = good(kUser +
                         "limits: { message_size: 10M, line_size: 8k, login_timeout: 2m,\n"
                         "          inactivity_timeout: 1h }\n"
-                        "storage: { expunge_retention: 30d }\n");
+                        "storage: { expunge_retention: 30d, segment_size: 256k }\n");
   EXPECT_EQ(c.limits_message_size, 10u << 20);
   EXPECT_EQ(c.limits_line_size, 8u << 10);
   EXPECT_EQ(c.limits_login_timeout, 120u);
@@ -120,6 +120,9 @@ TEST(Config, UnitsOfSizesAndTimes) {
   EXPECT_EQ(c.storage_expunge_retention, 30u * 86'400);
   EXPECT_EQ(imapd_part(c).expunge_retention_s, 30u * 86'400);
   EXPECT_EQ(good(kUser).storage_expunge_retention, 14u * 86'400);
+  EXPECT_EQ(c.storage_segment_size, 256u << 10);
+  EXPECT_EQ(imapd_part(c).segment_bytes, 256u << 10);
+  EXPECT_EQ(good(kUser).storage_segment_size, 64u << 20);
 }
 
 // One row per way to be wrong; place and wording are part of the promise.

@@ -184,8 +184,9 @@ class Reloaded(unittest.TestCase):
 
     def test_what_needs_a_restart_is_named(self):
         with Suite() as suite:
-            self.edit(suite, lambda t: t + "processes: {imapd_workers: 7}\n")
+            self.edit(suite, lambda t: t + "processes: {imapd_workers: 7}\nstorage: {segment_size: 1M}\n")
             self.hup(suite, "processes.imapd_workers was changed")
+            self.assertIn("storage.segment_size was changed", suite.output_text())
             works(suite)
 
     def test_the_log_is_reopened(self):
