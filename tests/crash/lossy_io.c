@@ -12,6 +12,9 @@
 //   RIMS_LOSSY_UNDER   only paths that contain this text
 //   RIMS_LOSSY_MUTANT  "no_fdatasync": fdatasync and fsync of files do nothing and say success;
 //                      "no_directory_fsync": those of directories do
+//                      "no_rewrite_fsync": those of files whose name ends in .new do
+//                      "dropped_writes": every tenth write to a place in a journal is left out, and
+//                      says success
 //                      "no_seccomp": no filter, under which strace cannot make a call fail
 //                      "no_errors": as that, and a write to a place that fails says success
 //                      "no_checksum": the checksum of anything (libsodium's SipHash) is zero
@@ -57,6 +60,7 @@ static struct Known known[kMaxFd];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static const char *undo_dir, *under;
 static int mutant_sync, mutant_directory, mutant_checksum, mutant_seccomp, mutant_errors;
+static int mutant_rewrite, mutant_drops;
 
 static int (*real_openat)(int, const char*, int, ...);
 static long (*real_syscall)(long, ...);
@@ -92,6 +96,8 @@ __attribute__((constructor)) static void start(void) {
   mutant_errors = mutant && strcmp(mutant, "no_errors") == 0;
   mutant_seccomp = mutant && (mutant_errors || strcmp(mutant, "no_seccomp") == 0);
   mutant_checksum = mutant && strcmp(mutant, "no_checksum") == 0;
+  mutant_rewrite = mutant && strcmp(mutant, "no_rewrite_fsync") == 0;
+  mutant_drops = mutant && strcmp(mutant, "dropped_writes") == 0;
 }
 
 static void note(int undo, uint32_t kind, uint64_t offset, uint64_t old_size, const void* bytes,
@@ -101,17 +107,23 @@ static void note(int undo, uint32_t kind, uint64_t offset, uint64_t old_size, co
   if (real_writev(undo, parts, length ? 2 : 1) != (ssize_t)(sizeof head + length)) abort();
 }
 
+// The name that a descriptor was opened by, as far as the kernel knows it; "" otherwise.
+static void name_of(int fd, char* out) {
+  char link[64];
+  snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+  const ssize_t got = readlink(link, out, PATH_MAX - 1);
+  out[got > 0 ? got : 0] = 0;
+}
+
 // The path of what `name` means below `at`, or NULL if that is none of ours.
 static int path_of(int at, const char* name, char* out) {
   int length;
   if (name[0] == '/' || at == AT_FDCWD) {
     length = snprintf(out, PATH_MAX, "%s", name);
   } else {
-    char link[64], where[PATH_MAX];
-    snprintf(link, sizeof link, "/proc/self/fd/%d", at);
-    const ssize_t got = readlink(link, where, sizeof where - 1);
-    if (got <= 0) return 0;
-    where[got] = 0;
+    char where[PATH_MAX];
+    name_of(at, where);
+    if (!*where) return 0;
     length = snprintf(out, PATH_MAX, "%s/%s", where, name);
   }
   return length < PATH_MAX && undo_dir && under && strstr(out, under) != NULL;
@@ -298,7 +310,16 @@ ssize_t pwrite64(int, const void*, size_t, off_t) __attribute__((alias("pwrite")
 ssize_t writev(int fd, const struct iovec* parts, int count) {
   NOTED(fd, here(k, fd), total(parts, count), real_writev(fd, parts, count));
 }
+
+static int dropped(int fd) {
+  static unsigned writes;
+  char name[PATH_MAX];
+  name_of(fd, name);
+  return strstr(name, "/journal/") && __atomic_add_fetch(&writes, 1, __ATOMIC_RELAXED) % 10 == 0;
+}
+
 ssize_t pwritev(int fd, const struct iovec* parts, int count, off_t offset) {
+  if (mutant_drops && dropped(fd)) return (ssize_t)total(parts, count);
   if (mutant_errors) {
     const ssize_t result = real_pwritev(fd, parts, count, offset);
     return result < 0 ? (ssize_t)total(parts, count) : result;
@@ -325,7 +346,15 @@ int posix_fallocate(int fd, off_t offset, off_t length) {
 }
 int posix_fallocate64(int, off_t, off_t) __attribute__((alias("posix_fallocate")));
 
+static int rewritten(int fd) {
+  char name[PATH_MAX];
+  name_of(fd, name);
+  const size_t length = strlen(name);
+  return length > 4 && strcmp(name + length - 4, ".new") == 0;
+}
+
 static int sync_of(int fd, int (*real)(int)) {
+  if (mutant_rewrite && rewritten(fd)) return 0;
   struct Known* k = fd >= 0 && fd < kMaxFd && known[fd].path ? &known[fd] : NULL;
   struct stat st;
   if (!undo_dir && fstat(fd, &st) == 0 && (S_ISDIR(st.st_mode) ? mutant_directory : mutant_sync))

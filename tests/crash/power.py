@@ -6,6 +6,8 @@ acknowledged. A state is the disk as it may be if the power went at one point of
 system's own recovery mounts it, `reopen` (reopen/reopen.cc) opens the accounts as a server does, and the
 ledger knows what must be there: what was acknowledged before that point, byte by byte.
 
+Segments are small and most mail is expunged soon, so that segments roll and the running suite compacts
+them while it takes mail: what the journals hold in a state tells whether the power went during one of these.
 In one of ten states the power goes once more, during that recovery.
 
     Power("ext4").run(500)       counts and sentences in .counts, .wrong
@@ -27,18 +29,27 @@ import unittest
 from tests.clients.support import crlf
 from tests.crash import count, disk as disks, ledger as books
 from tests.crash.disk import STYLES, Disk
-from tests.crash.lossy import preload
+from tests.crash.lossy import journals, preload
 from tests.system import harness
 from tests.system.harness import TOP, Suite, wait_for
 from tests.system.mounts import alone
 
 SIZE = 64 << 20
 USERS = {"foo": "bar", "baz": "qux"}
-SETTINGS = "processes:\n  imapd_workers: 2\n  login_workers: 1\n"
+SETTINGS = """
+processes:
+  imapd_workers: 2
+  login_workers: 1
+storage:
+  segment_size: 64K
+  expunge_retention: 1s
+"""
 PROMISES = ("inbox", "copied", "flagged")
 # What reopen puts into INBOX and takes out again: the power may go in between.
 PASSING = hashlib.sha256(b"Subject: after the crash\r\n\r\n").hexdigest()
 FLAGGED = 4  # kFlagged of common/store/types.h
+SEAL, FIRST_RECORD = b"RIMSSEAL", 1024  # kSealMagic and kFirstRecord of common/store/segment.h
+COMPACTED = 5  # segments, before a recording ends
 
 
 class Entry(books.Entry):
@@ -60,13 +71,36 @@ class Entry(books.Entry):
 
 
 class Ledger(books.Ledger):
-    def __init__(self, suite, users, position, seed):
-        super().__init__(suite, users, seed)
+    def __init__(self, suite, users, position, seed, expunges):
+        super().__init__(suite, users, seed, expunges)
         self.entries = collections.defaultdict(lambda: Entry(position))
 
     def digests(self):
         """{SHA-256 in hex: number} of every message there ever was."""
         return {books.digest(crlf(books.body_of(number))).hex(): number for number in self.owner}
+
+
+def segments(base):
+    """{path: inode} of the segments of all accounts below a base directory."""
+    return {path: os.stat(path).st_ino for path in journals(base) if not path.endswith(".new")}
+
+
+def under_way(base):
+    """What the journals were being put through: "roll", "compaction"."""
+    found = set()
+    accounts = collections.defaultdict(list)
+    for path in journals(base):
+        if path.endswith(".new"):
+            found.add("compaction")
+        else:
+            accounts[os.path.dirname(path)].append(path)
+    for paths in accounts.values():
+        with open(paths[-1], "rb") as f:
+            last = f.read()
+        # The last one has its footer, or has no record yet.
+        if SEAL in last[FIRST_RECORD:] or (len(paths) > 1 and not last[FIRST_RECORD:].strip(b"\0")):
+            found.add("roll")
+    return found
 
 
 def built_reopen():
@@ -112,12 +146,12 @@ class Reopen:
 
 
 class Power:
-    def __init__(self, kind, seed, mutant=None, styles=STYLES, settings=SETTINGS):
+    def __init__(self, kind, seed, mutant=None, styles=STYLES, compacted=COMPACTED):
         self.kind = kind
         self.random = random.Random(seed)
         self.mutant = mutant
         self.styles = styles
-        self.settings = settings
+        self.compacted = compacted
         self.counts = collections.Counter()
         self.wrong = []
 
@@ -142,25 +176,42 @@ class Power:
         # From here on: what was before is on the disk for good.
         disk.log.clear()
         self.image = bytes(disk.bytes)
-        suite = Suite(users=USERS, settings=self.settings, log_level="WARN")
+        suite = Suite(users=USERS, settings=SETTINGS, log_level="WARN")
         self.preloaded = {}
         if self.mutant:
             self.preloaded = preload(suite, directory, self.mutant)
         suite.mail_on(self.place)
         with disk.mounted(self.kind, self.place), suite:
-            self.ledger = Ledger(suite, list(USERS), lambda: len(disk.log), seed=1)
+            self.ledger = Ledger(suite, list(USERS), lambda: len(disk.log), seed=1, expunges=8)
             self.ledger.start(deliverers=4)
             try:
-                counts = self.ledger.counts
-                wait_for(lambda: counts["append"] + counts["delivered"] > 150 and counts["expunge"] > 5,
-                         120, "150 messages")
+                self.wait_for_load()
             finally:
                 self.ledger.stop()
         self.wrong += self.ledger.wrong
         self.log = list(disk.log)
         self.digests = self.ledger.digests()
         self.counts["recordings"] += 1
-        self.counts["acknowledged"] += counts["append"] + counts["delivered"]
+        self.counts["acknowledged"] += self.ledger.counts["append"] + self.ledger.counts["delivered"]
+
+    def wait_for_load(self):
+        counts = self.ledger.counts
+        first, replaced = {}, set()
+
+        def taken():
+            return counts["append"] + counts["delivered"]
+
+        def compacted():
+            for path, inode in segments(self.place).items():
+                if first.setdefault(path, inode) != inode:
+                    replaced.add(path)
+            return len(replaced) >= self.compacted
+        # rims-imapd looks through an account within seconds after it was opened.
+        wait_for(lambda: compacted() and taken() > 150 and counts["expunge"] > 5, 120, "150 messages and a compaction")
+        enough = taken() + 30
+        wait_for(lambda: taken() > enough, 120, "30 messages more")
+        self.counts["segments"] += len(first)
+        self.counts["compacted"] += len(replaced)
 
     def cut(self, disk, reopen, states):
         disk.bytes[:] = self.image
@@ -199,6 +250,8 @@ class Power:
         image = bytes(disk.bytes) if "RIMS_KEEP" in os.environ else None
         try:
             with disk.mounted(self.kind, self.place):
+                for what in under_way(self.place):
+                    self.counts[f"during {what}"] += 1
                 found, wrong = reopen(self.place)
         except OSError as error:
             # Half of a block of its own (ext4: the superblock) is more than a file system must bear.
@@ -273,26 +326,33 @@ class PowerTest:
     def test_no_power_cut_loses_what_was_acknowledged(self):
         power = Power(self.kind, self.seed)
         try:
-            power.run(count.size("RIMS_STATES", 500, 10_000))
+            power.run(count.size("RIMS_STATES", 500, 10_000), per_recording=250)
         finally:
             print(dict(power.counts), *power.wrong, sep="\n", flush=True)
             harm = {k: power.counts[k] for k in ("lost", "duplicated", "corrupt", "states", "faults")}
             count.tell(f"power {self.kind}", runs=power.counts["recordings"], **harm)
         self.assertEqual(power.wrong, [])
         self.assertLess(power.counts["unmountable"], power.counts["states"] / 100 + 1)
+        self.assertGreater(power.counts["during roll"], 0)
+        self.assertGreater(power.counts["during compaction"], 0)
 
-    def notices(self, mutant, kind, styles):
-        power = Power(self.kind, self.seed, mutant, styles)
+    def notices(self, mutant, kinds, styles=STYLES, compacted=0):
+        power = Power(self.kind, self.seed, mutant, styles, compacted)
+
+        def noticed():
+            return any(power.counts[kind] for kind in kinds)
         # Chance decides what is torn: give it time.
-        while power.counts[kind] == 0 and power.counts["states"] < 600:
+        while not noticed() and power.counts["states"] < 600:
             power.run(power.counts["states"] + 60)
-        noticed = power.counts[kind] > 0
         print(dict(power.counts), *power.wrong[:3], flush=True)
-        count.tell(f"power {self.kind}", mutants=(int(noticed), 1))
-        self.assertTrue(noticed)
+        count.tell(f"power {self.kind}", mutants=(int(noticed()), 1))
+        self.assertTrue(noticed())
 
     def test_the_harness_notices_a_journal_without_fdatasync(self):
-        self.notices("no_fdatasync", "lost", STYLES)
+        self.notices("no_fdatasync", ("lost",))
 
     def test_the_harness_notices_records_without_checksums(self):
-        self.notices("no_checksum", "corrupt", ("torn",))
+        self.notices("no_checksum", ("corrupt",), styles=("torn",))
+
+    def test_the_harness_notices_a_rewritten_segment_without_fsync(self):
+        self.notices("no_rewrite_fsync", ("lost", "corrupt"), compacted=COMPACTED)
