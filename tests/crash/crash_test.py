@@ -1,8 +1,10 @@
 """Killed processes, power cuts and damaged disks: nothing acknowledged is lost, altered or confused
 
 RIMS_KILLS (500; long 10,000) says how many processes are killed, RIMS_CUTS (12; long 200) how often the
-power goes, RIMS_CRASH_SEED which ones and when. The same checks must fail when the journal or its
-directory is not synced or its checksums are not looked at: a harness that cannot fail proves nothing.
+power goes, RIMS_CRASH_SEED which ones and when. Under kills segments are small and most mail is expunged soon:
+they roll all the time, and every hundred kills one waits for a compaction. The same checks must fail when writes
+are left out, the journal or its directory is not synced or its checksums are not looked at: a harness that
+cannot fail proves nothing.
 """
 
 # time limit: 900 s
@@ -18,7 +20,7 @@ import unittest
 
 from tests.crash import count
 from tests.crash.ledger import Ledger
-from tests.crash.lossy import Lossy, journals
+from tests.crash.lossy import Lossy, journals, preload
 from tests.system import harness
 from tests.system.harness import Suite, wait_for
 
@@ -27,6 +29,7 @@ CUTS = count.size("RIMS_CUTS", 12, 200)
 SEED = int(os.environ.get("RIMS_CRASH_SEED", str(int(time.time()))))
 USERS = {"foo": "bar", "baz": "qux"}
 SETTINGS = "processes:\n  imapd_workers: 2\n  login_workers: 2\n"
+SMALL_SEGMENTS = "storage:\n  segment_size: 64K\n  expunge_retention: 0\n"
 ROLES = ("log", "auth", "login", "login", "imapd", "imapd", "imapd", "deliverd")
 
 
@@ -59,34 +62,88 @@ class Crash(unittest.TestCase):
         wait_for(lambda: serves(suite, USERS), 30, "the suite serves after the last start")
         return ledger.check()
 
+    def kill_some(self, suite):
+        """Returns how many."""
+        if self.random.random() < 0.03:
+            killed = len(suite.pids())
+            suite.kill_controller()
+            suite.start()
+            return killed
+        killed = 0
+        for _ in range(self.random.randint(1, 4)):
+            pids = suite.pids(self.random.choice(ROLES))
+            with contextlib.suppress(IndexError, ProcessLookupError):
+                os.kill(self.random.choice(pids), signal.SIGKILL)
+                killed += 1
+        wait_for(lambda: serves(suite, USERS), 30, "the suite serves after a kill")
+        return killed
+
+    def kill_in_compaction(self, suite):
+        """Waits until a segment is being written anew, which is seconds after an account was opened, and
+        returns how many were killed then."""
+        def rewriting():
+            return any(path.endswith(".new") for path in journals(suite.mail))
+
+        def signal_all(what):
+            pids = suite.pids("imapd")
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, what)
+            return len(pids)
+
+        def caught():
+            if not rewriting():
+                return False
+            signal_all(signal.SIGSTOP)
+            time.sleep(0.001)  # a call that was under way ends
+            if not rewriting():
+                signal_all(signal.SIGCONT)
+                return False
+            return signal_all(signal.SIGKILL)
+        killed = wait_for(caught, 60, "a compaction")
+        wait_for(lambda: serves(suite, USERS), 30, "the suite serves after a kill")
+        return killed
+
+    def under_kills(self, kills, every, mutant=None):
+        """How many processes were killed, and the ledger after it. `every` so many wait for a compaction."""
+        with tempfile.TemporaryDirectory(prefix="rims-kill-") as directory:
+            suite = Suite(users=USERS, settings=SETTINGS + SMALL_SEGMENTS)
+            if mutant:
+                preload(suite, directory, mutant)
+            with suite:
+                ledger = Ledger(suite, list(USERS), expunges=8)
+                ledger.start()
+                killed = compactions = 0
+                try:
+                    while killed < kills:
+                        time.sleep(self.random.uniform(0, 0.15))
+                        if killed < every * (compactions + 1):
+                            killed += self.kill_some(suite)
+                        else:
+                            killed += self.kill_in_compaction(suite)
+                            compactions += 1
+                finally:
+                    ledger.stop()
+                self.finish(suite, ledger)
+                print(f"killed {killed}, in compactions {compactions}, segments {len(journals(suite.mail))}: "
+                      f"{dict(ledger.counts)}", flush=True)
+                return killed, ledger
+
     def test_killed_processes_lose_nothing(self):
-        with Suite(users=USERS, settings=SETTINGS) as suite:
-            ledger = Ledger(suite, list(USERS))
-            ledger.start()
-            killed = controllers = 0
-            try:
-                while killed < KILLS:
-                    time.sleep(self.random.uniform(0, 0.15))
-                    if self.random.random() < 0.03:
-                        killed += len(suite.pids())
-                        controllers += 1
-                        suite.kill_controller()
-                        suite.start()
-                        continue
-                    for _ in range(self.random.randint(1, 4)):
-                        pids = suite.pids(self.random.choice(ROLES))
-                        with contextlib.suppress(IndexError, ProcessLookupError):
-                            os.kill(self.random.choice(pids), signal.SIGKILL)
-                            killed += 1
-                    wait_for(lambda: serves(suite, USERS), 30, "the suite serves after a kill")
-            finally:
-                ledger.stop()
-            wrong = self.finish(suite, ledger)
-            print(f"killed {killed}, controllers {controllers}: {dict(ledger.counts)}", flush=True)
-            count.tell("kill", runs=1, states=1, faults=killed, **harm(ledger))
-            self.assertEqual(wrong, [])
-            self.assertGreater(ledger.counts["delivered"], KILLS / 5)
-            self.assertGreater(ledger.counts["append"], KILLS / 5)
+        killed, ledger = self.under_kills(KILLS, every=100)
+        count.tell("kill", runs=1, states=1, faults=killed, **harm(ledger))
+        self.assertEqual(ledger.wrong, [])
+        self.assertGreater(ledger.counts["delivered"], KILLS / 5)
+        self.assertGreater(ledger.counts["append"], KILLS / 5)
+
+    def test_the_harness_notices_writes_that_are_left_out(self):
+        try:
+            _, ledger = self.under_kills(30, every=31, mutant="dropped_writes")
+            noticed = any(harm(ledger).values())
+        except harness.Failure as failure:  # not even what is left is served
+            noticed = "serves" in str(failure)
+        count.tell("kill", mutants=(int(noticed), 1))
+        self.assertTrue(noticed)
 
     def under_power_cuts(self, cuts, mutant=None):
         """The ledger after that many power cuts."""
