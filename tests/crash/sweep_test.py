@@ -1,19 +1,25 @@
-"""Every system call of a delivery, an APPEND, a flag change, an expunge, the opening of an account and a start fails
+"""Every system call that mail passes through fails: of a delivery, an APPEND, a flag change, an expunge, the
+opening of an account, a start, an APPEND that rolls to a new segment, and a compaction
 
 For each (operation, process, system call, n-th call of one thread) of a clean trace, and each error that
 fits the call, strace lets the call fail, once or from then on. Whatever happens: an answer of the right
 form (exit status 0 or 75; OK, NO or the end of the connection), nothing acknowledged is lost, nothing is
 there twice or altered, and when the fault is over the next delivery and the next APPEND succeed.
 
-All of them with RIMS_LONG=1; else, within RIMS_SWEEP_SECONDS (75), each (operation, process, system call)
-once and then others by chance. RIMS_CRASH_SEED says which; RIMS_SWEEP=operation/process/call leaves the
+All of them with RIMS_LONG=1; else each (operation, process, system call) once, and then others for
+RIMS_SWEEP_SECONDS (60). RIMS_CRASH_SEED says which; RIMS_SWEEP=operation/process/call leaves the
 others out, RIMS_VERBOSE=1 names each.
+
+Which thread makes the n-th call, and whether a timer comes between, is chance, so a fault may hit another
+call than meant, or none. What is judged holds for each: it waits for an event, and the time limits are there
+for what hangs.
 """
 
 # time limit: 600 s
 
 import collections
 import contextlib
+import hashlib
 import imaplib
 import os
 import random
@@ -28,17 +34,20 @@ import unittest
 from tests.clients.support import crlf
 from tests.crash import count
 from tests.crash.ledger import LOST, body_of, digest
-from tests.crash.lossy import preload
+from tests.crash.lossy import journals, preload
 from tests.system import harness
 from tests.system.harness import Suite, wait_for
 
 # In CI always the same choice, so that a change is judged by itself and not by luck.
 SEED = int(os.environ.get("RIMS_CRASH_SEED", str(int(time.time())) if count.LONG else "1"))
-SECONDS = count.size("RIMS_SWEEP_SECONDS", 75, 1 << 30)
+SECONDS = count.size("RIMS_SWEEP_SECONDS", 60, 1 << 30)
 ONLY = [word for word in os.environ.get("RIMS_SWEEP", "").split("/") if word]  # operation/process/call
-SETTINGS = "processes:\n  imapd_workers: 1\n  login_workers: 1\n"
+# One thread waits for the disk: its n-th call is mostly the same each time.
+SETTINGS = "processes:\n  imapd_workers: 1\n  login_workers: 1\n  io_threads: 1\n"
+SMALL_SEGMENTS = SETTINGS + "storage:\n  segment_size: 64K\n  expunge_retention: 0\n"
+LARGE = 36_000  # two messages of this size need two segments
 PROGRAMS = ("rims-log", "rims-auth", "rims-login", "rims-imapd", "rims-deliverd")
-PATIENCE = {False: 10, True: 2}  # seconds for an answer; nothing can be told to who is deaf for ever
+PATIENCE = {False: 60, True: 2}  # seconds for an answer; nothing can be told to who is deaf for ever
 
 _DISK = ("EIO", "ENOSPC", "EDQUOT", "EINTR", "short")
 _FILE = ("EIO", "ENOMEM", "EMFILE")
@@ -70,6 +79,13 @@ ROLES = {
     "expunge": ("imapd",),
     "open": ("imapd", "login", "auth"),
     "start": ("controller",),
+    "roll": ("imapd",),
+    "compaction": ("imapd",),
+}
+# settings of a suite -> the operations that it is for
+SUITES = {
+    SETTINGS: ("deliver", "append", "flags", "expunge", "open", "start"),
+    SMALL_SEGMENTS: ("roll", "compaction"),
 }
 Fault = collections.namedtuple("Fault", "operation role call number error for_ever")
 
@@ -77,6 +93,11 @@ Fault = collections.namedtuple("Fault", "operation role call number error for_ev
 def inject(fault):
     what = "retval=0" if fault.error == "short" else f"error={fault.error}"
     return f"inject={fault.call}:{what}:when={fault.number}{'+' if fault.for_ever else ''}"
+
+
+def by_chance(fault):
+    """An order that the seed makes, in which a fault has its place whatever others there are."""
+    return hashlib.sha256(repr((SEED, fault)).encode()).digest()
 
 
 class Strace:
@@ -142,9 +163,13 @@ class Sweep:
         self.counts[kind] += 1
         self.wrong.append(f"{self.fault}: {text}")
 
-    def new(self):
-        self.promised[len(self.promised) + 1] = "maybe"
-        return len(self.promised)
+    def new(self, least=0):
+        """The number of a message that is at least so large."""
+        number = max(self.promised, default=0) + 1
+        while len(body_of(number)) < least:
+            number += 1
+        self.promised[number] = "maybe"
+        return number
 
     # IMAP ---------------------------------------------------------------------------------------
 
@@ -179,8 +204,8 @@ class Sweep:
         except LOST:
             return "maybe"
 
-    def append_one(self):
-        number = self.new()
+    def append_one(self, least=0):
+        number = self.new(least)
         self.promised[number] = self.asked(
             lambda: self.imap.append("INBOX", None, None, crlf(body_of(number))))
         return number
@@ -270,6 +295,42 @@ class Sweep:
             return "OK", []
         self.asked(everything)
 
+    def before_roll(self):
+        self.connect()
+        self.append_one(LARGE)
+
+    def roll(self):
+        self.append_one(LARGE)
+
+    def before_compaction(self):
+        """Makes an account of which two segments are dead. It is looked through seconds after it was opened."""
+        self.close()
+        self.replace("imapd")
+        shutil.rmtree(os.path.join(self.suite.mail, "mailbox.3"), ignore_errors=True)
+        self.promised.clear()
+        self.flagged.clear()
+        self.connect()
+        numbers = [self.append_one(LARGE) for _ in range(3)]
+        self.imap.store("1:2", "+FLAGS.SILENT", r"(\Deleted)")
+        if self.imap.expunge()[0] == "OK":
+            self.promised.update(dict.fromkeys(numbers[:2], "no"))
+        self.dead = {path: os.stat(path).st_ino for path in journals(self.suite.mail)[:-1]
+                     if os.stat(path).st_size > LARGE}
+        self.log_end = os.path.getsize(os.path.join(self.suite.mail, "imap.log"))
+
+    def compaction(self):
+        """Waits for its end, good or bad."""
+        pids = self.suite.pids("imapd")
+
+        def ended():
+            if self.suite.pids("imapd") != pids or all(os.stat(p).st_ino != i for p, i in self.dead.items()):
+                return True
+            with open(os.path.join(self.suite.mail, "imap.log"), "rb") as f:
+                f.seek(self.log_end)
+                return b"nothing is freed now" in f.read()
+        with contextlib.suppress(harness.Failure):
+            wait_for(ended, 30 if self.fault is None else 8, "the end of a compaction")
+
     # One fault ----------------------------------------------------------------------------------
 
     def run(self, operation, role, words=()):
@@ -280,7 +341,8 @@ class Sweep:
         if role == "deliver":
             self.deliver()
         else:
-            with Strace(self.suite.pids(role)[0], self.trace, *words):
+            pid = wait_for(lambda: self.suite.pids(role), 60, f"rims-{role} runs")[0]
+            with Strace(pid, self.trace, *words):
                 getattr(self, operation)()
         with contextlib.suppress(FileNotFoundError):
             with open(self.trace, encoding="utf-8", errors="replace") as f:
@@ -296,7 +358,9 @@ class Sweep:
         trace = self.run(operation, role)
         self.fault = None
         self.settle()
-        return calls_of(trace, self.suite.config if role == "deliver" else None)
+        # What is of interest begins with the configuration; with the reading of the journal.
+        begins = {"deliver": self.suite.config, "compaction": "pread64("}
+        return calls_of(trace, begins.get(operation if role == "imapd" else role))
 
     def try_fault(self, fault):
         self.fault = fault
@@ -318,8 +382,11 @@ class Sweep:
         self.settle()
 
     def replace(self, role):
-        old = self.suite.kill(role)
-        wait_for(lambda: [p for p in self.suite.pids(role) if p != old], 60, f"a new rims-{role}")
+        old = self.suite.pids(role)  # none, if it has just ended by itself
+        for pid in old:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: set(self.suite.pids(role)) - set(old), 60, f"a new rims-{role}")
 
     def settle(self):
         """The fault is over: all serves again, and what was promised is there."""
@@ -338,7 +405,7 @@ class Sweep:
                 return False
         began = time.monotonic()
         try:
-            wait_for(works, 60, "the suite takes mail after the fault")
+            wait_for(works, 120, "the suite takes mail after the fault")
         except harness.Failure as failure:
             self.blame("wrong", str(failure))
             self.restart()
@@ -436,9 +503,9 @@ class Sweep:
 
 
 @contextlib.contextmanager
-def sweeping(mutant, dice):
+def sweeping(mutant, dice, settings=SETTINGS):
     with tempfile.TemporaryDirectory(prefix="rims-sweep-") as directory:
-        suite = Suite(settings=SETTINGS, log_level="INFO")
+        suite = Suite(settings=settings, log_level="INFO")
         # strace makes a call fail by turning it into one that no filter of system calls allows.
         preload(suite, directory, mutant, PROGRAMS)
         os.chmod(directory, 0o777)  # rims-deliver is traced as the user nobody
@@ -458,48 +525,55 @@ class SweepTest(unittest.TestCase):
         if os.geteuid() != 0:
             raise unittest.SkipTest("strace needs root to look at processes that nobody may look at")
 
-    def faults(self, sweep, dice):
-        """All of them, those that cover every (operation, process, call) first."""
+    def faults(self, sweep, operations):
+        """All of them, those that cover every (operation, process, call) first, and how many those are."""
         first, rest = [], []
-        for operation, role in ((o, r) for o, roles in ROLES.items() for r in roles):
+        for operation, role in ((o, r) for o in operations for r in ROLES[o]):
             if all(a == b for a, b in zip(ONLY, (operation, role))):
                 calls = collections.defaultdict(list)
-                for call, number, error in sorted(sweep.clean(operation, role)):
+                for call, number, error in sweep.clean(operation, role):
                     if not ONLY[2:] or call in ONLY[2:]:
                         calls[call] += [Fault(operation, role, call, number, error, for_ever)
                                         for for_ever in (False, True)]
                 for faults in calls.values():
-                    dice.shuffle(faults)
-                    faults.sort(key=lambda f: (f.operation, f.role, f.call, f.error) not in KNOWN or f.for_ever)
+                    faults.sort(key=lambda f: ((f.operation, f.role, f.call, f.error) not in KNOWN or f.for_ever,
+                                               by_chance(f)))
                     first.append(faults[0])
                     rest += faults[1:]
-        dice.shuffle(first)
-        dice.shuffle(rest)
         print(f"{len(first)} calls, {len(first) + len(rest)} faults", flush=True)
-        return first + rest, len(first)
+        return sorted(first, key=by_chance) + sorted(rest, key=by_chance), len(first)
+
+    def sweep(self, sweep, operations, seconds):
+        faults, first = self.faults(sweep, operations)
+        began = time.monotonic()
+        for done, fault in enumerate(faults):
+            if (done >= first or not count.HARNESSES) and time.monotonic() - began > seconds:
+                break
+            if os.environ.get("RIMS_VERBOSE"):
+                print(f"{time.monotonic() - began:.1f} {fault}", flush=True)
+            sweep.try_fault(fault)
 
     def test_no_system_call_that_fails_costs_mail(self):
         if not count.HARNESSES:
             self.skipTest("make check-crash")
         print(f"seed {SEED}", flush=True)
-        dice = random.Random(SEED)
-        began = time.monotonic()
-        with sweeping("no_seccomp", dice) as sweep:
-            try:
-                faults, needed = self.faults(sweep, dice)
-                for done, fault in enumerate(faults):
-                    if done >= needed and time.monotonic() - began > SECONDS:
-                        break
-                    if os.environ.get("RIMS_VERBOSE"):
-                        print(f"{time.monotonic() - began:.1f} {fault}", flush=True)
-                    sweep.try_fault(fault)
-            finally:
-                counts = sweep.counts
-                print(dict(counts), *sweep.wrong, sep="\n", flush=True)
-                count.tell("sweep", runs=counts["tried"], states=counts["states"], faults=counts["faults"],
-                           **{k: counts[k] for k in ("lost", "duplicated", "corrupt")})
-            self.assertEqual(sweep.wrong, [])
-            self.assertGreater(counts["faults"], counts["tried"] / 2)
+        counts, wrong = collections.Counter(), []
+        try:
+            for settings, operations in SUITES.items():
+                if ONLY and ONLY[0] not in operations:
+                    continue
+                with sweeping("no_seccomp", random.Random(SEED), settings) as sweep:
+                    try:
+                        self.sweep(sweep, operations, SECONDS / len(SUITES))
+                    finally:
+                        counts += sweep.counts
+                        wrong += sweep.wrong
+        finally:
+            print(dict(counts), *wrong, sep="\n", flush=True)
+            count.tell("sweep", runs=counts["tried"], states=counts["states"], faults=counts["faults"],
+                       **{k: counts[k] for k in ("lost", "duplicated", "corrupt")})
+        self.assertEqual(wrong, [])
+        self.assertGreater(counts["faults"], counts["tried"] / 2)
 
     def test_the_harness_notices_errors_that_are_not_looked_at(self):
         with sweeping("no_errors", random.Random(SEED)) as sweep:
