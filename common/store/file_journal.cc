@@ -323,7 +323,8 @@ Status FileJournal::append_blocking(std::span<const Draft> drafts, Appended& res
   bool full = false;
   const auto no_room = [&](const Status& status) -> Status {
     if (!full) return status;
-    result.no_room.emplace(Fault::storage, "no space left", status.error().detail(), "UNAVAILABLE");
+    result.no_room.emplace(Fault::storage, "no space left", status.error().detail(),
+                           status.error().code());
     return {};
   };
   uint64_t bytes = 0;

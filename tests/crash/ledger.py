@@ -79,7 +79,7 @@ class Ledger:
 
     # What is acknowledged -----------------------------------------------------------------------
 
-    def _new(self, user):
+    def new(self, user):
         with self._lock:
             self._next += 1
             self.owner[self._next] = user
@@ -116,7 +116,7 @@ class Ledger:
             work(user)
 
     def _deliver(self, user):
-        number = self._new(user)
+        number = self.new(user)
         entry = self.entries[number]
         entry.inbox = "maybe"
         try:
@@ -209,7 +209,7 @@ class Ledger:
         self._ready[user].put(number)
 
     def _append(self, imap, user):
-        number = self._new(user)
+        number = self.new(user)
         entry = self.entries[number]
         entry.inbox = "maybe"
         data = self._ok(imap.append("INBOX", r"(\Seen)", None, crlf(body_of(number))))
