@@ -15,28 +15,34 @@ SECTOR = 512
 
 
 def preload(suite, directory, mutant, names=("rims-imapd",), **variables):
-    """Makes directory/stage, a copy of the suite's, whose programs `names` run with lossy_io.c in front of
-    them, and lets the suite, which has not started yet, run from there. Returns the environment that does
-    the same to another program."""
+    """preload_library() of lossy_io.c, the same for all programs `names`."""
+    env = {"RIMS_LOSSY_MUTANT": mutant or "none", **variables}
+    library = preload_library(suite, directory, "lossy_io.c", {name: env for name in names})
+    return {"LD_PRELOAD": library, **env}
+
+
+def preload_library(suite, directory, source, programs):
+    """Makes directory/stage, a copy of the suite's, whose `programs` {name: environment} run with a library in
+    front of them, and lets the suite, which has not started yet, run from there. Returns the library, made of
+    a file of this folder."""
     stage, suite.stage = suite.stage, os.path.join(directory, "stage")
     os.chmod(directory, 0o755)
     shutil.copytree(stage, suite.stage, symlinks=True)
-    library = os.path.join(directory, "lossy_io.so")
+    library = os.path.join(directory, source.replace(".c", ".so"))
     subprocess.run([os.environ.get("LOSSY_CC", "clang-19"), "-O1", "-fPIC", "-shared", "-o", library,
-                    os.path.join(os.path.dirname(os.path.abspath(__file__)), "lossy_io.c"),
+                    os.path.join(os.path.dirname(os.path.abspath(__file__)), source),
                     "-ldl", "-lpthread"], check=True, timeout=60)
-    env = {"LD_PRELOAD": library, "RIMS_LOSSY_MUTANT": mutant or "none", **variables}
-    programs = os.path.join(suite.stage, "libexec", "rims")
-    real = os.path.join(programs, "real")
+    where = os.path.join(suite.stage, "libexec", "rims")
+    real = os.path.join(where, "real")
     os.makedirs(real)
-    words = " ".join(f"{name}={value}" for name, value in env.items())
-    for name in names:
-        script = os.path.join(programs, name)
+    for name, env in programs.items():
+        words = " ".join(f"{key}={value}" for key, value in {"LD_PRELOAD": library, **env}.items())
+        script = os.path.join(where, name)
         os.rename(script, os.path.join(real, name))
         with open(script, "w", encoding="ascii") as f:
             f.write(f"#!/bin/sh\nexport {words}\nexec {real}/{name} \"$@\"\n")
         os.chmod(script, 0o755)
-    return env
+    return library
 
 
 class Lossy:

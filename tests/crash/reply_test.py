@@ -1,9 +1,10 @@
 """Killed between the commit and the answer: the MTA tries again, and there is exactly one copy
 
-Each round strace holds a process of the suite and kills it when it is about to write the answer of a
-delivery that is durable: rims-imapd at its first answer, or rims-deliverd at the one to rims-deliver. Who
-delivers hears nothing good, ends with 75, and tries again with the same queue id, as an MTA does,
-until the answer is 0. RIMS_REPLY_KILLS says how many are killed (60; long: 1,000).
+Each round kills a process of the suite with SIGKILL when it is about to write the answer of a delivery that is
+durable: rims-imapd at its first answer, or rims-deliverd at the one to rims-deliver. It stands at that write
+because tests/crash/reply_gate.c holds it there. Who delivers hears nothing good, which is status 75, and
+tries again with the same queue id, as an MTA does, until the answer is 0. RIMS_REPLY_KILLS says how many
+are killed (1,000); in each twentieth round the deliveries are made by rims-deliver itself.
 
 The mutant is the setting delivery.duplicate_window: 0, with which every attempt is a copy.
 """
@@ -12,20 +13,30 @@ The mutant is the setting delivery.duplicate_window: 0, with which every attempt
 # runs alone
 
 import collections
+import contextlib
+import mmap
 import os
-import shutil
+import signal
+import struct
 import subprocess
-import threading
+import tempfile
+import time
 import unittest
 
+from tests.clients.support import crlf
 from tests.crash.count import size, tell
-from tests.system.harness import Suite, wait_for
+from tests.crash.lossy import preload_library
+from tests.system.harness import NOBODY, Suite, wait_for
+from tests.system.submit import DELIVERED, DOUBTFUL, Submitter
 
-KILLS = size("RIMS_REPLY_KILLS", 60, 1000)
+KILLS = size("RIMS_REPLY_KILLS", 1000, 1000)
 MUTANT_KILLS = 4
+KILLS_OF_ONE = 100     # then another user's: an account is read again after each
 SETTINGS = "processes:\n  imapd_workers: 1\n"
 AT_ONCE = 4            # deliveries under way when rims-imapd is killed
 TRIES = 100
+REPLY = {"imapd": 4, "deliverd": 2}   # the types of the answers in common/ipc/deliver_link.h
+SENDER = "mta@example.org"
 
 
 def message(number):
@@ -33,101 +44,145 @@ def message(number):
             f"X-Number: {number}\n\nhello {number}\n").encode()
 
 
-class Trap:
-    """Kills a process when it makes its `when`-th sendmsg from now on: the links are written so."""
+class Gate:
+    """Where a process stops before it writes an answer that says "delivered"."""
 
-    def __init__(self, pid, when):
-        self.strace = subprocess.Popen(
-            ["strace", "-p", str(pid), "-e", "trace=sendmsg", "-o", "/dev/null",
-             "-e", f"inject=sendmsg:signal=KILL:when={when}"],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        said = self.strace.stderr.readline()
-        if b"attached" not in said:
-            self.end()
-            raise AssertionError(f"strace: {said!r}")
+    def __init__(self, path):
+        with open(path, "w+b") as f:
+            f.write(bytes(8))
+            f.flush()
+            os.chmod(path, 0o666)
+            self._map = mmap.mmap(f.fileno(), 8)
+        self.path = path
 
-    def end(self):
-        """Returns when the process that was held is dead, or is let go."""
-        try:
-            self.strace.wait(10)
-        except subprocess.TimeoutExpired:
-            self.strace.terminate()
-            self.strace.wait(10)
-        self.strace.stderr.close()
+    def shut(self):
+        self._map[:] = struct.pack("=II", 1, 0)
+
+    def stands(self):
+        """The process that stands there, or 0."""
+        return struct.unpack_from("=I", self._map, 4)[0]
+
+    def close(self):
+        self._map.close()
 
 
-@unittest.skipUnless(os.geteuid() == 0 and shutil.which("strace"),
-                     "needs root and strace, to kill at a system call")
+class ByProgram:
+    """One attempt by rims-deliver."""
+
+    def __init__(self, suite):
+        self.suite = suite
+        self.child = None
+
+    def send(self, number, user):
+        who = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if self.suite.drop else {}
+        self.child = subprocess.Popen(
+            [f"{self.suite.stage}/bin/rims-deliver", "-d", user, "-f", SENDER, "-i", f"Q{number}"],
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/",
+            env={**self.suite.env, "RIMS_CONFIG": self.suite.config}, **who)
+        with contextlib.suppress(BrokenPipeError):
+            self.child.stdin.write(message(number))
+            self.child.stdin.close()
+
+    def status(self):
+        return self.child.wait(60)
+
+    def close(self):
+        pass
+
+
+class BySocket:
+    """The same without a process of its own."""
+
+    def __init__(self, suite):
+        self.mta = Submitter(suite)
+
+    def send(self, number, user):
+        self.mta.send(crlf(message(number)), user=user, sender=SENDER, delivery_id=f"Q{number}")
+
+    def status(self):
+        return self.mta.answer()[0]
+
+    def close(self):
+        self.mta.close()
+
+
 class Reply(unittest.TestCase):
-    def deliver(self, suite, number, tries=TRIES):
-        """As an MTA: the same again until it is taken. Returns how many attempts it took."""
-        for attempt in range(1, tries + 1):
-            done = suite.command("bin/rims-deliver", "-d", "foo", "-f", "mta@example.org",
-                                 "-i", f"Q{number}", stdin=message(number), limit=60)
-            if done.returncode == 0:
-                return attempt
-            self.assertEqual(done.returncode, 75, done.stderr.decode())
-        self.fail(f"message {number} was not taken in {tries} attempts")
+    def round(self, suite, gate, hands, numbers, user):
+        """One kill; returns how many attempts it took in all, and the process that was killed."""
+        gate.shut()
+        for hand, number in zip(hands, numbers):
+            hand.send(number, user)
+        pid = wait_for(gate.stands, 30, "a process is about to answer")
+        os.kill(pid, signal.SIGKILL)
+        attempts = 0
+        for hand, number in zip(hands, numbers):
+            for attempt in range(1, TRIES + 1):
+                if attempt > 1:
+                    hand.send(number, user)
+                status = hand.status()
+                if status == DELIVERED:
+                    break
+                self.assertEqual(status, DOUBTFUL)
+                self.assertLess(attempt, TRIES, f"message {number} is not taken")
+            attempts += attempt
+        return attempts, pid
 
-    def round(self, suite, role, when, numbers):
-        """One kill; returns the attempts of all."""
-        pids = wait_for(lambda: suite.pids(role), 20, f"rims-{role} runs")
-        trap = Trap(pids[0], when)
-        attempts = {}
-
-        def one(number):
-            attempts[number] = self.deliver(suite, number)
-        threads = [threading.Thread(target=one, args=(n,)) for n in numbers]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        trap.end()
-        self.assertEqual(sorted(attempts), sorted(numbers), "all were taken in the end")
-        return attempts
-
-    def copies(self, suite):
+    def copies(self, suite, users):
         found = collections.Counter()
-        with suite.login() as imap:
-            imap.select("INBOX", readonly=True)
-            _, data = imap.fetch("1:*", "(BODY.PEEK[HEADER.FIELDS (X-NUMBER)])")
-            for part in data:
-                if isinstance(part, tuple):
-                    found[int(part[1].split(b":")[1])] += 1
+        for user in users:
+            with suite.login(user) as imap:
+                imap.select("INBOX", readonly=True)
+                _, data = imap.fetch("1:*", "(BODY.PEEK[HEADER.FIELDS (X-NUMBER)])")
+                for part in data:
+                    if isinstance(part, tuple):
+                        found[user, int(part[1].split(b":")[1])] += 1
         return found
 
     def under_kills(self, kills, settings=""):
         """Delivers and kills. Returns what was sent, copies of each, attempts, duplicates logged."""
-        with Suite(settings=SETTINGS + settings) as suite:
-            self.deliver(suite, 0)
-            sent, attempts, killed = [0], 1, 0
-            while killed < kills:
-                first = sent[-1] + 1
-                if killed % 2 == 0:
-                    numbers = list(range(first, first + AT_ONCE))
-                    made = self.round(suite, "imapd", 1, numbers)
-                else:
-                    # It asks rims-auth, hands the message to rims-imapd, answers rims-deliver.
-                    numbers = [first]
-                    made = self.round(suite, "deliverd", 3, numbers)
-                sent += numbers
-                attempts += sum(made.values())
+        users = [f"user{n}" for n in range(-(-kills // KILLS_OF_ONE))]
+        with contextlib.ExitStack() as stack:
+            directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="rims-reply-"))
+            suite = Suite(users=dict.fromkeys(users, "bar"), settings=SETTINGS + settings)
+            gates = {role: Gate(os.path.join(directory, role)) for role in REPLY}
+            preload_library(suite, directory, "reply_gate.c",
+                            {f"rims-{role}": {"RIMS_GATE": gate.path, "RIMS_GATE_REPLY": REPLY[role]}
+                             for role, gate in gates.items()})
+            for gate in gates.values():
+                stack.callback(gate.close)
+            stack.enter_context(suite)
+            sent, attempts, known = [], 0, 0
+            by_socket = [BySocket(suite) for _ in range(AT_ONCE)]
+            by_program = [ByProgram(suite) for _ in range(AT_ONCE)]
+            for hand in by_socket:
+                stack.callback(hand.close)
+            killed = set()
+            for kill in range(kills):
+                user = users[kill // KILLS_OF_ONE]
+                role, together = (("imapd", AT_ONCE), ("deliverd", 1))[kill % 2]
+                numbers = range(len(sent), len(sent) + together)
+                hands = by_program if kill % 20 in (0, 1) else by_socket
+                made, pid = self.round(suite, gates[role], hands, numbers, user)
                 # The kill was felt by who delivered.
-                self.assertGreater(sum(made.values()), len(numbers))
-                killed += 1
-            found = self.copies(suite)
+                self.assertGreater(made, together)
+                attempts += made
+                killed.add(pid)
+                sent += [(user, number) for number in numbers]
+            self.assertEqual(len(killed), kills, "each time another process")
+            found = self.copies(suite, users)
             known = suite.log_text().count("a duplicate: delivered")
             suite.stop()
             suite.start()
-            self.assertEqual(self.copies(suite), found, "the same after a restart")
+            self.assertEqual(self.copies(suite, users), found, "the same after a restart")
             return sent, found, attempts, known
 
     def test_exactly_one_copy_of_each(self):
+        began = time.monotonic()
         sent, found, attempts, known = self.under_kills(KILLS)
         lost = [n for n in sent if found[n] == 0]
         twice = [n for n in found if found[n] > 1]
-        print(f"{KILLS} kills, {len(sent)} messages, {attempts} attempts, {known} known again",
-              flush=True)
+        print(f"{KILLS} kills, {len(sent)} messages, {attempts} attempts, {known} known again, "
+              f"{(time.monotonic() - began) / KILLS * 1000:.0f} ms per kill", flush=True)
         tell("reply", runs=1, faults=KILLS, lost=len(lost), duplicated=len(twice))
         self.assertEqual((lost, twice), ([], []))
         self.assertEqual(len(found), len(sent))
