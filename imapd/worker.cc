@@ -271,12 +271,10 @@ Task<ipc::DeliverReply> Worker::delivered(ipc::Deliver order, Fd message) {
     co_return reply_of(request, ipc::Delivery::rejected, "the message is too large");
   }
   if (*size == 0) co_return reply_of(request, ipc::Delivery::rejected, "the message is empty");
-  if (const auto room = co_await room_for(*size); !room) co_return temporary(room.error());
   auto bytes = store::MessageBytes::map(message);
   if (!bytes) co_return temporary(bytes.error());
   store::NewMessage made;
   made.bytes = std::move(*bytes);
-  made.structure = co_await make_structure(made.bytes.view());
   const std::string mailbox =
       order.mailbox.value.empty() ? "INBOX" : imap::canonical_inbox(order.mailbox.value);
   const auto name = [&] {
@@ -285,9 +283,21 @@ Task<ipc::DeliverReply> Worker::delivered(ipc::Deliver order, Fd message) {
   };
   co_await work_on(made.bytes.view(), name);
   made.duplicate_window = settings_.duplicate_window_s;
+  const auto before = [&](Uid uid) {
+    log::info({}, "a duplicate: delivered to {} in {} before, as UID {}, from <{}>, id {}", user,
+              mailbox, uid.value, order.sender.value, order.delivery_id.value);
+    return reply_of(request, ipc::Delivery::delivered, "delivered before");
+  };
 
-  auto account = co_await store_.open(user);
-  if (!account) co_return temporary(account.error());
+  // What was taken is acknowledged, whatever has become of its mailbox, or of the room, since.
+  const Status room = co_await room_for(*size);
+  if (!room && made.delivery_key == store::DeliveryKey{}) co_return temporary(room.error());
+  auto account = co_await store_.open(user, /*create=*/room.has_value());
+  if (!account) co_return temporary(room ? account.error() : room.error());
+  if (const auto first = (*account)->delivered(made.delivery_key, made.duplicate_window))
+    co_return before(first->uid);
+  if (!room) co_return temporary(room.error());
+  made.structure = co_await make_structure(made.bytes.view());
   const store::MailboxInfo* target = (*account)->find(mailbox);
   if (!target || target->noselect)
     co_return reply_of(request, ipc::Delivery::no_mailbox, "no such mailbox");
@@ -303,11 +313,7 @@ Task<ipc::DeliverReply> Worker::delivered(ipc::Deliver order, Fd message) {
       co_return reply_of(request, ipc::Delivery::rejected, appended.error().reply());
     co_return temporary(appended.error());
   }
-  if (appended->repeated != 0) {
-    log::info({}, "a duplicate: delivered to {} in {} before, as UID {}, from <{}>, id {}", user,
-              mailbox, appended->uids.front().value, order.sender.value, order.delivery_id.value);
-    co_return reply_of(request, ipc::Delivery::delivered, "delivered before");
-  }
+  if (appended->repeated != 0) co_return before(appended->uids.front());
   log::info({}, "delivered {} bytes to {} in {} as UID {}, from <{}>, id {}", *size, user, mailbox,
             appended->uids.front().value, order.sender.value,
             order.delivery_id.value.empty() ? "-" : order.delivery_id.value);

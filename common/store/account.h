@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -25,6 +26,7 @@
 
 #include "common/async/task.h"
 #include "common/base/result.h"
+#include "common/store/deliveries.h"
 #include "common/store/types.h"
 
 namespace rims::store {
@@ -87,6 +89,10 @@ class Account {
   // 65th keyword, LIMIT for a message above Limits::message_bytes.
   virtual Task<Result<Appended>> append(MailboxId mailbox, std::vector<NewMessage> messages,
                                         const void* origin = nullptr) = 0;
+  // The delivery with this key that was stored at most `window` seconds ago, if there is one: also
+  // when its message, or the mailbox, is gone since. append() asks this for itself.
+  [[nodiscard]] virtual std::optional<Delivery> delivered(const DeliveryKey& key,
+                                                          uint32_t window) const = 0;
   // All that still exist, or nothing. No bytes are copied. Flags, keywords and dates come along.
   virtual Task<Result<Copied>> copy(MailboxId from, std::vector<Uid> uids, MailboxId to,
                                     const void* origin = nullptr) = 0;

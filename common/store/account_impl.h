@@ -66,6 +66,7 @@ class AccountImpl final : public Account {
   Task<Result<std::shared_ptr<const Mailbox>>> open_mailbox(MailboxId id) override;
   Task<Result<Appended>> append(MailboxId mailbox, std::vector<NewMessage> messages,
                                 const void* origin) override;
+  std::optional<Delivery> delivered(const DeliveryKey& key, uint32_t window) const override;
   Task<Result<Copied>> copy(MailboxId from, std::vector<Uid> uids, MailboxId to,
                             const void* origin) override;
   Task<Result<Copied>> move(MailboxId from, std::vector<Uid> uids, MailboxId to,

@@ -43,9 +43,8 @@ std::vector<Uid> existing(const Mailbox& mailbox, const std::vector<Uid>& uids) 
   return found;
 }
 
-bool keyed(const NewMessage& m) {
-  return m.delivery_key != DeliveryKey{} && m.duplicate_window != 0;
-}
+bool keyed(const DeliveryKey& key, uint32_t window) { return key != DeliveryKey{} && window != 0; }
+bool keyed(const NewMessage& m) { return keyed(m.delivery_key, m.duplicate_window); }
 
 // The first copy of a message that is delivered again, or nullptr.
 const Delivery* first_copy(const Plan& plan, const NewMessage& m) {
@@ -201,6 +200,12 @@ Task<Result<Appended>> AccountImpl::append(MailboxId mailbox, std::vector<NewMes
       },
       std::move(pins), origin));
   co_return std::move(job->result);
+}
+
+std::optional<Delivery> AccountImpl::delivered(const DeliveryKey& key, uint32_t window) const {
+  if (failure_ || closing_ || !keyed(key, window)) return std::nullopt;
+  const auto* first = state_.deliveries().find(key, now(), window);
+  return first ? std::optional(*first) : std::nullopt;
 }
 
 Task<Result<Copied>> AccountImpl::copy(MailboxId from, std::vector<Uid> uids, MailboxId to,

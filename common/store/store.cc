@@ -60,10 +60,10 @@ struct Store::Impl {
     started_clock = options.clock();
     started_uptime = options.uptime();
   }
-  Task<Result<AccountDir>> open_dir(const std::string& user);
+  Task<Result<AccountDir>> open_dir(const std::string& user, bool create);
 
-  Task<Result<std::shared_ptr<Account>>> open(std::string user);
-  Task<Result<std::shared_ptr<AccountImpl>>> open_new(const std::string& user);
+  Task<Result<std::shared_ptr<Account>>> open(std::string user, bool create);
+  Task<Result<std::shared_ptr<AccountImpl>>> open_new(const std::string& user, bool create);
   enum class Why : uint8_t { idle, stopping, asked };
   Task<void> close(std::string user, std::shared_ptr<Entry> entry, Why why);
   Task<void> watch();
@@ -95,17 +95,16 @@ struct Store::Impl {
 
 // A worker that was replaced may need a moment to let go of its accounts, and a tool to do what
 // it has taken one for.
-Task<Result<AccountDir>> Store::Impl::open_dir(const std::string& user) {
+Task<Result<AccountDir>> Store::Impl::open_dir(const std::string& user, bool create) {
   Result<AccountDir> opened = fail(Fault::bug, "internal error");
   if (options.take_over > Milliseconds(0)) {
-    co_await pool.run([&] {
-      opened = take_account(options.base, user, options.take_over, options.create, disk());
-    });
+    co_await pool.run(
+        [&] { opened = take_account(options.base, user, options.take_over, create, disk()); });
     co_return opened;
   }
   for (int tries = 0;; tries++) {
     co_await pool.run([&] {
-      opened = AccountDir::open(disk(), options.base.get(), user, options.create);
+      opened = AccountDir::open(disk(), options.base.get(), user, create);
       if (!opened) return;
       switch (release_state(disk(), opened->fd(), ".")) {
         case Release::none:
@@ -124,10 +123,11 @@ Task<Result<AccountDir>> Store::Impl::open_dir(const std::string& user) {
   }
 }
 
-Task<Result<std::shared_ptr<AccountImpl>>> Store::Impl::open_new(const std::string& user) {
+Task<Result<std::shared_ptr<AccountImpl>>> Store::Impl::open_new(const std::string& user,
+                                                                 bool create) {
   std::shared_ptr<AccountDir> dir;  // shared by journal and index: both live in it
   if (options.base.valid()) {
-    CO_TRY(AccountDir opened, co_await open_dir(user));
+    CO_TRY(AccountDir opened, co_await open_dir(user, create));
     dir = std::make_shared<AccountDir>(std::move(opened));
   }
   CO_TRY(auto journal, co_await options.journals->open(user, dir));
@@ -142,7 +142,7 @@ Task<Result<std::shared_ptr<AccountImpl>>> Store::Impl::open_new(const std::stri
   co_return account;
 }
 
-Task<Result<std::shared_ptr<Account>>> Store::Impl::open(std::string user) {
+Task<Result<std::shared_ptr<Account>>> Store::Impl::open(std::string user, bool create) {
   if (closing) co_return fail(Fault::storage, "temporary failure", "the store is closing");
   auto& place = entries[user];
   if (!place) place = std::make_shared<Entry>(loop);
@@ -154,7 +154,7 @@ Task<Result<std::shared_ptr<Account>>> Store::Impl::open(std::string user) {
     entry->account.reset();
   }
   if (!entry->account) {
-    CO_TRY(entry->account, co_await open_new(user));
+    CO_TRY(entry->account, co_await open_new(user, create && options.create));
     entries[user] = entry;  // it may have left while we waited
   }
   co_return std::shared_ptr<Account>(entry->account);
@@ -252,8 +252,8 @@ Store::Store(Loop& loop, IoPool& pool, Options options)
 
 Store::~Store() = default;
 
-Task<Result<std::shared_ptr<Account>>> Store::open(std::string user) {
-  return impl_->open(std::move(user));
+Task<Result<std::shared_ptr<Account>>> Store::open(std::string user, bool create) {
+  return impl_->open(std::move(user), create);
 }
 
 Task<void> Store::close_all() {

@@ -67,7 +67,8 @@ class Store {
   // Opens or creates the account of `user` (as rims-auth spells it). A new one has INBOX,
   // Drafts, Sent, Junk, Trash and Archive (RFC 6154), subscribed. Calls for one account share
   // one opening. Fault::storage: locked by another process, unreadable, or of a newer format.
-  Task<Result<std::shared_ptr<Account>>> open(std::string user);
+  // not_found: there is no such account, and `create` (or that of the options) is false.
+  Task<Result<std::shared_ptr<Account>>> open(std::string user, bool create = true);
 
   // Before stopping: checkpoints and closes all; calls on accounts that are still held fail.
   Task<void> close_all();

@@ -92,6 +92,7 @@ void Stage::start() {
   options.limits.mailboxes = settings.mailbox_count_max;
   options.journals = &journals;
   options.key_values = &key_values;
+  options.disk = disk;
   store.emplace(loop, pool, std::move(options));
   worker.emplace(loop, pool, *store, settings);
 }

@@ -13,6 +13,7 @@
 #include "common/async/io_pool.h"
 #include "common/async/scope.h"
 #include "common/async/stream.h"
+#include "common/store/disk.h"
 #include "common/store/key_value.h"
 #include "common/store/memory_journal.h"
 #include "imapd/worker.h"
@@ -61,6 +62,7 @@ class Stage {
   store::MemoryJournals journals{loop};
   store::MemoryKeyValues key_values;
   config::ImapdPart settings;
+  store::Disk* disk = nullptr;  // whose free space is looked at, from start() on
   std::optional<store::Store> store;
   std::optional<imapd::Worker> worker;
 };

@@ -251,6 +251,56 @@ TEST_F(WorkerTest, StoresARepeatedDeliveryOnce) {
   EXPECT_EQ(messages("INBOX"), 7U);
 }
 
+// What was taken once is acknowledged again, also where it could not be taken now.
+TEST_F(WorkerTest, KnowsARepeatedDeliveryWhoseMailboxIsGone) {
+  stage.settings.duplicate_window_s = 3600;
+  stage.worker->reload(stage.settings);
+  const auto account = *run(stage.loop, stage.store->open("foo"));
+  ASSERT_TRUE(run(stage.loop, account->create("Lists")));
+  EXPECT_EQ(run(stage.loop, send(*peers, {.mailbox = "Lists", .id = "4F2A"})).status,
+            Delivery::delivered);
+  ASSERT_TRUE(run(stage.loop, account->remove("Lists")));
+  const auto again = run(stage.loop, send(*peers, {.mailbox = "Lists", .id = "4F2A"}));
+  EXPECT_EQ(again.status, Delivery::delivered);
+  EXPECT_EQ(again.reason.value, "delivered before");
+  EXPECT_EQ(account->find("Lists"), nullptr) << "and no mailbox is made for it";
+  // Another mail is told what there is.
+  EXPECT_EQ(run(stage.loop, send(*peers, {.mailbox = "Lists", .id = "4F2B"})).status,
+            Delivery::no_mailbox);
+  EXPECT_EQ(run(stage.loop, send(*peers, {.mailbox = "Lists"})).status, Delivery::no_mailbox);
+}
+
+class FullDisk final : public store::Disk {
+ public:
+  int file_system(int, store::FileSystem& found) override {
+    found = {.bytes = 1000, .free_bytes = 1, .inodes = 0, .free_inodes = 0};
+    return 0;
+  }
+};
+
+TEST(WorkerFloorTest, KnowsARepeatedDeliveryBelowTheFloorOfFreeSpace) {
+  FullDisk full;
+  Stage stage;
+  stage.disk = &full;
+  stage.settings.duplicate_window_s = 3600;
+  stage.start();
+  Peers peers(stage);
+  EXPECT_EQ(run(stage.loop, send(peers, {.id = "4F2A"})).status, Delivery::delivered);
+  stage.settings.free_space_floor_percent = 10;
+  stage.settings.free_space_floor_max = 1000;
+  stage.worker->reload(stage.settings);
+  const auto again = run(stage.loop, send(peers, {.id = "4F2A"}));
+  EXPECT_EQ(again.status, Delivery::delivered);
+  EXPECT_EQ(again.reason.value, "delivered before");
+  for (const char* id : {"4F2B", ""}) {
+    const auto refused = run(stage.loop, send(peers, {.id = id}));
+    EXPECT_EQ(refused.status, Delivery::temporary);
+    EXPECT_EQ(refused.reason.value, "no room for new mail now");
+  }
+  const auto account = *run(stage.loop, stage.store->open("foo"));
+  EXPECT_EQ(account->find("INBOX")->messages, 1U);
+}
+
 TEST_F(WorkerTest, RefusesWhatIsEmptyOrTooLarge) {
   stage.settings.message_size_max = 1000;
   stage.worker->reload(stage.settings);

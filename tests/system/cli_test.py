@@ -325,6 +325,10 @@ class AgainstTheSuite(unittest.TestCase):
         (head, body), = self.stored()
         self.assertEqual(body, b"A: b\r\n\r\nposted\r\n")
         self.assertIn(b"\\Flagged", head)
+        # The same again is another mail: nothing says that it is not.
+        done = self.client("post-mail", "-w", "post", "foo", stdin=b"A: b\n\nposted\n")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual([body for _, body in self.stored()], [b"A: b\r\n\r\nposted\r\n"] * 2)
         done = self.client("post-mail", "-w", "post", "nobody-of-that-name", stdin=b"A: b\n\n")
         self.assertEqual(done.returncode, 1)
         self.assertEqual(self.client("post-mail", "-w", "post").returncode, 64)
