@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <gdbm.h>
 #include <sodium.h>
@@ -205,15 +206,20 @@ Result<std::unique_ptr<KeyValueStore>> GdbmFiles::open(const std::string&, const
     TRY_STATUS(remove({}, dir, name));
   }
   const bool read_only = mode == OpenMode::read_only;
-  int flags = read_only ? O_RDONLY : O_RDWR;
+  // Not to be kept waiting by a pipe of that name.
+  int flags = (read_only ? O_RDONLY : O_RDWR) | O_NONBLOCK;
   if (mode == OpenMode::create || mode == OpenMode::empty) flags |= O_CREAT;
   TRY(Fd fd, dir->open_file(file, flags));
-  TRY(const uint64_t size, file_size(fd.get(), file));
-  if (size == 0 && (read_only || mode == OpenMode::existing))
+  struct stat st{};
+  if (fstat(fd.get(), &st) != 0) return fail_errno("fstat " + dir->path() + "/" + file, errno);
+  if (!S_ISREG(st.st_mode))
+    return fail(Fault::storage, "temporary failure", dir->path() + "/" + file + " is no file");
+  const bool empty = st.st_size == 0;
+  if (empty && (read_only || mode == OpenMode::existing))
     return fail(Fault::storage, "temporary failure", dir->path() + "/" + file + " is empty");
   auto store = std::make_unique<GdbmStore>(dir->path() + "/" + file, checksum_);
   TRY_STATUS(store->attach(std::move(fd), read_only));
-  TRY_STATUS(store->check_format(size == 0));
+  TRY_STATUS(store->check_format(empty));
   return store;
 }
 
@@ -229,8 +235,13 @@ Result<std::unique_ptr<KeyValueStore>> open_gdbm(Fd fd, const std::string& path,
 Status GdbmFiles::remove(const std::string&, const AccountDir* dir, const std::string& name) {
   if (!dir) return fail(Fault::bug, "internal error", "GDBM files need a directory");
   const std::string file = name + ".gdbm";
-  if (dir->disk().unlink(dir->fd(), file.c_str()) != 0 && errno != ENOENT)
-    return fail_errno("unlink " + dir->path() + "/" + file, errno);
+  if (dir->disk().unlink(dir->fd(), file.c_str()) == 0 || errno == ENOENT) return {};
+  if (errno != EISDIR) return fail_errno("unlink " + dir->path() + "/" + file, errno);
+  // A directory is nothing of ours, and may hold what somebody misses.
+  TRY_STATUS(dir->make_directory("quarantine"));
+  const std::string to = "quarantine/" + file + "-" + std::to_string(randombytes_random());
+  if (dir->disk().rename(dir->fd(), file.c_str(), to.c_str()) != 0)
+    return fail_errno("rename " + dir->path() + "/" + file, errno);
   return {};
 }
 

@@ -6,12 +6,18 @@
 
 #include <fmt/format.h>
 
+#include "common/base/encoding.h"
 #include "common/base/log.h"
+#include "common/store/bytes.h"
 
 namespace rims::store {
 namespace {
 
 std::string mailbox_file(MailboxId id) { return fmt::format("mailbox_{}", id.value); }
+
+// Two openings must not give one number to two files, nor two accounts. 0 stands for "no file",
+// and there is room to count.
+uint64_t first_generation() { return get_int<uint64_t>(random_bytes(8).data()) >> 2 | 1; }
 
 }  // namespace
 
@@ -21,7 +27,8 @@ Index::Index(Loop& loop, IoPool& pool, KeyValueFactory& factory, std::string use
       factory_(factory),
       user_(std::move(user)),
       dir_(std::move(dir)),
-      writing_(loop) {}
+      writing_(loop),
+      generation_(first_generation()) {}
 
 void Index::note(const Change& change) {
   switch (change.kind) {
@@ -121,14 +128,12 @@ Task<bool> Index::open(Clean clean, uint64_t seq, AccountState& state) {
     const auto deliveries = [&](size_t chunk) { return get(numbered_key('D', chunk)); };
     if (!IndexCodec::decode_deliveries(*head, deliveries, read)) return;
     deliveries_written_ = head->deliveries_taken;
-    generation_ = head->locations_generation;
     locations_generation_ = head->locations_generation;
     for (const auto& [id, mailbox] : read.mailboxes()) {
       const auto generation =
           IndexCodec::decode_counters(get(numbered_key('c', id.value)), *mailbox);
       if (!generation) return;
       generations_[id] = *generation;
-      generation_ = std::max(generation_, *generation);
     }
     IndexCodec::restore(*head, seq, read);
     files_["meta"].store = *std::move(opened);
@@ -154,7 +159,7 @@ Task<void> Index::reset(const AccountState& state) {
   for (uint32_t id = 1; id < state.next_mailbox().value && id < 100'000; id++)
     names.push_back(mailbox_file(MailboxId(id)));
   broken_ = false;
-  generation_ = std::max(generation_, state.seq()) + 1;
+  locations_generation_ = 0;
   generations_.clear();
   deliveries_written_ = 0;
   // Dirty on the disk before anything else is there: a CLEAN record from before must not vouch

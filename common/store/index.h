@@ -95,7 +95,7 @@ class Index {
   bool marked_dirty_ = false;  // the file says so
   bool broken_ = false;
   uint64_t deliveries_written_ = 0;    // those with smaller numbers are in the file
-  uint64_t generation_ = 0;            // counts flushes; grows across openings
+  uint64_t generation_;                // counts flushes, from a random number on
   uint64_t locations_generation_ = 0;  // what message's head must say
   std::map<MailboxId, uint64_t> generations_;
 };

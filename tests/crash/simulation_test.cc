@@ -9,7 +9,6 @@
 #include "tests/crash/simulation.h"
 
 #include <cstdio>
-#include <cstdlib>
 #include <unistd.h>
 
 #include <fmt/format.h>
@@ -17,18 +16,10 @@
 
 #include "common/base/encoding.h"
 #include "common/base/log.h"
+#include "tests/crash/harness.h"
 
 namespace rims::store {
 namespace {
-
-struct Quiet final : log::Sink {
-  void write(log::Level, std::string_view) override {}
-};
-
-uint64_t from_environment(const char* name, uint64_t otherwise) {
-  const char* value = getenv(name);
-  return value && *value ? std::strtoull(value, nullptr, 10) : otherwise;
-}
 
 class SimulationTest : public ::testing::Test {
  protected:
@@ -68,8 +59,7 @@ class SimulationTest : public ::testing::Test {
 };
 
 TEST_F(SimulationTest, EverySeed) {
-  const bool lengthy = from_environment("RIMS_LONG", 0) != 0;
-  const uint64_t runs = from_environment("RIMS_RUNS", lengthy ? 1'000'000 : 20'000);
+  const uint64_t runs = harness_size("RIMS_RUNS", 20'000, 1'000'000);
   const uint64_t only = from_environment("RIMS_SEED", 0);
   Tally tally;
   for (uint64_t seed = only ? only : 1; seed <= (only ? only : runs); seed++) {
