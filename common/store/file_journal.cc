@@ -341,7 +341,10 @@ Status FileJournal::append_blocking(std::span<const Draft> drafts, Appended& res
   if (!tail_) {
     if (const auto made = make_segment(tail_number_ + 1, &full); !made) return no_room(made);
   }
-  if (const auto reserved = reserve(end_ + bytes, &full); !reserved) return no_room(reserved);
+  // At least one zero behind the records: where a file ends right after a CLEAN record, it was cut
+  // there, which is done after the flush of that record. Others are flushed when they are found.
+  if (const auto reserved = reserve(end_ + bytes + kRecordAlign, &full); !reserved)
+    return no_room(reserved);
 
   const Id& key = tail_->header.segment;
   static const char kZeros[kRecordAlign] = {};

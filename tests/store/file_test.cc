@@ -271,6 +271,38 @@ TEST_F(FileTest, ATornTailIsCutKeptAndItsNumbersAreSkipped) {
   EXPECT_EQ(account->find("INBOX")->uidnext, uidnext) << "once";
 }
 
+// The page cache shows it, the disk may not have it: what follows it would be behind a hole.
+TEST_F(FileTest, ACleanRecordIsFlushedBeforeItIsBelieved) {
+  const fs::path segment = dir() / "journal/00000001";
+  const auto end = [&] { return slurp(segment).find_last_not_of('\0') / 8 * 8 + 8; };
+  auto account = open();
+  must(account->append(inbox(account), messages({std::string(1000, 'a')})));
+  const size_t first = end();
+  must(account->append(inbox(account), messages({std::string(1000, 'b')})));
+  const size_t second = end();
+  // The mark of closing ends where the room does.
+  const size_t mark = kRecordHeader + 24;
+  const size_t left = fs::file_size(segment) - mark - second;
+  must(account->append(inbox(account),
+                       messages({std::string(1000 + left - (second - first), 'c')})));
+  EXPECT_EQ(end() + mark, fs::file_size(segment));
+  account.reset();
+  disk_.fault = [](SimDisk::Call c) { return c == SimDisk::Call::fdatasync ? EIO : 0; };
+  stop();
+  disk_.fault = nullptr;
+  make_store();
+  account = open();
+  must(account->append(inbox(account), messages({"after"})));
+  account.reset();
+  crash();
+  disk_.lose_power();
+  make_store();
+  account = open();
+  EXPECT_EQ(account->find("INBOX")->messages, 4U);
+  EXPECT_EQ(account->find("INBOX")->uidnext, Uid(5)) << "no record is missing";
+  EXPECT_FALSE(fs::exists(dir() / "quarantine"));
+}
+
 TEST_F(FileTest, DamageInTheMiddleIsServedAround) {
   make_account();
   const fs::path segment = dir() / "journal/00000001";
