@@ -205,6 +205,9 @@ Status FileJournal::open_tail() {
     if (last.header.type == RecordType::clean && !found.cut && found.damages.empty())
       clean_ = Clean::decode(last.meta);
     TRY_STATUS(rewrite(found.last_batch, end_));
+  } else {
+    // Nor is its header. A first record that reaches the disk without it would be taken for damage.
+    TRY_STATUS(rewrite(0, kFirstRecord));
   }
   return {};
 }
