@@ -197,8 +197,9 @@ Result<uint64_t> find_header(Window& window, uint64_t offset, uint64_t file_size
     TRY(const std::string_view bytes, window.at(offset, kWindow));
     if (bytes.size() < kRecordHeader) break;
     const size_t last = bytes.size() - kRecordHeader;
-    for (size_t i = 0; i <= last; i += kRecordAlign) {
-      if (get_int<uint32_t>(bytes.data() + i) != kRecordMagic) continue;
+    // By its first byte: what is searched is zeros, mostly.
+    for (size_t i = 0; (i = bytes.find(static_cast<char>(kRecordMagic & 0xff), i)) <= last; i++) {
+      if (i % kRecordAlign != 0 || get_int<uint32_t>(bytes.data() + i) != kRecordMagic) continue;
       if (decode_record(bytes.substr(i, kRecordHeader), key)) return offset + i;
     }
     offset += last / kRecordAlign * kRecordAlign + kRecordAlign;
@@ -212,8 +213,9 @@ Result<uint64_t> end_of_bytes(Window& window, uint64_t offset, uint64_t file_siz
   while (offset < file_size) {
     TRY(const std::string_view bytes, window.at(offset, kWindow));
     if (bytes.empty()) break;
-    const size_t last = bytes.find_last_not_of('\0');
-    if (last != bytes.npos) end = offset + last + 1;
+    // As a whole at first: it is zeros, mostly, and there may be a megabyte of them.
+    if (bytes[0] != 0 || memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) != 0)
+      end = offset + bytes.find_last_not_of('\0') + 1;
     offset += bytes.size();
   }
   return end;
