@@ -109,7 +109,7 @@ class AccountImpl final : public Account {
 
   // --- account_life.cc ---
   Task<Status> compact_segments(CompactionRules rules, int64_t now);
-  Task<Status> compact_segment(uint32_t number, std::vector<MessageId> dead);
+  Task<Status> compact_segment(uint32_t number, std::vector<MessageId> dead, CompactionRules rules);
 
   // --- commit.cc ---
   // `pins` keeps the mailboxes loaded that the builder looks into.

@@ -16,11 +16,6 @@
 #include "common/store/account_impl.h"
 
 namespace rims::store {
-namespace {
-
-constexpr Milliseconds kLongestPause{200};
-
-}  // namespace
 
 Task<void> AccountImpl::compact(CompactionRules rules, int64_t now) {
   if (failure_ || closing_ || compacting_) co_return;
@@ -77,18 +72,21 @@ Task<Status> AccountImpl::compact_segments(CompactionRules rules, int64_t now) {
       CO_TRY_STATUS(co_await journal_->seal());
     }
     // One that can not be compacted keeps no other one from it.
-    if (auto done = co_await compact_segment(segment.number, std::move(dead.messages)); !done)
+    if (auto done = co_await compact_segment(segment.number, std::move(dead.messages), rules);
+        !done)
       status = done;
   }
   co_return status;
 }
 
-Task<Status> AccountImpl::compact_segment(uint32_t number, std::vector<MessageId> dead) {
+Task<Status> AccountImpl::compact_segment(uint32_t number, std::vector<MessageId> dead,
+                                          CompactionRules rules) {
   // Half of the time belongs to the others.
   auto since = Loop::now();
-  const auto pace = [this, &since](uint64_t) -> Task<bool> {
+  const Milliseconds longest(rules.longest_pause);
+  const auto pace = [this, &since, longest](uint64_t) -> Task<bool> {
     const auto took = std::chrono::duration_cast<Milliseconds>(Loop::now() - since);
-    co_await sleep_for(loop_, std::clamp(took, Milliseconds(0), kLongestPause));
+    co_await sleep_for(loop_, std::clamp(took, Milliseconds(0), longest));
     since = Loop::now();
     co_return !failure_ && !closing_;
   };

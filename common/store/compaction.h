@@ -24,6 +24,9 @@ namespace rims::store {
 struct CompactionRules {
   int64_t retention = 0;        // seconds; 0: dead at once
   uint64_t small = 1ULL << 20;  // so many dead bytes make it worth to seal the last segment
+  // Milliseconds that are waited between two pieces of work at most. 0 is for simulations, where
+  // nothing may depend on how long something took.
+  int64_t longest_pause = 200;
 };
 
 // The dead messages of a segment.

@@ -12,7 +12,8 @@ namespace rims::store {
 std::string text_of(uint64_t run, uint32_t number) {
   std::string text = fmt::format("message {} of run {}\r\n", number, run);
   const uint32_t mix = (number * 2654435761U) >> 16;
-  const size_t length = mix % 16 == 0 ? mix % 9000 : mix % 16 < 4 ? mix % 8 : mix % 700;
+  const size_t usual = mix % 16 == 0 ? mix % 9000 : mix % 16 < 4 ? mix % 8 : mix % 700;
+  const size_t length = run < kLongTexts ? usual : 1000 + mix % 1500;
   text.append(length, static_cast<char>('a' + number % 26));
   return text;
 }

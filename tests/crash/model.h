@@ -14,7 +14,9 @@
 
 namespace rims::store {
 
-// The bytes of the n-th message of a run, and its structure.
+// The bytes of the n-th message of a run, and its structure. Runs from kLongTexts on have no short
+// ones.
+inline constexpr uint64_t kLongTexts = uint64_t{1} << 40;
 std::string text_of(uint64_t run, uint32_t number);
 std::string structure_of(uint32_t number);
 

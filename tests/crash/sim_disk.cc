@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/store/segment.h"
+
 namespace rims::store {
 namespace {
 
@@ -104,19 +106,29 @@ SimDisk::File& SimDisk::file(int fd) {
     // One that can be read and written, whatever `fd` is; it keeps the inode's number, too.
     file.fd = Fd(::open(("/proc/self/fd/" + std::to_string(fd)).c_str(), O_RDWR | O_CLOEXEC));
     file.durable_size = st.st_size;
+    file.serial = ++serial_;
   }
   return file;
 }
 
+std::vector<SimDisk::File*> SimDisk::in_order() {
+  std::vector<File*> list;
+  for (auto& [inode, file] : files_) list.push_back(&file);
+  std::ranges::sort(list, {}, &File::serial);
+  return list;
+}
+
 // Before `size` bytes at `offset` change to `coming`.
-void SimDisk::remember(File& file, off_t offset, size_t size, const std::string& coming) {
+void SimDisk::remember(File& file, off_t offset, size_t size, std::string_view now,
+                       const std::string& coming) {
   const auto begin = static_cast<uint64_t>(offset) / kSector;
   const auto end = (static_cast<uint64_t>(offset) + size + kSector - 1) / kSector;
-  const std::string now = read_at(file.fd.get(), static_cast<off_t>(begin * kSector),
-                                  static_cast<size_t>((end - begin) * kSector));
-  for (uint64_t n = begin; n < end; n++) {
+  // Room that is made: nothing to tell from a hole.
+  const bool nothing = now.empty() && file.dirty.lower_bound(begin) == file.dirty.end() &&
+                       (size == 0 || zeros(coming));
+  for (uint64_t n = begin; n < end && !nothing; n++) {
     const auto at = static_cast<size_t>((n - begin) * kSector);
-    const std::string old = at < now.size() ? now.substr(at, kSector) : std::string();
+    const std::string old(at < now.size() ? now.substr(at, kSector) : std::string_view());
     const auto found = file.dirty.find(n);
     if (found != file.dirty.end()) {
       found->second.since.push_back(old);
@@ -200,10 +212,14 @@ ssize_t SimDisk::write(int fd, const iovec* pieces, int count, off_t offset) {
   const int error = errno;
   if (fate != Doom::fail && !all.empty()) {
     File& f = file(fd);
-    const std::string before = read_at(f.fd.get(), offset, all.size());
-    f.again = before == all && !zeros(all);
+    const size_t before = static_cast<size_t>(offset) % kSector;
+    const std::string now = read_at(f.fd.get(), offset - static_cast<off_t>(before),
+                                    (before + all.size() + kSector - 1) / kSector * kSector);
+    f.again = now.size() >= before && now.compare(before, all.size(), all) == 0 && !zeros(all);
+    f.compacts = all.size() > 4 && all.starts_with("RIMR") &&
+                 static_cast<RecordType>(all[4]) == RecordType::compacted;
     f.sealed = all.size() >= 32 && all.compare(all.size() - 32, 8, "RIMSSEAL") == 0;
-    remember(f, offset, all.size(), all);
+    remember(f, offset, all.size(), now, all);
     f.sizes.push_back(size_of(f.fd.get()));
     const iovec whole{all.data(), all.size()};
     if (Disk::write(fd, &whole, 1, offset) < 0) return -1;
@@ -211,6 +227,22 @@ ssize_t SimDisk::write(int fd, const iovec* pieces, int count, off_t offset) {
   if (fate == Doom::none) return static_cast<ssize_t>(all.size());
   errno = error;
   return -1;
+}
+
+ssize_t SimDisk::read(int fd, void* to, size_t size, off_t offset) {
+  if (ends_early && ends_early()) return 0;
+  const ssize_t n = Disk::read(fd, to, size, offset);
+  if (blind.empty() || offset != 0 || n < static_cast<ssize_t>(kFirstRecord)) return n;
+  SegmentHeader header;
+  uint32_t version = 0;
+  auto* bytes = static_cast<char*>(to);
+  if (decode({bytes, kFirstRecord}, header, version) != HeaderState::good) return n;
+  if (blind == "number")
+    header.number = static_cast<uint32_t>(std::stoul(leaf(path_of(fd))));
+  else
+    header.account = {};
+  encode(header).copy(bytes, kFirstRecord);
+  return n;
 }
 
 int SimDisk::truncate(int fd, off_t size) {
@@ -222,7 +254,9 @@ int SimDisk::truncate(int fd, off_t size) {
   f.sizes.push_back(now);
   if (now > size) {
     const auto gone = static_cast<size_t>(now - size);
-    remember(f, size, gone, std::string(gone, '\0'));
+    const off_t begin = size / static_cast<off_t>(kSector) * static_cast<off_t>(kSector);
+    remember(f, size, gone, read_at(f.fd.get(), begin, static_cast<size_t>(now - begin)),
+             std::string(gone, '\0'));
   }
   f.cut = true;
   const int rc = Disk::truncate(fd, size);
@@ -328,11 +362,14 @@ std::string SimDisk::kind_of(int fd, ino_t inode, bool directory, bool data_only
   }
   const auto found = files_.find(inode);
   if (leaf(parent(path)) == "quarantine") return "fsync of a quarantined file";
+  if (path.ends_with(".new"))
+    return data_only ? "fdatasync of a rewritten piece" : "fsync of a rewritten segment";
   if (leaf(parent(path)) != "journal") return "flush of another file";
   if (fresh_.contains(inode)) return "fdatasync of a new segment";
   if (found != files_.end() && found->second.sealed) return "fsync of a sealed segment";
   if (found != files_.end() && found->second.again) return "fdatasync of the last batch again";
   if (found != files_.end() && found->second.cut && !data_only) return "fsync of a cut segment";
+  if (found != files_.end() && found->second.compacts) return "fdatasync of a compacted record";
   return "fdatasync of a commit";
 }
 
@@ -350,7 +387,7 @@ void SimDisk::make_durable(ino_t inode, const std::string& directory) {
   std::erase_if(f.dirty, [](const auto& item) { return !item.second.failed; });
   f.sizes.clear();
   f.durable_size = size_of(f.fd.get());
-  f.again = f.sealed = f.cut = false;
+  f.again = f.sealed = f.cut = f.compacts = false;
   if (f.dirty.empty()) files_.erase(found);
 }
 
@@ -369,28 +406,44 @@ int SimDisk::sync(int fd, bool data_only) {
     errno = error;
     return -1;
   }
+  for (const auto& flush : late_) {
+    if (flush.due) make_durable(flush.inode, flush.directory);
+  }
+  std::erase_if(late_, [](const Late& flush) { return flush.due; });
   const std::string kind = kind_of(fd, st.st_ino, directory, data_only);
   if (!kind.empty()) kinds[kind]++;
-  const auto waiting = std::exchange(late_, {});
+  if (!aim.empty() && kind == aim) {
+    struck_ = true;
+    if (aiming && !power_left_ && chance(50)) power_left_ = random() % (chance(50) ? 3 : 8);
+  }
+  const bool commits = kind == "fdatasync of a commit";
   const std::string path = directory ? path_of(fd) : std::string();
   if (syncs_lie || (directory && directory_syncs_lie) || (!kind.empty() && kind == ignored)) {
     mutations++;
   } else if (!kind.empty() && kind == late) {
     mutations++;
-    late_.emplace(st.st_ino, path);
+    late_.push_back({st.st_ino, path, commits});
   } else {
     make_durable(st.st_ino, path);
   }
   if (!directory) fresh_.erase(st.st_ino);
-  if (waiting) make_durable(waiting->first, waiting->second);
+  if (commits) {
+    for (auto& flush : late_) flush.due = true;
+  }
   if (fate == Doom::none) return 0;
   errno = EIO;
   return -1;
 }
 
+bool SimDisk::index_fails() {
+  const std::lock_guard lock(mutex_);
+  return doom(Call::write) != Doom::none;
+}
+
 void SimDisk::forget_failed_pages() {
   const std::lock_guard lock(mutex_);
-  for (auto& [inode, f] : files_) {
+  for (File* file : in_order()) {
+    File& f = *file;
     for (auto it = f.dirty.begin(); it != f.dirty.end();) {
       if (!it->second.failed || chance(50)) {
         ++it;
@@ -409,8 +462,9 @@ void SimDisk::forget_failed_pages() {
 
 // What of the unflushed bytes has reached the disk.
 void SimDisk::settle_files(Keep keep) {
-  static constexpr unsigned kShares[] = {0, 10, 50, 90, 100};
-  for (auto& [inode, f] : files_) {
+  static constexpr unsigned kShares[] = {0, 20, 50, 80, 100};
+  for (File* file : in_order()) {
+    File& f = *file;
     const unsigned share = keep == Keep::nothing ? 0 : kShares[random() % 5];
     const auto now = size_of(f.fd.get());
     off_t size = f.durable_size;
@@ -510,8 +564,8 @@ void SimDisk::lose_power(Keep keep) {
   const std::lock_guard lock(mutex_);
   settle_files(keep);
   settle_names(keep);
-  late_.reset();
-  dead_ = false;
+  late_.clear();
+  dead_ = struck_ = false;
   power_left_.reset();
 }
 

@@ -45,10 +45,16 @@ class SimDisk final : public Disk {
 
   // --- mutants: what is left out of the store, by kind (see kind_of) ---
   std::string ignored;  // flushes of this kind do nothing
-  std::string late;     // they happen after the next flush of something else
+  std::string late;     // they happen when the next commit was acknowledged, and no sooner
+  // Every segment says what is expected of it: the "number" of its name, one and the same
+  // "account".
+  std::string blind;
   bool syncs_lie = false;
   bool directory_syncs_lie = false;
-  uint64_t mutations = 0;                 // how often one of these did something
+  uint64_t mutations = 0;  // how often one of these did something
+  // While `aiming` the power often goes off soon after a flush of the kind `aim`.
+  std::string aim;
+  bool aiming = false;
   std::map<std::string, uint64_t> kinds;  // all flushes that were seen
 
   // --- power ---
@@ -57,6 +63,10 @@ class SimDisk final : public Disk {
   void power_off_after(uint64_t left) { power_left_ = left; }
   void power_on();
   [[nodiscard]] bool dead() const { return dead_; }
+  // Was there a flush of the kind `aim` since the power was lost?
+  [[nodiscard]] bool struck() const { return struck_; }
+  // The same for a change of an index file, which is not one of these files: does it fail?
+  bool index_fails();
   enum class Keep : uint8_t { nothing, some };
   // What was not flushed is lost, or a random part of it. All descriptors must be closed.
   void lose_power(Keep keep = Keep::nothing);
@@ -68,9 +78,7 @@ class SimDisk final : public Disk {
 
   int open(int dir, const char* path, int flags, unsigned mode) override;
   ssize_t write(int fd, const iovec* pieces, int count, off_t offset) override;
-  ssize_t read(int fd, void* to, size_t size, off_t offset) override {
-    return ends_early && ends_early() ? 0 : Disk::read(fd, to, size, offset);
-  }
+  ssize_t read(int fd, void* to, size_t size, off_t offset) override;
   int fdatasync(int fd) override;
   int fsync(int fd) override;
   int truncate(int fd, off_t size) override;
@@ -86,11 +94,12 @@ class SimDisk final : public Disk {
     bool failed = false;             // write-back failed: no flush will write it
   };
   struct File {
+    uint64_t serial = 0;  // in what order they are taken up
     Fd fd;
     std::map<uint64_t, Sector> dirty;
     off_t durable_size = 0;
     std::vector<off_t> sizes;
-    bool again = false, sealed = false, cut = false;
+    bool again = false, sealed = false, cut = false, compacts = false;
   };
   // A file or directory, as long as a change of its name is not durable.
   struct Object {
@@ -113,7 +122,10 @@ class SimDisk final : public Disk {
   static std::string path_of(int dir, const char* path);
   ObjectRef object_at(const std::string& path);
   File& file(int fd);
-  void remember(File& file, off_t offset, size_t size, const std::string& coming);
+  // `now`: all that stands from the sector of `offset` on, to the end of that of the last byte.
+  void remember(File& file, off_t offset, size_t size, std::string_view now,
+                const std::string& coming);
+  std::vector<File*> in_order();
   int sync(int fd, bool data_only);
   std::string kind_of(int fd, ino_t inode, bool directory, bool data_only);
   void make_durable(ino_t inode, const std::string& directory);
@@ -125,10 +137,16 @@ class SimDisk final : public Disk {
   std::mutex mutex_;
   std::map<ino_t, File> files_;
   std::list<Change> changes_;
-  std::set<ino_t> fresh_;                              // made and not flushed yet
-  std::optional<std::pair<ino_t, std::string>> late_;  // a flush that is to come
+  std::set<ino_t> fresh_;  // made and not flushed yet
+  struct Late {
+    ino_t inode = 0;
+    std::string directory;
+    bool due = false;
+  };
+  std::vector<Late> late_;  // flushes that are to come
   std::optional<uint64_t> power_left_;
-  bool dead_ = false;
+  uint64_t serial_ = 0;
+  bool dead_ = false, struck_ = false;
 };
 
 }  // namespace rims::store

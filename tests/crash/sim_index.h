@@ -18,30 +18,30 @@ class SimIndex final : public KeyValueFactory {
  public:
   // Fails with `disk` (its power, its faults) when there is one.
   explicit SimIndex(SimDisk* disk) : disk_(disk) {}
-  // A mutant: the sync of "meta", "message" or "mailbox" files does nothing ("sync of ..."),
-  // happens after the next one ("late sync of ..."), or the mark of a dirty index is left out
-  // ("dirty mark").
+  // A mutant: the sync of "meta", "message" or "mailbox" files does nothing ("sync of ..."), or
+  // happens when the next checkpoint begins ("late sync of ...").
   std::string mutant;
   uint64_t mutations = 0;
 
   Result<std::unique_ptr<KeyValueStore>> open(const std::string& user, const AccountDir*,
                                               const std::string& name, OpenMode mode) override {
     auto& file = files_[user + "/" + name];
-    if (broken()) return fault();
+    if (mode == OpenMode::read_only ? broken() : fails()) return fault();
     if (!file && (mode == OpenMode::existing || mode == OpenMode::read_only))
       return fail(Fault::storage, "temporary failure", "no such index: " + name);
     if (!file || mode == OpenMode::empty) file = std::make_shared<File>();
     return std::make_unique<View>(*this, name, file);
   }
   Status remove(const std::string& user, const AccountDir*, const std::string& name) override {
-    if (broken()) return fault();
+    if (fails()) return fault();
     auto& file = files_[user + "/" + name];
     if (file) removed_[user + "/" + name] = std::exchange(file, nullptr);
     return {};
   }
 
+  void forget() { files_.clear(); }
   void lose_power(std::mt19937& random) {
-    late_.reset();
+    late_.clear();
     for (auto& [path, file] : files_) {
       const auto gone = removed_.find(path);
       // The name in the directory was not flushed.
@@ -70,8 +70,8 @@ class SimIndex final : public KeyValueFactory {
   using Map = std::map<std::string, std::string, std::less<>>;
   struct File {
     Map now, durable;
-    bool synced = false;
-    bool torn = false;  // in its structure: nothing can be read
+    bool synced = false;  // and so its name has got there
+    bool torn = false;    // in its structure: nothing can be read
   };
   using FileRef = std::shared_ptr<File>;  // shared by the directory and who has it open
 
@@ -86,16 +86,12 @@ class SimIndex final : public KeyValueFactory {
       return found->second;
     }
     Status put(std::string_view key, std::string_view value) override {
-      if (owner_.broken() || file_->torn) return fault();
-      if (owner_.mutant == "dirty mark" && key == "meta" && value.size() > 4 && value[4] == 1) {
-        owner_.mutations++;
-        return {};
-      }
+      if (owner_.fails() || file_->torn) return fault();
       file_->now[std::string(key)] = value;
       return {};
     }
     Status remove(std::string_view key) override {
-      if (owner_.broken() || file_->torn) return fault();
+      if (owner_.fails() || file_->torn) return fault();
       if (const auto found = file_->now.find(key); found != file_->now.end())
         file_->now.erase(found);
       return {};
@@ -105,31 +101,33 @@ class SimIndex final : public KeyValueFactory {
       return {};
     }
     Status sync() override {
-      if (owner_.broken()) return fault();
-      const auto waiting = std::exchange(owner_.late_, nullptr);
+      if (owner_.fails()) return fault();
+      if (std::exchange(owner_.late_due_, false)) {
+        for (const auto& file : std::exchange(owner_.late_, {})) settle(*file);
+      }
       const std::string kind = "sync of " + name_.substr(0, name_.find('_'));
+      file_->synced = true;
       if (owner_.mutant == kind) {
         owner_.mutations++;
       } else if (owner_.mutant == "late " + kind) {
         owner_.mutations++;
-        owner_.late_ = file_;
+        owner_.late_.push_back(file_);
       } else {
         settle(*file_);
       }
-      if (waiting) settle(*waiting);
+      owner_.late_due_ = name_ == "meta";
       return {};
     }
 
    private:
-    static void settle(File& file) {
-      file.durable = file.now;
-      file.synced = true;
-    }
+    static void settle(File& file) { file.durable = file.now; }
     SimIndex& owner_;
     std::string name_;
     FileRef file_;
   };
 
+  // What changes something counts as a call on the disk.
+  [[nodiscard]] bool fails() { return disk_ && disk_->index_fails(); }
   [[nodiscard]] bool broken() const {
     return disk_ && (disk_->dead() || (disk_->fault && disk_->fault(SimDisk::Call::write) > 0));
   }
@@ -139,7 +137,8 @@ class SimIndex final : public KeyValueFactory {
 
   SimDisk* disk_;
   std::map<std::string, FileRef> files_, removed_;
-  FileRef late_;
+  std::vector<FileRef> late_;
+  bool late_due_ = false;
 };
 
 }  // namespace rims::store

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <deque>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <optional>
@@ -31,15 +32,37 @@ namespace rims::store {
 struct Tally {
   uint64_t runs = 0, operations = 0, states = 0, faults = 0, races = 0, in_recovery = 0;
   uint64_t lost = 0, duplicated = 0, corrupt = 0, other = 0;
+  uint64_t freed = 0;  // bytes of dead messages, at the ends of runs
+};
+
+// What there is more of than usual, in runs on files.
+enum class Style : uint8_t {
+  mixed,
+  churn,  // expunges, small segments, compactions
+  kills,  // between any two calls
+  stops,  // orderly ones, and the power goes off after them
+};
+
+// What somebody alters in the files of an account that is closed.
+enum class Harm : uint8_t {
+  none,
+  bit,      // one, in `harm_in`
+  number,   // a segment in the place of another one
+  account,  // a segment of another account
+  record,   // a record of another account
 };
 
 struct Shape {
   uint64_t seed = 0;
   bool files = false;  // the journal in files, under `base`
   std::string base;
+  Style style = Style::mixed;
+  std::string aim;  // see SimDisk
   // What is broken on purpose: see SimDisk and SimIndex.
   std::string ignored, late, index_mutant;
-  bool syncs_lie = false;
+  Harm harm = Harm::none;
+  std::string harm_in;  // see checksum_mutant
+  std::string blind;    // see SimDisk
 };
 
 class Simulation final : public Listener {
@@ -59,6 +82,7 @@ class Simulation final : public Listener {
   void mailboxes_changed() override;
 
  private:
+  static constexpr const char* kUser = "foo";
   using OperationRef = std::shared_ptr<Operation>;  // shared by a session and those in flight
   enum class End : uint8_t { stop, kill, power, fault };
 
@@ -81,8 +105,29 @@ class Simulation final : public Listener {
   Task<Status> observe_mailbox(const MailboxInfo* info, Model& model);
   void look_at_quarantine();
   void look_at_cut_bytes();
+  // Of messages that no mailbox has, in one segment; of all its bytes.
+  struct Share {
+    uint64_t dead = 0, all = 0;
+  };
+  [[nodiscard]] std::map<std::string, Share> dead_bytes() const;
+  void free_all();
+  std::string play_harmed();
+  Task<Status> fill_another();
+  bool do_harm();
+  Task<Result<Model>> observe_harmed(bool* told);
 
-  Task<void> session(int operations);
+  // Of the run's files.
+  static std::string content(const std::filesystem::path& path);
+  [[nodiscard]] std::filesystem::path account_dir(const char* user = kUser) const;
+  [[nodiscard]] std::vector<std::filesystem::path> segment_files() const;
+  [[nodiscard]] bool faulted() const { return shape_.files && shape_.harm == Harm::none; }
+  [[nodiscard]] bool churns() const { return shape_.style == Style::churn; }
+  [[nodiscard]] bool kills() const { return shape_.style == Style::kills; }
+  [[nodiscard]] bool stops() const { return shape_.style == Style::stops; }
+  End think_of_an_end();
+
+  Task<void> session(int operations, bool first);
+  Task<void> compact(std::shared_ptr<Account> account, int64_t retention);
   Task<void> one(std::shared_ptr<Account> account);
   Task<Status> perform(std::shared_ptr<Account> account, OperationRef op);
   OperationRef think();
@@ -95,6 +140,7 @@ class Simulation final : public Listener {
   Loop& loop_;
   IoPool& pool_;
   Shape shape_;
+  uint64_t run_;  // of the texts
   Tally& tally_;
   std::mt19937 random_;
   SimDisk disk_;
