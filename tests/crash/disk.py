@@ -54,6 +54,7 @@ OPTIONS = {"ext4": "noauto_da_alloc"}
 
 # What becomes of the writes that no flush covered.
 STYLES = ("none", "some", "some", "torn", "torn", "all but one", "last torn", "all")
+WHOLE = ("none", "some", "all but one", "all")
 
 
 def missing(kinds):
@@ -81,6 +82,7 @@ class Disk:
     def __init__(self, size, directory):
         self.bytes = bytearray(size)
         self.log = []
+        self.style = None  # of the last lose()
         self._undo = None
         self._file = os.path.join(directory, "disk")
         open(self._file, "wb").close()
@@ -250,7 +252,7 @@ class Disk:
     def lose(self, log, first, at, random, styles=STYLES):
         """Of the writes log[first:at], which no flush covered, each reaches the disk, or not, or some
         of its sectors do. Returns how many did not arrive whole."""
-        style = random.choice(styles)
+        style = self.style = random.choice(styles)
         entries = [e for e in log[first:at] if e is not None]
         odd = random.randrange(len(entries)) if entries else 0
         hurt = 0

@@ -54,6 +54,8 @@ class Ledger:
     def __init__(self, suite, users, seed=1, expunges=1):
         """`expunges`: how often a message is expunged, the other changes being 2 each. With 8 most of a
         journal is dead soon."""
+        self.going = threading.Event()  # the clients rest while it is clear
+        self.going.set()
         self.suite = suite
         self.weights = (2, 2, 2, 2, expunges)
         self.users = users
@@ -106,6 +108,7 @@ class Ledger:
 
     def stop(self):
         self._stop.set()
+        self.going.set()
         for thread in self._threads:
             thread.join(60)
             if thread.is_alive():
@@ -114,6 +117,7 @@ class Ledger:
     def _run(self, work, user):
         while not self._stop.is_set():
             work(user)
+            self.going.wait()
 
     def _deliver(self, user):
         number = self.new(user)
@@ -149,6 +153,7 @@ class Ledger:
                 if self._stop.is_set():
                     break
                 self._step(imap, user, dice)
+                self.going.wait()
             imap.logout()
         except socket.timeout:
             self.blame("an IMAP command had no answer for 30 s, and its connection did not end")
