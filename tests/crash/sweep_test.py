@@ -374,8 +374,10 @@ class Sweep:
             trace = self.run(fault.operation, fault.role, ("-e", inject(fault), "-e", f"trace={fault.call}"))
             self.counts["faults"] += "INJECTED" in trace
             # Which thread does what is chance: the n-th call may have been a wake-up this time,
-            # which never fails in earnest, and whoever it should have woken sleeps on.
-            if any("INJECTED" in line and "<anon_inode:" in line for line in trace.splitlines()):
+            # which never fails in earnest, and whoever it should have woken sleeps on. And a call that strace
+            # leaves half-way ends with ENOSYS, which the kernel never gives.
+            if any("<detached" in line or ("INJECTED" in line and "<anon_inode:" in line)
+                   for line in trace.splitlines()):
                 self.silent = False
                 self.replace(fault.role)
         if self.silent:
