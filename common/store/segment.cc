@@ -56,7 +56,8 @@ class Window {
       const size_t ahead = offset == start_ + bytes_.size() || offset < start_ + 2 * kWindow
                                ? kWindow
                                : size_t{4096};
-      TRY(bytes_, read_(offset, std::max(count, ahead)));
+      TRY(bytes_, read_(offset, static_cast<size_t>(
+                                    std::min<uint64_t>(std::max(count, ahead), size_ - offset))));
       start_ = offset;
     }
     const size_t skip = static_cast<size_t>(offset - start_);

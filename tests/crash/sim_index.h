@@ -30,6 +30,8 @@ class SimIndex final : public KeyValueFactory {
     if (!file && (mode == OpenMode::existing || mode == OpenMode::read_only))
       return fail(Fault::storage, "temporary failure", "no such index: " + name);
     if (!file || mode == OpenMode::empty) file = std::make_shared<File>();
+    // By itself the kernel writes it, too, sooner or later.
+    if (++opened_ % 2 == 0) settle(*file);
     return std::make_unique<View>(*this, name, file);
   }
   Status remove(const std::string& user, const AccountDir*, const std::string& name) override {
@@ -103,7 +105,8 @@ class SimIndex final : public KeyValueFactory {
     Status sync() override {
       if (owner_.fails()) return fault();
       if (std::exchange(owner_.late_due_, false)) {
-        for (const auto& file : std::exchange(owner_.late_, {})) settle(*file);
+        for (auto& [file, content] : std::exchange(owner_.late_, {}))
+          file->durable = std::move(content);
       }
       const std::string kind = "sync of " + name_.substr(0, name_.find('_'));
       file_->synced = true;
@@ -111,7 +114,7 @@ class SimIndex final : public KeyValueFactory {
         owner_.mutations++;
       } else if (owner_.mutant == "late " + kind) {
         owner_.mutations++;
-        owner_.late_.push_back(file_);
+        owner_.late_.emplace_back(file_, file_->now);
       } else {
         settle(*file_);
       }
@@ -120,12 +123,12 @@ class SimIndex final : public KeyValueFactory {
     }
 
    private:
-    static void settle(File& file) { file.durable = file.now; }
     SimIndex& owner_;
     std::string name_;
     FileRef file_;
   };
 
+  static void settle(File& file) { file.durable = file.now; }
   // What changes something counts as a call on the disk.
   [[nodiscard]] bool fails() { return disk_ && disk_->index_fails(); }
   [[nodiscard]] bool broken() const {
@@ -137,7 +140,8 @@ class SimIndex final : public KeyValueFactory {
 
   SimDisk* disk_;
   std::map<std::string, FileRef> files_, removed_;
-  std::vector<FileRef> late_;
+  std::vector<std::pair<FileRef, Map>> late_;  // what will be durable
+  uint64_t opened_ = 0;
   bool late_due_ = false;
 };
 

@@ -18,6 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kSessions = 4;
+const std::string kZeros(4096, '\0');
 
 }  // namespace
 
@@ -115,6 +116,7 @@ void Simulation::crash(bool power) {
     index_.lose_power(random_);
     if (const auto files = segment_files(); !files.empty()) {
       std::string bytes = content(files.back());
+      while (bytes.ends_with(kZeros)) bytes.resize(bytes.size() - kZeros.size());
       bytes.resize(bytes.find_last_not_of('\0') + 1);
       before_.emplace_back(files.back().filename().string(), std::move(bytes));
     }
@@ -204,7 +206,7 @@ void Simulation::phase() {
     if (end == End::fault)
       plan_faults();
     else if (end != End::stop && chance(80))
-      disk_.power_off_after(pick(chance(30) || kills() ? 10 : 80));
+      disk_.power_off_after(pick(chance(30) || kills() || cuts() ? 10 : 80));
   } else if (end != End::stop) {
     fate_percent_ = 1 + pick(25);
   }
@@ -260,7 +262,7 @@ std::string Simulation::play() {
   tally_.runs++;
   if (shape_.harm != Harm::none) return play_harmed();
   start_store();
-  const int phases = 1 + static_cast<int>(pick(3)) + (stops() ? 4 : churns() ? 2 : 0);
+  const int phases = 1 + static_cast<int>(pick(3)) + (stops() ? 4 : churns() || cuts() ? 2 : 0);
   for (int i = 0; i <= phases && !failed(); i++) {
     open_account();
     if (!failed()) verify();

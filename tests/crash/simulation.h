@@ -40,6 +40,7 @@ enum class Style : uint8_t {
   mixed,
   churn,  // expunges, small segments, compactions
   kills,  // between any two calls
+  cuts,   // of the power, there
   stops,  // orderly ones, and the power goes off after them
 };
 
@@ -123,11 +124,13 @@ class Simulation final : public Listener {
   [[nodiscard]] bool faulted() const { return shape_.files && shape_.harm == Harm::none; }
   [[nodiscard]] bool churns() const { return shape_.style == Style::churn; }
   [[nodiscard]] bool kills() const { return shape_.style == Style::kills; }
+  [[nodiscard]] bool cuts() const { return shape_.style == Style::cuts; }
   [[nodiscard]] bool stops() const { return shape_.style == Style::stops; }
   End think_of_an_end();
 
   Task<void> session(int operations, bool first);
   Task<void> compact(std::shared_ptr<Account> account, int64_t retention);
+  Task<void> tidy(std::shared_ptr<Account> account);
   Task<void> one(std::shared_ptr<Account> account);
   Task<Status> perform(std::shared_ptr<Account> account, OperationRef op);
   OperationRef think();

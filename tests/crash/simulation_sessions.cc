@@ -140,7 +140,7 @@ Simulation::OperationRef Simulation::think() {
   // In the order of the kinds: below which number of a hundred.
   static constexpr uint32_t kMixed[] = {40, 62, 72, 80, 88, 92, 94, 97, 99, 100};
   static constexpr uint32_t kChurn[] = {46, 52, 84, 88, 92, 94, 95, 97, 99, 100};
-  static constexpr uint32_t kStops[] = {30, 52, 60, 66, 72, 84, 87, 94, 98, 100};
+  static constexpr uint32_t kStops[] = {28, 56, 62, 67, 72, 84, 87, 94, 98, 100};
   const uint32_t dice = pick(100);
   const auto& odds = churns() ? kChurn : stops() ? kStops : kMixed;
   op->kind = static_cast<Kind>(std::ranges::upper_bound(odds, dice) - odds);
@@ -148,7 +148,7 @@ Simulation::OperationRef Simulation::think() {
     if (names_) op->kind = Kind::flags;  // one at a time
   }
   if (op->kind == Kind::append) {
-    for (uint32_t i = chance(80) ? 1 : 1 + pick(4); i > 0; i--)
+    for (uint32_t i = chance(cuts() ? 40 : 80) ? 1 : 1 + pick(4); i > 0; i--)
       op->numbers.push_back(next_number_++);
   } else if (op->kind < Kind::create) {
     op->uids = some_uids(box);
@@ -277,7 +277,12 @@ Task<void> Simulation::read_one(std::shared_ptr<Account> account) {
     fail_with(fmt::format("INBOX uid {} reads as another message", uid.value));
 }
 
-// As the store does it in the background.
+// As the store does it in the background: the index is written behind, memory given back.
+Task<void> Simulation::tidy(std::shared_ptr<Account> account) {
+  co_await dynamic_cast<AccountImpl&>(*account).tidy();
+}
+
+// As well.
 Task<void> Simulation::compact(std::shared_ptr<Account> account, int64_t retention) {
   auto& impl = dynamic_cast<AccountImpl&>(*account);
   co_await impl.compact({.retention = retention, .small = 0, .longest_pause = 0}, now_);
@@ -289,6 +294,7 @@ Task<void> Simulation::one(std::shared_ptr<Account> account) {
     account->claim_recent(account->find("INBOX")->id);
     co_return;
   }
+  if (chance(3)) co_return co_await tidy(std::move(account));
   if (churns() && chance(5)) co_return co_await compact(std::move(account), pick(40));
   if (!shape_.files && chance(8)) intrude();
   const auto op = think();
