@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <map>
 #include <optional>
+#include <set>
 #include <sys/stat.h>
 #include <utility>
 
@@ -72,6 +73,8 @@ class Backup {
   }
 
   Status open_source();
+  Result<bool> open_segments(Disk& disk, const Fd& dir, const std::string& journal,
+                             const std::vector<std::string>& names, std::set<uint32_t>& seen);
   static Status make_directory(const std::string& path);
   Status open_target();
   Result<bool> continues();
@@ -103,16 +106,36 @@ class Backup {
 
 Status Backup::open_source() {
   source_path_ = relative_path(job_.account);
-  Disk& disk = Disk::real();
+  Disk& disk = job_.disk ? *job_.disk : Disk::real();
   const std::string journal = source_path_ + "/journal";
   const Fd dir(disk.open(base_.get(), journal.c_str(), O_RDONLY | O_DIRECTORY, 0));
   if (!dir && errno == ENOENT)
     return fail(Fault::not_found, "no such account", journal + " is missing");
   if (!dir) return fail_errno("open " + journal, errno);
-  TRY(const auto names, list_directory(disk, dir.get(), ".", journal));
+  // An opened file stays as it is when a compaction replaces it; one that is opened after that
+  // lacks the bytes of expunged messages, and the segment that tells of the expunge may have begun
+  // after the directory was read. So it is read until it names nothing that is not open, and only
+  // then is it decided where the copy ends.
+  std::set<uint32_t> seen;
+  for (bool more = true; std::exchange(more, false);) {
+    TRY(const auto names, list_directory(disk, dir.get(), ".", journal));
+    TRY(more, open_segments(disk, dir, journal, names, seen));
+  }
+  for (auto& [number, source] : sources_) {
+    TRY_STATUS(source.bytes->open());
+  }
+  return {};
+}
+
+// True when there was one that was not seen before.
+Result<bool> Backup::open_segments(Disk& disk, const Fd& dir, const std::string& journal,
+                                   const std::vector<std::string>& names,
+                                   std::set<uint32_t>& seen) {
+  bool more = false;
   for (const auto& name : names) {
     const uint32_t number = segment_number(name);
-    if (number == 0) continue;
+    if (number == 0 || !seen.insert(number).second) continue;
+    more = true;
     const std::string path = journal + "/" + name;
     Fd fd(disk.open(dir.get(), name.c_str(), O_RDONLY, 0));
     if (!fd) {
@@ -120,7 +143,7 @@ Status Backup::open_source() {
       report_.damages.push_back(fail_errno("open " + path, errno).error().detail());
       continue;
     }
-    SourceSegment source{std::make_unique<SegmentBytes>(std::move(fd), path), 0, false};
+    SourceSegment source{std::make_unique<SegmentBytes>(std::move(fd), path, disk), 0, false};
     TRY_STATUS(source.bytes->open());
     if (source.bytes->state() == HeaderState::damaged) {
       // The last one may be on its way to be a segment.
@@ -130,7 +153,7 @@ Status Backup::open_source() {
     }
     sources_.emplace(number, std::move(source));
   }
-  return {};
+  return more;
 }
 
 Status Backup::make_directory(const std::string& path) {

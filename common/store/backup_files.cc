@@ -36,14 +36,14 @@ Status SegmentBytes::open() {
 }
 
 Result<std::string> SegmentBytes::read(uint64_t offset, size_t size) {
-  auto bytes = read_up_to(Disk::real(), fd_.get(), size, offset, path_);
+  auto bytes = read_up_to(disk_, fd_.get(), size, offset, path_);
   if (bytes || errno != EIO) return bytes;
   constexpr size_t kBlock = 4096;
   std::string out;
   while (out.size() < size && offset + out.size() < size_) {
     const uint64_t at = offset + out.size();
     const size_t count = std::min(size - out.size(), kBlock - static_cast<size_t>(at % kBlock));
-    auto block = read_up_to(Disk::real(), fd_.get(), count, at, path_);
+    auto block = read_up_to(disk_, fd_.get(), count, at, path_);
     if (!block) {
       const auto known = std::ranges::find(unreadable_, at, &BackupDamage::offset);
       if (known == unreadable_.end())

@@ -41,8 +41,10 @@ class Sha256 {
 // A segment file that is read. Blocks that the disk can not read are zeros, and noted.
 class SegmentBytes {
  public:
-  SegmentBytes(Fd fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
-  // The size now, and the header. storage, code VERSION: newer. state(): whether it is one.
+  SegmentBytes(Fd fd, std::string path, Disk& disk = Disk::real())
+      : fd_(std::move(fd)), path_(std::move(path)), disk_(disk) {}
+  // The size now, and the header. storage, code VERSION: newer. state(): whether it is one. May be
+  // called again: the file may have grown.
   Status open();
   Result<std::string> read(uint64_t offset, size_t size);
   [[nodiscard]] ReadAt reader() {
@@ -58,6 +60,7 @@ class SegmentBytes {
  private:
   Fd fd_;
   std::string path_;
+  Disk& disk_;
   SegmentHeader header_;
   HeaderState state_ = HeaderState::damaged;
   uint64_t size_ = 0;
