@@ -48,28 +48,15 @@ int export_from(const Invocation& how, const Wanted& wanted) {
     complain(done.error());
     return complain("what was written stays; run the same command again to go on", kFailed);
   }
-  const double rate = static_cast<double>(done->messages) / report.seconds();
-  if (wanted.json) {
-    const Json all(Json::Object{{"user", Json(wanted.user)},
-                                {"complete", Json(report.all_taken())},
-                                {"mailboxes", Json(done->mailboxes)},
-                                {"messages", Json(done->messages)},
-                                {"bytes", Json(done->bytes)},
-                                {"written_before", Json(done->before)},
-                                {"messages_per_second", Json(static_cast<int64_t>(rate))},
-                                {"not_taken", report.not_taken_json()},
-                                {"notes", report.notes_json()}});
-    std::printf("%s\n", all.dump(true).c_str());
-  } else if (!wanted.quiet) {
-    std::printf("%s: %s messages (%s) of %s mailboxes, %.0f messages/s\n", wanted.user.c_str(),
-                std::to_string(done->messages).c_str(), cli::size_text(done->bytes).c_str(),
-                std::to_string(done->mailboxes).c_str(), rate);
-    if (done->before > 0)
-      std::printf("%s messages were written before\n", std::to_string(done->before).c_str());
-    if (!report.all_taken())
-      std::printf("%zu things were not taken; they are told above\n", report.count_not_taken());
-  }
-  return report.all_taken() ? kDone : kFailed;
+  return report.tell({.user = wanted.user,
+                      .before_verb = "written",
+                      .mailboxes = done->mailboxes,
+                      .messages = done->messages,
+                      .bytes = done->bytes,
+                      .before = done->before,
+                      .failed = {},
+                      .stopped = false},
+                     wanted.json);
 }
 
 }  // namespace

@@ -58,8 +58,10 @@ int import_into(const Invocation& how, const Wanted& wanted) {
   if (const Status now = become_owner(*base, /*read_all=*/true); !now) return complain(now.error());
   auto source = open_source(wanted);
   if (!source) return complain(source.error());
-  auto account = store::OfflineAccount::open(store_options(config, *std::move(base)), wanted.user,
-                                             kTakeOver, /*create=*/true);
+  auto options = store_options(config, *std::move(base));
+  options.importing = true;
+  auto account =
+      store::OfflineAccount::open(std::move(options), wanted.user, kTakeOver, /*create=*/true);
   if (!account) return complain(account.error());
 
   MigrationReport report(wanted.quiet);
@@ -82,30 +84,15 @@ int import_into(const Invocation& how, const Wanted& wanted) {
     complain(done.error());
     return complain("what was taken stays; run the same command again to go on", kFailed);
   }
-  const double rate = static_cast<double>(done->messages) / report.seconds();
-  if (wanted.json) {
-    const Json all(Json::Object{{"user", Json(wanted.user)},
-                                {"complete", Json(report.all_taken() && !done->stopped)},
-                                {"mailboxes", Json(done->mailboxes)},
-                                {"messages", Json(done->messages)},
-                                {"bytes", Json(done->bytes)},
-                                {"taken_before", Json(done->before)},
-                                {"messages_not_taken", Json(done->failed)},
-                                {"messages_per_second", Json(static_cast<int64_t>(rate))},
-                                {"not_taken", report.not_taken_json()},
-                                {"notes", report.notes_json()}});
-    std::printf("%s\n", all.dump(true).c_str());
-  } else if (!wanted.quiet) {
-    std::printf("%s: %s messages (%s) of %s mailboxes, %.0f messages/s\n", wanted.user.c_str(),
-                std::to_string(done->messages).c_str(), cli::size_text(done->bytes).c_str(),
-                std::to_string(done->mailboxes).c_str(), rate);
-    if (done->before > 0)
-      std::printf("%s messages were taken before\n", std::to_string(done->before).c_str());
-    if (!report.all_taken())
-      std::printf("%zu things were not taken; they are told above\n", report.count_not_taken());
-  }
-  if (done->stopped) return complain("interrupted; run the same command again to go on", kFailed);
-  return report.all_taken() ? kDone : kFailed;
+  return report.tell({.user = wanted.user,
+                      .before_verb = "taken",
+                      .mailboxes = done->mailboxes,
+                      .messages = done->messages,
+                      .bytes = done->bytes,
+                      .before = done->before,
+                      .failed = done->failed,
+                      .stopped = done->stopped},
+                     wanted.json);
 }
 
 }  // namespace

@@ -15,24 +15,6 @@
 namespace rims::ctl {
 namespace {
 
-const char* special_use(store::SpecialUse use) {
-  switch (use) {
-    case store::SpecialUse::none:
-      return "";
-    case store::SpecialUse::drafts:
-      return "\\Drafts";
-    case store::SpecialUse::sent:
-      return "\\Sent";
-    case store::SpecialUse::junk:
-      return "\\Junk";
-    case store::SpecialUse::trash:
-      return "\\Trash";
-    case store::SpecialUse::archive:
-      return "\\Archive";
-  }
-  return "";
-}
-
 // INBOX first, as the server lists them.
 std::vector<const store::MailboxInfo*> in_order(const store::AccountState& state) {
   std::vector<const store::MailboxInfo*> list;
@@ -48,7 +30,7 @@ Json to_json(const store::AccountState& state, const Account& account, bool with
   Json::List mailboxes;
   for (const auto* info : in_order(state)) {
     Json::Object members{{"name", Json(info->name)},
-                         {"special_use", Json(special_use(info->special_use))},
+                         {"special_use", Json(store::name(info->special_use))},
                          {"noselect", Json(info->noselect)},
                          {"subscribed", Json(state.subscriptions().contains(info->name))}};
     if (with_numbers) {
@@ -73,18 +55,18 @@ void print(const store::AccountState& state, bool with_numbers) {
                 "uidvalidity", "highestmodseq", "mailbox");
   uint64_t messages = 0, unseen = 0, bytes = 0;
   for (const auto* info : in_order(state)) {
-    const std::string name = log::printable(info->name);
+    const std::string shown = log::printable(info->name);
     const std::string marks = fmt::format("{}{}{}", info->noselect ? " \\Noselect" : "",
                                           info->special_use == store::SpecialUse::none ? "" : " ",
-                                          special_use(info->special_use));
+                                          store::name(info->special_use));
     if (with_numbers)
       std::printf("%9u %9u %13llu %10u %11u %13llu  %s%s\n", info->messages, info->unseen,
                   static_cast<unsigned long long>(info->bytes), info->uidnext.value,
                   info->uidvalidity.value,
-                  static_cast<unsigned long long>(info->highest_modseq.value), name.c_str(),
+                  static_cast<unsigned long long>(info->highest_modseq.value), shown.c_str(),
                   marks.c_str());
     else
-      std::printf("%s%s%s\n", name.c_str(), marks.c_str(),
+      std::printf("%s%s%s\n", shown.c_str(), marks.c_str(),
                   state.subscriptions().contains(info->name) ? " \\Subscribed" : "");
     messages += info->messages;
     unseen += info->unseen;

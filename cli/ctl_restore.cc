@@ -209,45 +209,52 @@ Result<bool> begins_with(store::JournalReader& journal, const store::BackupManif
   return found;
 }
 
+// `journal`: of the account as it is, nullptr when there is none.
 Result<store::RestorePlan> compare(const Wanted& wanted, bool same, Source& source,
-                                   const store::Folded& now, store::JournalReader& journal) {
-  const auto digest = [](store::JournalReader& reader, const store::Folded& folded) {
-    return [&reader, &folded](const store::MessageEntry& entry) -> Result<std::string> {
+                                   const store::Folded& now, store::JournalReader* journal) {
+  const auto digest = [](store::JournalReader* reader, const store::Folded& folded) {
+    return [reader, &folded](const store::MessageEntry& entry) -> Result<std::string> {
       const auto place = folded.places.find(entry.message);
       if (place == folded.places.end()) return fail(Fault::not_found, "no such message");
-      TRY(const std::string bytes, reader.read(place->second, entry.message, store::Part::message));
+      TRY(const std::string bytes,
+          reader->read(place->second, entry.message, store::Part::message));
       return sha256(bytes);
     };
   };
   return store::plan_restore({.then = source.then.state,
                               .now = now.state,
                               .same_ids = same,
-                              .then_digest = digest(*source.reader, source.then),
+                              .then_digest = digest(source.reader.get(), source.then),
                               .now_digest = digest(journal, now)},
                              wanted.scope);
 }
 
+// `exists`: there is an account. Otherwise one is made, as for a user who logs in.
 Status change_account(const config::Config& config, const Wanted& wanted, const MailUser& owner,
-                      Source& source, Report& report) {
+                      bool exists, Source& source, Report& report) {
   std::unique_ptr<store::OfflineAccount> offline;
   TRY(Fd base, store::open_base(config.base_dir));
   if (!wanted.dry_run) {
     log::set_level(log::Level::warn);
     TRY(Fd own, store::open_base(config.base_dir));
     owner.become();
-    auto opened =
-        store::OfflineAccount::open(store_options(config, std::move(own)), wanted.user, kTakeOver);
+    auto opened = store::OfflineAccount::open(store_options(config, std::move(own)), wanted.user,
+                                              kTakeOver, /*create=*/!exists);
     owner.leave();
     if (!opened) return std::unexpected(opened.error());
     offline = *std::move(opened);
   }
-  TRY(auto journal, store::JournalReader::open(base, wanted.user));
-  TRY(const store::Folded now, journal.fold());
-  bool same = true;
-  if (source.backup) {
-    TRY(same, begins_with(journal, source.manifest));
+  std::optional<store::JournalReader> journal;
+  store::Folded now;
+  if (exists || offline) {
+    TRY(journal, store::JournalReader::open(base, wanted.user));
+    TRY(now, journal->fold());
   }
-  TRY(report.plan, compare(wanted, same, source, now, journal));
+  bool same = true;
+  if (source.backup && journal) {
+    TRY(same, begins_with(*journal, source.manifest));
+  }
+  TRY(report.plan, compare(wanted, same, source, now, journal ? &*journal : nullptr));
   if (wanted.dry_run) return {};
 
   cli::Progress progress(!wanted.quiet);
@@ -312,6 +319,7 @@ void print_json(const Wanted& wanted, const Report& report, const std::string& e
       {"messages_expunged", Json(o.expunged)},
       {"mailboxes_removed", Json(o.removed)},
       {"subscriptions_changed", Json(o.subscriptions)},
+      {"special_uses_changed", Json(o.uses)},
       {"plan", Json(std::move(mailboxes))},
       {"notes", texts(report.notes)},
       {"problems", texts(report.problems)},
@@ -343,8 +351,14 @@ void print(const Wanted& wanted, const Report& report) {
     if (wanted.scope.exact) std::printf(", %zu came later", m.later.size());
     std::printf("\n");
   }
+  for (const auto& name : report.plan.noselect)
+    std::printf("  %s: new, \\Noselect\n", name.c_str());
   for (const auto& name : report.plan.remove)
     std::printf("  %s: made later, removed\n", name.c_str());
+  for (const auto& [name, use] : report.plan.uses)
+    std::printf(
+        "  %s: %s\n", name.c_str(),
+        use == store::SpecialUse::none ? "no special use" : std::string(store::name(use)).c_str());
   if (wanted.dry_run) {
     std::printf("%s: compared %s; nothing was changed\n", wanted.user.c_str(), when.c_str());
     return;
@@ -372,17 +386,23 @@ int carry_out(const Invocation& how, const Wanted& wanted) {
   const bool exists = store::account_exists(*base, wanted.account);
   if (!exists && wanted.from.empty())
     return end(Error(Fault::not_found, wanted.user + " has no account; --from names a backup"));
-  if (!exists && !wanted.scope.mailbox.empty())
+  // A mailbox or a message goes into an account, which is made for whom the user list has.
+  const bool into = exists || !wanted.scope.mailbox.empty();
+  if (into && !exists && std::ranges::none_of(loaded.config->users, [&](const auto& known) {
+        return known.name == wanted.user;
+      }))
     return end(Error(Fault::not_found,
-                     wanted.user + " has no account; restore it whole first, without --mailbox"));
+                     fmt::format("{} has no account and is not in user_list of {}; add the user, "
+                                 "or restore the whole account, without --mailbox",
+                                 wanted.user, loaded.file)));
   auto source = open_source(*base, wanted);
   if (!source) return end(source.error());
   report.last_seq = source->then.state.seq();
   report.last_time = source->then.time;
   report.problems = source->problems;
   report.notes = source->notes;
-  const Status done = exists ? change_account(*loaded.config, wanted, owner, *source, report)
-                             : make_account(*base, wanted, owner, *source, report);
+  const Status done = into ? change_account(*loaded.config, wanted, owner, exists, *source, report)
+                           : make_account(*base, wanted, owner, *source, report);
   if (!done) return end(done.error());
   if (wanted.json)
     print_json(wanted, report, "");

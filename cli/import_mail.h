@@ -23,8 +23,7 @@ struct ImportOptions {
   message::Limits structure;
   uint64_t batch_messages = 1000;
   uint64_t batch_bytes = uint64_t{4} << 20;
-  // Asked before each message: what was read until then is written, and it ends in order. A
-  // process that is killed may leave half a commit, and the store then skips UIDs to be safe.
+  // Asked before each message: what was read until then is written, and it ends in order.
   std::function<bool()> stop;
 };
 

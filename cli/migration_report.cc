@@ -3,6 +3,7 @@
 #include "cli/migration_report.h"
 
 #include <algorithm>
+#include <cstdio>
 
 #include <fmt/format.h>
 
@@ -49,7 +50,33 @@ double MigrationReport::seconds() const {
   return std::max(0.001, std::chrono::duration<double>(passed).count());
 }
 
-Json MigrationReport::not_taken_json() const { return list(not_taken_, "reason"); }
-Json MigrationReport::notes_json() const { return list(notes_, "what"); }
+int MigrationReport::tell(const Migrated& done, bool json) const {
+  const bool complete = not_taken_.empty() && !done.stopped;
+  const double rate = static_cast<double>(done.messages) / seconds();
+  if (json) {
+    Json::Object members{{"user", Json(done.user)},
+                         {"complete", Json(complete)},
+                         {"mailboxes", Json(done.mailboxes)},
+                         {"messages", Json(done.messages)},
+                         {"bytes", Json(done.bytes)},
+                         {std::string(done.before_verb) + "_before", Json(done.before)}};
+    if (done.failed) members.emplace_back("messages_not_taken", Json(*done.failed));
+    members.emplace_back("messages_per_second", Json(static_cast<int64_t>(rate)));
+    members.emplace_back("not_taken", list(not_taken_, "reason"));
+    members.emplace_back("notes", list(notes_, "what"));
+    std::printf("%s\n", Json(std::move(members)).dump(true).c_str());
+  } else if (!quiet_) {
+    std::printf("%s: %s messages (%s) of %s mailboxes, %.0f messages/s\n", done.user.c_str(),
+                std::to_string(done.messages).c_str(), cli::size_text(done.bytes).c_str(),
+                std::to_string(done.mailboxes).c_str(), rate);
+    if (done.before > 0)
+      std::printf("%s messages were %s before\n", std::to_string(done.before).c_str(),
+                  done.before_verb);
+    if (!not_taken_.empty())
+      std::printf("%zu things were not taken; they are told above\n", not_taken_.size());
+  }
+  if (done.stopped) return complain("interrupted; run the same command again to go on", kFailed);
+  return complete ? kDone : kFailed;
+}
 
 }  // namespace rims::ctl

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,6 +13,16 @@
 #include "common/base/json.h"
 
 namespace rims::ctl {
+
+// What a run has done.
+struct Migrated {
+  std::string user;
+  const char* before_verb = "taken";  // "100 messages were taken before"
+  uint64_t mailboxes = 0, messages = 0, bytes = 0;
+  uint64_t before = 0;             // messages that were taken or written by an earlier run
+  std::optional<uint64_t> failed;  // messages that could not be taken, where they are counted
+  bool stopped = false;            // interrupted
+};
 
 class MigrationReport {
  public:
@@ -22,14 +34,11 @@ class MigrationReport {
   // "INBOX: 500 of 10000, 8000/s" for who waits.
   void show(const std::string& mailbox, uint64_t done, uint64_t all, uint64_t in_all);
   void finish() { progress_.clear(); }
-
-  [[nodiscard]] bool all_taken() const { return not_taken_.empty(); }
-  [[nodiscard]] size_t count_not_taken() const { return not_taken_.size(); }
-  [[nodiscard]] double seconds() const;
-  [[nodiscard]] Json not_taken_json() const;
-  [[nodiscard]] Json notes_json() const;
+  // Prints what was done, as JSON or as a sentence. Returns the exit status.
+  [[nodiscard]] int tell(const Migrated& done, bool json) const;
 
  private:
+  [[nodiscard]] double seconds() const;
   using Lines = std::vector<std::pair<std::string, std::string>>;
   bool quiet_;
   cli::Progress progress_;

@@ -55,22 +55,4 @@ std::unexpected<Error> some_are_gone() {
               "EXPUNGEISSUED");
 }
 
-std::string_view special_use_name(store::SpecialUse use) {
-  switch (use) {
-    case store::SpecialUse::none:
-      return {};
-    case store::SpecialUse::drafts:
-      return "\\Drafts";
-    case store::SpecialUse::sent:
-      return "\\Sent";
-    case store::SpecialUse::junk:
-      return "\\Junk";
-    case store::SpecialUse::trash:
-      return "\\Trash";
-    case store::SpecialUse::archive:
-      return "\\Archive";
-  }
-  return {};
-}
-
 }  // namespace rims::imapd

@@ -24,7 +24,4 @@ void append_flags_lines(std::string& out, const Selected& selected);
 // NO [EXPUNGEISSUED] (RFC 5530 §3), for commands with sequence numbers.
 [[nodiscard]] std::unexpected<Error> some_are_gone();
 
-// The attribute of LIST (RFC 6154 §2), or "".
-[[nodiscard]] std::string_view special_use_name(store::SpecialUse use);
-
 }  // namespace rims::imapd

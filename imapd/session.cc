@@ -157,14 +157,16 @@ Task<bool> Session::wait_for_bytes() {
   }
 }
 
-void Session::bye(std::string_view text) {
-  if (!said_bye_) imap::append_status(out_, "*", imap::Condition::bye, {}, text);
+void Session::bye(std::string_view text, std::string_view code) {
+  if (!said_bye_) imap::append_status(out_, "*", imap::Condition::bye, code, text);
   said_bye_ = true;
   ended_ = true;
 }
 
 bool Session::lost() {
-  if (account_ && account_->failed())
+  if (account_ && account_->given_away())
+    bye("the mailboxes are being maintained; log in again later", "UNAVAILABLE");
+  else if (account_ && account_->failed())
     bye("the mailboxes are closed after a failure; log in again");
   else if (selected_ && selected_->mailbox->deleted())
     bye("the selected mailbox was deleted");

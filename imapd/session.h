@@ -94,7 +94,7 @@ class Session final : private store::Listener {
   // How often pass() was called: what was in out() before it cannot be taken back.
   [[nodiscard]] uint64_t passed() const { return passed_; }
   // Says BYE, and ends the session after the tagged answer.
-  void bye(std::string_view text);
+  void bye(std::string_view text, std::string_view code = {});
 
   // The sequence numbers or UIDs of a command as indexes into the view, ascending. A number that
   // names no message is an error, a UID that names none is left out (RFC 3501 §6.4.8).

@@ -301,8 +301,7 @@ Task<void> AccountImpl::shut() {
     }
   }
   shut_ = true;
-  if (!failure_)
-    failure_.emplace(Fault::storage, "temporary failure", "the account was closed", "UNAVAILABLE");
+  if (!failure_) failure_.emplace(unusable().error());
   co_await index_->close();
   co_await journal_->close();
 }

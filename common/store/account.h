@@ -71,6 +71,10 @@ class Account {
   // ALREADYEXISTS, CANNOT (bad name); limit LIMIT. A \Noselect name becomes a mailbox.
   virtual Task<Result<MailboxId>> create(std::string name,
                                          SpecialUse special_use = SpecialUse::none) = 0;
+  // A name that is \Noselect from the beginning, for the mailboxes below it. Errors as create().
+  virtual Task<Status> create_noselect(std::string name) = 0;
+  // The mailbox has this use from now on, and no other has. not_found NONEXISTENT.
+  virtual Task<Status> set_special_use(MailboxId mailbox, SpecialUse use) = 0;
   // With inferiors the name stays as \Noselect (RFC 3501 §6.3.4). not_found NONEXISTENT;
   // refused CANNOT for INBOX, and for a \Noselect name with inferiors (HASCHILDREN is the code).
   virtual Task<Status> remove(std::string name) = 0;
@@ -144,6 +148,8 @@ class Account {
   [[nodiscard]] virtual ModSeq modseq() const = 0;
   // True after a failed write: see above.
   [[nodiscard]] virtual bool failed() const = 0;
+  // True when failed() is because a tool has asked for the account (takeover.h).
+  [[nodiscard]] virtual bool given_away() const = 0;
 
   // Verifies the numbered invariants of doc/storage-format.md against the journal: an empty list
   // is a healthy account. Reads everything; for tests and tools.

@@ -41,6 +41,8 @@ class AccountImpl final : public Account {
   Task<Status> start();
   // Finishes what is queued, writes the index, marks it clean, closes. Later calls fail.
   Task<void> shut();
+  // Before shut(): it is for a tool, and who holds it will be told so.
+  void give_away() { given_away_ = true; }
   // After shut(): tells those who still hold it.
   void tell_closed();
   // Now and then: writes the index behind, gives memory back.
@@ -59,6 +61,8 @@ class AccountImpl final : public Account {
     return state_.subscriptions();
   }
   Task<Result<MailboxId>> create(std::string name, SpecialUse special_use) override;
+  Task<Status> create_noselect(std::string name) override;
+  Task<Status> set_special_use(MailboxId mailbox, SpecialUse use) override;
   Task<Status> remove(std::string name) override;
   Task<Status> rename(std::string from, std::string to) override;
   Task<Status> subscribe(std::string name) override;
@@ -87,6 +91,7 @@ class AccountImpl final : public Account {
   void unlisten(Listener* listener) override;
   ModSeq modseq() const override { return ModSeq(state_.seq()); }
   bool failed() const override { return failure_.has_value(); }
+  bool given_away() const override { return given_away_; }
   Task<Result<std::vector<std::string>>> check() override;
 
   // For tests and tools: the whole state, all mailboxes loaded.
@@ -162,6 +167,7 @@ class AccountImpl final : public Account {
   Mutex rebuilding_;
   std::optional<Error> failure_;
   bool closing_ = false;
+  bool given_away_ = false;
   bool places_doubted_ = false;
   // Compaction.
   bool compacting_ = false;

@@ -121,6 +121,37 @@ Task<Result<MailboxId>> AccountImpl::create(std::string name, SpecialUse special
   co_return *made;
 }
 
+Task<Status> AccountImpl::create_noselect(std::string name) {
+  name = canonical_name(name);
+  CO_TRY_STATUS(check_name(name, limits_));
+  co_return co_await commit(
+      [this, name](Plan& plan) -> Result<Built> {
+        if (!plan.empty()) return Built::later;
+        plan.be_exclusive();
+        if (state_.mailbox(name) || name == "INBOX") return exists();
+        std::map<std::string, MailboxId> parents_made;
+        TRY_STATUS(plan_parents(plan, name, parents_made));
+        plan.add(MailboxCreated{plan.take_mailbox(), plan.take_uidvalidity(), SpecialUse::none,
+                                true, name});
+        return Built::records;
+      },
+      {});
+}
+
+Task<Status> AccountImpl::set_special_use(MailboxId id, SpecialUse use) {
+  co_return co_await commit(
+      [this, id, use](Plan& plan) -> Result<Built> {
+        if (!plan.empty()) return Built::later;
+        plan.be_exclusive();
+        const auto mailbox = state_.mailbox(id);
+        if (!mailbox || mailbox->info().noselect) return nonexistent();
+        if (mailbox->info().special_use == use) return Built::nothing;
+        plan.add(SpecialUseSet{id, use});
+        return Built::records;
+      },
+      {});
+}
+
 Task<Status> AccountImpl::remove(std::string name) {
   name = canonical_name(name);
   co_return co_await commit(

@@ -59,6 +59,9 @@ uint32_t AccountImpl::now() const {
 
 std::unexpected<Error> AccountImpl::unusable() const {
   if (failure_) return std::unexpected(*failure_);
+  if (given_away_)
+    return fail(Fault::storage, "the mailboxes are being maintained, try again later",
+                "a tool has asked for the account of " + user_, "UNAVAILABLE");
   return fail(Fault::storage, "temporary failure", "the account of " + user_ + " is closed",
               "UNAVAILABLE");
 }

@@ -185,7 +185,8 @@ Result<AccountDir> AccountDir::lock(Disk& disk, Fd dir, std::string path) {
   while (flock(dir.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno == EINTR) continue;
     if (errno == EWOULDBLOCK)
-      return fail(Fault::storage, "locked", path + " is locked by another process", "INUSE");
+      return fail(Fault::storage, "the mailboxes are in use by another program, try again later",
+                  path + " is locked by another process", "INUSE");
     return fail_errno("flock " + path, errno);
   }
   return AccountDir(disk, std::move(dir), std::move(path));

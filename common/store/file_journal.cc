@@ -14,6 +14,7 @@
 
 #include "common/base/log.h"
 #include "common/store/file_journal_impl.h"
+#include "common/store/takeover.h"
 
 namespace rims::store {
 namespace {
@@ -213,7 +214,8 @@ Status FileJournal::open_tail() {
 }
 
 Status FileJournal::cut_tail(const Damage& cut) {
-  cut_ += cut.lost;
+  // Numbers that were shown to nobody are given out again.
+  if (!dir_->open_file(kImporting, O_PATH)) cut_ += cut.lost;
   const std::string name =
       fmt::format("{:08}-{}-cut-{:08x}", tail_->header.number, cut.offset, randombytes_random());
   TRY(const std::string bytes, read_up_to(disk(), tail_->fd.get(), static_cast<size_t>(cut.length),

@@ -128,6 +128,11 @@ std::string describe(RecordType type, std::string_view meta) {
       if (const auto r = UidNext::decode(meta))
         return fmt::format("mailbox {} uids from {} on", r->mailbox.value, r->uid.value);
       break;
+    case RecordType::special_use:
+      if (const auto r = SpecialUseSet::decode(meta))
+        return fmt::format("mailbox {} {}", r->mailbox.value,
+                           r->special_use == SpecialUse::none ? "none" : name(r->special_use));
+      break;
   }
   return "not understood";
 }

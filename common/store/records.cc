@@ -98,6 +98,8 @@ const char* name(RecordType type) {
       return "compacted";
     case RecordType::uidnext:
       return "uidnext";
+    case RecordType::special_use:
+      return "special-use";
   }
   return "unknown";
 }
@@ -300,6 +302,19 @@ std::optional<UidNext> UidNext::decode(std::string_view meta) {
   r.mailbox = MailboxId(in.num<uint32_t>());
   r.uid = Uid(in.num<uint32_t>());
   if (r.uid.value == 0) return std::nullopt;
+  return whole(in, r);
+}
+
+std::string SpecialUseSet::encode() const {
+  return Writer().num(mailbox.value).num(static_cast<uint8_t>(special_use)).take();
+}
+std::optional<SpecialUseSet> SpecialUseSet::decode(std::string_view meta) {
+  Reader in(meta);
+  SpecialUseSet r;
+  r.mailbox = MailboxId(in.num<uint32_t>());
+  const auto use = in.num<uint8_t>();
+  if (use > static_cast<uint8_t>(SpecialUse::last)) return std::nullopt;
+  r.special_use = static_cast<SpecialUse>(use);
   return whole(in, r);
 }
 

@@ -32,7 +32,8 @@ enum class RecordType : uint16_t {
   footer = 13,
   compacted = 14,
   uidnext = 15,
-  last = uidnext,
+  special_use = 16,
+  last = special_use,
 };
 [[nodiscard]] const char* name(RecordType type);
 
@@ -180,6 +181,15 @@ struct UidNext {
   Uid uid;
   [[nodiscard]] std::string encode() const;
   static std::optional<UidNext> decode(std::string_view meta);
+};
+
+// A mailbox has this use from now on, also none; no other has it then.
+struct SpecialUseSet {
+  static constexpr RecordType kType = RecordType::special_use;
+  MailboxId mailbox;
+  SpecialUse special_use = SpecialUse::none;
+  [[nodiscard]] std::string encode() const;
+  static std::optional<SpecialUseSet> decode(std::string_view meta);
 };
 
 // The mailboxes whose messages the fold must see to apply a record (none, one or two).

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <map>
+#include <set>
 #include <unordered_map>
 
 #include <fmt/format.h>
@@ -94,7 +95,6 @@ MailboxPlan plan_mailbox(const RestoreStates& states, const RestoreScope& scope,
   plan.name = name;
   plan.from = then.info().id;
   plan.create = !there;
-  if (scope.into.empty()) plan.special_use = then.info().special_use;
   Matcher matcher(states, there ? now.get() : nullptr);
   std::vector<std::pair<const MessageEntry*, const MessageEntry*>> pairs;
   for (const auto& e : then.messages()) {
@@ -121,11 +121,39 @@ MailboxPlan plan_mailbox(const RestoreStates& states, const RestoreScope& scope,
   return plan;
 }
 
+// The use that a mailbox has now. One that is to be made has none; nor has one that is to go.
+SpecialUse use_now(const RestoreStates& states, const RestorePlan& plan, const std::string& name) {
+  const auto now = states.now.mailbox(name);
+  return now && std::ranges::find(plan.remove, name) == plan.remove.end() ? now->info().special_use
+                                                                          : SpecialUse::none;
+}
+
+// As it was then. What a mailbox got later stays with it, unless `exact` is wanted.
+void plan_uses(const RestoreStates& states, const RestoreScope& scope, RestorePlan& plan) {
+  std::set<SpecialUse> taken;
+  for (const auto& [name, id] : states.now.names()) taken.insert(use_now(states, plan, name));
+  for (const auto& mailbox : plan.mailboxes) {
+    const SpecialUse then = states.then.mailbox(mailbox.from)->info().special_use;
+    if (use_now(states, plan, mailbox.name) == then) continue;
+    if (scope.exact ||
+        (use_now(states, plan, mailbox.name) == SpecialUse::none && taken.insert(then).second))
+      plan.uses.emplace_back(mailbox.name, then);
+  }
+  std::ranges::sort(plan.uses, {}, [](const auto& use) {
+    return std::pair(use.second != SpecialUse::none, use.first);
+  });
+}
+
+bool was_noselect(const RestoreStates& states, const std::string& name) {
+  const auto then = states.then.mailbox(name);
+  return then && then->info().noselect;
+}
+
 }  // namespace
 
 bool RestorePlan::nothing_to_do() const {
-  return remove.empty() && subscribe.empty() && unsubscribe.empty() &&
-         std::ranges::all_of(mailboxes, [](const MailboxPlan& m) {
+  return noselect.empty() && uses.empty() && remove.empty() && subscribe.empty() &&
+         unsubscribe.empty() && std::ranges::all_of(mailboxes, [](const MailboxPlan& m) {
            return !m.create && m.missing.empty() && m.flags.empty() && m.later.empty();
          });
 }
@@ -148,23 +176,38 @@ Result<RestorePlan> plan_restore(const RestoreStates& states, const RestoreScope
                         range.first == range.last ? fmt::format("{}", range.first)
                                                   : fmt::format("{}:{}", range.first, range.last)));
     }
-    plan.mailboxes.push_back(plan_mailbox(
-        states, scope, *then, scope.into.empty() ? then->info().name : canonical_name(scope.into)));
+    const std::string name = scope.into.empty() ? then->info().name : canonical_name(scope.into);
+    for (size_t at = name.find(kHierarchySeparator); at != name.npos;
+         at = name.find(kHierarchySeparator, at + 1)) {
+      const std::string above = name.substr(0, at);
+      if (was_noselect(states, above) && !states.now.mailbox(above)) plan.noselect.push_back(above);
+    }
+    plan.mailboxes.push_back(plan_mailbox(states, scope, *then, name));
+    if (scope.into.empty()) plan_uses(states, scope, plan);
     return plan;
   }
   for (const auto& [name, id] : states.then.names()) {
     const auto then = states.then.mailbox(id);
-    if (!then->info().noselect) plan.mailboxes.push_back(plan_mailbox(states, scope, *then, name));
+    if (!then->info().noselect)
+      plan.mailboxes.push_back(plan_mailbox(states, scope, *then, name));
+    else if (!states.now.mailbox(name))
+      plan.noselect.push_back(name);
   }
   const auto& wanted = states.then.subscriptions();
   const auto& present = states.now.subscriptions();
   std::ranges::set_difference(wanted, present, std::back_inserter(plan.subscribe));
-  if (!scope.exact) return plan;
-  std::ranges::set_difference(present, wanted, std::back_inserter(plan.unsubscribe));
-  for (const auto& [name, id] : states.now.names()) {
-    if (!states.then.mailbox(name) && name != "INBOX") plan.remove.push_back(name);
+  if (scope.exact) {
+    std::ranges::set_difference(present, wanted, std::back_inserter(plan.unsubscribe));
+    // A mailbox with others below it that goes stays as \Noselect: as it was, if it was that.
+    for (const auto& [name, id] : states.now.names()) {
+      const bool selectable = !states.now.mailbox(id)->info().noselect;
+      if (name != "INBOX" &&
+          (!states.then.mailbox(name) || (selectable && was_noselect(states, name))))
+        plan.remove.push_back(name);
+    }
+    std::ranges::reverse(plan.remove);
   }
-  std::ranges::reverse(plan.remove);
+  plan_uses(states, scope, plan);
   return plan;
 }
 

@@ -34,7 +34,6 @@ struct MailboxPlan {
   std::string name;  // where to
   MailboxId from;    // of then
   bool create = false;
-  SpecialUse special_use = SpecialUse::none;
   std::vector<MessageEntry> missing;                          // as they were, ascending by uid
   std::vector<std::vector<std::string>> keywords;             // of each of them
   std::vector<std::pair<FlagsThen, std::vector<Uid>>> flags;  // uids of now
@@ -43,8 +42,12 @@ struct MailboxPlan {
 };
 
 struct RestorePlan {
+  std::vector<std::string> noselect;   // names that only hold others, to be made; those above first
   std::vector<MailboxPlan> mailboxes;  // by name
   std::vector<std::string> remove;     // inferiors first; only with `exact`
+  // Mailboxes that get another special use than they have, or will have by the above. Who loses
+  // one stands before who gets one.
+  std::vector<std::pair<std::string, SpecialUse>> uses;
   std::vector<std::string> subscribe, unsubscribe;
   [[nodiscard]] bool nothing_to_do() const;
 };

@@ -42,6 +42,15 @@ Task<Result<RestoreOutcome>> carry_out(Account& account, RestorePlan plan, Resto
   RestoreOutcome out;
   uint64_t done = 0;
   const uint64_t total = messages_in(plan);
+  for (const auto& name : plan.noselect) {
+    const Status made = co_await account.create_noselect(name);
+    if (made) {
+      out.created++;
+      continue;
+    }
+    if (ends_all(account, made.error())) co_return std::unexpected(made.error());
+    out.problems.push_back(fmt::format("{}: not created: {}", name, made.error().detail()));
+  }
   for (const auto& wanted : plan.mailboxes) {
     const auto problem = [&](std::string_view what, const Error& error) {
       out.problems.push_back(fmt::format("{}: {}: {}", wanted.name, what, error.detail()));
@@ -49,10 +58,7 @@ Task<Result<RestoreOutcome>> carry_out(Account& account, RestorePlan plan, Resto
     const auto* info = account.find(wanted.name);
     MailboxId id = info ? info->id : MailboxId();
     if (!info || info->noselect) {
-      SpecialUse use = wanted.special_use;
-      for (const auto* other : account.mailboxes())
-        if (other->special_use == use) use = SpecialUse::none;
-      auto made = co_await account.create(wanted.name, use);
+      auto made = co_await account.create(wanted.name);
       if (!made) {
         if (ends_all(account, made.error())) co_return std::unexpected(made.error());
         problem("not created", made.error());
@@ -140,6 +146,12 @@ Task<Result<RestoreOutcome>> carry_out(Account& account, RestorePlan plan, Resto
       out.problems.push_back(fmt::format("{}: not removed: {}", name, removed.error().detail()));
     }
     if (removed) out.removed++;
+  }
+  for (const auto& [name, use] : plan.uses) {
+    const auto* mailbox = account.find(name);
+    if (!mailbox || mailbox->special_use == use) continue;  // it could not be made
+    CO_TRY_STATUS(co_await account.set_special_use(mailbox->id, use));
+    out.uses++;
   }
   for (const auto& name : plan.subscribe) {
     CO_TRY_STATUS(co_await account.subscribe(name));

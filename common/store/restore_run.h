@@ -18,7 +18,7 @@ namespace rims::store {
 struct RestoreOutcome {
   // `bytes`: of the messages that had to be written; the others were in the journal still.
   uint64_t created = 0, restored = 0, bytes = 0, reflagged = 0, expunged = 0, removed = 0;
-  uint64_t subscriptions = 0;
+  uint64_t subscriptions = 0, uses = 0;
   std::vector<std::string> problems;  // what could not be restored; the rest was
 };
 

@@ -302,6 +302,22 @@ Status AccountState::apply(RecordType type, uint64_t seq, uint32_t time, std::st
       mailbox->info_.uidnext = std::max(mailbox->info_.uidnext, r->uid);
       break;
     }
+    case RecordType::special_use: {
+      const auto r = SpecialUseSet::decode(meta);
+      if (!r) return undecodable(type, seq);
+      Mailbox* mailbox = reach(r->mailbox);
+      if (!mailbox) break;
+      for (const auto& [id, other] : mailboxes_) {
+        if (id == r->mailbox || r->special_use == SpecialUse::none ||
+            other->info_.special_use != r->special_use)
+          continue;
+        other->info_.special_use = SpecialUse::none;
+        note(Change::Kind::mailboxes, id, {});
+      }
+      mailbox->info_.special_use = r->special_use;
+      note(Change::Kind::mailboxes, r->mailbox, {});
+      break;
+    }
     default:
       return fail(Fault::storage, "temporary failure",
                   fmt::format("record {} is of type {}, which this version does not know", seq,

@@ -110,8 +110,8 @@ Task<Result<AccountDir>> Store::Impl::open_dir(const std::string& user, bool cre
         case Release::none:
           break;
         case Release::wanted:
-          opened = fail(Fault::storage, "locked", opened->path() + " is being changed by a tool",
-                        "INUSE");
+          opened = fail(Fault::storage, "the mailboxes are being maintained, try again later",
+                        opened->path() + " is being changed by a tool", "INUSE");
           break;
         case Release::stale:
           (void)disk().unlink(opened->fd(), kRelease);
@@ -131,6 +131,14 @@ Task<Result<std::shared_ptr<AccountImpl>>> Store::Impl::open_new(const std::stri
     dir = std::make_shared<AccountDir>(std::move(opened));
   }
   CO_TRY(auto journal, co_await options.journals->open(user, dir));
+  if (dir) {
+    Status marked;
+    co_await pool.run([&] { marked = mark_importing(*dir, options.importing); });
+    if (!marked) {
+      co_await journal->close();
+      co_return std::unexpected(marked.error());
+    }
+  }
   auto index = std::make_unique<Index>(loop, pool, *options.key_values, user, dir);
   dir.reset();
   auto account = std::make_shared<AccountImpl>(loop, pool, user, options.limits, options.clock,
@@ -164,6 +172,7 @@ Task<void> Store::Impl::close(std::string user, std::shared_ptr<Entry> entry, Wh
   const auto lock = co_await entry->mutex.lock();
   if (entry->account && (why != Why::idle || entry->account.use_count() == 1)) {
     const auto account = entry->account;
+    if (why == Why::asked) account->give_away();
     co_await account->shut();
     entry->account.reset();  // only now: an account that is being closed is still open
     if (why == Why::asked) account->tell_closed();

@@ -41,6 +41,9 @@ struct Options {
   // (takeover.h), and not given away. Zero, for servers: the other way round.
   Milliseconds take_over{0};
   bool create = true;  // an account that is not there is made
+  // Nobody is shown what is written until the store is closed: an import. Of a commit that is cut
+  // by a kill no UID is skipped then (takeover.h, kImporting).
+  bool importing = false;
   // Unset: files, and GDBM. Tests put memory or faults here. Must outlive the Store.
   JournalFactory* journals = nullptr;
   KeyValueFactory* key_values = nullptr;

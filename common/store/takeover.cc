@@ -24,6 +24,16 @@ Release release_state(Disk& disk, int dir, const std::string& path) {
                                                                           : Release::stale;
 }
 
+Status mark_importing(const AccountDir& dir, bool importing) {
+  if (dir.open_file(kImporting, O_PATH).has_value() == importing) return {};
+  if (importing) {
+    TRY([[maybe_unused]] const Fd made, dir.open_file(kImporting, O_WRONLY | O_CREAT));
+  } else if (dir.disk().unlink(dir.fd(), kImporting) != 0 && errno != ENOENT) {
+    return fail_errno("unlink " + dir.path() + "/" + kImporting, errno);
+  }
+  return dir.sync_directory(".");
+}
+
 Result<AccountDir> take_account(const Fd& base, const std::string& user, Milliseconds timeout,
                                 bool create, Disk& disk) {
   const std::string file = account_path(user) + "/" + kRelease;

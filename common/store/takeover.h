@@ -21,10 +21,19 @@ namespace rims::store {
 inline constexpr const char* kRelease = "release";
 inline constexpr int64_t kReleaseSeconds = 10;  // a file that was renewed before this is stale
 
+// The file of an import. While it is there nobody was shown what the end of the journal has, so a
+// commit that is not whole is cut without a trace, and the import goes on with the same UIDs.
+// Removed by who opens the account next and is no import.
+inline constexpr const char* kImporting = "importing";
+
 // The account's directory, locked. Blocks, at most `timeout`; then storage "INUSE". not_found
 // when there is no such account and `create` is not set.
 Result<AccountDir> take_account(const Fd& base, const std::string& user, Milliseconds timeout,
                                 bool create = false, Disk& disk = Disk::real());
+
+// Makes the file of an import durable, or its absence, after the journal was opened and before it
+// is written.
+Status mark_importing(const AccountDir& dir, bool importing);
 
 enum class Release : uint8_t { none, wanted, stale };
 // Is somebody waiting for the account whose directory is `path` beneath `dir`?

@@ -10,6 +10,12 @@
 
 namespace rims::store {
 
+std::string_view name(SpecialUse use) {
+  constexpr std::string_view names[] = {"", "\\Drafts", "\\Sent", "\\Junk", "\\Trash", "\\Archive"};
+  static_assert(std::size(names) == static_cast<size_t>(SpecialUse::last) + 1);
+  return names[static_cast<size_t>(use)];
+}
+
 const MessageEntry* Mailbox::find(Uid uid) const {
   const auto it = std::ranges::lower_bound(messages_, uid, {}, &MessageEntry::uid);
   return it != messages_.end() && it->uid == uid ? &*it : nullptr;

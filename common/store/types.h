@@ -34,6 +34,8 @@ inline constexpr char kHierarchySeparator = '/';
 
 // RFC 6154 §2.
 enum class SpecialUse : uint8_t { none, drafts, sent, junk, trash, archive, last = archive };
+// The attribute of LIST, "\\Drafts"; "" for none.
+[[nodiscard]] std::string_view name(SpecialUse use);
 
 // One message of one mailbox. 48 bytes, because a mailbox is an array of them.
 struct MessageEntry {

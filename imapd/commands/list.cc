@@ -75,7 +75,7 @@ std::string attributes_of(const imap::List& args, std::string_view name, const R
   const bool asked = ((args.select & imap::List::subscribed) != 0) ||
                      ((args.returns & imap::List::return_subscribed) != 0);
   if (asked && subscribed) add(attributes, "\\Subscribed");
-  if (row.info) add(attributes, special_use_name(row.info->special_use));
+  if (row.info) add(attributes, store::name(row.info->special_use));
   return attributes;
 }
 
@@ -153,7 +153,7 @@ Task<Result<Reply>> lsub(Session& session, imap::Command command) {
       const store::MailboxInfo* info = session.account().find(name);
       std::string attributes;
       if (!info || info->noselect) add(attributes, "\\Noselect");
-      if (info) add(attributes, special_use_name(info->special_use));
+      if (info) add(attributes, store::name(info->special_use));
       attributes_by_name[name] = attributes;
       continue;
     }

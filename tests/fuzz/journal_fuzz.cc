@@ -62,6 +62,8 @@ void all_decoders(RecordType type, std::string_view meta) {
       return round_trip<Compacted>(meta);
     case RecordType::uidnext:
       return round_trip<UidNext>(meta);
+    case RecordType::special_use:
+      return round_trip<SpecialUseSet>(meta);
     case RecordType::footer: {
       std::vector<Entry> entries;
       (void)decode_footer(meta, kFooterVersion, uint64_t{1} << 30, entries);

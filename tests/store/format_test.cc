@@ -112,6 +112,7 @@ TEST(Format, TheExamplesAreWhatIsWritten) {
   made["gap"] = Gap{12, 0}.encode();
   made["compacted"] = Compacted{3, 41'943'040}.encode();
   made["uidnext"] = UidNext{MailboxId(1), Uid(90)}.encode();
+  made["special-use"] = SpecialUseSet{MailboxId(3), SpecialUse::sent}.encode();
 
   const std::string meta = append().encode();
   RecordHeader h;

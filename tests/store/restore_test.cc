@@ -24,6 +24,7 @@ struct Shown {
 };
 struct Model {
   std::map<std::string, std::multiset<Shown>> mailboxes;
+  std::map<std::string, std::string> attributes;
   std::set<std::string> subscriptions;
   bool operator==(const Model&) const = default;
 };
@@ -51,6 +52,7 @@ class RestoreTest : public FileTest {
     Model model;
     for (const auto* info : account->mailboxes()) {
       auto& shown = model.mailboxes[info->name];
+      model.attributes[info->name] = info->noselect ? "\\Noselect" : name(info->special_use);
       if (info->noselect) continue;
       const auto mailbox = must(account->open_mailbox(info->id));
       for (const auto& e : mailbox->messages()) {
@@ -146,13 +148,21 @@ class RestoreTest : public FileTest {
         must(account->move(box, some, other));
         break;
       case 7: {
-        const std::string name = "box" + std::to_string(random() % 5);
-        if (!account->find(name))
-          must(account->create(name));
-        else if (random() % 2 == 0)
-          must(account->remove(name));
-        else if (const std::string to = "box" + std::to_string(random() % 9); !account->find(to))
+        const char* const some_names[] = {"box0",    "box1",     "box2", "box0/in", "box1/in",
+                                          "box2/in", "box2/out", "Sent", "Trash",   "Drafts"};
+        const std::string name = some_names[pick(std::size(some_names))];
+        const auto* info = account->find(name);
+        const std::string to = "box" + std::to_string(random() % 9);
+        if (!info) {
+          auto use = static_cast<SpecialUse>(pick(6));
+          for (const auto* present : account->mailboxes())
+            if (present->special_use == use) use = SpecialUse::none;
+          must(account->create(name, use));
+        } else if (random() % 2 == 0) {
+          if (!info->noselect) must(account->remove(name));
+        } else if (!account->find(to)) {
           must(account->rename(name, to));
+        }
         break;
       }
       default:
@@ -217,6 +227,71 @@ TEST_F(RestoreTest, WhatCameLaterIsKeptUnlessExactIsWanted) {
   EXPECT_EQ(list[3].uid, Uid(5)) << "a new uid: nothing is rewritten";
   EXPECT_EQ(must(account->read(list[3].message)), "two");
   EXPECT_EQ(done.outcome.bytes, 0U) << "its bytes are in the journal still";
+}
+
+// A mailbox that was made anew without what it had gets it back, without losing a uid.
+TEST_F(RestoreTest, SpecialUsesComeBackUnlessTheyWereGivenAway) {
+  auto account = open();
+  const int64_t then = now_;
+  now_ += 60;
+  for (const char* name : {"Sent", "Trash", "Junk"}) must(account->remove(name));
+  must(account->create("Sent"));
+  must(account->append(account->find("Sent")->id, messages({"a mail"})));
+  must(account->create("Bin", SpecialUse::trash));
+  now_ += 60;
+  const auto before = account->find("Sent")->uidvalidity;
+  restore(account, own(), {.time = static_cast<uint32_t>(then)}, {}, true);
+  EXPECT_EQ(account->find("Sent")->special_use, SpecialUse::sent);
+  EXPECT_EQ(account->find("Sent")->uidvalidity, before);
+  EXPECT_EQ(account->find("Sent")->messages, 1U);
+  EXPECT_EQ(account->find("Junk")->special_use, SpecialUse::junk);
+  EXPECT_EQ(account->find("Bin")->special_use, SpecialUse::trash) << "what came later stays";
+  EXPECT_EQ(account->find("Trash")->special_use, SpecialUse::none);
+  EXPECT_TRUE(restore(account, own(), {.time = static_cast<uint32_t>(then)}, {}, true)
+                  .plan.nothing_to_do());
+  RestoreScope exact;
+  exact.exact = true;
+  restore(account, own(), {.time = static_cast<uint32_t>(then)}, exact, true);
+  EXPECT_EQ(account->find("Bin"), nullptr);
+  EXPECT_EQ(account->find("Trash")->special_use, SpecialUse::trash);
+  // Nothing of it is lost by a kill, or hidden by the index.
+  for (const bool clean : {true, false}) {
+    account.reset();
+    clean ? reopen() : kill();
+    account = open();
+    EXPECT_EQ(account->find("Sent")->special_use, SpecialUse::sent);
+    EXPECT_EQ(account->find("Trash")->special_use, SpecialUse::trash);
+  }
+}
+
+TEST_F(RestoreTest, NamesThatOnlyHeldOthersAreThatAgain) {
+  auto account = open();
+  must(account->create("Lists/2026/one"));
+  must(account->remove("Lists"));
+  must(account->remove("Lists/2026"));
+  ASSERT_TRUE(account->find("Lists/2026")->noselect);
+  const int64_t then = now_;
+  now_ += 60;
+  must(account->remove("Lists/2026/one"));
+  ASSERT_EQ(account->find("Lists"), nullptr);
+  now_ += 60;
+  const FoldUntil until{.time = static_cast<uint32_t>(then)};
+  const auto all_noselect = [&] {
+    return account->find("Lists")->noselect && account->find("Lists/2026")->noselect &&
+           !account->find("Lists/2026/one")->noselect;
+  };
+  restore(account, own(), until, {.mailbox = "Lists/2026/one"}, true);
+  EXPECT_TRUE(all_noselect());
+  // A mailbox of that name stays one, unless all is to be as it was.
+  must(account->create("Lists"));
+  EXPECT_TRUE(restore(account, own(), until, {}, true).plan.nothing_to_do());
+  RestoreScope exact;
+  exact.exact = true;
+  restore(account, own(), until, exact, true);
+  EXPECT_TRUE(all_noselect());
+  must(account->remove("Lists/2026/one"));
+  restore(account, own(), until, {}, true);
+  EXPECT_TRUE(all_noselect());
 }
 
 TEST_F(RestoreTest, OneMailboxOrMessageIntoAnother) {

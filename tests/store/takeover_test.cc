@@ -19,6 +19,11 @@ class TakeoverTest : public FileTest {
     void account_failed(const Error& error) override { errors.push_back(error.code()); }
     std::vector<std::string> errors;
   };
+  Options options() override {
+    Options o = FileTest::options();
+    o.importing = importing_;
+    return o;
+  }
   static Options tool_options(const std::string& base) {
     Options o;
     o.base = *open_base(base);
@@ -36,7 +41,84 @@ class TakeoverTest : public FileTest {
     }(loop_, done));
     tool.join();
   }
+  bool importing_ = false;
 };
+
+// Nobody has seen the UIDs of a commit that a kill has cut: they are given again. Once the account
+// was opened for somebody who shows them, they are skipped as ever.
+TEST_F(TakeoverTest, AnImportThatWasKilledGoesOnWithTheSameUids) {
+  make_account();
+  importing_ = true;
+  make_store();
+  auto account = open();
+  EXPECT_TRUE(fs::exists(dir() / "importing"));
+  const auto batch = [](const char* text) {
+    auto list = messages(std::vector<std::string>(6, text + std::string(200, 'x')));
+    list[0].uid = Uid(100);
+    return list;
+  };
+  must(account->append(inbox(account), messages({"one"})));
+  const auto whole = account->find("INBOX")->uidnext;
+  const fs::path file = dir() / "journal/00000001";
+  const std::string before = slurp(file);
+  must(account->append(inbox(account), batch("two")));
+  account.reset();
+  crash();
+  const std::string after = slurp(file);
+  ASSERT_EQ(before.size(), after.size()) << "both are in the room ahead";
+  const auto first = static_cast<size_t>(std::ranges::mismatch(before, after).in1 - before.begin());
+  const auto end = after.find_last_not_of('\0') + 1;
+  size_t cuts = 0;
+  for (size_t cut = first + 1; cut < end; cut += 61) {
+    SCOPED_TRACE(cut);
+    spew(file, after.substr(0, cut) + before.substr(cut));
+    make_store();
+    account = open();
+    EXPECT_EQ(account->find("INBOX")->uidnext, whole);
+    account.reset();
+    crash();
+    cuts++;
+  }
+  EXPECT_GT(cuts, 25U);
+  spew(file, after.substr(0, (first + end) / 2) + before.substr((first + end) / 2));
+  make_store();
+  account = open();
+  EXPECT_EQ(must(account->append(inbox(account), batch("two"))).uids.front(), Uid(100));
+  account.reset();
+  crash();
+  // A server, also after a kill of the import: it removes the file, and its own commits count.
+  importing_ = false;
+  spew(file, after.substr(0, end - 20) + before.substr(end - 20));
+  make_store();
+  account = open();
+  EXPECT_FALSE(fs::exists(dir() / "importing"));
+  EXPECT_EQ(account->find("INBOX")->uidnext, whole);
+  const auto there = account->find("INBOX")->messages;
+  must(account->append(inbox(account), messages({"seen by somebody"})));
+  account.reset();
+  crash();
+  const std::string later = slurp(file);
+  const auto last = later.find_last_not_of('\0') + 1;
+  spew(file, later.substr(0, last - 9) + std::string(later.size() - last + 9, '\0'));
+  make_store();
+  account = open();
+  EXPECT_EQ(account->find("INBOX")->messages, there) << "it is cut";
+  EXPECT_GT(account->find("INBOX")->uidnext, whole) << "and its UID is not given again";
+}
+
+TEST_F(TakeoverTest, WhoHoldsAnAccountIsToldWhyItIsTaken) {
+  auto account = open();
+  EXPECT_FALSE(account->given_away());
+  beside([&] {
+    const auto tool = OfflineAccount::open(tool_options(base_), "foo", Milliseconds(20'000));
+    EXPECT_TRUE(tool);
+  });
+  EXPECT_TRUE(account->given_away());
+  const auto refused = run(loop_, account->append(inbox(account), messages({"late"})));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().reply(), "the mailboxes are being maintained, try again later");
+  EXPECT_EQ(refused.error().code(), "UNAVAILABLE");
+}
 
 TEST_F(TakeoverTest, AServerLetsGoAndGoesOnAfterwards) {
   auto account = open();
