@@ -53,6 +53,7 @@ class Check {
       return fail(Fault::not_found, "no such account", shown_ + " is missing");
     if (!dir) return fail_errno("open " + shown_, errno);
     files(dir);
+    quarantine(dir);
     TRY_STATUS(journal(dir));
     TRY_STATUS(state());
     index();
@@ -70,6 +71,7 @@ class Check {
   }
   void files(const Fd& dir);
   void file(const Fd& dir, const std::string& name, const struct stat& account);
+  void quarantine(const Fd& dir);
   Status journal(const Fd& dir);
   void record(JournalReader& reader, const JournalRecord& record);
   Status state();
@@ -130,6 +132,16 @@ void Check::files(const Fd& dir) {
     }
     for (const auto& name : *names) file(dir, below == "." ? name : below + "/" + name, account);
   }
+}
+
+// What openings have put aside: mail that a client was told of may be among it.
+void Check::quarantine(const Fd& dir) {
+  const auto kept = list_directory(disk_, dir.get(), "quarantine", shown_ + "/quarantine");
+  if (!kept || kept->empty()) return;
+  note(shown_ + "/quarantine",
+       fmt::format("holds {} pieces of the journal that were cut off or found damaged",
+                   kept->size()),
+       "look for what is missing in a backup, then move them elsewhere");
 }
 
 void Check::record(JournalReader& reader, const JournalRecord& record) {
@@ -194,7 +206,7 @@ Status Check::journal(const Fd& dir) {
              if (segment.unfinished)
                note(fmt::format("{} at offset {}, {} bytes", segment.path,
                                 segment.unfinished->offset, segment.unfinished->length),
-                    "is not whole: being written just now, or never acknowledged",
+                    "is not whole: being written just now, or a write that did not end",
                     "the next opening keeps it in quarantine/ and goes on");
            },
        .record =

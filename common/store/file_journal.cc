@@ -64,8 +64,10 @@ void FileJournal::note(const SegmentRef& segment, const std::vector<Damage>& dam
                             static_cast<size_t>(std::min<uint64_t>(damage.length, 64 << 20)),
                             damage.offset, segment->path);
     const bool saved = bytes && !bytes->empty() && dir_->quarantine(copy, *bytes);
-    news_.push_back(fmt::format("damaged: {}: {}; {}quarantine/{}, the rest is served", where,
-                                damage.what, saved ? "copied to " : "not copied to ", copy));
+    news_.push_back(fmt::format(
+        "damaged: {}: {}; {}quarantine/{}, the rest is served; restore what is missing from a "
+        "backup (rims-ctl restore)",
+        where, damage.what, saved ? "copied to " : "not copied to ", copy));
   }
 }
 
@@ -82,6 +84,26 @@ Result<Scan> FileJournal::scan(const SegmentRef& segment, bool tail) {
   if (!tail && !found.sealed && !active)
     found.damages.push_back({found.end, 0, 0, "the footer is missing; scanned"});
   return found;
+}
+
+// From its other copy.
+Status FileJournal::mend_header(const SegmentFile& segment) {
+  TRY(const std::string head, read_up_to(disk(), segment.fd.get(), kFirstRecord, 0, segment.path));
+  const auto hurt = header_damage(head, segment.header);
+  if (!hurt) return {};
+  if (!hurt->unended) {
+    const std::string copy = fmt::format("{:08}-header", segment.header.number);
+    const bool saved = dir_->quarantine(copy, head).has_value();
+    news_.push_back(fmt::format(
+        "damaged: {} at offset {}: one of the two headers; {}, written again from the other one",
+        segment.path, hurt->offset, saved ? "copied to quarantine/" + copy : "not copied"));
+  }
+  std::string right = encode(segment.header);
+  std::vector<iovec> pieces{{right.data(), right.size()}};
+  TRY_STATUS(write_all(disk(), segment.fd.get(), std::move(pieces), 0, segment.path));
+  if (disk().fdatasync(segment.fd.get()) != 0)
+    return fail_errno("fdatasync " + segment.path, errno);
+  return {};
 }
 
 Status FileJournal::open_blocking() {
@@ -135,6 +157,7 @@ Status FileJournal::open_blocking() {
       tail_number_ = std::max(tail_number_, never_used ? 0 : number);
       continue;
     }
+    TRY_STATUS(mend_header(*segment));
     if (first_seqs_.empty()) {
       account_ = segment->header.account;
       if (segment->header.first_seq != 1) {
@@ -182,15 +205,14 @@ Status FileJournal::open_tail() {
   TRY_STATUS(dir_->sync_directory("journal"));
   TRY(auto footer, read_footer(reader(tail_), size, tail_->header));
   if (footer) {
-    last_seq_ =
-        footer->entries.empty() ? tail_->header.first_seq - 1 : footer->entries.back().header.seq;
+    last_seq_ = footer->last_seq;
     TRY_STATUS(rewrite(footer->end, size));
     tail_.reset();
     return {};
   }
   TRY(const Scan found, scan(tail_, true));
   note(tail_, found.damages);
-  last_seq_ = found.entries.empty() ? tail_->header.first_seq - 1 : found.entries.back().header.seq;
+  last_seq_ = found.last_seq;
   end_ = found.end;
   room_ = size;
   // The crash came between the footer and the end of sealing: it is finished now.
@@ -225,8 +247,10 @@ Status FileJournal::cut_tail(const Damage& cut) {
   // A full disk must not keep an account closed: what is cut was never acknowledged.
   if (!saved && errno != ENOSPC && errno != EDQUOT) return saved;
   news_.push_back(fmt::format(
-      "{} at offset {}: {} bytes were never acknowledged ({}); cut, {} quarantine/{}", tail_->path,
-      cut.offset, cut.length, cut.what, saved ? "kept in" : "no space for", name));
+      "{} at offset {}: {} bytes of a write that did not end, which nobody was told of ({}); cut, "
+      "{} "
+      "quarantine/{}; if nothing was interrupted here, compare with a backup",
+      tail_->path, cut.offset, cut.length, cut.what, saved ? "kept in" : "no space for", name));
   if (disk().truncate(tail_->fd.get(), static_cast<off_t>(cut.offset)) != 0)
     return fail_errno("truncate " + tail_->path, errno);
   if (disk().fsync(tail_->fd.get()) != 0) return fail_errno("fsync " + tail_->path, errno);
@@ -309,7 +333,7 @@ Status FileJournal::reserve(uint64_t end, bool* full) {
 Status FileJournal::seal_blocking(bool* full) {
   if (!tail_) return {};
   TRY(const Scan found, scan_segment(reader(tail_), end_, tail_->header, false));
-  if (found.end != end_)
+  if (found.end != end_ && found.damages.empty())
     return fail(Fault::storage, "temporary failure",
                 fmt::format("{}: records end at {}, not at {}", tail_->path, found.end, end_));
   std::string footer = encode_footer(found.entries, end_, last_seq_, tail_->header, random_id());
@@ -328,8 +352,7 @@ Status FileJournal::append_blocking(std::span<const Draft> drafts, Appended& res
   bool full = false;
   const auto no_room = [&](const Status& status) -> Status {
     if (!full) return status;
-    result.no_room.emplace(Fault::storage, "no space left", status.error().detail(),
-                           status.error().code());
+    result.no_room.emplace(Fault::storage, "no space left", status.error().detail(), "UNAVAILABLE");
     return {};
   };
   uint64_t bytes = 0;

@@ -73,6 +73,7 @@ class FileJournal final : public Journal {
   }
   // All of these run on the pool, under writing_.
   Status open_blocking();
+  Status mend_header(const SegmentFile& segment);
   Status open_tail();
   Status cut_tail(const Damage& cut);
   Status rewrite(uint64_t from, uint64_t to);

@@ -235,6 +235,12 @@ Status JournalReader::visit(const JournalVisitor& visitor, Walk walk) {
       segment.sealed = sealed = scanned->sealed;
       segment.unfinished = scanned->cut;
       if (visitor.segment) visitor.segment(segment);
+      if (walk.thorough) {
+        TRY(const std::string head, read_at(segment_file)(0, kFirstRecord));
+        if (const auto hurt = header_damage(head, header); hurt && !hurt->unended)
+          damaged(path, {hurt->offset, kFirstRecord - hurt->offset, 0,
+                         "one of the two headers; the next opening writes it again"});
+      }
       for (const auto& d : scanned->damages) damaged(path, d);
       if (!visitor.record) continue;
       for (const auto& e : scanned->entries) {
@@ -373,6 +379,9 @@ Result<std::optional<JournalDamage>> JournalReader::verify(const JournalRecord& 
       return damaged(offset, piece.size, piece.what);
     offset += piece.size;
   }
+  const uint64_t padding = at.offset + h.total() - offset;
+  TRY(const std::string zeros, read(offset, static_cast<size_t>(padding)));
+  if (!all_zero(zeros)) return damaged(offset, padding, "the zeros after it are none");
   return std::nullopt;
 }
 

@@ -120,8 +120,7 @@ Result<uint64_t> SegmentRewriter::step() {
 }
 
 Status SegmentRewriter::finish() {
-  const uint64_t seq = entries_.empty() ? made_.first_seq - 1 : entries_.back().header.seq;
-  TRY_STATUS(write(encode_footer(entries_, offset_, seq, made_, random_id())));
+  TRY_STATUS(write(encode_footer(entries_, offset_, found_.last_seq, made_, random_id())));
   result_.after = offset_;
   if (dir_->disk().fsync(file_.get()) != 0) return fail_errno("fsync " + path_ + ".new", errno);
   return {};

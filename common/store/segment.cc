@@ -3,6 +3,7 @@
 #include "common/store/segment.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include <fmt/format.h>
@@ -18,6 +19,8 @@ static_assert(crypto_shorthash_KEYBYTES == 16 && crypto_shorthash_BYTES == 8);
 constexpr size_t kCopyItem = 39;  // bytes of one message in a copy record: bounds uids per byte
 constexpr uint32_t kMostLost = 1'000'000;
 constexpr size_t kWindow = size_t{256} << 10;
+constexpr size_t kSector = 512;       // what a disk writes as a whole
+constexpr size_t kMostTrials = 1024;  // bytes in which a flipped bit is looked for
 
 Id get_id(Reader& in) {
   Id id{};
@@ -29,6 +32,8 @@ Id get_id(Reader& in) {
 std::string_view view(const Id& id) {
   return {reinterpret_cast<const char*>(id.data()), id.size()};
 }
+
+bool all_zero(std::string_view bytes) { return bytes.find_first_not_of('\0') == bytes.npos; }
 
 uint64_t aligned(uint64_t n) { return (n + kRecordAlign - 1) / kRecordAlign * kRecordAlign; }
 
@@ -128,6 +133,18 @@ HeaderState decode(std::string_view bytes, SegmentHeader& header, uint32_t& vers
   return newer ? HeaderState::newer : HeaderState::damaged;
 }
 
+std::optional<HeaderDamage> header_damage(std::string_view bytes, const SegmentHeader& header) {
+  const std::string right = encode(header);
+  const auto [found, expected] = std::ranges::mismatch(bytes, right);
+  if (found == bytes.end() && expected == right.end()) return std::nullopt;
+  HeaderDamage damage{.offset = static_cast<uint64_t>(expected - right.begin())};
+  for (const size_t at : {size_t{0}, kSegmentHeaderCopy}) {
+    if (bytes.size() >= at + kSegmentHeader && all_zero(bytes.substr(at, kSegmentHeader)))
+      damage.unended = true;
+  }
+  return damage;
+}
+
 uint64_t RecordHeader::total() const {
   return aligned(kRecordHeader + uint64_t{meta} + aux + body);
 }
@@ -178,6 +195,49 @@ std::optional<RecordHeader> decode_record(std::string_view bytes, const Id& key)
 
 namespace {
 
+// Is it one bit, in the part or in its checksum, that makes the two disagree?
+bool one_bit_off(std::string_view part, const Id& key, uint64_t sum) {
+  if (std::has_single_bit(checksum(key, part) ^ sum)) return true;
+  std::string trial(part);
+  for (size_t bit = 0; bit < trial.size() * 8; bit++) {
+    const auto mask = static_cast<char>(1 << bit % 8);
+    trial[bit / 8] = static_cast<char>(trial[bit / 8] ^ mask);
+    if (checksum(key, trial) == sum) return true;
+    trial[bit / 8] = static_cast<char>(trial[bit / 8] ^ mask);
+  }
+  return false;
+}
+
+// The header of which one bit was flipped: how long the record is, and which.
+std::optional<RecordHeader> mend_record(std::string_view bytes, const Id& key) {
+  if (bytes.size() < kRecordHeader ||
+      std::popcount(get_int<uint32_t>(bytes.data()) ^ kRecordMagic) > 1)
+    return std::nullopt;
+  std::string trial(bytes.substr(0, kRecordHeader));
+  for (size_t bit = 0; bit < trial.size() * 8; bit++) {
+    const auto mask = static_cast<char>(1 << bit % 8);
+    trial[bit / 8] = static_cast<char>(trial[bit / 8] ^ mask);
+    if (auto header = decode_record(trial, key)) return header;
+    trial[bit / 8] = static_cast<char>(trial[bit / 8] ^ mask);
+  }
+  return std::nullopt;
+}
+
+// A write that did not end leaves zeros: whole sectors, the end of one, or all from somewhere on.
+// Where a part does not verify and there are none, bytes that were written have changed since.
+bool looks_torn(std::string_view part, uint64_t offset, const Id& key, uint64_t sum) {
+  bool ends_in_zeros = false;
+  for (size_t at = 0; at < part.size();) {
+    const size_t size = std::min(kSector - (offset + at) % kSector, part.size() - at);
+    const auto sector = part.substr(at, size);
+    if (all_zero(sector)) return true;
+    ends_in_zeros = ends_in_zeros || sector.back() == 0;
+    at += size;
+  }
+  // They may be zeros of its own.
+  return ends_in_zeros && (part.size() > kMostTrials || !one_bit_off(part, key, sum));
+}
+
 // Copies `meta` to where it stays, many to one piece of memory.
 std::string_view keep(Scan& scan, std::string_view meta) {
   constexpr size_t kPiece = size_t{32} << 10;
@@ -222,121 +282,257 @@ Result<uint64_t> end_of_bytes(Window& window, uint64_t offset, uint64_t file_siz
   return end;
 }
 
-// Are meta, aux and body of this entry what its header says?
-Result<bool> whole(const ReadAt& read, const Entry& entry, const Id& key) {
+// What of an entry, whose meta verifies, does not.
+struct Parts {
+  bool torn = false;
+  const char* damaged = nullptr;
+};
+Result<Parts> look_at(const ReadAt& read, const Entry& entry, const Id& key) {
   const auto& h = entry.header;
-  const uint64_t size = uint64_t{h.meta} + h.aux + h.body;
-  TRY(const std::string parts, read(entry.offset + kRecordHeader, static_cast<size_t>(size)));
-  if (parts.size() != size) return false;
-  const std::string_view all = parts;
-  return checksum(key, all.substr(0, h.meta)) == h.meta_sum &&
-         checksum(key, all.substr(h.meta, h.aux)) == h.aux_sum &&
-         checksum(key, all.substr(size_t{h.meta} + h.aux)) == h.body_sum;
+  const uint64_t start = entry.offset + kRecordHeader + h.meta;
+  const uint64_t size = h.aux + h.body;
+  TRY(const std::string parts, read(start, static_cast<size_t>(size)));
+  if (parts.size() != size) return Parts{.torn = true};
+  const auto aux = std::string_view(parts).substr(0, h.aux);
+  const auto body = std::string_view(parts).substr(h.aux);
+  Parts found;
+  if (checksum(key, aux) != h.aux_sum) {
+    found.torn = looks_torn(aux, start, key, h.aux_sum);
+    found.damaged = "the structure of its message";
+  }
+  if (checksum(key, body) != h.body_sum) {
+    found.torn = found.torn || looks_torn(body, start + h.aux, key, h.body_sum);
+    found.damaged = "its message";
+  }
+  return found;
+}
+
+// One look through a segment.
+class Scanner {
+ public:
+  Scanner(const ReadAt& read, uint64_t file_size, const SegmentHeader& segment)
+      : read_(read),
+        size_(file_size),
+        key_(segment.segment),
+        first_seq_(segment.first_seq),
+        window_(read, file_size) {}
+
+  Result<Scan> run(bool tail) {
+    TRY_STATUS(find_records());
+    if (!scan_.sealed) {
+      TRY_STATUS(tail ? find_end() : find_rest(end_, 0, "bytes that are no record", false));
+    }
+    scan_.last_seq = first_seq_ - 1;
+    if (!scan_.entries.empty()) scan_.last_seq = scan_.entries.back().header.seq;
+    for (const auto& h : hurt_) scan_.last_seq = std::max(scan_.last_seq, h.header.seq);
+    scan_.last_batch =
+        scan_.entries.empty() ? scan_.end : scan_.entries[first_of_last_batch()].offset;
+    return std::move(scan_);
+  }
+
+ private:
+  // A record that is known to be there, and does not verify.
+  struct Hurt {
+    uint64_t offset = 0;
+    RecordHeader header;
+    bool mended = false;  // it is the header that does not
+  };
+
+  Status find_records();
+  Status look_at_seal(const Entry& footer, bool damaged);
+  Status find_end();
+  Status find_rest(uint64_t from, uint32_t lost, std::string why, bool tail);
+  Result<bool> torn(const Hurt& hurt);
+  // Moves `from` before the damage that ends there, but not before records that were whole once.
+  Status take_damages(uint64_t& from, uint32_t& lost, std::string& why);
+  [[nodiscard]] size_t first_of_last_batch() const {
+    size_t first = scan_.entries.size();
+    while (first > 0 &&
+           scan_.entries[first - 1].header.batch_first == scan_.entries.back().header.batch_first)
+      first--;
+    return first;
+  }
+
+  const ReadAt& read_;
+  uint64_t size_;
+  Id key_;
+  uint64_t first_seq_;
+  Window window_;
+  Scan scan_;
+  std::vector<Hurt> hurt_;
+  uint64_t end_ = kFirstRecord;  // of the last record that is known
+};
+
+Status Scanner::find_records() {
+  uint64_t offset = kFirstRecord;
+  uint64_t seq_before = first_seq_ - 1;
+  while (true) {
+    TRY(const std::string_view head, window_.at(offset, kRecordHeader));
+    auto header = decode_record(head, key_);
+    const bool mended = !header && (header = mend_record(head, key_)).has_value();
+    if (!header || offset + header->total() > size_) {
+      // A record that was cut in the middle, or damage, or the zeros after the last record.
+      const bool torn = header.has_value();
+      TRY(const uint64_t next,
+          find_header(window_, offset + (torn ? kRecordAlign : 0), size_, key_));
+      if (next == size_) break;
+      scan_.damages.push_back({offset, next - offset, bound(next - offset), "no record header"});
+      offset = next;
+      continue;
+    }
+    Entry entry{.offset = offset, .header = *header, .meta = {}};
+    offset += header->total();
+    const uint64_t meta_at = entry.offset + kRecordHeader;
+    TRY(const std::string_view meta, window_.at(meta_at, header->meta));
+    const bool whole = meta.size() == header->meta && checksum(key_, meta) == header->meta_sum;
+    if (header->type == RecordType::footer) {
+      // Everything before it was durable when it was written: it can be made again.
+      scan_.sealed = true;
+      scan_.end = entry.offset;
+      const bool torn = !whole && looks_torn(meta, meta_at, key_, header->meta_sum);
+      return look_at_seal(entry, mended || (!whole && !torn));
+    }
+    if (mended || !whole) {
+      hurt_.push_back({entry.offset, *header, mended});
+      scan_.damages.push_back({entry.offset, header->total(), used(*header),
+                               fmt::format("record {} ({}){}", header->seq, name(header->type),
+                                           mended ? ": its header" : "")});
+      end_ = offset;
+      continue;
+    }
+    if (header->seq <= seq_before) {
+      scan_.damages.push_back({entry.offset, header->total(), used(*header),
+                               fmt::format("record {} after {}", header->seq, seq_before)});
+      end_ = offset;
+      continue;
+    }
+    seq_before = header->seq;
+    entry.meta = keep(scan_, meta);
+    scan_.entries.push_back(entry);
+    end_ = offset;
+  }
+  return {};
+}
+
+// The footer, the zeros after it and the trailer. A crash may have left zeros for the trailer.
+Status Scanner::look_at_seal(const Entry& footer, bool damaged) {
+  const uint64_t total = footer.header.total();
+  if (damaged) scan_.damages.push_back({footer.offset, total, 0, "the footer"});
+  const uint64_t at = footer.offset + kRecordHeader + footer.header.meta;
+  const auto padding = static_cast<size_t>(footer.offset + total - at);
+  TRY(const std::string rest, read_(at, padding + kTrailer));
+  const auto trailer = std::string_view(rest).substr(std::min(padding, rest.size()));
+  const bool sound =
+      trailer.size() == kTrailer && trailer.starts_with(kSealMagic) &&
+      checksum(key_, trailer.substr(0, 24)) == get_int<uint64_t>(trailer.data() + 24);
+  if (!all_zero(std::string_view(rest).substr(0, padding)) || (!sound && !all_zero(trailer)))
+    scan_.damages.push_back({at, rest.size(), 0, "the trailer"});
+  return {};
+}
+
+Result<bool> Scanner::torn(const Hurt& hurt) {
+  if (hurt.mended) return false;
+  const uint64_t at = hurt.offset + kRecordHeader;
+  TRY(const std::string_view meta, window_.at(at, hurt.header.meta));
+  return looks_torn(meta, at, key_, hurt.header.meta_sum);
+}
+
+Status Scanner::take_damages(uint64_t& from, uint32_t& lost, std::string& why) {
+  while (!scan_.damages.empty()) {
+    const auto& last = scan_.damages.back();
+    if (last.offset + last.length != from) break;
+    if (!hurt_.empty() && hurt_.back().offset == last.offset) {
+      TRY(const bool never_ended, torn(hurt_.back()));
+      if (!never_ended) break;
+      hurt_.pop_back();
+    }
+    from = last.offset;
+    lost += last.lost;
+    why = last.what;
+    scan_.damages.pop_back();
+  }
+  return {};
+}
+
+// The last batch: whole, or nothing of it when its write did not end. A batch that was whole once
+// was acknowledged: what is damaged of it is named as everywhere, and the rest is served.
+Status Scanner::find_end() {
+  uint32_t lost = 0;
+  std::string why = "bytes that are no record";
+  uint64_t from = end_;
+  TRY_STATUS(take_damages(from, lost, why));
+  auto& entries = scan_.entries;
+  const bool hurt_is_last =
+      !hurt_.empty() && (entries.empty() || hurt_.back().offset > entries.back().offset);
+  if (entries.empty() && !hurt_is_last) return find_rest(from, lost, std::move(why), true);
+
+  const RecordHeader last = hurt_is_last ? hurt_.back().header : entries.back().header;
+  const auto in_batch = [&](const RecordHeader& h) { return h.batch_first == last.batch_first; };
+  size_t first = entries.size(), first_hurt = hurt_.size();
+  while (first > 0 && in_batch(entries[first - 1].header)) first--;
+  while (first_hurt > 0 && in_batch(hurt_[first_hurt - 1].header)) first_hurt--;
+  bool ended = entries.size() - first + hurt_.size() - first_hurt == last.batch_count;
+  for (size_t i = first_hurt; ended && i < hurt_.size(); i++) {
+    TRY(const bool never_ended, torn(hurt_[i]));
+    ended = !never_ended;
+  }
+  std::vector<Damage> damaged;
+  for (size_t i = first; ended && i < entries.size(); i++) {
+    TRY(const Parts parts, look_at(read_, entries[i], key_));
+    ended = !parts.torn;
+    const auto& h = entries[i].header;
+    if (parts.damaged)
+      damaged.push_back({entries[i].offset, h.total(), 0,
+                         fmt::format("record {} ({}): {}", h.seq, name(h.type), parts.damaged)});
+  }
+  if (ended) {
+    scan_.damages.insert(scan_.damages.end(), damaged.begin(), damaged.end());
+    std::ranges::stable_sort(scan_.damages, {}, &Damage::offset);
+    return find_rest(from, lost, std::move(why), true);
+  }
+  bool begins = false;  // is the first record of the batch among those that are known?
+  const auto drop = [&](uint64_t offset, const RecordHeader& h) {
+    begins = begins || h.seq == last.batch_first;
+    from = std::min(from, offset);
+  };
+  for (size_t i = first; i < entries.size(); i++) {
+    drop(entries[i].offset, entries[i].header);
+    lost += used(entries[i].header);
+  }
+  for (size_t i = first_hurt; i < hurt_.size(); i++) drop(hurt_[i].offset, hurt_[i].header);
+  entries.resize(first);
+  hurt_.resize(first_hurt);
+  while (!scan_.damages.empty() && scan_.damages.back().offset >= from) {
+    lost += scan_.damages.back().lost;
+    scan_.damages.pop_back();
+  }
+  if (!begins) {
+    TRY_STATUS(take_damages(from, lost, why));
+  }
+  why = fmt::format("batch of {} records from {} on", last.batch_count, last.batch_first);
+  return find_rest(from, lost, std::move(why), true);
+}
+
+// What is not zero from `from` on is no record, or none that counts.
+Status Scanner::find_rest(uint64_t from, uint32_t lost, std::string why, bool tail) {
+  TRY(const uint64_t bytes_end, end_of_bytes(window_, from, size_));
+  if (bytes_end > from) {
+    if (bytes_end > end_) lost += bound(bytes_end - end_);
+    Damage rest{from, bytes_end - from, lost, std::move(why)};
+    if (tail)
+      scan_.cut = std::move(rest);
+    else
+      scan_.damages.push_back(std::move(rest));
+  }
+  scan_.end = tail ? from : end_;
+  return {};
 }
 
 }  // namespace
 
 Result<Scan> scan_segment(const ReadAt& read, uint64_t file_size, const SegmentHeader& segment,
                           bool tail) {
-  const Id& key = segment.segment;
-  Window window(read, file_size);
-  Scan scan;
-  uint64_t offset = kFirstRecord;
-  uint64_t seq_before = segment.first_seq - 1;
-  uint64_t end = kFirstRecord;  // of the last whole record
-  while (true) {
-    TRY(const std::string_view head, window.at(offset, kRecordHeader));
-    auto header = decode_record(head, key);
-    if (!header || offset + header->total() > file_size) {
-      // A record that was cut in the middle, or damage, or the zeros after the last record.
-      const bool torn = header.has_value();
-      TRY(const uint64_t next,
-          find_header(window, offset + (torn ? kRecordAlign : 0), file_size, key));
-      if (next == file_size) break;
-      scan.damages.push_back({offset, next - offset, bound(next - offset), "no record header"});
-      offset = next;
-      continue;
-    }
-    Entry entry{.offset = offset, .header = *header, .meta = {}};
-    offset += header->total();
-    TRY(const std::string_view meta, window.at(entry.offset + kRecordHeader, header->meta));
-    if (meta.size() != header->meta || checksum(key, meta) != header->meta_sum) {
-      scan.damages.push_back({entry.offset, header->total(), used(*header),
-                              fmt::format("record {} ({})", header->seq, name(header->type))});
-      end = offset;
-      continue;
-    }
-    if (header->type == RecordType::footer) {
-      scan.sealed = true;
-      scan.end = entry.offset;
-      return scan;
-    }
-    if (header->seq <= seq_before) {
-      scan.damages.push_back({entry.offset, header->total(), used(*header),
-                              fmt::format("record {} after {}", header->seq, seq_before)});
-      end = offset;
-      continue;
-    }
-    seq_before = header->seq;
-    entry.meta = keep(scan, meta);
-    scan.entries.push_back(entry);
-    end = offset;
-  }
-  scan.end = end;
-
-  // The last batch: whole, or nothing of it. What is damaged at the very end is part of it.
-  uint64_t from = end;  // what is cut begins here
-  uint32_t lost = 0;
-  std::string why = "bytes that are no record";
-  const auto take_damages = [&] {
-    while (!scan.damages.empty() &&
-           scan.damages.back().offset + scan.damages.back().length == from) {
-      from = scan.damages.back().offset;
-      lost += scan.damages.back().lost;
-      why = scan.damages.back().what;
-      scan.damages.pop_back();
-    }
-  };
-  const auto last_batch = [&] {
-    size_t first = scan.entries.size();
-    while (first > 0 &&
-           scan.entries[first - 1].header.batch_first == scan.entries.back().header.batch_first)
-      first--;
-    return first;
-  };
-  if (tail) take_damages();
-  if (tail && !scan.entries.empty()) {
-    const size_t first = last_batch();
-    const auto last = scan.entries.back().header;
-    bool good = scan.entries.size() - first == last.batch_count;
-    for (size_t i = first; good && i < scan.entries.size(); i++) {
-      TRY(good, whole(read, scan.entries[i], key));
-    }
-    if (!good) {
-      for (size_t i = first; i < scan.entries.size(); i++) lost += used(scan.entries[i].header);
-      from = scan.entries[first].offset;
-      while (!scan.damages.empty() && scan.damages.back().offset > from) {
-        lost += scan.damages.back().lost;
-        scan.damages.pop_back();
-      }
-      // Its first records may be among what was not recognised just before.
-      if (scan.entries[first].header.seq != last.batch_first) take_damages();
-      why = fmt::format("batch of {} records from {} on", last.batch_count, last.batch_first);
-      scan.entries.resize(first);
-    }
-  }
-  TRY(const uint64_t bytes_end, end_of_bytes(window, from, file_size));
-  if (bytes_end > from) {
-    if (bytes_end > end) lost += bound(bytes_end - end);
-    Damage rest{from, bytes_end - from, lost, why};
-    if (tail)
-      scan.cut = std::move(rest);
-    else
-      scan.damages.push_back(std::move(rest));
-  }
-  if (tail) scan.end = from;
-  scan.last_batch = scan.entries.empty() ? scan.end : scan.entries[last_batch()].offset;
-  return scan;
+  return Scanner(read, file_size, segment).run(tail);
 }
 
 std::string encode_footer(const std::vector<Entry>& entries, uint64_t offset, uint64_t seq,
@@ -423,6 +619,7 @@ Result<std::optional<Scan>> read_footer(const ReadAt& read, uint64_t file_size,
     return std::nullopt;
   scan.end = offset;
   scan.sealed = true;
+  scan.last_seq = header->seq;
   return scan;
 }
 

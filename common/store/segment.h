@@ -44,6 +44,13 @@ struct SegmentHeader {
 // What the first 1,024 bytes of a file are.
 enum class HeaderState : uint8_t { good, newer, damaged };
 HeaderState decode(std::string_view bytes, SegmentHeader& header, uint32_t& version);
+// What of these bytes is not as it was written, although `header` could be read from them.
+struct HeaderDamage {
+  uint64_t offset = 0;   // of the first byte
+  bool unended = false;  // a copy is zeros: the segment was being made when the power went
+};
+[[nodiscard]] std::optional<HeaderDamage> header_damage(std::string_view bytes,
+                                                        const SegmentHeader& header);
 
 struct RecordHeader {
   RecordType type = RecordType::gap;
@@ -85,6 +92,7 @@ struct Scan {
   std::vector<Damage> damages;
   uint64_t end = kFirstRecord;         // where the next record goes
   uint64_t last_batch = kFirstRecord;  // offset of the last batch
+  uint64_t last_seq = 0;               // of the last record, one that is damaged as well
   bool sealed = false;                 // a footer was found
   std::optional<Damage> cut;           // from `end` on: a batch that is not whole
 };
@@ -92,8 +100,9 @@ struct Scan {
 // Gives at most `size` bytes at `offset`; fewer at the end.
 using ReadAt = std::function<Result<std::string>(uint64_t offset, size_t size)>;
 
-// Record by record. Only the last batch's bodies are read. `tail`: this is the last segment, what
-// is not whole at its end was never acknowledged; otherwise it is damage.
+// Record by record. Only the last batch's bodies are read. `tail`: this is the last segment. A
+// batch at its end whose write did not end (sectors or the rest of it are zeros) was never
+// acknowledged and is cut; otherwise what does not verify is damage.
 Result<Scan> scan_segment(const ReadAt& read, uint64_t file_size, const SegmentHeader& segment,
                           bool tail);
 // By the footer, when there is a whole one; nullopt: scan.

@@ -271,6 +271,45 @@ TEST_F(FileTest, ATornTailIsCutKeptAndItsNumbersAreSkipped) {
   EXPECT_EQ(account->find("INBOX")->uidnext, uidnext) << "once";
 }
 
+// What was written as a whole was acknowledged: it is damaged now, and no write that did not end.
+TEST_F(FileTest, AFlippedBitInTheLastBatchCostsOneMessageAtMost) {
+  auto account = open();
+  must(account->append(inbox(account), messages({"before"})));
+  must(account->append(inbox(account), messages({std::string(900, 'a'), std::string(900, 'b')})));
+  account.reset();
+  crash();
+  const fs::path segment = dir() / "journal/00000001";
+  const std::string sound = slurp(segment);
+  const size_t body = sound.find(std::string(900, 'a'));
+  for (const bool header : {false, true}) {
+    SCOPED_TRACE(header);
+    std::string bytes = sound;
+    bytes[header ? bytes.rfind("RIMR", body) + 30 : body + 450] ^= 1;
+    spew(segment, bytes);
+    fs::remove_all(dir() / "quarantine");
+    make_store();
+    account = open();
+    const auto mailbox = must(account->open_mailbox(inbox(account)));
+    ASSERT_EQ(mailbox->messages().size(), header ? 2U : 3U);
+    EXPECT_EQ(must(account->read(mailbox->messages().back().message)), std::string(900, 'b'));
+    EXPECT_EQ(mailbox->messages().back().uid, Uid(3));
+    if (!header) EXPECT_FALSE(run(loop_, account->read(mailbox->find(Uid(2))->message)));
+    std::vector<std::string> kept;
+    for (const auto& entry : fs::directory_iterator(dir() / "quarantine"))
+      kept.push_back(entry.path().filename().string());
+    ASSERT_EQ(kept.size(), 1U);
+    EXPECT_EQ(kept[0].find("cut"), std::string::npos) << kept[0];
+    EXPECT_GT(must(account->append(inbox(account), messages({"after"}))).uids[0], Uid(3));
+    account.reset();
+    crash();
+    make_store();
+    EXPECT_EQ(open()->find("INBOX")->messages, header ? 3U : 4U);
+    crash();
+  }
+  check_at_end_.clear();  // the damage stays
+  make_store();
+}
+
 // The page cache shows it, the disk may not have it: what follows it would be behind a hole.
 TEST_F(FileTest, ACleanRecordIsFlushedBeforeItIsBelieved) {
   const fs::path segment = dir() / "journal/00000001";
