@@ -8,6 +8,9 @@
 namespace rims::store {
 namespace {
 
+// A clock that is beyond this (2097) is wrong, and leaves numbers for when it is right again.
+constexpr uint32_t kLatestUidValidity = 0xf000'0000;
+
 bool same_keyword(std::string_view a, std::string_view b) {
   return a.size() == b.size() && strncasecmp(a.data(), b.data(), a.size()) == 0;
 }
@@ -34,7 +37,7 @@ Uid Plan::take_uid(const Mailbox& mailbox) {
 }
 
 UidValidity Plan::take_uidvalidity() {
-  const uint32_t wanted = std::clamp<uint32_t>(time_, 1, UINT32_MAX - 1);
+  const uint32_t wanted = std::clamp<uint32_t>(time_, 1, kLatestUidValidity);
   last_uidvalidity_ = UidValidity(std::max(wanted, last_uidvalidity_.value + 1));
   return last_uidvalidity_;
 }
