@@ -140,6 +140,22 @@ class Load:
         assert not self.failures, self.failures
 
 
+class Churn(Load):
+    """Large messages that come and go, so that segments are begun, and compacted soon after."""
+
+    def change(self):
+        with self.suite.login() as imap:
+            imap.select()
+            while not self.ending.is_set():
+                for _ in range(8):
+                    imap.append("INBOX", "(\\Flagged)", None, mail(self.changed, size=20_000))
+                    self.changed += 1
+                uids = imap.uid("SEARCH", "ALL")[1][0].split()
+                imap.uid("STORE", b",".join(u for u in uids[:-2] if int(u) % 8).decode() or "1",
+                         "+FLAGS.SILENT", "(\\Deleted)")
+                imap.expunge()
+
+
 def same_beginning(suite, directory, user="foo"):
     """The backup is byte by byte a beginning of the account's journal."""
     number = account_of(user)
@@ -216,6 +232,38 @@ class BackupTest(unittest.TestCase):
                     assert stat.S_IMODE(os.stat(os.path.join(where, name)).st_mode) == 0o600, name
             print(f"  {load.delivered} deliveries, {load.changed} changes under 12 backups")
 
+    def test_live_backup_while_segments_are_compacted(self):
+        settings = "storage:\n  segment_size: 64K\n  expunge_retention: 0\n"
+        with Suite(settings=settings) as suite:
+            directory = os.path.join(suite.directory, "backup")
+            seqs = []
+
+            def compactions():
+                return suite.log_text().count("messages expunged for good")
+
+            def one_more():
+                account, = backup(suite, "foo", directory)
+                assert account["good"] and account["problems"] == [] and account["notes"] == [], account
+                ctl(suite, "backup", "--verify", directory)
+                seqs.append(account["last_record"])
+            with Churn(suite) as load:
+                wait_for(lambda: load.changed > 100, 30, "the load runs")
+                while compactions() < 10 or len(seqs) < 4:
+                    one_more()
+                for _ in range(3):
+                    one_more()
+            assert seqs == sorted(seqs) and seqs[-1] > seqs[0] + 10, seqs
+            one_more()
+            live = everything(suite)
+            segments = len(os.listdir(journal(suite.mail)))
+            assert segments > 10, segments
+            with other_base(suite.users) as other:
+                ctl(other, "restore", "--from", directory, "foo")
+                with other.start():
+                    assert everything(other) == live
+            print(f"  {len(seqs)} backups, {load.changed} messages, {segments} segments, "
+                  f"{compactions()} compactions")
+
     def test_point_in_time(self):
         randomly = random.Random(SEED)
         with Suite() as suite:
@@ -271,6 +319,20 @@ class BackupTest(unittest.TestCase):
                         "messages_restored", "flags_changed", "messages_expunged",
                         "mailboxes_created", "mailboxes_removed")), again
                     next_second()
+
+                # The same into an account that is not there: it is made, for one in user_list.
+                moment, then = history[1]
+                with other_base(suite.users) as other:
+                    words = ["restore", "foo", "--from", directory, "--at", at(moment), "--mailbox",
+                             "INBOX", "--uid", "2", "--into", "Found"]
+                    planned = ctl(other, *words, "--dry-run", "--json")
+                    assert planned["plan"][0]["missing"] == 1, planned
+                    assert not os.path.exists(journal(other.mail))
+                    ctl(other, *words)
+                    with other.start():
+                        found = everything(other)
+                        assert list(found["Found"][1].values()) == [then["INBOX"][1][2]], found
+                        assert found["INBOX"][1] == {} and "Trash" in found
 
                 # One message of a mailbox of then, into a new one; what is there now stays.
                 moment, then = history[1]
@@ -372,6 +434,8 @@ class BackupTest(unittest.TestCase):
                  "2026-01-01 00:00")
             told("has no backup of nobody", "restore", "nobody", "--from", directory)
             told("has no backup of foo", "restore", "foo", "--from", directory + "/none")
+            told("nobody has no account and is not in user_list", "restore", "nobody", "--from", directory,
+                 "--mailbox", "INBOX")
             told('there was no mailbox "None" then', "restore", "foo", "--from", directory,
                  "--mailbox", "None")
             told('mailbox "INBOX" had no message with uid 7 then', "restore", "foo", "--from",
