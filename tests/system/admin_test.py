@@ -223,7 +223,7 @@ class Damaged(unittest.TestCase):
                     "restore what is missing from a backup (rims-ctl restore)")
         self.setUp()
         self.flip(self.journal, RECORD + 9)
-        self.damage(f"journal/00000001 at offset {RECORD}, ", "no record header", "--repair")
+        self.damage(f"journal/00000001 at offset {RECORD}, ", "record 1 (mailbox-created): its header", "--repair")
 
     def test_repair_leaves_what_can_be_served(self):
         with open(self.journal, "rb") as f:
