@@ -153,6 +153,10 @@ void SimDisk::remember(File& file, off_t offset, size_t size, std::string_view n
 }
 
 int SimDisk::open(int dir, const char* path, int flags, unsigned mode) {
+  // A running store looks twice a second whether a tool asks for an account: when that comes is no
+  // part of what a seed repeats.
+  if ((flags & O_PATH) != 0 && std::string_view(path).starts_with("mailbox.3/"))
+    return Disk::open(dir, path, flags, mode);
   if ((flags & O_CREAT) == 0) {
     if (dead_) {
       errno = EIO;

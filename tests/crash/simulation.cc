@@ -216,8 +216,12 @@ void Simulation::phase() {
   const int sessions = alone ? 1 : 1 + static_cast<int>(pick(kSessions));
   const size_t most = churns() ? 12 : stops() && alone ? 2 : 6;
   running_ = sessions;
-  for (int i = 0; i < sessions && running_ > 0; i++)
+  for (int i = 0; i < sessions && running_ > 0; i++) {
+    // Timers of one and the same microsecond are not due in the order in which they were set.
+    for (const auto begin = Loop::now(); Loop::now() - begin < std::chrono::microseconds(2);) {
+    }
     sessions_->spawn(session((stops() ? 1 : 2) + static_cast<int>(pick(most)), i == 0));
+  }
   disk_.aiming = true;
   while (running_ > 0 && !killed_ && !failed()) loop_.run();
   disk_.aiming = false;
