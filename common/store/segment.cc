@@ -48,6 +48,19 @@ uint32_t used(const RecordHeader& header) {
   return 0;
 }
 
+// Is this what a write of `right` to `offset` leaves that does not end: of each sector all or the
+// beginning, and then zeros?
+bool unended(std::string_view found, std::string_view right, uint64_t offset) {
+  for (size_t at = 0; at < right.size();) {
+    const size_t size = std::min(kSector - (offset + at) % kSector, right.size() - at);
+    const auto sector = found.substr(std::min(at, found.size()), size);
+    const auto same = std::ranges::mismatch(sector, right.substr(at, size)).in1;
+    if (!all_zero({same, sector.end()})) return false;
+    at += size;
+  }
+  return true;
+}
+
 // Reads a file through one window, so that many small records cost few reads.
 class Window {
  public:
@@ -137,12 +150,8 @@ std::optional<HeaderDamage> header_damage(std::string_view bytes, const SegmentH
   const std::string right = encode(header);
   const auto [found, expected] = std::ranges::mismatch(bytes, right);
   if (found == bytes.end() && expected == right.end()) return std::nullopt;
-  HeaderDamage damage{.offset = static_cast<uint64_t>(expected - right.begin())};
-  for (const size_t at : {size_t{0}, kSegmentHeaderCopy}) {
-    if (bytes.size() >= at + kSegmentHeader && all_zero(bytes.substr(at, kSegmentHeader)))
-      damage.unended = true;
-  }
-  return damage;
+  return HeaderDamage{.offset = static_cast<uint64_t>(expected - right.begin()),
+                      .unended = unended(bytes, right, 0)};
 }
 
 uint64_t RecordHeader::total() const {
@@ -282,6 +291,15 @@ Result<uint64_t> end_of_bytes(Window& window, uint64_t offset, uint64_t file_siz
   return end;
 }
 
+// The end of a sealed segment, whose footer stands at `offset`.
+std::string encode_trailer(uint64_t offset, const Id& key) {
+  Writer trailer;
+  trailer.raw(kSealMagic).num(offset).num(uint64_t{0});
+  std::string out = trailer.take();
+  const uint64_t sum = checksum(key, out);
+  return out + Writer().num(sum).take();
+}
+
 // What of an entry, whose meta verifies, does not.
 struct Parts {
   bool torn = false;
@@ -414,19 +432,15 @@ Status Scanner::find_records() {
   return {};
 }
 
-// The footer, the zeros after it and the trailer. A crash may have left zeros for the trailer.
+// The footer, the zeros after it and the trailer, which a crash may have left unwritten.
 Status Scanner::look_at_seal(const Entry& footer, bool damaged) {
   const uint64_t total = footer.header.total();
   if (damaged) scan_.damages.push_back({footer.offset, total, 0, "the footer"});
   const uint64_t at = footer.offset + kRecordHeader + footer.header.meta;
-  const auto padding = static_cast<size_t>(footer.offset + total - at);
-  TRY(const std::string rest, read_(at, padding + kTrailer));
-  const auto trailer = std::string_view(rest).substr(std::min(padding, rest.size()));
-  const bool sound =
-      trailer.size() == kTrailer && trailer.starts_with(kSealMagic) &&
-      checksum(key_, trailer.substr(0, 24)) == get_int<uint64_t>(trailer.data() + 24);
-  if (!all_zero(std::string_view(rest).substr(0, padding)) || (!sound && !all_zero(trailer)))
-    scan_.damages.push_back({at, rest.size(), 0, "the trailer"});
+  std::string right(static_cast<size_t>(footer.offset + total - at), '\0');
+  right += encode_trailer(footer.offset, key_);
+  TRY(const std::string rest, read_(at, right.size()));
+  if (!unended(rest, right, at)) scan_.damages.push_back({at, rest.size(), 0, "the trailer"});
   return {};
 }
 
@@ -559,11 +573,7 @@ std::string encode_footer(const std::vector<Entry>& entries, uint64_t offset, ui
   encode(h, segment.segment, out.data());
   out += meta;
   out.resize(aligned(out.size()));
-  Writer trailer;
-  trailer.raw(kSealMagic).num(offset).num(uint64_t{0});
-  std::string end = trailer.take();
-  const uint64_t sum = checksum(segment.segment, end);
-  return out + end + Writer().num(sum).take();
+  return out + encode_trailer(offset, segment.segment);
 }
 
 bool decode_footer(std::string_view meta, uint8_t version, uint64_t limit,

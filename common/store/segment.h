@@ -47,7 +47,7 @@ HeaderState decode(std::string_view bytes, SegmentHeader& header, uint32_t& vers
 // What of these bytes is not as it was written, although `header` could be read from them.
 struct HeaderDamage {
   uint64_t offset = 0;   // of the first byte
-  bool unended = false;  // a copy is zeros: the segment was being made when the power went
+  bool unended = false;  // zeros follow: the segment was being made when the power went
 };
 [[nodiscard]] std::optional<HeaderDamage> header_damage(std::string_view bytes,
                                                         const SegmentHeader& header);

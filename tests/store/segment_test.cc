@@ -160,6 +160,46 @@ TEST(Segment, EveryFlippedBitOfTheHeaderIsSurvivedByItsCopy) {
   }
 }
 
+TEST(Segment, AHeaderThatWasNotWrittenToItsEndIsNoDamage) {
+  Sample s;
+  const std::string right = encode(s.header);
+  EXPECT_FALSE(header_damage(right, s.header));
+  for (size_t from = 0; from < kFirstRecord; from++) {
+    std::string bytes = right;
+    const size_t end = (from / 512 + 1) * 512;  // of its sector
+    std::fill(bytes.begin() + static_cast<ptrdiff_t>(from),
+              bytes.begin() + static_cast<ptrdiff_t>(end), '\0');
+    const auto found = header_damage(bytes, s.header);
+    ASSERT_TRUE(bytes == right || found->unended) << from;
+    bytes = right;
+    bytes[from] = static_cast<char>(bytes[from] ^ 0x81);
+    ASSERT_FALSE(header_damage(bytes, s.header)->unended) << from;
+    ASSERT_EQ(header_damage(bytes, s.header)->offset, from);
+  }
+}
+
+TEST(Segment, ATrailerThatWasNotWrittenToItsEndIsNoDamage) {
+  for (size_t shift = 0; shift < 512; shift += 8) {
+    Sample s(shift);
+    const std::string sealed = s.bytes + encode_footer({}, s.bytes.size(), 6, s.header, Id{7});
+    const size_t start = sealed.size() - kTrailer;
+    for (size_t from = start; from < sealed.size(); from++) {
+      std::string bytes = sealed;
+      const size_t end = std::min((from / 512 + 1) * 512, sealed.size());
+      std::fill(bytes.begin() + static_cast<ptrdiff_t>(from),
+                bytes.begin() + static_cast<ptrdiff_t>(end), '\0');
+      Scan found = scan(bytes, s.header);
+      ASSERT_TRUE(found.sealed && found.damages.empty()) << shift << ", " << from - start;
+      bytes = sealed;
+      bytes[from] = static_cast<char>(bytes[from] ^ 0x81);
+      found = scan(bytes, s.header);
+      ASSERT_TRUE(found.sealed);
+      ASSERT_EQ(found.damages.size(), 1U) << from - start;
+      ASSERT_EQ(found.damages[0].what, "the trailer");
+    }
+  }
+}
+
 TEST(Segment, RecordsOfAnotherSegmentDoNotVerify) {
   Sample s;
   SegmentHeader other = s.header;
