@@ -23,6 +23,7 @@ from tests.clients.support import crlf
 from tests.crash import count, disk
 from tests.crash.ledger import Ledger, body_of
 from tests.crash.lossy import preload
+from tests.system import mounts
 from tests.system.harness import NOBODY, Suite, wait_for
 from tests.system.submit import DELIVERED, DOUBTFUL, Submitter
 
@@ -52,7 +53,7 @@ def small_disk(*options):
         subprocess.run([*disk.MAKE["ext4"], "-m", "0", *options, image], check=True,
                        capture_output=True, timeout=60)
         os.mkdir(place)
-        # The loop device goes with the mount, and the mount with this process (disk.alone).
+        # The loop device goes with the mount, and the mount with this process (mounts.alone).
         subprocess.run(["mount", "-o", "loop,nosuid,nodev,noatime", image, place], check=True,
                        capture_output=True, timeout=60)
         try:
@@ -186,7 +187,7 @@ class Full:
 class FullDisk(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        disk.alone()
+        mounts.alone()
 
     def finish(self, full, runs=1, processes=None):
         """A restart, and the books compared."""
