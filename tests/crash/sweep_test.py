@@ -7,7 +7,7 @@ form (exit status 0 or 75; OK, NO or the end of the connection), nothing acknowl
 there twice or altered, and when the fault is over the next delivery and the next APPEND succeed.
 
 All of them with RIMS_LONG=1; with RIMS_HARNESSES=1 each (operation, process, system call) once, and then
-others; else as many as RIMS_SWEEP_SECONDS (40) are enough for. RIMS_CRASH_SEED says which; RIMS_SWEEP=operation/process/call leaves the
+others; else as many as RIMS_SWEEP_SECONDS (20) are enough for. RIMS_CRASH_SEED says which; RIMS_SWEEP=operation/process/call leaves the
 others out, RIMS_VERBOSE=1 names each.
 
 Which thread makes the n-th call, and whether a timer comes between, is chance, so a fault may hit another
@@ -40,7 +40,7 @@ from tests.system.harness import Suite, wait_for
 
 # In CI always the same choice, so that a change is judged by itself and not by luck.
 SEED = int(os.environ.get("RIMS_CRASH_SEED", str(int(time.time())) if count.LONG else "1"))
-SECONDS = count.size("RIMS_SWEEP_SECONDS", 40, 1 << 30)
+SECONDS = count.size("RIMS_SWEEP_SECONDS", 20, 1 << 30)
 ONLY = [word for word in os.environ.get("RIMS_SWEEP", "").split("/") if word]  # operation/process/call
 # One thread waits for the disk: its n-th call is mostly the same each time.
 SETTINGS = "processes:\n  imapd_workers: 1\n  login_workers: 1\n  io_threads: 1\n"
