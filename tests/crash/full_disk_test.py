@@ -245,13 +245,16 @@ class FullDisk(unittest.TestCase):
                 self.assertEqual(full.refusals(how_many=50), {(DOUBTFUL, "no space left")})
                 full.make_room()
                 self.taken_again(full)
-                with suite.login() as imap:
-                    imap.select("INBOX")
-                    uid, number = full.read(imap)
-                    self.assertEqual(full.append(imap)[0], "OK")
-                    imap.uid("STORE", uid, "+FLAGS.SILENT", r"(\Deleted)")
-                    self.assertEqual("OK", full.change(imap, number, ("inbox", "no"), "EXPUNGE", uid))
+                self.all_commands_work(full)
                 self.finish(full, processes=processes)
+
+    def all_commands_work(self, full):
+        with full.suite.login() as imap:
+            imap.select("INBOX")
+            uid, number = full.read(imap)
+            self.assertEqual(full.append(imap)[0], "OK")
+            imap.uid("STORE", uid, "+FLAGS.SILENT", r"(\Deleted)")
+            self.assertEqual("OK", full.change(imap, number, ("inbox", "no"), "EXPUNGE", uid))
 
     def test_no_inode_is_left(self):
         with small_disk("-N", "64") as place:
@@ -265,12 +268,7 @@ class FullDisk(unittest.TestCase):
                 self.assertEqual({status for status, _ in found}, {DOUBTFUL}, found)
                 with Submitter(suite) as mta:
                     self.assertEqual(full.deliver(mta), (DELIVERED, ""))
-                with suite.login() as imap:
-                    imap.select("INBOX")
-                    uid, number = full.read(imap)
-                    self.assertEqual(full.append(imap)[0], "OK")
-                    imap.uid("STORE", uid, "+FLAGS.SILENT", r"(\Deleted)")
-                    self.assertEqual("OK", full.change(imap, number, ("inbox", "no"), "EXPUNGE", uid))
+                self.all_commands_work(full)
                 full.make_room()
                 self.taken_again(full, user="new")
                 self.finish(full, processes=processes)
