@@ -67,7 +67,7 @@ std::string real_path(const std::string& path) {
     while (there.size() > 1 && there.ends_with('/')) there.pop_back();
     const size_t slash = there.rfind('/');
     if (slash == there.npos && there == ".") return path;
-    missing = "/" + (slash == there.npos ? there : there.substr(slash + 1)) + missing;
+    missing.insert(0, slash == there.npos ? there : there.substr(slash + 1)).insert(0, 1, '/');
     there = slash == there.npos ? "." : slash == 0 ? "/" : there.substr(0, slash);
   }
 }
@@ -102,7 +102,7 @@ Result<std::vector<std::string>> list_directory(const std::string& path) {
   (void)fd.release();
   std::vector<std::string> names;
   errno = 0;
-  while (const dirent* entry = readdir(dir.get())) {
+  while (const dirent* entry = readdir(dir.get())) {  // NOLINT(concurrency-mt-unsafe): our own
     const std::string_view name = entry->d_name;
     if (name != "." && name != "..") names.emplace_back(name);
     errno = 0;

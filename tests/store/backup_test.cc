@@ -422,6 +422,16 @@ class LiveBackupTest : public BackupTest {
     account_.reset();
     BackupTest::TearDown();
   }
+  // With what disk_.between does in the middle of it.
+  auto back_up_live() {
+    const auto base = open_base((top_ / "mail").string());
+    return back_up(*base, {.directory = (top_ / "backup").string(),
+                           .account = account_id(),
+                           .user = "foo",
+                           .progress = {},
+                           .clock = [this] { return now_; },
+                           .disk = &disk_});
+  }
   size_t pick(size_t n) { return static_cast<size_t>(random_() % n); }
   // Appends, flags, expunges, compactions. Bytes of expunged messages are given back at once.
   void change() {
@@ -505,13 +515,7 @@ TEST_F(LiveBackupTest, IsAStateThatTheAccountHadWithEveryByte) {
         change();
         changes++;
       };
-      const auto base = open_base((top_ / "mail").string());
-      const auto done = back_up(*base, {.directory = (top_ / "backup").string(),
-                                        .account = account_id(),
-                                        .user = "foo",
-                                        .progress = {},
-                                        .clock = [this] { return now_; },
-                                        .disk = &disk_});
+      const auto done = back_up_live();
       disk_.between = nullptr;
       ASSERT_TRUE(done) << done.error().detail();
       EXPECT_EQ(done->damages, std::vector<std::string>());
@@ -539,13 +543,7 @@ TEST_F(LiveBackupTest, ASegmentThatBeginsAfterTheListingIsCopiedToo) {
     run(loop_, std::static_pointer_cast<AccountImpl>(account_)->compact({0, 0}, now_));
   };
   bytes_[MessageId(10)] = "the last";
-  const auto base = open_base((top_ / "mail").string());
-  const auto done = back_up(*base, {.directory = (top_ / "backup").string(),
-                                    .account = account_id(),
-                                    .user = "foo",
-                                    .progress = {},
-                                    .clock = [this] { return now_; },
-                                    .disk = &disk_});
+  const auto done = back_up_live();
   ASSERT_TRUE(done) << done.error().detail();
   EXPECT_EQ(disk_.only, "") << "it happened";
   EXPECT_EQ(problems(), std::vector<std::string>());
