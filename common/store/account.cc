@@ -32,7 +32,12 @@ Task<Status> AccountImpl::start() {
   const auto unanswered = static_cast<uint32_t>(
       !indexed && damage > state_.damage_answered() ? damage - state_.damage_answered() : 0);
   if (const uint32_t skip = unanswered + journal_->cut(); skip > 0) {
-    log::warn("", "account {}: up to {} messages are lost; their numbers are skipped", user_, skip);
+    if (unanswered > 0)
+      log::warn("", "account {}: up to {} messages are lost; their numbers are skipped", user_,
+                skip);
+    else
+      log::info("", "account {}: {} numbers are skipped that an unfinished write may have used",
+                user_, skip);
     CO_TRY_STATUS(co_await commit(
         [skip, unanswered](Plan& plan) -> Result<Built> {
           plan.add(Gap{skip, unanswered});

@@ -23,8 +23,12 @@ constexpr uint64_t kMostRoom = 1 << 20;
 
 }  // namespace
 
+void FileJournal::tell(log::Level level, std::string line) {
+  news_.emplace_back(level, std::move(line));
+}
+
 void FileJournal::report() {
-  for (const auto& line : std::exchange(news_, {})) log::error("", "{}", line);
+  for (const auto& [level, line] : std::exchange(news_, {})) log::line(level, "", line);
 }
 
 Result<SegmentRef> FileJournal::open_segment(const AccountDir& dir, uint32_t number, int flags) {
@@ -64,10 +68,11 @@ void FileJournal::note(const SegmentRef& segment, const std::vector<Damage>& dam
                             static_cast<size_t>(std::min<uint64_t>(damage.length, 64 << 20)),
                             damage.offset, segment->path);
     const bool saved = bytes && !bytes->empty() && dir_->quarantine(copy, *bytes);
-    news_.push_back(fmt::format(
-        "damaged: {}: {}; {}quarantine/{}, the rest is served; restore what is missing from a "
-        "backup (rims-ctl restore)",
-        where, damage.what, saved ? "copied to " : "not copied to ", copy));
+    tell(log::Level::error,
+         fmt::format(
+             "damaged: {}: {}; {}quarantine/{}, the rest is served; restore what is missing from a "
+             "backup (rims-ctl restore)",
+             where, damage.what, saved ? "copied to " : "not copied to ", copy));
   }
 }
 
@@ -94,9 +99,10 @@ Status FileJournal::mend_header(const SegmentFile& segment) {
   if (!hurt->unended) {
     const std::string copy = fmt::format("{:08}-header", segment.header.number);
     const bool saved = dir_->quarantine(copy, head).has_value();
-    news_.push_back(fmt::format(
-        "damaged: {} at offset {}: one of the two headers; {}, written again from the other one",
-        segment.path, hurt->offset, saved ? "copied to quarantine/" + copy : "not copied"));
+    tell(log::Level::error, fmt::format("damaged: {} at offset {}: one of the two headers; {}, "
+                                        "written again from the other one",
+                                        segment.path, hurt->offset,
+                                        saved ? "copied to quarantine/" + copy : "not copied"));
   }
   std::string right = encode(segment.header);
   std::vector<iovec> pieces{{right.data(), right.size()}};
@@ -113,12 +119,14 @@ Status FileJournal::open_blocking() {
   for (const auto& name : names) {
     if (name.size() == 12 && name.ends_with(".new") && name.find_first_not_of("0123456789") == 8) {
       const bool removed = disk().unlink(dir_->fd(), ("journal/" + name).c_str()) == 0;
-      news_.push_back(fmt::format("{}/journal/{}: {} what a compaction left that did not end",
-                                  dir_->path(), name, removed ? "removed" : "can not remove"));
+      tell(removed ? log::Level::info : log::Level::error,
+           fmt::format("{}/journal/{}: {} what a compaction left that did not end", dir_->path(),
+                       name, removed ? "removed" : "can not remove"));
       continue;
     }
     if (name.size() != 8 || name.find_first_not_of("0123456789") != name.npos) {
-      news_.push_back(fmt::format("{}/journal/{} is no segment; left alone", dir_->path(), name));
+      tell(log::Level::warn,
+           fmt::format("{}/journal/{} is no segment; left alone", dir_->path(), name));
       continue;
     }
     segments.push_back(static_cast<uint32_t>(std::stoul(name)));
@@ -138,8 +146,8 @@ Status FileJournal::open_blocking() {
       const bool never_used = last == bytes.npos || last < kFirstRecord;
       if (!never_used) {
         lost_ += static_cast<uint32_t>(size / 39 + 1);
-        news_.push_back(
-            fmt::format("damaged: {}: both headers; its records can not be read", segment->path));
+        tell(log::Level::error,
+             fmt::format("damaged: {}: both headers; its records can not be read", segment->path));
       }
       if (!never_used || number != segments.back()) {
         // It keeps its name out of the way: nothing is deleted.
@@ -162,8 +170,8 @@ Status FileJournal::open_blocking() {
       account_ = segment->header.account;
       if (segment->header.first_seq != 1) {
         lost_ += 1000;
-        news_.push_back(fmt::format("damaged: {}: records before {} are missing", segment->path,
-                                    segment->header.first_seq));
+        tell(log::Level::error, fmt::format("damaged: {}: records before {} are missing",
+                                            segment->path, segment->header.first_seq));
       }
     } else if (segment->header.account != account_) {
       return fail(Fault::storage, "temporary failure",
@@ -175,7 +183,8 @@ Status FileJournal::open_blocking() {
     if (!first_seqs_.empty() && number != first_seqs_.rbegin()->first + 1 &&
         number != tail_number_ + 1) {
       lost_ += 1'000'000;
-      news_.push_back(fmt::format("damaged: {}: the segment before it is missing", segment->path));
+      tell(log::Level::error,
+           fmt::format("damaged: {}: the segment before it is missing", segment->path));
     }
     first_seqs_[number] = segment->header.first_seq;
     tail_number_ = number;
@@ -246,11 +255,13 @@ Status FileJournal::cut_tail(const Damage& cut) {
   const auto saved = dir_->quarantine(name, bytes);
   // A full disk must not keep an account closed: what is cut was never acknowledged.
   if (!saved && errno != ENOSPC && errno != EDQUOT) return saved;
-  news_.push_back(fmt::format(
-      "{} at offset {}: {} bytes of a write that did not end, which nobody was told of ({}); cut, "
-      "{} "
-      "quarantine/{}; if nothing was interrupted here, compare with a backup",
-      tail_->path, cut.offset, cut.length, cut.what, saved ? "kept in" : "no space for", name));
+  tell(log::Level::warn,
+       fmt::format("{} at offset {}: {} bytes of a write that did not end, which nobody was told "
+                   "of ({}); cut, "
+                   "{} "
+                   "quarantine/{}; if nothing was interrupted here, compare with a backup",
+                   tail_->path, cut.offset, cut.length, cut.what,
+                   saved ? "kept in" : "no space for", name));
   if (disk().truncate(tail_->fd.get(), static_cast<off_t>(cut.offset)) != 0)
     return fail_errno("truncate " + tail_->path, errno);
   if (disk().fsync(tail_->fd.get()) != 0) return fail_errno("fsync " + tail_->path, errno);

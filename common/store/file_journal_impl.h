@@ -13,6 +13,7 @@
 
 #include "common/async/event.h"
 #include "common/async/io_pool.h"
+#include "common/base/log.h"
 #include "common/store/disk.h"
 #include "common/store/journal.h"
 #include "common/store/rewrite.h"
@@ -83,6 +84,7 @@ class FileJournal final : public Journal {
   Result<SegmentRef> open_segment(const AccountDir& dir, uint32_t number, int flags);
   Status reserve(uint64_t end, bool* full);
   Result<Scan> scan(const SegmentRef& segment, bool tail);
+  void tell(log::Level level, std::string line);
   void note(const SegmentRef& segment, const std::vector<Damage>& damages);
   Result<std::string> read_record(const SegmentRef& segment, const Location& at, MessageId message,
                                   Part part, uint64_t offset, uint64_t length, bool* verified,
@@ -109,8 +111,8 @@ class FileJournal final : public Journal {
   uint64_t step_ = kFirstRoom;
   std::optional<Clean> clean_;
   uint32_t lost_ = 0, cut_ = 0;
-  std::map<std::string, bool> known_damage_;  // counted already
-  std::vector<std::string> news_;             // for the log, which belongs to the loop's thread
+  std::map<std::string, bool> known_damage_;              // counted already
+  std::vector<std::pair<log::Level, std::string>> news_;  // for the log: the loop's thread's
   bool failed_ = false;
   std::unique_ptr<SegmentRewriter> rewriter_;
   uint64_t replaced_ = 0;  // how many segments were

@@ -7,6 +7,7 @@
 #include <random>
 #include <sys/stat.h>
 
+#include "common/base/log.h"
 #include "common/store/bytes.h"
 #include "common/store/file_journal.h"
 #include "common/store/inspect.h"
@@ -16,6 +17,15 @@
 
 namespace rims::store {
 namespace {
+
+struct Heard final : log::Sink {
+  void write(log::Level level, std::string_view line) override {
+    worst = std::max(worst, level);
+    text.append(line) += "\n";
+  }
+  log::Level worst = log::Level::debug;
+  std::string text;
+};
 
 TEST_F(FileTest, AnAccountIsTheSameAfterStopAndAfterKill) {
   auto account = open();
@@ -257,8 +267,17 @@ TEST_F(FileTest, ATornTailIsCutKeptAndItsNumbersAreSkipped) {
   torn.batch_count = 1;
   encode(torn, header.segment, bytes.data() + end);
   spew(segment, bytes);
+  spew(dir() / "journal/00000002.new", "begun");
   make_store();
+  Heard heard;
+  log::set_sink(&heard);
   account = open();
+  log::set_sink(nullptr);
+  EXPECT_FALSE(fs::exists(dir() / "journal/00000002.new"));
+  EXPECT_EQ(heard.worst, log::Level::warn) << "nothing is lost that somebody was told of";
+  EXPECT_TRUE(heard.text.contains("00000001 at offset " + std::to_string(end))) << heard.text;
+  EXPECT_TRUE(heard.text.contains("numbers are skipped")) << heard.text;
+  EXPECT_FALSE(heard.text.contains("lost")) << heard.text;
   EXPECT_EQ(account->find("INBOX")->messages, 2U);
   EXPECT_GT(account->find("INBOX")->uidnext, Uid(3)) << "no uid can be given out twice";
   EXPECT_EQ(std::distance(fs::directory_iterator(dir() / "quarantine"), {}), 1);
