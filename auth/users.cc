@@ -10,6 +10,7 @@
 #include <unicode/unorm2.h>
 #include <unicode/ustring.h>
 
+#include "common/base/ascii.h"
 #include "common/base/encoding.h"
 #include "common/base/log.h"
 
@@ -18,13 +19,6 @@ namespace {
 
 const unsigned char* raw(std::string_view text) {
   return reinterpret_cast<const unsigned char*>(text.data());
-}
-
-std::string ascii_lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return out;
 }
 
 // MD5 is what CRAM-MD5 is made of; nothing else here uses it.
@@ -75,7 +69,7 @@ Users::Users(config::AuthPart part)
   randombytes_buf(name_key_.data(), name_key_.size());
   delivery_user_ = normalise_name(part.delivery_user.value).value_or(part.delivery_user.value);
   for (const config::Domain& domain : part.domains.value)
-    domains_.emplace(ascii_lower(domain.value), true);
+    domains_.emplace(ascii::lower(domain.value), true);
   entries_.reserve(part.users.value.size() + 1);
   for (config::User& user : part.users.value) {
     const auto name = normalise_name(user.name.value);
@@ -154,7 +148,7 @@ bool Users::prove_cram_md5(Candidate candidate, std::string_view challenge,
   const Entry& entry = entries_[candidate.entry];
   // A hash is no key; the same work is done with it for nothing.
   const std::string right = to_hex(hmac_md5(entry.password.reveal(), challenge));
-  const bool same = equal_constant_time(right, ascii_lower(digest));
+  const bool same = equal_constant_time(right, ascii::lower(digest));
   return same && !right.empty() && candidate.exists && !entry.hashed;
 }
 
@@ -169,13 +163,13 @@ std::string Users::recipient(std::string_view text) const {
     if (!normal) return {};
     if (is_mail_user(*normal)) return *normal;
     // MTAs hand on the case that the sender typed.
-    std::string folded = ascii_lower(*normal);
+    std::string folded = ascii::lower(*normal);
     return is_mail_user(folded) ? folded : std::string();
   };
   if (std::string user = known(text); !user.empty()) return user;
   std::string_view local = text;
   if (const size_t at = text.rfind('@'); at != std::string_view::npos) {
-    if (!domains_.empty() && !domains_.contains(ascii_lower(text.substr(at + 1)))) return {};
+    if (!domains_.empty() && !domains_.contains(ascii::lower(text.substr(at + 1)))) return {};
     local = text.substr(0, at);
     if (std::string user = known(local); !user.empty()) return user;
   }

@@ -19,6 +19,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include "common/base/ascii.h"
 #include "common/base/encoding.h"
 #include "common/base/errno_text.h"
 #include "common/base/fd.h"
@@ -46,10 +47,7 @@ using SslSession = std::unique_ptr<SSL, decltype(&SSL_free)>;
 ImapClient::Answer split_answer(std::string_view rest) {
   ImapClient::Answer answer;
   const size_t space = rest.find(' ');
-  answer.name = rest.substr(0, space);
-  std::ranges::transform(answer.name, answer.name.begin(), [](char c) {
-    return c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c;
-  });
+  answer.name = ascii::upper(rest.substr(0, space));
   rest = space == std::string_view::npos ? "" : rest.substr(space + 1);
   if (rest.starts_with('[')) {
     const size_t end = rest.find(']');
@@ -258,9 +256,8 @@ struct ImapClient::Impl {
 
   std::string next_tag() { return "A" + std::to_string(++tag); }
   [[nodiscard]] bool can(std::string_view what) const {
-    return std::ranges::any_of(capability, [&](const std::string& have) {
-      return have.size() == what.size() && strncasecmp(have.data(), what.data(), what.size()) == 0;
-    });
+    return std::ranges::any_of(capability,
+                               [&](const auto& have) { return ascii::equal(have, what); });
   }
 
   static Result<Answer> must_be_ok(Result<Answer> answer) {

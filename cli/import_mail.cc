@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "common/base/ascii.h"
 #include "common/base/encoding.h"
 #include "common/imap/mailbox_name.h"
 #include "common/store/state.h"
@@ -24,11 +25,6 @@ bool is_keyword(std::string_view name) {
   return !name.empty() && std::ranges::all_of(name, [](char c) {
     return c > 0x20 && c < 0x7f && std::string_view("(){%*\"\\]").find(c) == std::string_view::npos;
   });
-}
-
-std::string lower(std::string text) {
-  for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return text;
 }
 
 class Import {
@@ -94,7 +90,7 @@ class Import {
     }
     target.id = info->id;
     TRY(const auto open, to_.run(account.open_mailbox(target.id)));
-    for (const auto& keyword : open->keywords()) target.keywords.insert(lower(keyword));
+    for (const auto& keyword : open->keywords()) target.keywords.insert(ascii::lower(keyword));
     return target;
   }
 
@@ -188,14 +184,14 @@ class Import {
         why = "it is no IMAP keyword";
       else if (keyword.size() > limits.keyword_bytes)
         why = "it is too long";
-      else if (!into.keywords.contains(lower(keyword)) &&
+      else if (!into.keywords.contains(ascii::lower(keyword)) &&
                into.keywords.size() >= store::kMaxKeywords)
         why = "the mailbox has 64 others";
       if (why) {
         remarks_.not_taken(m.where, fmt::format("its keyword {}: {}", keyword, why));
         continue;
       }
-      into.keywords.insert(lower(keyword));
+      into.keywords.insert(ascii::lower(keyword));
       list.push_back(keyword);
     }
     return list;

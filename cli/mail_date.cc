@@ -6,16 +6,13 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "common/base/ascii.h"
 #include "common/message/date.h"
 
 namespace rims::cli {
 namespace {
 
-bool is_date_field(std::string_view line) {
-  return std::ranges::equal(line.substr(0, 5), std::string_view("date:"), [](char a, char b) {
-    return (a >= 'A' && a <= 'Z' ? a + ('a' - 'A') : a) == b;
-  });
-}
+bool is_date_field(std::string_view line) { return ascii::equal(line.substr(0, 5), "date:"); }
 
 }  // namespace
 

@@ -4,9 +4,10 @@
 
 #include <algorithm>
 #include <cstring>
-#include <strings.h>
 
 #include <sodium.h>
+
+#include "common/base/ascii.h"
 
 namespace rims::cli {
 namespace {
@@ -69,7 +70,7 @@ void OptionParser::add_choice(char letter, std::string name, std::string value_n
          const std::string given(v);
          std::string list;
          for (const std::string& choice : choices) {
-           if (strcasecmp(choice.c_str(), given.c_str()) == 0) {
+           if (ascii::equal(choice, given)) {
              variable = choice;
              return {};
            }

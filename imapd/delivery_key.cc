@@ -3,16 +3,17 @@
 #include "imapd/delivery_key.h"
 
 #include <array>
-#include <strings.h>
 
 #include <sodium.h>
+
+#include "common/base/ascii.h"
 
 namespace rims::imapd {
 namespace {
 
 bool is_field(std::string_view line, std::string_view name) {
   return line.size() > name.size() && line[name.size()] == ':' &&
-         strncasecmp(line.data(), name.data(), name.size()) == 0;
+         ascii::equal(line.substr(0, name.size()), name);
 }
 
 // The message in two pieces, without the Delivery-date field, if there is one among those that an

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "common/base/ascii.h"
 #include "common/base/log.h"
 #include "common/imap/response.h"
 #include "imapd/render.h"
@@ -391,7 +392,7 @@ Task<Result<Reply>> Session::idle() {
     const size_t before = rest.size();
     const Event event = reader_.next(rest);
     if (event == Event::line) {
-      if (imap::equal_no_case(reader_.line(), "DONE"))
+      if (ascii::equal(reader_.line(), "DONE"))
         reply = Reply{.text = "IDLE done", .code = {}};
       else
         reply = fail(Fault::syntax, "expected DONE");

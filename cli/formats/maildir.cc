@@ -93,7 +93,7 @@ class Maildir final : public MailSource {
       if (!names) return std::unexpected(names.error());
       for (const auto& name : *names) {
         if (name.starts_with(".")) continue;
-        const std::string path = directory + "/" + name;
+        const std::string path = fmt::format("{}/{}", directory, name);
         const auto st = look_at(path);
         if (!st) {
           remarks.not_taken(path, std::string(errno_text(errno)));

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <charconv>
-#include <strings.h>
 
+#include "common/base/ascii.h"
 #include "common/base/encoding.h"
 #include "common/imap/mailbox_name.h"
 #include "common/store/types.h"
@@ -18,10 +18,6 @@ constexpr std::pair<char, uint8_t> kLetters[] = {{'D', store::kDraft},
                                                  {'R', store::kAnswered},
                                                  {'S', store::kSeen},
                                                  {'T', store::kDeleted}};
-
-bool same(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && strncasecmp(a.data(), b.data(), a.size()) == 0;
-}
 
 template <class Number>
 std::optional<Number> to_number(std::string_view text) {
@@ -90,7 +86,7 @@ MaildirName parse_maildir_name(std::string_view name, const MaildirKeywords& key
   out.base = name.substr(0, std::min(colon, name.find(':')));
   if (colon == std::string_view::npos) return out;
   const auto add = [&out](const std::string& keyword) {
-    if (std::ranges::none_of(out.keywords, [&](const auto& k) { return same(k, keyword); }))
+    if (std::ranges::none_of(out.keywords, [&](const auto& k) { return ascii::equal(k, keyword); }))
       out.keywords.push_back(keyword);
   };
   for (const char c : name.substr(colon + 3)) {
@@ -115,9 +111,10 @@ std::string maildir_info(uint8_t flags, const std::vector<std::string>& keywords
     if ((flags & flag) != 0) out += letter;
   }
   for (const auto& keyword : keywords) {
-    if (same(keyword, kForwarded)) out += 'P';
+    if (ascii::equal(keyword, kForwarded)) out += 'P';
     for (size_t i = 0; i < letters.size(); i++) {
-      if (!letters[i].empty() && same(letters[i], keyword)) out += static_cast<char>('a' + i);
+      if (!letters[i].empty() && ascii::equal(letters[i], keyword))
+        out += static_cast<char>('a' + i);
     }
   }
   std::ranges::sort(out);

@@ -6,10 +6,10 @@
 #include <array>
 #include <charconv>
 #include <ctime>
-#include <strings.h>
 
 #include <fmt/format.h>
 
+#include "common/base/ascii.h"
 #include "common/message/date.h"
 #include "common/store/types.h"
 
@@ -60,7 +60,7 @@ bool is_time(std::string_view word) {
 
 bool named(std::string_view line, std::string_view field) {
   return line.size() > field.size() && line[field.size()] == ':' &&
-         strncasecmp(line.data(), field.data(), field.size()) == 0;
+         ascii::equal(line.substr(0, field.size()), field);
 }
 
 enum class Field : uint8_t { status, x_status, keywords, uid, base, none };

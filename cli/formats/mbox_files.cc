@@ -182,7 +182,7 @@ class MboxFiles final : public MailSource {
     }
     TRY(const auto names, list_directory(directory));
     for (const auto& name : names) {
-      const std::string path = directory + "/" + name;
+      const std::string path = fmt::format("{}/{}", directory, name);
       if (name.starts_with(".")) continue;
       if (is_directory(path)) {
         const std::string level = name.ends_with(".sbd") ? name.substr(0, name.size() - 4) : name;

@@ -18,6 +18,7 @@
 
 #include <fmt/core.h>
 
+#include "common/base/ascii.h"
 #include "common/base/errno_text.h"
 #include "common/base/fd.h"
 #include "common/base/log.h"
@@ -32,13 +33,6 @@ namespace fs = std::filesystem;
 using yaml::Node;
 
 constexpr size_t kMaxProblems = 20;
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return out;
-}
 
 std::string quote(std::string_view text) {
   return fmt::format("\"{}\"", log::printable(text.substr(0, 80)));
@@ -56,7 +50,7 @@ std::optional<uint64_t> scaled(std::string_view text, std::string_view units,
                                std::initializer_list<uint64_t> factors) {
   uint64_t factor = 1;
   if (!text.empty()) {
-    const size_t unit = lower(units).find(lower(text.substr(text.size() - 1)));
+    const size_t unit = ascii::lower(units).find(ascii::lower(text.substr(text.size() - 1)));
     if (unit != std::string::npos) {
       factor = factors.begin()[unit];
       text.remove_suffix(1);
@@ -222,7 +216,7 @@ class Binder {
         return;
       case Kind::choice: {
         const auto found = std::ranges::find_if(
-            s.choices, [&](std::string_view choice) { return lower(choice) == lower(text); });
+            s.choices, [&](std::string_view choice) { return ascii::equal(choice, text); });
         if (found == s.choices.end()) return wrong(s, node);
         return store(s, node, std::string(*found));
       }
@@ -235,7 +229,7 @@ class Binder {
       case Kind::mode:
         return bounded(digits(text, 8));
       case Kind::boolean: {
-        const std::string word = lower(text);
+        const std::string word = ascii::lower(text);
         const bool yes = word == "true" || word == "yes" || word == "on";
         if (!yes && word != "false" && word != "no" && word != "off") return wrong(s, node);
         config_.*std::get<bool Config::*>(s.member) = yes;
@@ -244,7 +238,7 @@ class Binder {
       case Kind::port:
         return set_port(s, node);
       case Kind::shift_age: {
-        const std::string word = lower(text);
+        const std::string word = ascii::lower(text);
         const auto count = digits(text);
         if (word != "daily" && word != "weekly" && word != "monthly" && (!count || *count > s.max))
           return wrong(s, node);
@@ -288,7 +282,7 @@ class Binder {
           item.text.size() > s.max || has_control(item.text))
         return problem(item.at, fmt::format("{}: expected text of {} to {} bytes, found {}", s.key,
                                             s.min, s.max, describe(item)));
-      list.push_back(lower(item.text));
+      list.push_back(ascii::lower(item.text));
     }
   }
 

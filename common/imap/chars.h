@@ -46,7 +46,4 @@ constexpr bool is(char c, uint8_t classes) {
   return (kCharClasses[static_cast<unsigned char>(c)] & classes) != 0;
 }
 
-constexpr char upper(char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; }
-constexpr char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
 }  // namespace rims::imap

@@ -6,6 +6,7 @@
 
 #include "common/imap/cursor.h"
 
+#include "common/base/ascii.h"
 #include "common/imap/mailbox_name.h"
 
 namespace rims::imap {
@@ -51,7 +52,7 @@ std::unexpected<Error> Cursor::error() const {
 bool Cursor::take_word(std::string_view word) {
   if (static_cast<size_t>(end_ - at_) < word.size()) return false;
   for (size_t i = 0; i < word.size(); i++)
-    if (upper(at_[i]) != word[i]) return false;
+    if (ascii::upper(at_[i]) != word[i]) return false;
   at_ += word.size();
   return true;
 }
@@ -297,11 +298,11 @@ bool Cursor::flag(FlagList& out) {
       {"DRAFT", SystemFlag::draft},
   };
   for (const Row& row : kRows) {
-    if (!equal_no_case(word, row.name)) continue;
+    if (!ascii::equal(word, row.name)) continue;
     out.add(row.flag);
     return true;
   }
-  return equal_no_case(word, "RECENT") ||
+  return ascii::equal(word, "RECENT") ||
          fail_at(from, "\\Answered, \\Flagged, \\Deleted, \\Seen or \\Draft");
 }
 

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
+#include "common/base/ascii.h"
 #include "common/imap/chars.h"
-#include "common/imap/flags.h"
 
 namespace rims::imap {
 namespace {
@@ -30,7 +30,7 @@ bool month_and_year(std::string_view text, Date& out) {
   if (text.size() != 8 || text[3] != '-') return false;
   out.month = 0;
   for (size_t m = 0; m < 12; m++)
-    if (equal_no_case(text.substr(0, 3), kMonths.substr(m * 3, 3)))
+    if (ascii::equal(text.substr(0, 3), kMonths.substr(m * 3, 3)))
       out.month = static_cast<uint8_t>(m + 1);
   uint8_t century = 0, year = 0;
   if (out.month == 0 || !two_digits(text, 4, century) || !two_digits(text, 6, year)) return false;

@@ -34,7 +34,4 @@ struct FlagList {
   bool operator==(const FlagList&) const = default;
 };
 
-// ASCII only, as everything in the grammar that ignores case.
-[[nodiscard]] bool equal_no_case(std::string_view a, std::string_view b);
-
 }  // namespace rims::imap

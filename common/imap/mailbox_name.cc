@@ -4,7 +4,7 @@
 
 #include "common/imap/mailbox_name.h"
 
-#include "common/imap/flags.h"
+#include "common/base/ascii.h"
 
 namespace rims::imap {
 namespace {
@@ -179,7 +179,7 @@ std::string canonical_inbox(std::string name) {
   const bool whole = name.size() == kInbox.size();
   if (!whole && !(name.size() > kInbox.size() && name[kInbox.size()] == kHierarchyDelimiter))
     return name;
-  if (equal_no_case(std::string_view(name).substr(0, kInbox.size()), kInbox))
+  if (ascii::equal(std::string_view(name).substr(0, kInbox.size()), kInbox))
     name.replace(0, kInbox.size(), kInbox);
   return name;
 }
@@ -224,7 +224,7 @@ ListPattern::ListPattern(std::string_view reference, std::string_view pattern) {
   // "inbox*" and "inbox%" mean INBOX as well (RFC 3501 §6.3.8: INBOX matches in any case).
   if (whole.size() > kInbox.size() &&
       (whole[kInbox.size()] == '*' || whole[kInbox.size()] == '%') &&
-      equal_no_case(std::string_view(whole).substr(0, kInbox.size()), kInbox))
+      ascii::equal(std::string_view(whole).substr(0, kInbox.size()), kInbox))
     whole.replace(0, kInbox.size(), kInbox);
 
   std::string literals;

@@ -5,6 +5,7 @@
 
 #include "common/imap/parser.h"
 
+#include "common/base/ascii.h"
 #include "common/imap/cursor.h"
 #include "common/imap/mailbox_name.h"
 
@@ -44,7 +45,7 @@ bool id(Cursor& in, Command& out) {
 bool authenticate(Cursor& in, Command& out) {
   auto& args = out.args.emplace<Authenticate>();
   if (!in.sp() || !in.atom(args.mechanism, "mechanism")) return false;
-  for (char& c : args.mechanism) c = upper(c);
+  for (char& c : args.mechanism) c = ascii::upper(c);
   in.take_spaces();
   if (in.at_end()) return true;
   const char* mark = in.mark();
@@ -68,7 +69,7 @@ bool enable(Cursor& in, Command& out) {
     if (names.size() >= in.limits().enable_names)
       return in.too_many(in.limits().enable_names, "capabilities");
     if (!in.atom(names.emplace_back(), "capability")) return false;
-    for (char& c : names.back()) c = upper(c);
+    for (char& c : names.back()) c = ascii::upper(c);
     // Spaces at the end of the line are harmless.
     const char* mark = in.mark();
     in.take_spaces();
@@ -95,7 +96,7 @@ bool create(Cursor& in, Command& out) {
       const std::string_view word = in.take_while(kAtom);
       unsigned bit = 0;
       for (size_t i = 0; i < std::size(kNames); i++)
-        if (equal_no_case(word, kNames[i])) bit = 1U << i;
+        if (ascii::equal(word, kNames[i])) bit = 1U << i;
       if (bit == 0 || *mark != '\\') return in.fail_at(mark, "special-use attribute");
       args.special_use = static_cast<uint8_t>(args.special_use | bit);
     } while (!in.close_or_sp() && !in.failed());
@@ -122,7 +123,7 @@ bool status(Cursor& in, Command& out) {
     const std::string_view word = in.take_while(kAtom);
     unsigned bit = 0;
     for (size_t i = 0; i < std::size(kNames); i++)
-      if (equal_no_case(word, kNames[i])) bit = 1U << i;
+      if (ascii::equal(word, kNames[i])) bit = 1U << i;
     if (bit == 0) return in.fail_at(mark, "MESSAGES, RECENT, UIDNEXT, UIDVALIDITY or UNSEEN");
     args.items = static_cast<uint8_t>(args.items | bit);
   } while (!in.close_or_sp() && !in.failed());
@@ -213,7 +214,7 @@ constexpr Row kRows[] = {
 
 const Row* find_row(std::string_view word) {
   for (const Row& row : kRows)
-    if (row.name.size() == word.size() && equal_no_case(row.name, word)) return &row;
+    if (row.name.size() == word.size() && ascii::equal(row.name, word)) return &row;
   return nullptr;
 }
 
@@ -227,7 +228,7 @@ bool command(Cursor& in, Command& out) {
   if (!in.sp()) return false;
   const char* mark = in.mark();
   std::string_view word = in.take_while(kAtom);
-  if (equal_no_case(word, "UID")) {
+  if (ascii::equal(word, "UID")) {
     if (in.limits().before_login) return in.refuse("log in first");
     if (!in.sp()) return false;
     out.by_uid = true;

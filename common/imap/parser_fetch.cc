@@ -2,6 +2,7 @@
 //
 //   RFC  3501 §6.4.5, §9 fetch, fetch-att, section
 
+#include "common/base/ascii.h"
 #include "common/imap/cursor.h"
 
 namespace rims::imap {
@@ -105,12 +106,12 @@ bool fetch_att(Cursor& in, Fetch& out) {
       {"BODYSTRUCTURE", Fetch::body_structure},
   };
   for (const Row& row : kItems) {
-    if (!equal_no_case(word, row.name)) continue;
+    if (!ascii::equal(word, row.name)) continue;
     out.items = static_cast<uint16_t>(out.items | row.item);
     return true;
   }
-  const bool peek = equal_no_case(word, "BODY.PEEK");
-  if (peek || equal_no_case(word, "BODY")) {
+  const bool peek = ascii::equal(word, "BODY.PEEK");
+  if (peek || ascii::equal(word, "BODY")) {
     if (!peek && in.peek() != '[') {
       out.items |= Fetch::body;
       return true;
@@ -118,11 +119,11 @@ bool fetch_att(Cursor& in, Fetch& out) {
     FetchSection& s = add_section(out, Form::body, Text::whole, peek);
     return section(in, s) && partial(in, s);
   }
-  if (equal_no_case(word, "RFC822")) {
+  if (ascii::equal(word, "RFC822")) {
     add_section(out, Form::rfc822, Text::whole, false);
-  } else if (equal_no_case(word, "RFC822.HEADER")) {
+  } else if (ascii::equal(word, "RFC822.HEADER")) {
     add_section(out, Form::rfc822_header, Text::header, true);
-  } else if (equal_no_case(word, "RFC822.TEXT")) {
+  } else if (ascii::equal(word, "RFC822.TEXT")) {
     add_section(out, Form::rfc822_text, Text::text, false);
   } else {
     return in.fail_at(mark, "fetch item");
@@ -140,11 +141,11 @@ bool fetch(Cursor& in, Command& out) {
   if (in.peek() != '(') {
     const char* mark = in.mark();
     const std::string_view word = in.take_while(kAtom);
-    if (equal_no_case(word, "ALL")) {
+    if (ascii::equal(word, "ALL")) {
       args.items = kAll;
-    } else if (equal_no_case(word, "FULL")) {
+    } else if (ascii::equal(word, "FULL")) {
       args.items = kFull;
-    } else if (equal_no_case(word, "FAST")) {
+    } else if (ascii::equal(word, "FAST")) {
       args.items = kFast;
     } else {
       in.back_to(mark);

@@ -2,6 +2,7 @@
 //
 //   RFC  3501 §9 list, lsub; 5258 §6; 6154 §6
 
+#include "common/base/ascii.h"
 #include "common/imap/cursor.h"
 
 namespace rims::imap {
@@ -32,7 +33,7 @@ bool options(Cursor& in, std::span<const Option> known, const char* what, uint8_
     const std::string_view word = in.take_while(kAtom);
     const Option* found = nullptr;
     for (const Option& option : known)
-      if (equal_no_case(word, option.name)) found = &option;
+      if (ascii::equal(word, option.name)) found = &option;
     if (found == nullptr) return in.fail_at(mark, what);
     out = static_cast<uint8_t>(out | found->bit);
   } while (!in.close_or_sp() && !in.failed());

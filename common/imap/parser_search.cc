@@ -3,6 +3,7 @@
 //   RFC     3501 §6.4.4, §9 search, search-key
 //   Limits  keys in all levels, depth: recursion follows the depth
 
+#include "common/base/ascii.h"
 #include "common/imap/cursor.h"
 
 namespace rims::imap {
@@ -65,7 +66,7 @@ struct Bounds {
 bool search_key(Cursor& in, SearchKey& out, Bounds& bounds);
 
 void lower_all(std::string& text) {
-  for (char& c : text) c = lower(c);
+  for (char& c : text) c = ascii::lower(c);
 }
 
 // The key's arguments, its name being taken.
@@ -144,7 +145,7 @@ bool search_key(Cursor& in, SearchKey& out, Bounds& bounds) {
     const std::string_view word = in.take_while(kAtom);
     const Row* found = nullptr;
     for (const Row& row : kRows) {
-      if (row.name.size() != word.size() || !equal_no_case(row.name, word)) continue;
+      if (row.name.size() != word.size() || !ascii::equal(row.name, word)) continue;
       found = &row;
       break;
     }

@@ -13,6 +13,7 @@
 
 #include <algorithm>
 
+#include "common/base/ascii.h"
 #include "common/imap/chars.h"
 
 namespace rims::imap {
@@ -37,7 +38,7 @@ std::optional<size_t> literals_before_message(std::string_view text) {
   text.remove_prefix(tag.size());
   skip_spaces();
   constexpr std::string_view kAppend = "APPEND";
-  if (text.size() <= kAppend.size() || !equal_no_case(text.substr(0, kAppend.size()), kAppend) ||
+  if (text.size() <= kAppend.size() || !ascii::equal(text.substr(0, kAppend.size()), kAppend) ||
       text[kAppend.size()] != ' ')
     return std::nullopt;
   text.remove_prefix(kAppend.size());

@@ -4,6 +4,7 @@
 
 #include <charconv>
 
+#include "common/base/ascii.h"
 #include "common/imap/chars.h"
 #include "common/imap/mailbox_name.h"
 
@@ -81,7 +82,7 @@ void append_string(std::string& out, std::string_view bytes) {
 void append_astring(std::string& out, std::string_view bytes) {
   const Shape shape = shape_of(bytes);
   // NIL as an atom would read as nothing where a string may be missing.
-  if (!bytes.empty() && shape.atom && !equal_no_case(bytes, "NIL")) {
+  if (!bytes.empty() && shape.atom && !ascii::equal(bytes, "NIL")) {
     out += bytes;
   } else {
     append_string(out, bytes, shape);

@@ -8,6 +8,7 @@
 
 #include "common/message/bodystructure.h"
 
+#include "common/base/ascii.h"
 #include "common/message/header.h"
 #include "common/message/imap_text.h"
 #include "common/message/mime_field.h"
@@ -30,7 +31,7 @@ void append_params(std::string& out, const std::vector<Param>& params, bool defa
   };
   for (const Param& param : params) {
     add(param.name, param.value);
-    if (equal_nocase(param.name, "charset")) default_charset = false;
+    if (ascii::equal(param.name, "charset")) default_charset = false;
   }
   // RFC 2046 §4.1.2: text without a charset is us-ascii.
   if (default_charset) add("charset", "us-ascii");
@@ -122,7 +123,7 @@ class Writer {
   // body-fields, with the media type in front of them
   void basic_fields(std::string& text, const Node& node) const {
     MimeField type = parse_content_type(node.content_type, limits_.params);
-    const bool is_text = equal_nocase(type.type, "text");
+    const bool is_text = ascii::equal(type.type, "text");
     if (node.opaque) {
       text += R"("application" "octet-stream")";
     } else if (node.kind == Kind::message) {

@@ -13,6 +13,8 @@
 #include <unicode/utf16.h>
 #include <unicode/utf8.h>
 
+#include "common/base/ascii.h"
+
 namespace rims::message {
 namespace {
 
@@ -134,10 +136,10 @@ std::string canonical_charset(std::string_view name) {
   std::string out;
   if (name.size() > kMaxName) return out;
   for (const char c : name) {
-    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    const bool letter = ascii::lower(c) >= 'a' && ascii::lower(c) <= 'z';
     const bool other = (c >= '0' && c <= '9') || std::string_view("-_.:+").contains(c);
     if (!letter && !other) return {};
-    out += letter ? static_cast<char>(c | 0x20) : c;
+    out += ascii::lower(c);
   }
   for (const auto& [said, meant] : kMeant)
     if (out == said) return std::string(meant);

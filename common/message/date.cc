@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "common/base/ascii.h"
 #include "common/message/header.h"
 #include "common/message/lexer.h"
 
@@ -37,7 +38,7 @@ bool is_digit(char c) { return c >= '0' && c <= '9'; }
 int month_by_name(std::string_view word) {
   if (word.size() < 3) return 0;
   for (size_t m = 0; m < kMonths.size(); m++)
-    if (equal_nocase(word.substr(0, 3), kMonths[m])) return static_cast<int>(m) + 1;
+    if (ascii::equal(word.substr(0, 3), kMonths[m])) return static_cast<int>(m) + 1;
   return 0;
 }
 
@@ -116,7 +117,7 @@ void read_zone(const std::vector<std::string_view>& words, size_t i, DateTime& o
     return;
   }
   for (const Zone& zone : kZones) {
-    if (!equal_nocase(words[i], zone.name)) continue;
+    if (!ascii::equal(words[i], zone.name)) continue;
     out.zone_minutes = zone.minutes;
     return;
   }
@@ -164,7 +165,7 @@ std::optional<DateTime> parse_date(std::string_view value) {
     year = take_number();
     out.month = take_number().value_or(0);
     day = take_number();
-    if (i < words.size() && equal_nocase(words[i], "T")) i++;
+    if (i < words.size() && ascii::equal(words[i], "T")) i++;
   } else {
     const bool month_first = i < words.size() && month_by_name(words[i]) != 0;
     if (month_first) out.month = month_by_name(words[i++]);

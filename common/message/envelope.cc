@@ -2,6 +2,7 @@
 
 #include "common/message/envelope.h"
 
+#include "common/base/ascii.h"
 #include "common/message/address.h"
 #include "common/message/imap_text.h"
 
@@ -46,7 +47,7 @@ void EnvelopeBuilder::add(const Field& field) {
     texts_[which] = field.value;
     present_[which] = true;
   };
-  const auto is = [&](std::string_view name) { return equal_nocase(field.name, name); };
+  const auto is = [&](std::string_view name) { return ascii::equal(field.name, name); };
   switch (field.name.size()) {
     case 2:
       if (is("to")) add_list(kTo, field.value);

@@ -6,11 +6,12 @@
 #include <string>
 #include <vector>
 
+#include "common/base/ascii.h"
+
 namespace rims::message {
 namespace {
 
 constexpr bool is_wsp(char c) { return c == ' ' || c == '\t'; }
-constexpr char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; }
 
 // Without its line end.
 std::string_view chomp(std::string_view line) {
@@ -21,28 +22,22 @@ std::string_view chomp(std::string_view line) {
   return line;
 }
 
-std::string lowered(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = lower(c);
-  return out;
-}
-
 // A set of field names; beyond a handful, sorted, so that a thousand names in one FETCH do not
 // cost a thousand comparisons per field.
 class NameSet {
  public:
   template <class Names>
   explicit NameSet(const Names& names) {
-    for (const auto& name : names) names_.push_back(lowered(name));
+    for (const auto& name : names) names_.push_back(ascii::lower(name));
     std::sort(names_.begin(), names_.end());
   }
   [[nodiscard]] bool contains(std::string_view name) const {
     if (name.empty()) return false;
     if (names_.size() <= kFew) {
       return std::any_of(names_.begin(), names_.end(),
-                         [&](const std::string& own) { return equal_nocase(own, name); });
+                         [&](const std::string& own) { return ascii::equal(own, name); });
     }
-    return std::binary_search(names_.begin(), names_.end(), lowered(name));
+    return std::binary_search(names_.begin(), names_.end(), ascii::lower(name));
   }
 
  private:
@@ -90,13 +85,6 @@ bool FieldReader::next(Field& field) {
   field.name = text.substr(0, colon);
   while (!field.name.empty() && is_wsp(field.name.back())) field.name.remove_suffix(1);
   field.value = text.substr(colon + 1);
-  return true;
-}
-
-bool equal_nocase(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) return false;
-  for (size_t i = 0; i < a.size(); i++)
-    if (lower(a[i]) != lower(b[i])) return false;
   return true;
 }
 
@@ -148,7 +136,7 @@ std::string unfold(std::string_view value, size_t max) {
 std::string first_value(std::string_view header, std::string_view name) {
   FieldReader reader(header);
   for (Field field; reader.next(field);)
-    if (equal_nocase(field.name, name)) return unfold(field.value);
+    if (ascii::equal(field.name, name)) return unfold(field.value);
   return {};
 }
 

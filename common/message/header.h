@@ -34,9 +34,6 @@ class FieldReader {
   std::string_view empty_line_;
 };
 
-// ASCII letters only, as field names are compared (RFC 5322 §1.2.2).
-[[nodiscard]] bool equal_nocase(std::string_view a, std::string_view b);
-
 // The length of the header at the start of `message`, with the empty line that ends it.
 [[nodiscard]] size_t header_length(std::string_view message);
 

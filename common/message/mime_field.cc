@@ -7,6 +7,7 @@
 #include <tuple>
 #include <utility>
 
+#include "common/base/ascii.h"
 #include "common/message/header.h"
 #include "common/message/lexer.h"
 
@@ -22,8 +23,6 @@ struct Piece {
   std::string name, value;
 };
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; }
-
 // RFC 2231 §7: initial-section "*0", other-sections "*" ("1".."9") *DIGIT.
 std::optional<Piece> section_of(const std::string& name) {
   const size_t star = name.find('*');
@@ -37,9 +36,7 @@ std::optional<Piece> section_of(const std::string& name) {
     if (c < '0' || c > '9') return std::nullopt;
     section = section * 10 + static_cast<unsigned>(c - '0');
   }
-  std::string base = name.substr(0, star);
-  for (char& c : base) c = lower(c);
-  return Piece{std::move(base), section, encoded, 0, {}, {}};
+  return Piece{ascii::lower(std::string_view(name).substr(0, star)), section, encoded, 0, {}, {}};
 }
 
 void append_percent_encoded(std::string& out, std::string_view text) {
@@ -142,7 +139,7 @@ std::vector<Param> parameters(Lexer& in, size_t max) {
 
 const std::string* MimeField::find(std::string_view name) const {
   for (const Param& param : params)
-    if (equal_nocase(param.name, name)) return &param.value;
+    if (ascii::equal(param.name, name)) return &param.value;
   return nullptr;
 }
 
@@ -179,7 +176,7 @@ std::string transfer_encoding(std::string_view value) {
   in.skip_cfws();
   if (in.at_end()) return out;
   for (const char* known : {"7bit", "8bit", "binary", "base64", "quoted-printable"})
-    if (equal_nocase(out, known)) return out;
+    if (ascii::equal(out, known)) return out;
   return {};
 }
 

@@ -13,6 +13,7 @@
 #include <unicode/normalizer2.h>
 #include <unicode/stringpiece.h>
 
+#include "common/base/ascii.h"
 #include "common/message/address.h"
 #include "common/message/charset.h"
 #include "common/message/header.h"
@@ -58,20 +59,11 @@ bool normalize(const icu::Normalizer2* how, std::string_view in, std::string& ou
   return U_SUCCESS(error);
 }
 
-void fold_ascii(std::string_view in, std::string& out) {
-  out.resize(in.size());
-  std::transform(in.begin(), in.end(), out.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; });
-}
-
 // `text` stays below 2 GiB: callers fold pieces.
 std::string fold(std::string_view text) {
   std::string folded;
   std::string decomposed;
-  if (is_ascii(text) || !normalize(casefold(), text, folded)) {
-    fold_ascii(text, folded);
-    return folded;
-  }
+  if (is_ascii(text) || !normalize(casefold(), text, folded)) return ascii::lower(text);
   return normalize(decomposition(), folded, decomposed) ? decomposed : folded;
 }
 
@@ -130,7 +122,7 @@ std::string addresses_as_text(std::string_view value) {
 
 bool is_address_field(std::string_view name) {
   for (const char* own : {"from", "to", "cc", "bcc", "sender", "reply-to"})
-    if (equal_nocase(name, own)) return true;
+    if (ascii::equal(name, own)) return true;
   return false;
 }
 
@@ -158,9 +150,9 @@ bool part_header_contains(std::string_view header, const Needle& needle) {
       const auto value = parameter(field.value, name);
       return value && contains(*value, needle);
     };
-    if (equal_nocase(field.name, "content-type") && has("name")) return true;
-    if (equal_nocase(field.name, "content-disposition") && has("filename")) return true;
-    if (equal_nocase(field.name, "content-description") &&
+    if (ascii::equal(field.name, "content-type") && has("name")) return true;
+    if (ascii::equal(field.name, "content-disposition") && has("filename")) return true;
+    if (ascii::equal(field.name, "content-description") &&
         contains(decode_header(field.value), needle))
       return true;
   }
@@ -235,7 +227,7 @@ bool TextSearcher::finish() {
 bool header_contains(std::string_view header, std::string_view name, const Needle& needle) {
   FieldReader reader(header);
   for (Field field; reader.next(field);)
-    if (equal_nocase(field.name, name) && (needle.empty() || field_contains(field, {}, needle)))
+    if (ascii::equal(field.name, name) && (needle.empty() || field_contains(field, {}, needle)))
       return true;
   return false;
 }

@@ -3,6 +3,7 @@
 #include <array>
 #include <vector>
 
+#include "common/base/ascii.h"
 #include "common/message/blob.h"
 #include "common/message/header.h"
 #include "common/message/structure.h"
@@ -175,9 +176,9 @@ std::optional<Range> StructureView::locate(std::string_view spec) const {
     if (spec.empty()) return std::nullopt;
   }
   if (spec.empty()) return locate(path, Section::all);
-  if (equal_nocase(spec, "HEADER")) return locate(path, Section::header);
-  if (equal_nocase(spec, "TEXT")) return locate(path, Section::text);
-  if (equal_nocase(spec, "MIME") && !path.empty()) return locate(path, Section::mime);
+  if (ascii::equal(spec, "HEADER")) return locate(path, Section::header);
+  if (ascii::equal(spec, "TEXT")) return locate(path, Section::text);
+  if (ascii::equal(spec, "MIME") && !path.empty()) return locate(path, Section::mime);
   return std::nullopt;
 }
 

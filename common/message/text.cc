@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "common/base/ascii.h"
 #include "common/message/charset.h"
 #include "common/message/header.h"
 #include "common/message/mime_field.h"
@@ -54,7 +55,7 @@ std::optional<EncodedWord> encoded_word(std::string_view in) {
 // an attempt to hide something.
 bool returns_to_ascii(std::string_view charset) {
   for (const char* own : {"iso-2022-jp", "iso-2022-kr", "iso-2022-cn", "hz-gb-2312", "utf-7"})
-    if (equal_nocase(charset, own)) return true;
+    if (ascii::equal(charset, own)) return true;
   return false;
 }
 
@@ -84,7 +85,7 @@ bool charset_supported(std::string_view name) {
   if (name.empty()) return false;
   if (canonical_charset(name).empty()) {
     for (const char* own : {"utf-8", "utf8", "us-ascii", "ascii"})
-      if (equal_nocase(name, own)) return true;
+      if (ascii::equal(name, own)) return true;
     return false;
   }
   return CharsetDecoder(name).known();
@@ -158,8 +159,8 @@ std::optional<std::string> parameter(std::string_view value, std::string_view na
 std::string decode_text(std::string_view header, std::string_view body, size_t max_out) {
   const std::string encoding = transfer_encoding(first_value(header, "Content-Transfer-Encoding"));
   Encoding how = Encoding::none;
-  if (equal_nocase(encoding, "base64")) how = Encoding::base64;
-  if (equal_nocase(encoding, "quoted-printable")) how = Encoding::quoted_printable;
+  if (ascii::equal(encoding, "base64")) how = Encoding::base64;
+  if (ascii::equal(encoding, "quoted-printable")) how = Encoding::quoted_printable;
   const auto charset = parameter(first_value(header, "Content-Type"), "charset");
 
   std::string out;

@@ -15,6 +15,7 @@
 #include <optional>
 #include <utility>
 
+#include "common/base/ascii.h"
 #include "common/message/envelope.h"
 #include "common/message/header.h"
 #include "common/message/mime_field.h"
@@ -33,10 +34,10 @@ struct Boundary {
 Encoding encoding_of(std::string_view value) {
   if (value.empty()) return Encoding::none;
   const std::string name = transfer_encoding(value);
-  if (equal_nocase(name, "base64")) return Encoding::base64;
-  if (equal_nocase(name, "quoted-printable")) return Encoding::quoted_printable;
-  const bool none = name.empty() || equal_nocase(name, "7bit") || equal_nocase(name, "8bit") ||
-                    equal_nocase(name, "binary");
+  if (ascii::equal(name, "base64")) return Encoding::base64;
+  if (ascii::equal(name, "quoted-printable")) return Encoding::quoted_printable;
+  const bool none = name.empty() || ascii::equal(name, "7bit") || ascii::equal(name, "8bit") ||
+                    ascii::equal(name, "binary");
   return none ? Encoding::none : Encoding::other;
 }
 
@@ -169,11 +170,11 @@ class TreeParser {
   static bool take_field(Node& node, const Field& field) {
     const std::string_view name = field.name;
     if (name.size() < 10) return false;
-    if (equal_nocase(name, "mime-version")) return true;
-    if (!equal_nocase(name.substr(0, 8), "content-")) return false;
+    if (ascii::equal(name, "mime-version")) return true;
+    if (!ascii::equal(name.substr(0, 8), "content-")) return false;
     const std::string_view rest = name.substr(8);
     const auto keep = [&](std::string_view wanted, std::string_view& where) {
-      if (!equal_nocase(rest, wanted)) return false;
+      if (!ascii::equal(rest, wanted)) return false;
       if (where.data() == nullptr) where = field.value;
       return true;
     };
@@ -199,13 +200,13 @@ class TreeParser {
       // RFC 2046 §5.1.5: below multipart/digest the default is message/rfc822.
       const bool in_digest = node.parent != kNone && tree_.nodes[node.parent].digest;
       node.kind = in_digest ? Kind::message : Kind::text;
-    } else if (equal_nocase(type.type, "text")) {
+    } else if (ascii::equal(type.type, "text")) {
       node.kind = Kind::text;
-    } else if (equal_nocase(type.type, "message") && equal_nocase(type.subtype, "rfc822")) {
+    } else if (ascii::equal(type.type, "message") && ascii::equal(type.subtype, "rfc822")) {
       node.kind = Kind::message;
-    } else if (equal_nocase(type.type, "multipart") && !type.subtype.empty()) {
+    } else if (ascii::equal(type.type, "multipart") && !type.subtype.empty()) {
       node.kind = Kind::multipart;
-      node.digest = equal_nocase(type.subtype, "digest");
+      node.digest = ascii::equal(type.subtype, "digest");
     } else {
       node.kind = Kind::basic;
     }

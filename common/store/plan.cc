@@ -3,17 +3,14 @@
 #include "common/store/plan.h"
 
 #include <algorithm>
-#include <strings.h>
+
+#include "common/base/ascii.h"
 
 namespace rims::store {
 namespace {
 
 // A clock that is beyond this (2097) is wrong, and leaves numbers for when it is right again.
 constexpr uint32_t kLatestUidValidity = 0xf000'0000;
-
-bool same_keyword(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && strncasecmp(a.data(), b.data(), a.size()) == 0;
-}
 
 }  // namespace
 
@@ -51,7 +48,7 @@ Result<uint64_t> Plan::keyword_bits(const Mailbox& mailbox, std::span<const std:
   for (const auto& wanted : names) {
     std::optional<size_t> index = mailbox.keyword(wanted);
     for (size_t i = 0; !index && i < o.new_keywords.size(); i++) {
-      if (same_keyword(o.new_keywords[i], wanted)) index = known + i;
+      if (ascii::equal(o.new_keywords[i], wanted)) index = known + i;
     }
     if (!index) {
       const bool too_long = wanted.size() > name_limit;

@@ -4,9 +4,10 @@
 
 #include <algorithm>
 #include <bit>
-#include <strings.h>
 
 #include <fmt/format.h>
+
+#include "common/base/ascii.h"
 
 namespace rims::store {
 namespace {
@@ -438,7 +439,7 @@ std::string canonical_name(std::string_view name) {
   if (name.size() > 1 && name.back() == kHierarchySeparator) name.remove_suffix(1);
   std::string out(name);
   const auto level = name.substr(0, name.find(kHierarchySeparator));
-  if (level.size() == 5 && strncasecmp(level.data(), "INBOX", 5) == 0) out.replace(0, 5, "INBOX");
+  if (ascii::equal(level, "INBOX")) out.replace(0, 5, "INBOX");
   return out;
 }
 

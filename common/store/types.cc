@@ -4,9 +4,10 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <strings.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+
+#include "common/base/ascii.h"
 
 namespace rims::store {
 
@@ -23,9 +24,7 @@ const MessageEntry* Mailbox::find(Uid uid) const {
 
 std::optional<unsigned> Mailbox::keyword(std::string_view name) const {
   for (unsigned i = 0; i < keywords_.size(); i++) {
-    if (keywords_[i].size() == name.size() &&
-        strncasecmp(keywords_[i].data(), name.data(), name.size()) == 0)
-      return i;
+    if (ascii::equal(keywords_[i], name)) return i;
   }
   return std::nullopt;
 }

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "common/base/ascii.h"
 #include "common/base/encoding.h"
 #include "common/base/log.h"
 #include "common/base/result.h"
@@ -60,6 +61,21 @@ TEST(Log, LevelHidesWhatIsBelowIt) {
   log::set_level(log::Level::info);
   log::set_sink(nullptr);
   EXPECT_EQ(sink.all, "shown\n");
+}
+
+TEST(Ascii, KnowsTheCaseOfItsLettersAndOfNoOtherByte) {
+  for (int i = 0; i < 256; i++) {
+    const char c = static_cast<char>(i);
+    const bool large = i >= 'A' && i <= 'Z', small = i >= 'a' && i <= 'z';
+    EXPECT_EQ(ascii::lower(c), large ? static_cast<char>(i + 32) : c) << i;
+    EXPECT_EQ(ascii::upper(c), small ? static_cast<char>(i - 32) : c) << i;
+  }
+  EXPECT_EQ(ascii::lower("IN[@Z\xc3\x84"), "in[@z\xc3\x84");
+  EXPECT_EQ(ascii::upper("in{`z\xc3\xa4"), "IN{`Z\xc3\xa4");
+  EXPECT_TRUE(ascii::equal("$Forwarded", "$FORWARDED"));
+  EXPECT_FALSE(ascii::equal("a[", "a{"));
+  EXPECT_FALSE(ascii::equal("INBOX", "INBOX2"));
+  EXPECT_FALSE(ascii::equal("\xc3\x84", "\xc3\xa4"));
 }
 
 TEST(Secret, ComparesAndMoves) {

@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "common/base/ascii.h"
 #include "common/imap/mailbox_name.h"
 #include "common/imap/printer.h"
 #include "common/imap/reader.h"
@@ -151,7 +152,7 @@ void pattern(std::string_view bytes) {
   if (wanted.size() > kMaxMailboxName || name.size() > kMaxMailboxName) return;
   const bool matches = ListPattern("", wanted).matches(name);
   // INBOX in front is matched in any case, which the slow one does not know.
-  if (wanted.size() >= 5 && equal_no_case(wanted.substr(0, 5), "INBOX")) return;
+  if (wanted.size() >= 5 && ascii::equal(wanted.substr(0, 5), "INBOX")) return;
   insist(matches == matches_slowly(wanted, name));
 }
 
