@@ -361,8 +361,8 @@ class Sweep:
         self.fault = None
         self.settle()
         # What is of interest begins with the configuration; with the reading of the journal.
-        begins = {"deliver": self.suite.config, "compaction": "pread64("}
-        return calls_of(trace, begins.get(operation if role == "imapd" else role))
+        begins = {("deliver", "deliver"): self.suite.config, ("compaction", "imapd"): "pread64("}
+        return calls_of(trace, begins.get((operation, role)))
 
     def try_fault(self, fault):
         self.fault = fault
@@ -545,6 +545,7 @@ class SweepTest(unittest.TestCase):
                     if not ONLY[2:] or call in ONLY[2:]:
                         calls[call] += [Fault(operation, role, call, number, error, for_ever)
                                         for for_ever in (False, True)]
+                self.assertTrue(calls or ONLY, f"rims-{role} takes no part in: {operation}")
                 for faults in calls.values():
                     faults.sort(key=lambda f: ((f.operation, f.role, f.call, f.error) not in KNOWN or f.for_ever,
                                                by_chance(f)))
