@@ -39,7 +39,8 @@ struct SourceSegment {
 
 class Backup {
  public:
-  Backup(const Fd& base, const BackupJob& job) : base_(base), job_(job) {}
+  Backup(const Fd& base, const BackupJob& job)
+      : base_(base), job_(job), disk_(job.disk ? *job.disk : Disk::real()) {}
 
   Result<BackupReport> run() {
     TRY_STATUS(open_source());
@@ -73,9 +74,9 @@ class Backup {
   }
 
   Status open_source();
-  Result<bool> open_segments(Disk& disk, const Fd& dir, const std::string& journal,
+  Result<bool> open_segments(const Fd& dir, const std::string& journal,
                              const std::vector<std::string>& names, std::set<uint32_t>& seen);
-  static Status make_directory(const std::string& path);
+  Status make_directory(const std::string& path);
   Status open_target();
   Result<bool> continues();
   Result<bool> holds(SourceSegment& source, const BackupEnd& end);
@@ -97,6 +98,7 @@ class Backup {
 
   const Fd& base_;
   const BackupJob& job_;
+  Disk& disk_;
   BackupReport report_;
   std::string source_path_;
   std::map<uint32_t, SourceSegment> sources_;
@@ -106,9 +108,8 @@ class Backup {
 
 Status Backup::open_source() {
   source_path_ = relative_path(job_.account);
-  Disk& disk = job_.disk ? *job_.disk : Disk::real();
   const std::string journal = source_path_ + "/journal";
-  const Fd dir(disk.open(base_.get(), journal.c_str(), O_RDONLY | O_DIRECTORY, 0));
+  const Fd dir(disk_.open(base_.get(), journal.c_str(), O_RDONLY | O_DIRECTORY, 0));
   if (!dir && errno == ENOENT)
     return fail(Fault::not_found, "no such account", journal + " is missing");
   if (!dir) return fail_errno("open " + journal, errno);
@@ -118,8 +119,8 @@ Status Backup::open_source() {
   // then is it decided where the copy ends.
   std::set<uint32_t> seen;
   for (bool more = true; std::exchange(more, false);) {
-    TRY(const auto names, list_directory(disk, dir.get(), ".", journal));
-    TRY(more, open_segments(disk, dir, journal, names, seen));
+    TRY(const auto names, list_directory(disk_, dir.get(), ".", journal));
+    TRY(more, open_segments(dir, journal, names, seen));
   }
   for (auto& [number, source] : sources_) {
     TRY_STATUS(source.bytes->open());
@@ -128,7 +129,7 @@ Status Backup::open_source() {
 }
 
 // True when there was one that was not seen before.
-Result<bool> Backup::open_segments(Disk& disk, const Fd& dir, const std::string& journal,
+Result<bool> Backup::open_segments(const Fd& dir, const std::string& journal,
                                    const std::vector<std::string>& names,
                                    std::set<uint32_t>& seen) {
   bool more = false;
@@ -137,13 +138,13 @@ Result<bool> Backup::open_segments(Disk& disk, const Fd& dir, const std::string&
     if (number == 0 || !seen.insert(number).second) continue;
     more = true;
     const std::string path = journal + "/" + name;
-    Fd fd(disk.open(dir.get(), name.c_str(), O_RDONLY, 0));
+    Fd fd(disk_.open(dir.get(), name.c_str(), O_RDONLY, 0));
     if (!fd) {
       if (errno == EMFILE || errno == ENFILE) return fail_errno("open " + path, errno);
       report_.damages.push_back(fail_errno("open " + path, errno).error().detail());
       continue;
     }
-    SourceSegment source{std::make_unique<SegmentBytes>(std::move(fd), path, disk), 0, false};
+    SourceSegment source{std::make_unique<SegmentBytes>(std::move(fd), path, disk_), 0, false};
     TRY_STATUS(source.bytes->open());
     if (source.bytes->state() == HeaderState::damaged) {
       // The last one may be on its way to be a segment.
@@ -157,24 +158,27 @@ Result<bool> Backup::open_segments(Disk& disk, const Fd& dir, const std::string&
 }
 
 Status Backup::make_directory(const std::string& path) {
-  if (mkdir(path.c_str(), 0700) == 0) {
-    const size_t slash = path.find_last_not_of('/');
-    const std::string above = path.substr(0, path.rfind('/', slash) + 1);
-    const Fd parent(
-        ::open(above.empty() ? "." : above.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!parent || fsync(parent.get()) != 0) return fail_errno("fsync " + above, errno);
-    return {};
+  const size_t end = path.find_last_not_of('/') + 1;
+  const size_t slash = path.substr(0, end).rfind('/');
+  const std::string above = slash == path.npos ? "." : path.substr(0, slash + 1);
+  const std::string name = path.substr(slash + 1, end - slash - 1);
+  if (name.empty()) return {};  // it is "/"
+  const Fd parent(::open(above.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!parent) return fail_errno("open " + above, errno);
+  if (disk_.mkdir(parent.get(), name.c_str(), 0700) != 0 && errno != EEXIST) {
+    if (errno == ENOSPC || errno == EDQUOT)
+      return fail(Fault::limit, "not enough space", "mkdir " + path + ": no space left");
+    return fail_errno("mkdir " + path, errno);
   }
-  if (errno == ENOSPC || errno == EDQUOT)
-    return fail(Fault::limit, "not enough space", "mkdir " + path + ": no space left");
-  if (errno != EEXIST) return fail_errno("mkdir " + path, errno);
+  // Whoever made it may have been killed before that.
+  if (disk_.fsync(parent.get()) != 0) return fail_errno("fsync " + above, errno);
   return {};
 }
 
 Status Backup::open_target() {
   TRY_STATUS(make_directory(target_path()));
   target_.reset();
-  TRY(AccountDir dir, AccountDir::at(Disk::real(), target_path()));
+  TRY(AccountDir dir, AccountDir::at(disk_, target_path()));
   target_.emplace(std::move(dir));
   TRY_STATUS(target_->make_directory("journal"));
   auto earlier = read_manifest(*target_);
@@ -262,17 +266,19 @@ Status Backup::put_aside() {
     std::erase_if(text, [](char c) { return c == '-' || c == ':'; });
     return text;
   }();
+  const Fd above(::open(job_.directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!above) return fail_errno("open " + job_.directory, errno);
   for (int count = 0;; count++) {
     const std::string to =
-        target_path() + ".aside-" + when + (count ? fmt::format("-{}", count) : "");
-    if (renameat2(AT_FDCWD, target_path().c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) {
-      report_.notes.push_back(fmt::format("the earlier backup is kept as {}", to));
+        job_.account + ".aside-" + when + (count ? fmt::format("-{}", count) : "");
+    if (disk_.rename(above.get(), job_.account.c_str(), to.c_str()) == 0) {
+      report_.notes.push_back(
+          fmt::format("the earlier backup is kept as {}/{}", job_.directory, to));
       break;
     }
     if (errno != EEXIST) return fail_errno("rename " + target_path(), errno);
   }
-  const Fd above(::open(job_.directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!above || fsync(above.get()) != 0) return fail_errno("fsync " + job_.directory, errno);
+  if (disk_.fsync(above.get()) != 0) return fail_errno("fsync " + job_.directory, errno);
   return {};
 }
 
@@ -291,7 +297,7 @@ Status Backup::find_end(SourceSegment& source, bool last) {
   for (const auto& d : found.damages) source.end = std::max(source.end, d.offset + d.length);
   // A batch can be seen whose flush has not returned. What a backup holds must not vanish from
   // its source.
-  if (fdatasync(bytes.fd()) != 0) return fail_errno("fdatasync " + bytes.path(), errno);
+  if (disk_.fdatasync(bytes.fd()) != 0) return fail_errno("fdatasync " + bytes.path(), errno);
   return {};
 }
 
@@ -319,8 +325,8 @@ Result<std::unique_ptr<SegmentBytes>> Backup::open_copy(uint32_t number) {
   auto fd = target_->open_file(segment_file(number), O_RDONLY);
   if (!fd && errno == ENOENT) return nullptr;
   if (!fd) return std::unexpected(fd.error());
-  auto bytes =
-      std::make_unique<SegmentBytes>(*std::move(fd), target_path() + "/" + segment_file(number));
+  auto bytes = std::make_unique<SegmentBytes>(*std::move(fd),
+                                              target_path() + "/" + segment_file(number), disk_);
   TRY_STATUS(bytes->open());
   return bytes;
 }

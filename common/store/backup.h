@@ -36,7 +36,7 @@ struct BackupJob {
   // Bytes of this account that are done and that are to do.
   std::function<void(uint64_t done, uint64_t total)> progress;
   std::function<int64_t()> clock;  // seconds since 1970 (UTC)
-  // Unset: the system's. What reads the account; tests do something between two of its calls.
+  // Unset: the system's. Tests do something between two of its calls, or cut its power.
   Disk* disk = nullptr;
 };
 

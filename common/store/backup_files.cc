@@ -138,8 +138,7 @@ Status ReplacingFile::flush() {
 }
 
 Status ReplacingFile::put_in_place() {
-  // Not by Disk::rename, which never replaces.
-  if (::renameat(dir_->fd(), (name_ + ".new").c_str(), dir_->fd(), name_.c_str()) != 0)
+  if (dir_->disk().replace(dir_->fd(), (name_ + ".new").c_str(), name_.c_str()) != 0)
     return fail_errno("rename " + dir_->path() + "/" + name_ + ".new", errno);
   fd_.reset();
   const size_t slash = name_.rfind('/');

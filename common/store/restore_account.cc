@@ -24,7 +24,11 @@ class Restore {
  public:
   Restore(const Fd& base, const AccountDir& backup, const BackupManifest& manifest,
           const RestoreJob& job)
-      : base_(base), backup_(backup), manifest_(manifest), job_(job) {
+      : base_(base),
+        backup_(backup),
+        manifest_(manifest),
+        job_(job),
+        disk_(job.disk ? *job.disk : Disk::real()) {
     above_ = "mailbox.3/" + job.account.substr(0, 2);
     final_ = above_ + "/" + job.account.substr(2);
     made_ = above_ + "/restoring-" + job.account.substr(2);
@@ -40,7 +44,7 @@ class Restore {
     TRY_STATUS(write_gap());
     TRY_STATUS(sync(made_ + "/journal"));
     TRY_STATUS(sync(made_));
-    if (renameat2(base_.get(), made_.c_str(), base_.get(), final_.c_str(), RENAME_NOREPLACE) != 0) {
+    if (disk_.rename(base_.get(), made_.c_str(), final_.c_str()) != 0) {
       if (errno == EEXIST)
         return fail(Fault::refused, "the account exists",
                     final_ + " has come up meanwhile; run the command again");
@@ -69,6 +73,7 @@ class Restore {
   const AccountDir& backup_;
   const BackupManifest& manifest_;
   const RestoreJob& job_;
+  Disk& disk_;
   std::string above_, final_, made_;
   std::vector<const BackupSegment*> wanted_;
   uint64_t total_ = 0;
@@ -108,36 +113,34 @@ Status Restore::give(const Fd& fd, const std::string& path) const {
 }
 
 Status Restore::sync(const std::string& path) const {
-  Disk& disk = Disk::real();
-  const Fd fd(disk.open(base_.get(), path.c_str(), O_RDONLY | O_DIRECTORY, 0));
+  const Fd fd(disk_.open(base_.get(), path.c_str(), O_RDONLY | O_DIRECTORY, 0));
   if (!fd) return fail_errno("open " + path, errno);
-  if (disk.fsync(fd.get()) != 0) return fail_errno("fsync " + path, errno);
+  if (disk_.fsync(fd.get()) != 0) return fail_errno("fsync " + path, errno);
   return {};
 }
 
 Status Restore::mkdir(const std::string& path) {
-  Disk& disk = Disk::real();
-  if (disk.mkdir(base_.get(), path.c_str(), 0700) != 0) {
-    if (errno == EEXIST) return {};
-    return fail_errno("mkdir " + path, errno);
+  const bool made = disk_.mkdir(base_.get(), path.c_str(), 0700) == 0;
+  if (!made && errno != EEXIST) return fail_errno("mkdir " + path, errno);
+  if (made) {
+    const Fd fd(disk_.open(base_.get(), path.c_str(), O_RDONLY | O_DIRECTORY, 0));
+    if (!fd) return fail_errno("open " + path, errno);
+    TRY_STATUS(give(fd, path));
   }
-  const Fd fd(disk.open(base_.get(), path.c_str(), O_RDONLY | O_DIRECTORY, 0));
-  if (!fd) return fail_errno("open " + path, errno);
-  TRY_STATUS(give(fd, path));
+  // Also when it was there: whoever made it may have been killed before that.
   const size_t slash = path.rfind('/');
   return sync(slash == path.npos ? "." : path.substr(0, slash));
 }
 
 // Of a restore that did not end.
 Status Restore::remove_leftover() {
-  Disk& disk = Disk::real();
-  const Fd old(disk.open(base_.get(), made_.c_str(), O_RDONLY | O_DIRECTORY, 0));
+  const Fd old(disk_.open(base_.get(), made_.c_str(), O_RDONLY | O_DIRECTORY, 0));
   if (!old) return {};
   if (flock(old.get(), LOCK_EX | LOCK_NB) != 0)
     return fail(Fault::refused, "busy", made_ + ": another restore of this account is running");
-  auto names = list_directory(disk, old.get(), "journal", made_ + "/journal");
+  auto names = list_directory(disk_, old.get(), "journal", made_ + "/journal");
   for (const auto& name : names ? *names : std::vector<std::string>())
-    if (disk.unlink(old.get(), ("journal/" + name).c_str()) != 0)
+    if (disk_.unlink(old.get(), ("journal/" + name).c_str()) != 0)
       return fail_errno("unlink " + made_ + "/journal/" + name, errno);
   (void)unlinkat(old.get(), "journal", AT_REMOVEDIR);
   if (unlinkat(base_.get(), made_.c_str(), AT_REMOVEDIR) != 0)
@@ -154,7 +157,7 @@ Status Restore::make_directories() {
 }
 
 Result<Fd> Restore::create(const std::string& path) {
-  Fd fd(Disk::real().open(base_.get(), path.c_str(), O_RDWR | O_CREAT | O_EXCL, 0600));
+  Fd fd(disk_.open(base_.get(), path.c_str(), O_RDWR | O_CREAT | O_EXCL, 0600));
   if (!fd) return fail_errno("open " + path, errno);
   TRY_STATUS(give(fd, path));
   return fd;
@@ -164,7 +167,7 @@ Status Restore::write(const Fd& fd, std::string_view bytes, uint64_t offset,
                       const std::string& path) const {
   std::vector<iovec> pieces{{const_cast<char*>(bytes.data()), bytes.size()}};
   errno = 0;
-  auto written = write_all(Disk::real(), fd.get(), std::move(pieces), offset, path);
+  auto written = write_all(disk_, fd.get(), std::move(pieces), offset, path);
   if (!written && (errno == ENOSPC || errno == EDQUOT))
     return fail(Fault::limit, "not enough space", written.error().detail());
   return written;
@@ -227,7 +230,7 @@ Status Restore::copy(const BackupSegment& segment) {
       result_.problems.push_back(
           fmt::format("{} at offset {}, {} bytes: {}", from, d.offset, d.length, d.what));
   }
-  if (Disk::real().fsync(fd.get()) != 0) return fail_errno("fsync " + to, errno);
+  if (disk_.fsync(fd.get()) != 0) return fail_errno("fsync " + to, errno);
   last_ = bytes.header();
   last_end_ = size;
   last_sealed_ = whole && segment.sealed;
@@ -251,7 +254,7 @@ Status Restore::write_gap() {
     TRY(fd, create(path));
     TRY_STATUS(write(fd, encode(last_), 0, path));
   } else {
-    fd = Fd(Disk::real().open(base_.get(), path.c_str(), O_RDWR, 0));
+    fd = Fd(disk_.open(base_.get(), path.c_str(), O_RDWR, 0));
     if (!fd) return fail_errno("open " + path, errno);
   }
   const std::string meta = Gap{.skip = job_.skip + kRestoreSkip, .damage = 0}.encode();
@@ -270,7 +273,7 @@ Status Restore::write_gap() {
   bytes += meta;
   bytes.resize(static_cast<size_t>(h.total()));
   TRY_STATUS(write(fd, bytes, last_end_, path));
-  if (Disk::real().fsync(fd.get()) != 0) return fail_errno("fsync " + path, errno);
+  if (disk_.fsync(fd.get()) != 0) return fail_errno("fsync " + path, errno);
   return {};
 }
 

@@ -36,6 +36,7 @@ struct RestoreJob {
   uid_t uid = static_cast<uid_t>(-1);
   gid_t gid = static_cast<gid_t>(-1);
   std::function<void(uint64_t done, uint64_t total)> progress;
+  Disk* disk = nullptr;  // unset: the system's
 };
 
 struct RestoredAccount {
