@@ -2,9 +2,14 @@
 
 #include "common/store/check.h"
 
+#include <fcntl.h>
+
 #include <fmt/format.h>
 
+#include "common/store/gdbm_key_value.h"
+#include "common/store/index_codec.h"
 #include "common/store/inspect.h"
+#include "common/store/segment.h"
 #include "tests/store/file_fixture.h"
 
 namespace rims::store {
@@ -22,6 +27,44 @@ class CheckTest : public FileTest {
     std::string all;
     for (const auto& f : check().findings) all += (f.damage ? "" : "note ") + to_string(f) + "\n";
     return all;
+  }
+  // Writes the first segment again with sound checksums: what would never be written, by any kill.
+  void rewrite(const std::function<bool(Entry& entry, std::string& meta)>& keep) {
+    const std::string bytes = slurp(segment(1));
+    const ReadAt read = [&](uint64_t offset, size_t size) -> Result<std::string> {
+      return offset < bytes.size() ? bytes.substr(offset, size) : std::string();
+    };
+    SegmentHeader header;
+    uint32_t version = 0;
+    ASSERT_EQ(decode(bytes, header, version), HeaderState::good);
+    const auto scan = scan_segment(read, bytes.size(), header, true);
+    ASSERT_TRUE(scan);
+    std::string out = bytes.substr(0, kFirstRecord);
+    for (Entry e : scan->entries) {
+      const auto parts = e.offset + kRecordHeader + e.meta.size();
+      std::string meta(e.meta);
+      if (!keep(e, meta)) continue;
+      auto& h = e.header;
+      h.meta_sum = checksum(header.segment, meta);
+      std::string record(kRecordHeader, '\0');
+      encode(h, header.segment, record.data());
+      record += meta + bytes.substr(parts, h.aux + h.body);
+      record.resize(h.total());
+      out += record;
+    }
+    out.resize(bytes.size());
+    spew(segment(1), out);
+  }
+  // Changes one value of an index file, with a sound checksum.
+  void alter(const std::string& file, const std::string& key,
+             const std::function<void(std::string& value)>& change) {
+    Fd fd(::open((dir() / file).c_str(), O_RDWR));
+    const auto index = open_gdbm(std::move(fd), file, false);
+    ASSERT_TRUE(index);
+    auto value = (*index)->get(key);
+    ASSERT_TRUE(value && *value);
+    change(**value);
+    ASSERT_TRUE((*index)->put(key, **value));
   }
   fs::path segment(int number) const { return dir() / fmt::format("journal/{:08}", number); }
 };
@@ -94,8 +137,97 @@ TEST_F(CheckTest, TheIndexMustSayWhatTheJournalSays) {
   make_store();
 }
 
+// Every checksum is right, and what they say is not.
+TEST_F(CheckTest, AnIndexThatSaysSomethingElse) {
+  make_account();
+  alter("mailbox_1.gdbm", numbered_key('e', 0), [](std::string& value) {
+    const size_t date = value.find(std::string("\x00\xca\x9a\x3b", 4));
+    ASSERT_NE(date, value.npos);
+    value[date] = 1;
+  });
+  EXPECT_NE(found().find("meta.gdbm: does not agree with the journal: "), std::string::npos)
+      << found();
+  alter("mailbox_1.gdbm", numbered_key('e', 0),
+        [](std::string& value) { value[value.find("\x01\xca\x9a\x3b")] = 0; });
+  EXPECT_TRUE(check().sound()) << found();
+  const auto swap_places = [](std::string& value) {
+    Locations::Chunk chunk;
+    ASSERT_TRUE(IndexCodec::decode_locations(value, chunk));
+    std::swap(chunk.at[3], chunk.at[4]);
+    value = IndexCodec::encode_locations(chunk);
+  };
+  alter("message.gdbm", numbered_key('m', 0), swap_places);
+  EXPECT_NE(found().find("message.gdbm: names a wrong place for message 3"), std::string::npos)
+      << found();
+  alter("message.gdbm", numbered_key('m', 0), swap_places);
+  make_store();
+}
+
+TEST_F(CheckTest, AJournalThatSaysSomethingElse) {
+  make_account();
+  const std::string sound = slurp(segment(1));
+  const auto says = [&](const std::string& what) {
+    const std::string all = found();
+    EXPECT_NE(all.find(what), std::string::npos) << what << " in\n" << all;
+    spew(segment(1), sound);
+  };
+  rewrite([](Entry& e, std::string& meta) {
+    if (e.header.type == RecordType::append) {
+      auto append = *Append::decode(meta);
+      if (append.entry.uid == Uid(7)) append.entry.size++;
+      meta = append.encode();
+    }
+    return true;
+  });
+  says("message 7 has 109 bytes, not 110; restore");
+  rewrite([](Entry& e, std::string& meta) {
+    const auto append = e.header.type == RecordType::append ? Append::decode(meta) : std::nullopt;
+    if (append && append->entry.uid == Uid(7)) {
+      e.header.flags = kDropped;
+      e.header.aux = 0;
+      e.header.body = 0;
+      e.header.aux_sum = e.header.body_sum = e.header.meta_sum;
+    }
+    return true;
+  });
+  says("message 7 in \"INBOX\", uid 7: its bytes are ");
+  uint64_t gone = 0;
+  rewrite([&](Entry& e, std::string&) {
+    if (e.header.type == RecordType::expunge) gone = e.header.seq;
+    return e.header.type != RecordType::expunge;
+  });
+  says(fmt::format("records {0} to {0} are missing", gone));
+  rewrite([](Entry& e, std::string& meta) {
+    if (e.header.type == RecordType::mailbox_created) {
+      auto created = *MailboxCreated::decode(meta);
+      if (created.name == "INBOX") created.name = "INBOY";
+      meta = created.encode();
+    }
+    return true;
+  });
+  says("invariant 3: INBOX: missing; restore");
+  EXPECT_TRUE(check().sound()) << found();
+  make_store();
+}
+
+TEST_F(CheckTest, WhatWasPutAsideIsNoted) {
+  make_account();
+  fs::create_directory(dir() / "quarantine");
+  fs::permissions(dir() / "quarantine", fs::perms::owner_all);
+  EXPECT_EQ(found(), "");
+  spew(dir() / "quarantine/piece", "x");
+  EXPECT_EQ(found(),
+            "note FOO/quarantine: holds 1 pieces of the journal that were cut off or found "
+            "damaged; look for what is missing in a backup, then move them elsewhere\n");
+  make_store();
+}
+
 TEST_F(CheckTest, ModesAndForeignThings) {
   make_account();
+  fs::permissions(dir(), fs::perms::owner_all | fs::perms::others_exec);
+  EXPECT_NE(found().find("FOO: has mode 0701: others may enter; chmod 0700 FOO"), std::string::npos)
+      << found();
+  fs::permissions(dir(), fs::perms::owner_all);
   fs::permissions(segment(1), fs::perms::owner_all | fs::perms::others_read);
   EXPECT_NE(found().find("00000001: has mode 0704; chmod 0600 "), std::string::npos) << found();
   fs::permissions(segment(1), fs::perms::owner_read | fs::perms::owner_write);

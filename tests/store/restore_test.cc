@@ -1,6 +1,7 @@
 // tests/store/restore_test.cc - accounts as they were: from a backup, from their own journal,
 // against a model of what they were
 
+#include <bit>
 #include <random>
 
 #include "common/store/backup.h"
@@ -254,6 +255,14 @@ TEST_F(RestoreTest, SpecialUsesComeBackUnlessTheyWereGivenAway) {
   restore(account, own(), {.time = static_cast<uint32_t>(then)}, exact, true);
   EXPECT_EQ(account->find("Bin"), nullptr);
   EXPECT_EQ(account->find("Trash")->special_use, SpecialUse::trash);
+  // One mailbox alone has its own again; one of another name has none.
+  must(account->remove("Drafts"));
+  now_ += 60;
+  const FoldUntil until{.time = static_cast<uint32_t>(then)};
+  restore(account, own(), until, {.mailbox = "Drafts", .into = "Other"}, true);
+  EXPECT_EQ(account->find("Other")->special_use, SpecialUse::none);
+  restore(account, own(), until, {.mailbox = "Drafts"}, true);
+  EXPECT_EQ(account->find("Drafts")->special_use, SpecialUse::drafts);
   // Nothing of it is lost by a kill, or hidden by the index.
   for (const bool clean : {true, false}) {
     account.reset();
@@ -262,6 +271,33 @@ TEST_F(RestoreTest, SpecialUsesComeBackUnlessTheyWereGivenAway) {
     EXPECT_EQ(account->find("Sent")->special_use, SpecialUse::sent);
     EXPECT_EQ(account->find("Trash")->special_use, SpecialUse::trash);
   }
+}
+
+TEST_F(RestoreTest, AMessageIsKnownByItsBytesAndItsDate) {
+  auto account = open();
+  must(account->append(inbox(account), messages({"same size 1", "date", "zone", "keyword"})));
+  const auto keyword = [&](const char* name) {
+    must(account->change_flags(inbox(account),
+                               {.uids = uids({4}), .op = FlagOp::replace, .keywords = {name}}));
+  };
+  keyword("was");
+  backup();
+  must(account->expunge(inbox(account), uids({1, 2, 3})));
+  std::vector<NewMessage> others;
+  others.push_back(message("same size 2"));
+  others.push_back(message("date"));
+  others.back().date++;
+  others.push_back(message("zone"));
+  others.back().zone += 60;
+  must(account->append(inbox(account), std::move(others)));
+  keyword("is");
+  const auto done = restore(account, from_backup(), {}, {}, false);
+  EXPECT_EQ(done.outcome.restored, 3U);
+  EXPECT_EQ(done.outcome.reflagged, 1U);
+  const auto box = must(account->open_mailbox(inbox(account)));
+  EXPECT_EQ(box->messages().size(), 7U);
+  EXPECT_EQ(box->keywords()[std::countr_zero(box->find(Uid(4))->keywords)], "was");
+  EXPECT_TRUE(restore(account, from_backup(), {}, {}, false).plan.nothing_to_do());
 }
 
 TEST_F(RestoreTest, NamesThatOnlyHeldOthersAreThatAgain) {
