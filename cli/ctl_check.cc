@@ -76,12 +76,17 @@ void print(const Outcome& o, const Wanted& wanted) {
               r.index_checked ? "checked" : r.index_note.c_str());
 }
 
-// Takes the account, opens it as the server would (what is damaged is copied to quarantine/, the
-// numbers that it may have used are skipped) with an index that is not trusted, and closes it.
+// Takes the account, writes again what is known of it, opens it as the server would (what is
+// damaged is copied to quarantine/, the numbers that it may have used are skipped) with an index
+// that is not trusted, and closes it.
 Status repair(const Accounts& accounts, const Account& account, Outcome& o) {
   {
     TRY(const auto dir, store::take_account(accounts.base, account.user, kTakeOver));
     TRY_STATUS(store::set_dirty_flag(dir, true));
+    TRY(const size_t mended, store::mend_headers(dir));
+    if (mended > 0)
+      o.repairs.push_back(fmt::format(
+          "{} record headers with one wrong bit were written again as they were", mended));
   }
   TRY(auto offline, store::OfflineAccount::open(store_options(accounts), account.user, kTakeOver));
   TRY(const auto broken, offline->run(offline->account().check()));

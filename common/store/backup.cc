@@ -202,8 +202,8 @@ Result<bool> Backup::holds(SourceSegment& source, const BackupEnd& end) {
   const auto* copy = copy_of(end.segment);
   if (copy && copy->id == bytes.header().segment) {
     TRY(const std::string head, bytes.read(end.offset, kRecordHeader));
-    const auto record = decode_record(head, bytes.header().segment);
-    return record && record->seq == end.seq && record->id == end.id;
+    const auto record = decode_or_mend(head, bytes.header().segment);
+    return record && record->header.seq == end.seq && record->header.id == end.id;
   }
   TRY(const Scan scan, scan_segment(bytes.reader(), bytes.size(), bytes.header(), false));
   return std::ranges::any_of(scan.entries, [&](const Entry& e) {

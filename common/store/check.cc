@@ -22,6 +22,8 @@ constexpr const char* kRestore =
     "restore what is missing from a backup (rims-ctl restore); \"rims-ctl check --repair\" lets "
     "the "
     "rest be served";
+constexpr const char* kMend =
+    "all of it is served; \"rims-ctl check --repair\" writes it again as it was";
 constexpr const char* kRebuild = "\"rims-ctl check --repair\" rebuilds the index from the journal";
 
 // The index's files, opened for reading only.
@@ -215,7 +217,9 @@ Status Check::journal(const Fd& dir) {
              return true;
            },
        .damage =
-           [&](const JournalDamage& d) { damage(d.path, d.offset, d.length, d.what, kRestore); },
+           [&](const JournalDamage& d) {
+             damage(d.path, d.offset, d.length, d.what, d.right.empty() ? kRestore : kMend);
+           },
        .foreign =
            [&](const std::string& path) {
              if (std::ranges::none_of(report_.findings,

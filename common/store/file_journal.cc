@@ -67,12 +67,14 @@ void FileJournal::note(const SegmentRef& segment, const std::vector<Damage>& dam
     auto bytes = read_up_to(disk(), segment->fd.get(),
                             static_cast<size_t>(std::min<uint64_t>(damage.length, 64 << 20)),
                             damage.offset, segment->path);
-    const bool saved = bytes && !bytes->empty() && dir_->quarantine(copy, *bytes);
+    const bool saved = bytes && !bytes->empty() && dir_ && dir_->quarantine(copy, *bytes);
     tell(log::Level::error,
          fmt::format(
-             "damaged: {}: {}; {}quarantine/{}, the rest is served; restore what is missing from a "
-             "backup (rims-ctl restore)",
-             where, damage.what, saved ? "copied to " : "not copied to ", copy));
+             "damaged: {}: {}; {}quarantine/{}, {}", where, damage.what,
+             saved ? "copied to " : "not copied to ", copy,
+             damage.right.empty()
+                 ? "the rest is served; restore what is missing from a backup (rims-ctl restore)"
+                 : "all is served; \"rims-ctl check --repair\" writes it again as it was"));
   }
 }
 

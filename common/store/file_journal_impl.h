@@ -86,8 +86,13 @@ class FileJournal final : public Journal {
   Result<Scan> scan(const SegmentRef& segment, bool tail);
   void tell(log::Level level, std::string line);
   void note(const SegmentRef& segment, const std::vector<Damage>& damages);
+  // Of a record: that its checksums are right, and that its header has a wrong bit.
+  struct Seen {
+    bool verified = false;
+    std::optional<Damage> mended;
+  };
   Result<std::string> read_record(const SegmentRef& segment, const Location& at, MessageId message,
-                                  Part part, uint64_t offset, uint64_t length, bool* verified,
+                                  Part part, uint64_t offset, uint64_t length, Seen& seen,
                                   bool on_loop, bool* blocked);
 
   // On the loop.

@@ -73,7 +73,7 @@ Task<Result<Records>> FileJournal::read_from(uint64_t seq) {
 
 Result<std::string> FileJournal::read_record(const SegmentRef& file, const Location& at,
                                              MessageId message, Part part, uint64_t offset,
-                                             uint64_t length, bool* verified, bool on_loop,
+                                             uint64_t length, Seen& seen, bool on_loop,
                                              bool* blocked) {
   const auto pread = [&](uint64_t from, size_t size) -> Result<std::string> {
     if (!on_loop) return read_up_to(disk(), file->fd.get(), size, from, file->path);
@@ -85,7 +85,7 @@ Result<std::string> FileJournal::read_record(const SegmentRef& file, const Locat
     return bytes;
   };
   const auto damaged = [&](std::string_view what) {
-    *verified = false;
+    seen.verified = false;
     return fail(Fault::storage, "the message is damaged",
                 fmt::format("damaged: {} at offset {}: {} (message {})", file->path, at.offset,
                             what, message.value),
@@ -101,7 +101,7 @@ Result<std::string> FileJournal::read_record(const SegmentRef& file, const Locat
     if (!*blocked && bytes.size() != length) return damaged("the segment ends inside the record");
     return bytes;
   };
-  if (*verified) return piece();
+  if (seen.verified) return piece();
 
   const bool all = part == Part::message && (length == size || size <= kReadOnLoop);
   const uint64_t upto = kRecordHeader + uint64_t{at.meta} + at.aux + (all ? at.body : 0);
@@ -109,10 +109,12 @@ Result<std::string> FileJournal::read_record(const SegmentRef& file, const Locat
   if (*blocked) return std::string();
   if (bytes.size() != upto) return damaged("the segment ends inside the record");
   const Id& key = file->header.segment;
-  const auto header = decode_record(bytes, key);
+  const auto known = decode_or_mend(bytes, key);
+  const RecordHeader* header = known ? &known->header : nullptr;
   if (!header || header->type != RecordType::append || header->meta != at.meta ||
       header->aux != at.aux || header->body != at.body)
     return damaged("no such record header");
+  if (known->mended) seen.mended = mended(at.offset, *header, key);
   if ((header->flags & kDropped) != 0)
     return fail(Fault::not_found, "no such message", "expunged, and its bytes are given back",
                 "EXPUNGEISSUED");
@@ -131,7 +133,7 @@ Result<std::string> FileJournal::read_record(const SegmentRef& file, const Locat
   if (!all) return piece();
   const auto body = rest.substr(size_t{at.meta} + at.aux);
   if (checksum(key, body) != header->body_sum) return damaged("message bytes");
-  *verified = aux_good;
+  seen.verified = aux_good;
   if (offset == 0 && length == size) {
     bytes.erase(0, static_cast<size_t>(upto - size));
     return bytes;
@@ -147,16 +149,20 @@ Task<Result<std::string>> FileJournal::read(Location at, MessageId message, Part
   if (before != replaced_) *verified = false;  // it may be another file than the place is of
   bool blocked = std::min(length, at.body) > kReadOnLoop;
   Result<std::string> bytes = std::string();
-  if (!blocked) {
-    bytes = read_record(file, at, message, part, offset, length, verified, true, &blocked);
-    if (!blocked) co_return bytes;
-  }
   // The pool must not see a pointer into somebody else's frame: what it writes is ours.
-  bool mine = *verified;
-  bool never = false;
-  co_await pool_.run(
-      [&] { bytes = read_record(file, at, message, part, offset, length, &mine, false, &never); });
-  *verified = mine;
+  Seen seen{.verified = *verified, .mended = {}};
+  if (!blocked) bytes = read_record(file, at, message, part, offset, length, seen, true, &blocked);
+  if (blocked) {
+    bool never = false;
+    co_await pool_.run(
+        [&] { bytes = read_record(file, at, message, part, offset, length, seen, false, &never); });
+  }
+  *verified = seen.verified;
+  if (seen.mended) {
+    const auto lock = co_await writing_.lock();
+    co_await pool_.run([&] { note(file, {*seen.mended}); });
+    report();
+  }
   co_return bytes;
 }
 

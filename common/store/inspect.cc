@@ -2,6 +2,7 @@
 
 #include "common/store/inspect.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
 
@@ -160,6 +161,32 @@ Status set_dirty_flag(const Fd& base, const std::string& user, bool dirty) {
 Status set_dirty_flag(const std::string& directory, bool dirty) {
   TRY(const AccountDir dir, AccountDir::at(Disk::real(), directory));
   return set_dirty_flag(dir, dirty);
+}
+
+Result<size_t> mend_headers(const AccountDir& dir) {
+  auto journal = dir.open_file("journal", O_RDONLY | O_DIRECTORY);
+  if (!journal && errno == ENOENT) return 0;
+  if (!journal) return std::unexpected(journal.error());
+  JournalReader reader(*std::move(journal), dir.path() + "/journal", dir.disk());
+  std::vector<JournalDamage> list;
+  JournalVisitor visitor;
+  visitor.damage = [&](const JournalDamage& d) {
+    if (!d.right.empty()) list.push_back(d);
+  };
+  TRY_STATUS(reader.visit(visitor, {.thorough = true}));
+  for (const auto& d : list) {
+    const std::string name = d.path.substr(d.path.rfind('/') + 1);
+    TRY(const Fd fd, dir.open_file("journal/" + name, O_RDWR));
+    TRY(const std::string now, read_up_to(dir.disk(), fd.get(), d.right.size(), d.offset, d.path));
+    TRY_STATUS(dir.quarantine(fmt::format("{}-{}", name, d.offset), now));
+    // The byte that is wrong and no other: whatever ends this, the others are as they were.
+    std::string right = d.right;
+    const auto at = static_cast<size_t>(std::ranges::mismatch(now, right).in1 - now.begin());
+    if (at == right.size()) continue;
+    TRY_STATUS(write_all(dir.disk(), fd.get(), {{right.data() + at, 1}}, d.offset + at, d.path));
+    if (dir.disk().fdatasync(fd.get()) != 0) return fail_errno("fdatasync " + d.path, errno);
+  }
+  return list.size();
 }
 
 Status dump_index_file(const std::string& path, const EachValue& f) {

@@ -28,6 +28,11 @@ Result<bool> dirty_flag(const std::string& directory);
 Status set_dirty_flag(const std::string& directory, bool dirty);
 Status set_dirty_flag(const AccountDir& dir, bool dirty);
 
+// Writes again what is damaged and known all the same, which are the headers of records with one
+// wrong bit; as they are now they are kept in quarantine/. How many. Whoever has `dir` has the
+// lock on the account.
+Result<size_t> mend_headers(const AccountDir& dir);
+
 // Where a user's account is beneath the base directory.
 [[nodiscard]] std::string account_path(std::string_view user);
 

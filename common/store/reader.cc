@@ -158,7 +158,7 @@ Result<Scan> JournalReader::scan(const FileRef& file, JournalSegment& segment, b
 Status JournalReader::visit(const JournalVisitor& visitor, Walk walk) {
   files_.clear();
   const auto damaged = [&](const std::string& path, const Damage& d) {
-    if (visitor.damage) visitor.damage({path, d.offset, d.length, d.lost, d.what});
+    if (visitor.damage) visitor.damage({path, d.offset, d.length, d.lost, d.what, d.right});
   };
   std::optional<SegmentHeader> previous;
   uint32_t done = 0;  // the last number that was looked at
@@ -333,7 +333,8 @@ Result<std::string> JournalReader::read(const Place& place, MessageId message, P
   const Id& key = segment->header.segment;
   const ReadAt read = read_at(segment);
   TRY(const std::string head, read(at.offset, kRecordHeader + at.meta));
-  const auto header = decode_record(head, key);
+  const auto known = decode_or_mend(head, key);
+  const RecordHeader* header = known ? &known->header : nullptr;
   if (!header || header->type != RecordType::append || header->meta != at.meta ||
       header->aux != at.aux || header->body != at.body)
     return damaged("no such record header");

@@ -61,6 +61,7 @@ struct JournalDamage {
   uint64_t offset = 0, length = 0;  // length 0: of the whole file, or of what is not there
   uint32_t lost = 0;                // how many uids or message ids at most
   std::string what;
+  std::string right;  // what these bytes were, where that is known: nothing is lost
 };
 // "journal/00000001 at offset 1024, 96 bytes: no record header"
 [[nodiscard]] std::string to_string(const JournalDamage& damage);

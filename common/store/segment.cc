@@ -35,6 +35,12 @@ std::string_view view(const Id& id) {
 
 bool all_zero(std::string_view bytes) { return bytes.find_first_not_of('\0') == bytes.npos; }
 
+// Of at least four bytes, the first ones.
+uint32_t magic_of(std::string_view bytes) {
+  // NOLINTNEXTLINE(bugprone-suspicious-stringview-data-usage): see above
+  return get_int<uint32_t>(bytes.data());
+}
+
 uint64_t aligned(uint64_t n) { return (n + kRecordAlign - 1) / kRecordAlign * kRecordAlign; }
 
 uint32_t bound(uint64_t bytes) {
@@ -178,8 +184,7 @@ void encode(const RecordHeader& h, const Id& key, char* to) {
 }
 
 std::optional<RecordHeader> decode_record(std::string_view bytes, const Id& key) {
-  if (bytes.size() < kRecordHeader || get_int<uint32_t>(bytes.data()) != kRecordMagic)
-    return std::nullopt;
+  if (bytes.size() < kRecordHeader || magic_of(bytes) != kRecordMagic) return std::nullopt;
   if (checksum(key, bytes.substr(0, 88)) != get_int<uint64_t>(bytes.data() + 88))
     return std::nullopt;
   Reader in(bytes.substr(4));
@@ -202,6 +207,30 @@ std::optional<RecordHeader> decode_record(std::string_view bytes, const Id& key)
   return h;
 }
 
+std::optional<KnownHeader> decode_or_mend(std::string_view bytes, const Id& key) {
+  if (const auto header = decode_record(bytes, key)) return KnownHeader{.header = *header};
+  if (bytes.size() < kRecordHeader || std::popcount(magic_of(bytes) ^ kRecordMagic) > 1)
+    return std::nullopt;
+  std::string trial(bytes.substr(0, kRecordHeader));
+  for (size_t bit = 0; bit < trial.size() * 8; bit++) {
+    const auto mask = static_cast<char>(1 << bit % 8);
+    trial[bit / 8] = static_cast<char>(trial[bit / 8] ^ mask);
+    if (const auto header = decode_record(trial, key))
+      return KnownHeader{.header = *header, .mended = true};
+    trial[bit / 8] = static_cast<char>(trial[bit / 8] ^ mask);
+  }
+  return std::nullopt;
+}
+
+Damage mended(uint64_t offset, const RecordHeader& header, const Id& key) {
+  Damage damage{offset, kRecordHeader, 0,
+                fmt::format("record {} ({}): its header has one wrong bit, which is known",
+                            header.seq, name(header.type)),
+                std::string(kRecordHeader, '\0')};
+  encode(header, key, damage.right.data());
+  return damage;
+}
+
 namespace {
 
 // Is it one bit, in the part or in its checksum, that makes the two disagree?
@@ -215,21 +244,6 @@ bool one_bit_off(std::string_view part, const Id& key, uint64_t sum) {
     trial[bit / 8] = static_cast<char>(trial[bit / 8] ^ mask);
   }
   return false;
-}
-
-// The header of which one bit was flipped: how long the record is, and which.
-std::optional<RecordHeader> mend_record(std::string_view bytes, const Id& key) {
-  if (bytes.size() < kRecordHeader ||
-      std::popcount(get_int<uint32_t>(bytes.data()) ^ kRecordMagic) > 1)
-    return std::nullopt;
-  std::string trial(bytes.substr(0, kRecordHeader));
-  for (size_t bit = 0; bit < trial.size() * 8; bit++) {
-    const auto mask = static_cast<char>(1 << bit % 8);
-    trial[bit / 8] = static_cast<char>(trial[bit / 8] ^ mask);
-    if (auto header = decode_record(trial, key)) return header;
-    trial[bit / 8] = static_cast<char>(trial[bit / 8] ^ mask);
-  }
-  return std::nullopt;
 }
 
 // A write that did not end leaves zeros: whole sectors, the end of one, or all from somewhere on.
@@ -353,7 +367,6 @@ class Scanner {
   struct Hurt {
     uint64_t offset = 0;
     RecordHeader header;
-    bool mended = false;  // it is the header that does not
   };
 
   Status find_records();
@@ -386,48 +399,53 @@ Status Scanner::find_records() {
   uint64_t seq_before = first_seq_ - 1;
   while (true) {
     TRY(const std::string_view head, window_.at(offset, kRecordHeader));
-    auto header = decode_record(head, key_);
-    const bool mended = !header && (header = mend_record(head, key_)).has_value();
-    if (!header || offset + header->total() > size_) {
+    const auto known = decode_or_mend(head, key_);
+    if (!known || offset + known->header.total() > size_) {
       // A record that was cut in the middle, or damage, or the zeros after the last record.
-      const bool torn = header.has_value();
+      const bool torn = known.has_value();
       TRY(const uint64_t next,
           find_header(window_, offset + (torn ? kRecordAlign : 0), size_, key_));
       if (next == size_) break;
-      scan_.damages.push_back({offset, next - offset, bound(next - offset), "no record header"});
+      scan_.damages.push_back(
+          {offset, next - offset, bound(next - offset), "no record header", {}});
       offset = next;
       continue;
     }
-    Entry entry{.offset = offset, .header = *header, .meta = {}};
-    offset += header->total();
+    const RecordHeader& header = known->header;
+    Entry entry{.offset = offset, .header = header, .meta = {}};
+    offset += header.total();
     const uint64_t meta_at = entry.offset + kRecordHeader;
-    TRY(const std::string_view meta, window_.at(meta_at, header->meta));
-    const bool whole = meta.size() == header->meta && checksum(key_, meta) == header->meta_sum;
-    if (header->type == RecordType::footer) {
+    TRY(const std::string_view meta, window_.at(meta_at, header.meta));
+    const bool whole = meta.size() == header.meta && checksum(key_, meta) == header.meta_sum;
+    if (header.type == RecordType::footer) {
       // Everything before it was durable when it was written: it can be made again.
       scan_.sealed = true;
       scan_.end = entry.offset;
-      const bool torn = !whole && looks_torn(meta, meta_at, key_, header->meta_sum);
-      return look_at_seal(entry, mended || (!whole && !torn));
+      const bool torn = !whole && looks_torn(meta, meta_at, key_, header.meta_sum);
+      return look_at_seal(entry, known->mended || (!whole && !torn));
     }
-    if (mended || !whole) {
-      hurt_.push_back({entry.offset, *header, mended});
-      scan_.damages.push_back({entry.offset, header->total(), used(*header),
-                               fmt::format("record {} ({}){}", header->seq, name(header->type),
-                                           mended ? ": its header" : "")});
-      end_ = offset;
+    end_ = offset;
+    if (!whole) {
+      hurt_.push_back({entry.offset, header});
+      scan_.damages.push_back({entry.offset,
+                               header.total(),
+                               used(header),
+                               fmt::format("record {} ({})", header.seq, name(header.type)),
+                               {}});
       continue;
     }
-    if (header->seq <= seq_before) {
-      scan_.damages.push_back({entry.offset, header->total(), used(*header),
-                               fmt::format("record {} after {}", header->seq, seq_before)});
-      end_ = offset;
+    if (header.seq <= seq_before) {
+      scan_.damages.push_back({entry.offset,
+                               header.total(),
+                               used(header),
+                               fmt::format("record {} after {}", header.seq, seq_before),
+                               {}});
       continue;
     }
-    seq_before = header->seq;
+    if (known->mended) scan_.damages.push_back(mended(entry.offset, header, key_));
+    seq_before = header.seq;
     entry.meta = keep(scan_, meta);
     scan_.entries.push_back(entry);
-    end_ = offset;
   }
   return {};
 }
@@ -435,17 +453,16 @@ Status Scanner::find_records() {
 // The footer, the zeros after it and the trailer, which a crash may have left unwritten.
 Status Scanner::look_at_seal(const Entry& footer, bool damaged) {
   const uint64_t total = footer.header.total();
-  if (damaged) scan_.damages.push_back({footer.offset, total, 0, "the footer"});
+  if (damaged) scan_.damages.push_back({footer.offset, total, 0, "the footer", {}});
   const uint64_t at = footer.offset + kRecordHeader + footer.header.meta;
   std::string right(static_cast<size_t>(footer.offset + total - at), '\0');
   right += encode_trailer(footer.offset, key_);
   TRY(const std::string rest, read_(at, right.size()));
-  if (!unended(rest, right, at)) scan_.damages.push_back({at, rest.size(), 0, "the trailer"});
+  if (!unended(rest, right, at)) scan_.damages.push_back({at, rest.size(), 0, "the trailer", {}});
   return {};
 }
 
 Result<bool> Scanner::torn(const Hurt& hurt) {
-  if (hurt.mended) return false;
   const uint64_t at = hurt.offset + kRecordHeader;
   TRY(const std::string_view meta, window_.at(at, hurt.header.meta));
   return looks_torn(meta, at, key_, hurt.header.meta_sum);
@@ -454,7 +471,7 @@ Result<bool> Scanner::torn(const Hurt& hurt) {
 Status Scanner::take_damages(uint64_t& from, uint32_t& lost, std::string& why) {
   while (!scan_.damages.empty()) {
     const auto& last = scan_.damages.back();
-    if (last.offset + last.length != from) break;
+    if (last.offset + last.length != from || !last.right.empty()) break;
     if (!hurt_.empty() && hurt_.back().offset == last.offset) {
       TRY(const bool never_ended, torn(hurt_.back()));
       if (!never_ended) break;
@@ -496,8 +513,11 @@ Status Scanner::find_end() {
     ended = !parts.torn;
     const auto& h = entries[i].header;
     if (parts.damaged)
-      damaged.push_back({entries[i].offset, h.total(), 0,
-                         fmt::format("record {} ({}): {}", h.seq, name(h.type), parts.damaged)});
+      damaged.push_back({entries[i].offset,
+                         h.total(),
+                         0,
+                         fmt::format("record {} ({}): {}", h.seq, name(h.type), parts.damaged),
+                         {}});
   }
   if (ended) {
     scan_.damages.insert(scan_.damages.end(), damaged.begin(), damaged.end());
@@ -532,7 +552,7 @@ Status Scanner::find_rest(uint64_t from, uint32_t lost, std::string why, bool ta
   TRY(const uint64_t bytes_end, end_of_bytes(window_, from, size_));
   if (bytes_end > from) {
     if (bytes_end > end_) lost += bound(bytes_end - end_);
-    Damage rest{from, bytes_end - from, lost, std::move(why)};
+    Damage rest{from, bytes_end - from, lost, std::move(why), {}};
     if (tail)
       scan_.cut = std::move(rest);
     else

@@ -72,6 +72,14 @@ struct RecordHeader {
 void encode(const RecordHeader& header, const Id& key, char* to);  // kRecordHeader bytes
 // nullopt: not a record of this segment.
 [[nodiscard]] std::optional<RecordHeader> decode_record(std::string_view bytes, const Id& key);
+// The same where a record must be: of a header with one wrong bit what it was. 768 headers are
+// tried against a keyed checksum of 64 bits; one that was never written verifies once in 2^54.
+// It is damage all the same, and to be told: see mended().
+struct KnownHeader {
+  RecordHeader header;
+  bool mended = false;
+};
+[[nodiscard]] std::optional<KnownHeader> decode_or_mend(std::string_view bytes, const Id& key);
 
 // A place of a record, as a footer lists it and a scan finds it.
 struct Entry {
@@ -84,7 +92,10 @@ struct Damage {
   uint64_t offset = 0, length = 0;
   uint32_t lost = 0;  // how many records or uids at most
   std::string what;
+  std::string right;  // what these bytes were, where that is known: nothing is lost
 };
+// That of a record whose header has one wrong bit.
+[[nodiscard]] Damage mended(uint64_t offset, const RecordHeader& header, const Id& key);
 
 struct Scan {
   std::vector<Entry> entries;

@@ -7,6 +7,7 @@
 #include <string>
 #include <unistd.h>
 
+#include "common/base/log.h"
 #include "tests/crash/sim_disk.h"
 #include "tests/store/fixture.h"
 
@@ -21,6 +22,12 @@ inline std::string slurp(const fs::path& path) {
 inline void spew(const fs::path& path, const std::string& bytes) {
   std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
 }
+
+// What the log was told.
+struct Heard final : log::Sink {
+  void write(log::Level, std::string_view line) override { (text += line) += '\n'; }
+  std::string text;
+};
 
 class FileTest : public StoreTest {
  protected:

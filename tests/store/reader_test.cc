@@ -228,7 +228,8 @@ TEST_F(ReaderTest, DamageIsToldAndTheRestIsRead) {
     return all;
   };
   const auto all = seqs();
-  // Each place of the first record's header and meta: one record less, one damage more.
+  // Each place of the first record's header and meta: one damage more, and for the meta one record
+  // less.
   for (const size_t at : {size_t{0}, size_t{30}, size_t{90}, kRecordHeader + 3}) {
     std::string bytes = sound;
     bytes[kFirstRecord + at] ^= 0x10;
@@ -236,7 +237,7 @@ TEST_F(ReaderTest, DamageIsToldAndTheRestIsRead) {
     const auto found = damages({.thorough = true});
     ASSERT_EQ(found.size(), 1U) << joined(found);
     EXPECT_NE(found[0].find("journal/00000001 at offset 1024"), std::string::npos) << found[0];
-    EXPECT_EQ(seqs().size(), all.size() - 1);
+    EXPECT_EQ(seqs().size(), all.size() - (at < kRecordHeader ? 0 : 1));
     // The footer has it still.
     EXPECT_EQ(joined(damages()), "");
   }

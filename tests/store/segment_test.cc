@@ -3,6 +3,7 @@
 #include "common/store/segment.h"
 
 #include <algorithm>
+#include <bit>
 
 #include <gtest/gtest.h>
 
@@ -51,6 +52,12 @@ struct Sample {
   }
   uint64_t last_batch() const { return entries[4].offset; }
 };
+
+std::string header_bytes(const RecordHeader& header, const Id& key) {
+  std::string bytes(kRecordHeader, '\0');
+  encode(header, key, bytes.data());
+  return bytes;
+}
 
 ReadAt reader(const std::string& bytes) {
   return [&bytes](uint64_t offset, size_t size) -> Result<std::string> {
@@ -129,22 +136,70 @@ TEST(Segment, EveryFlippedBitIsDetectedAndCostsAtMostItsOwnRecord) {
     for (const auto& e : found.entries) ASSERT_EQ(e.meta, s.metas[e.header.seq - 1]);
     const auto& at = hit < 6 ? s.entries[hit] : s.entries[5];
     const uint64_t inside = bit / 8 - at.offset;
-    const bool in_head_or_meta = hit < 6 && inside < kRecordHeader + at.header.meta;
+    const bool in_head = hit < 6 && inside < kRecordHeader;
+    const bool in_meta = hit < 6 && !in_head && inside < kRecordHeader + at.header.meta;
     const bool in_sums =
         hit < 6 && inside < kRecordHeader + at.header.meta + at.header.aux + at.header.body;
-    for (size_t i = 0; i < 6; i++) {
-      const bool must_be_there = i != hit || !in_head_or_meta;
-      ASSERT_EQ(std::ranges::count(list, i + 1), must_be_there ? 1 : 0) << i;
+    for (size_t i = 0; i < 6; i++)
+      ASSERT_EQ(std::ranges::count(list, i + 1), i != hit || !in_meta ? 1 : 0) << i;
+    for (const auto& e : found.entries) {
+      const auto& written = s.entries[e.header.seq - 1];
+      ASSERT_EQ(e.offset, written.offset);
+      ASSERT_EQ(header_bytes(e.header, s.header.segment),
+                header_bytes(written.header, s.header.segment));
     }
     // The bodies of the last batch are looked at: no write that ended is taken for one that did
     // not.
-    const bool named = in_head_or_meta || (hit >= 4 && in_sums);
+    const bool named = in_head || in_meta || (hit >= 4 && in_sums);
     ASSERT_EQ(found.damages.size(), named ? 1U : 0U);
-    if (named) ASSERT_EQ(found.damages[0].offset, at.offset);
+    if (named) {
+      ASSERT_EQ(found.damages[0].offset, at.offset);
+      ASSERT_EQ(found.damages[0].right, in_head ? header_bytes(at.header, s.header.segment) : "");
+      ASSERT_EQ(found.damages[0].lost > 0, in_meta && at.header.type == RecordType::append);
+    }
     ASSERT_EQ(found.cut.has_value(), hit == 6) << "only what stands behind the last record";
     ASSERT_EQ(found.end, s.bytes.size());
     ASSERT_EQ(found.last_seq, 6U) << "no number is given out twice";
   }
+}
+
+// Two wrong bits of a header could be any two of 294,528.
+TEST(Segment, AHeaderWithTwoWrongBitsIsNotMended) {
+  Sample s;
+  for (size_t i = 0; i < 6; i++) {
+    for (size_t bit = 0; bit < kRecordHeader * 8; bit += 13) {
+      std::string bytes = s.bytes;
+      char* const head = bytes.data() + s.entries[i].offset;
+      for (const size_t b : {bit, (bit + 100) % (kRecordHeader * 8)})
+        head[b / 8] = static_cast<char>(head[b / 8] ^ (1 << b % 8));
+      ASSERT_FALSE(decode_or_mend({head, kRecordHeader}, s.header.segment)) << i << ", " << bit;
+      const Scan found = scan(bytes, s.header, false);
+      ASSERT_EQ(std::ranges::count(seqs(found), i + 1), 0);
+      ASSERT_EQ(found.damages.size(), 1U);
+      ASSERT_EQ(found.damages[0].right, "");
+    }
+  }
+}
+
+// Of a write that ended one byte before the end of a header no more than a bit of it may be wrong.
+TEST(Segment, AHeaderThatWasNotWrittenToItsEndIsTorn) {
+  int tried = 0;
+  for (unsigned char i = 0; i < 255; i++) {
+    Sample s;
+    auto& last = s.entries.back();
+    last.header.id[0] = i;
+    encode(last.header, s.header.segment, s.bytes.data() + last.offset);
+    const size_t end = last.offset + kRecordHeader - 1;
+    if (!std::has_single_bit(static_cast<unsigned char>(s.bytes[end]))) continue;
+    tried++;
+    std::string bytes = s.bytes;
+    std::fill(bytes.begin() + static_cast<ptrdiff_t>(end), bytes.end(), '\0');
+    const Scan found = scan(bytes, s.header);
+    ASSERT_EQ(seqs(found), (std::vector<uint64_t>{1, 2, 3, 4})) << int{i};
+    ASSERT_TRUE(found.damages.empty());
+    ASSERT_EQ(found.cut->offset, s.last_batch());
+  }
+  EXPECT_GT(tried, 2);
 }
 
 TEST(Segment, EveryFlippedBitOfTheHeaderIsSurvivedByItsCopy) {

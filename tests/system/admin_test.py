@@ -223,7 +223,10 @@ class Damaged(unittest.TestCase):
                     "restore what is missing from a backup (rims-ctl restore)")
         self.setUp()
         self.flip(self.journal, RECORD + 9)
-        self.damage(f"journal/00000001 at offset {RECORD}, ", "record 1 (mailbox-created): its header", "--repair")
+        self.damage(f"journal/00000001 at offset {RECORD}, ", "record 1 (mailbox-created): its header has one wrong bit",
+                    "all of it is served; \"rims-ctl check --repair\" writes it again")
+        self.assertIn("1 record headers with one wrong bit were written again", ctl(self.suite, "check", "--repair", "foo"))
+        self.assertRegex(ctl(self.suite, "check", "foo"), "(?m)^foo: sound: 5 messages in 6 mailboxes")
 
     def test_repair_leaves_what_can_be_served(self):
         with open(self.journal, "rb") as f:
