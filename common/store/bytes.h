@@ -62,6 +62,7 @@ class Reader {
   template <class Int>
   Int num() {
     if (in_.size() < sizeof(Int)) return bad<Int>();
+    // NOLINTNEXTLINE(bugprone-suspicious-stringview-data-usage): so many bytes are there
     const Int value = get_int<Int>(in_.data());
     in_.remove_prefix(sizeof(Int));
     return value;

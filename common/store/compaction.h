@@ -10,6 +10,10 @@
 //   1. a record is not earlier than any record before it
 //   2. a time after `now`, or none, is not known; then it is that of the next record that has one
 //   3. without such a record the message stays alive
+//
+// The fold is of the whole account, beside the one that is served: 72 to 160 bytes for each message
+// that the journal holds (measured with a million of them, in one mailbox), 8 more for each that is
+// dead, and a little for each mailbox. It is gone when the survey is.
 #pragma once
 
 #include <cstdint>

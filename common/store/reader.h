@@ -118,7 +118,10 @@ class JournalReader {
   // given back by compaction. storage: damaged; the detail names file and offset.
   Result<std::string> read(const Place& place, MessageId message, Part part);
 
-  // All checksums of a record that a thorough visit is at.
+  // All checksums of a record that a thorough visit is at. Takes as much memory as the largest part
+  // of the record, which is a message: limits.message_size at most when it came in. libsodium's
+  // SipHash takes its input in one piece; a mapping would end the process (SIGBUS) where a sector
+  // can not be read.
   Result<std::optional<JournalDamage>> verify(const JournalRecord& record);
 
  private:
