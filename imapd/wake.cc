@@ -4,6 +4,7 @@
 
 #include <event2/event.h>
 
+#include "common/async/timer.h"
 #include "common/base/result.h"
 
 namespace rims::imapd {
@@ -15,15 +16,14 @@ void Wake::poke() {
 
 Wake::Wait::~Wait() {
   if (wake_.waiting_ == this) wake_.waiting_ = nullptr;
-  if (event_) event_free(event_);
+  free_event(event_);
 }
 
 void Wake::Wait::await_suspend(std::coroutine_handle<> waiter) {
   waiter_ = waiter;
   event_ = event_new(wake_.loop_.base(), wake_.fd_, EV_READ, &Wait::fired, this);
-  const timeval tv{.tv_sec = limit_.count() / 1000, .tv_usec = limit_.count() % 1000 * 1000};
-  if (!event_ || event_add(event_, limit_.count() >= 0 ? &tv : nullptr) != 0)
-    fatal("out of memory for an event");
+  if (!event_) fatal("out of memory for an event");
+  arm(event_, limit_);
   wake_.waiting_ = this;
 }
 

@@ -4,6 +4,7 @@
 
 #include <event2/event.h>
 
+#include "common/async/timer.h"
 #include "common/base/result.h"
 
 namespace rims {
@@ -23,17 +24,14 @@ void Event::set() {
 
 Event::Wait::~Wait() {
   if (queued_) event_.waiters_.erase(place_);
-  if (timer_) event_free(timer_);
+  free_event(timer_);
 }
 
 void Event::Wait::await_suspend(std::coroutine_handle<> waiter) {
   waiter_ = waiter;
   timer_ = event_new(event_.loop_.base(), -1, 0, &Wait::fired, this);
   if (!timer_) fatal("out of memory for an event");
-  if (limit_.count() >= 0) {
-    const timeval tv{.tv_sec = limit_.count() / 1000, .tv_usec = limit_.count() % 1000 * 1000};
-    if (event_add(timer_, &tv) != 0) fatal("event_add failed");
-  }
+  if (limit_.count() >= 0) arm(timer_, limit_);
   place_ = event_.waiters_.insert(event_.waiters_.end(), this);
   queued_ = true;
 }

@@ -2,12 +2,17 @@
 
 #include "common/async/loop.h"
 
+#include <algorithm>
+
 #include <event2/event.h>
 
+#include "common/async/timer.h"
 #include "common/base/result.h"
 
 namespace rims {
 namespace {
+
+SimulatedTime* simulated = nullptr;
 
 timeval to_timeval(Milliseconds limit) {
   return {.tv_sec = limit.count() / 1000, .tv_usec = limit.count() % 1000 * 1000};
@@ -19,12 +24,40 @@ event* make_event(Loop& loop, int fd, short what, event_callback_fn fired, void*
   return made;
 }
 
-void add_event(event* e, Milliseconds limit) {
+}  // namespace
+
+void arm(event* e, Milliseconds limit) {
   const timeval tv = to_timeval(limit);
-  if (event_add(e, limit.count() >= 0 ? &tv : nullptr) != 0) fatal("event_add failed");
+  const bool limited = limit.count() >= 0;
+  if (simulated && limited) simulated->timers_.emplace(simulated->now_ + limit, e);
+  if (event_add(e, limited && !simulated ? &tv : nullptr) != 0) fatal("event_add failed");
 }
 
-}  // namespace
+void free_event(event* e) {
+  if (!e) return;
+  if (simulated)
+    std::erase_if(simulated->timers_, [e](const auto& timer) { return timer.second == e; });
+  event_free(e);
+}
+
+SimulatedTime::SimulatedTime() {
+  if (std::exchange(simulated, this)) fatal("time is simulated twice");
+}
+SimulatedTime::~SimulatedTime() { simulated = nullptr; }
+
+void SimulatedTime::run(event_base* base) {
+  while (true) {
+    // All that can be done now.
+    event_base_loop(base, EVLOOP_NONBLOCK | EVLOOP_NO_EXIT_ON_EMPTY);
+    if (event_base_got_break(base)) return;
+    if (timers_.empty()) fatal("a loop waits for what can not come in simulated time");
+    now_ = std::max(now_, timers_.begin()->first);
+    while (!timers_.empty() && timers_.begin()->first <= now_) {
+      event_active(timers_.begin()->second, EV_TIMEOUT, 0);
+      timers_.erase(timers_.begin());
+    }
+  }
+}
 
 struct Loop::Signal {
   int number;
@@ -52,7 +85,10 @@ Loop::~Loop() {
   event_base_free(base_);
 }
 
-void Loop::run() { event_base_loop(base_, EVLOOP_NO_EXIT_ON_EMPTY); }
+void Loop::run() {
+  if (simulated) return simulated->run(base_);
+  event_base_loop(base_, EVLOOP_NO_EXIT_ON_EMPTY);
+}
 void Loop::stop() { event_base_loopbreak(base_); }
 
 void Loop::post(std::function<void()> f) {
@@ -74,17 +110,17 @@ void Loop::on_signal(int signal_number, std::function<void()> f) {
   signal->e = make_event(
       *this, signal_number, EV_SIGNAL | EV_PERSIST,
       [](int, short, void* s) { static_cast<Signal*>(s)->f(); }, signal.get());
-  add_event(signal->e, kNoLimit);
+  arm(signal->e, kNoLimit);
   signals_.push_back(std::move(signal));
 }
 
 FdReady::FdReady(Loop& loop, int fd, short what, Milliseconds limit)
     : event_(make_event(loop, fd, what, &FdReady::fired, this)), limit_(limit) {}
-FdReady::~FdReady() { event_free(event_); }
+FdReady::~FdReady() { free_event(event_); }
 
 void FdReady::await_suspend(std::coroutine_handle<> waiter) {
   waiter_ = waiter;
-  add_event(event_, limit_);
+  arm(event_, limit_);
 }
 
 void FdReady::fired(int, short what, void* self) {
@@ -98,11 +134,11 @@ FdReady writable(Loop& loop, int fd, Milliseconds limit) { return {loop, fd, EV_
 
 Sleep::Sleep(Loop& loop, Milliseconds duration)
     : event_(make_event(loop, -1, 0, &Sleep::fired, this)), duration_(duration) {}
-Sleep::~Sleep() { event_free(event_); }
+Sleep::~Sleep() { free_event(event_); }
 
 void Sleep::await_suspend(std::coroutine_handle<> waiter) {
   waiter_ = waiter;
-  add_event(event_, duration_);
+  arm(event_, duration_);
 }
 
 void Sleep::fired(int, short, void* self) {
@@ -112,7 +148,7 @@ void Sleep::fired(int, short, void* self) {
 Sleep sleep_for(Loop& loop, Milliseconds duration) { return {loop, duration}; }
 
 Task<void> TimeSlice::spend() {
-  if (Loop::now() - started_ < slice_) co_return;
+  if (simulated || Loop::now() - started_ < slice_) co_return;
   co_await sleep_for(loop_, Milliseconds(0));
   started_ = Loop::now();
 }

@@ -11,6 +11,7 @@
 #include "common/async/io_pool.h"
 #include "common/async/scope.h"
 #include "common/async/stream.h"
+#include "common/async/timer.h"
 
 namespace rims {
 namespace {
@@ -231,6 +232,39 @@ TEST(Loop, SignalsArriveAsCallbacks) {
   raise(SIGUSR1);
   loop.run();
   EXPECT_EQ(seen, 1);
+}
+
+Task<int> sleep_and_return(Loop& loop, Milliseconds duration) {
+  co_await sleep_for(loop, duration);
+  co_return 1;
+}
+
+Task<void> note_after(Loop& loop, int hours, std::string& order, char name) {
+  co_await sleep_for(loop, std::chrono::hours(hours));
+  order += name;
+}
+
+Task<void> wait_and_note(Event& event, std::string& order) {
+  if (!co_await event.wait(std::chrono::hours(2))) order += '2';
+}
+
+TEST(SimulatedTime, HoursPassAtOnceAndEqualTimersInTheOrderInWhichTheyWereSet) {
+  const SimulatedTime time;
+  Loop loop;
+  Event never(loop);
+  std::string order;
+  {
+    Scope scope(loop);
+    scope.spawn(wait_and_note(never, order));
+    for (const char name : {'a', 'b', 'c', 'd', 'e'})
+      scope.spawn(note_after(loop, name == 'c' ? 1 : 3, order, name));
+    scope.spawn(note_after(loop, 100, order, 'x'));
+    run(loop, sleep_and_return(loop, std::chrono::hours(4)));
+  }
+  EXPECT_EQ(order, "c2abde") << "and who was cancelled is not woken";
+  EXPECT_EQ(time.passed(), std::chrono::hours(4));
+  run(loop, sleep_and_return(loop, std::chrono::hours(200)));
+  EXPECT_EQ(order, "c2abde");
 }
 
 }  // namespace

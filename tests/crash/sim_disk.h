@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "common/store/disk.h"
+#include "tests/crash/sim_chance.h"
 
 namespace rims::store {
 
@@ -41,6 +42,8 @@ class SimDisk final : public Disk {
   // Asked before each call; an errno makes it fail. A negative number is a short write.
   std::function<int(Call)> fault;
   std::function<bool()> ends_early;  // asked before each read: it gets nothing, as at the end
+  std::function<void()> slow;        // called before each call that changes something or reads
+  Trace trace;                       // of all that was written, and in what order
   int fdatasyncs = 0, fsyncs = 0;
 
   // --- mutants: what is left out of the store, by kind (see kind_of) ---

@@ -89,6 +89,10 @@ class SimIndex final : public KeyValueFactory {
     }
     Status put(std::string_view key, std::string_view value) override {
       if (owner_.fails() || file_->torn) return fault();
+      if (owner_.disk_) {
+        owner_.disk_->trace.mix(key);
+        owner_.disk_->trace.mix(value);
+      }
       file_->now[std::string(key)] = value;
       return {};
     }

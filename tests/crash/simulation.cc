@@ -53,7 +53,9 @@ Simulation::Simulation(Loop& loop, IoPool& pool, Shape shape, Tally& tally)
       random_(static_cast<uint32_t>(shape_.seed * 2654435761U + 1)),
       index_(shape_.files ? &disk_ : nullptr),
       journals_(loop) {
+  seed_chance(shape_.seed);
   disk_.random.seed(random_());
+  disk_.slow = shape_.disturb;
   disk_.ignored = shape_.ignored;
   disk_.late = shape_.late;
   disk_.aim = shape_.aim;
@@ -80,6 +82,18 @@ Simulation::~Simulation() {
   if (shape_.files) fs::remove_all(shape_.base, ignored);
 }
 
+uint64_t Simulation::trace() const {
+  Trace all = trace_;
+  all.mix(disk_.trace.number);
+  // Whoever has drawn another number of times has done something else.
+  auto next = random_;
+  all.mix(next());
+  next = disk_.random;
+  all.mix(next());
+  all.mix(chance_drawn());
+  return all.number;
+}
+
 void Simulation::fail_with(const std::string& what) {
   if (failure_.empty()) failure_ = what;
   loop_.stop();
@@ -89,7 +103,10 @@ void Simulation::start_store() {
   Options o;
   o.key_values = &index_;
   o.idle_close = Milliseconds(600'000);
-  o.clock = [this] { return now_++; };
+  o.clock = [this] {
+    if (shape_.disturb) shape_.disturb();
+    return now_++;
+  };
   if (shape_.files) {
     auto base = open_base(shape_.base);
     if (!base) return fail_with(base.error().detail());
@@ -216,12 +233,8 @@ void Simulation::phase() {
   const int sessions = alone ? 1 : 1 + static_cast<int>(pick(kSessions));
   const size_t most = churns() ? 12 : stops() && alone ? 2 : 6;
   running_ = sessions;
-  for (int i = 0; i < sessions && running_ > 0; i++) {
-    // Timers of one and the same microsecond are not due in the order in which they were set.
-    for (const auto begin = Loop::now(); Loop::now() - begin < std::chrono::microseconds(2);) {
-    }
+  for (int i = 0; i < sessions && running_ > 0; i++)
     sessions_->spawn(session((stops() ? 1 : 2) + static_cast<int>(pick(most)), i == 0));
-  }
   disk_.aiming = true;
   while (running_ > 0 && !killed_ && !failed()) loop_.run();
   disk_.aiming = false;

@@ -1,8 +1,9 @@
 // tests/crash/simulation.h - one run: many sessions on one account, crashes, faults, from one seed
 //
-// Everything happens on one thread, and all chance comes from the seed: the same seed is the same
-// run. The store runs on the journal in memory (with lost races and failed appends), or on files on
-// a simulated disk (with the power off at any call, in recovery too, and failing calls).
+// Everything happens on one thread, in simulated time, and all chance comes from the seed, that of
+// the store, too: the same seed is the same run, on a busy machine as on an idle one. The store
+// runs on the journal in memory (with lost races and failed appends), or on files on a simulated
+// disk (with the power off at any call, in recovery too, and failing calls).
 //
 // The model hears of each durable change as a listener does and works it out by itself; what was
 // acknowledged or told must be there after every crash, what was not may be there as a whole or
@@ -11,6 +12,7 @@
 
 #include <deque>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -24,6 +26,7 @@
 #include "common/store/memory_journal.h"
 #include "common/store/store.h"
 #include "tests/crash/model.h"
+#include "tests/crash/sim_chance.h"
 #include "tests/crash/sim_disk.h"
 #include "tests/crash/sim_index.h"
 
@@ -64,6 +67,8 @@ struct Shape {
   Harm harm = Harm::none;
   std::string harm_in;  // see checksum_mutant
   std::string blind;    // see SimDisk
+  // Called at every commit and call of the disk: must not change anything.
+  std::function<void()> disturb;
 };
 
 class Simulation final : public Listener {
@@ -73,7 +78,7 @@ class Simulation final : public Listener {
   // Empty when all was well, otherwise what was wrong.
   std::string play();
   // A number for all that has happened: the same seed gives the same one.
-  [[nodiscard]] uint64_t trace() const { return trace_; }
+  [[nodiscard]] uint64_t trace() const;
   [[nodiscard]] const SimDisk& disk() const { return disk_; }
   [[nodiscard]] uint64_t mutations() const { return disk_.mutations + index_.mutations; }
 
@@ -138,8 +143,6 @@ class Simulation final : public Listener {
   void intrude();
   Task<void> read_one(std::shared_ptr<Account> account);
   void told(Told::Kind kind, MailboxId id, std::span<const Uid> uids, const void* origin);
-  void mix(uint64_t n) { trace_ = (trace_ ^ n) * 1099511628211ULL; }
-
   Loop& loop_;
   IoPool& pool_;
   Shape shape_;
@@ -169,7 +172,7 @@ class Simulation final : public Listener {
   bool faulty_ = false;  // a fault, a failed append or the power may explain a failure
   std::map<std::string, std::string> quarantine_;
   std::vector<std::pair<std::string, std::string>> before_;  // last segments after power losses
-  uint64_t trace_ = 14695981039346656037ULL;
+  Trace trace_;
   std::string failure_;
 };
 

@@ -137,7 +137,7 @@ void Simulation::verify() {
   model_ = std::move(found);
   // Not the journal's last number: that may be of a mark that nobody has been told of.
   for (const auto& [name, box] : model_.mailboxes) modseq_ = std::max(modseq_, box.highest);
-  mix(modseq_);
+  trace_.mix(modseq_);
   if (shape_.files) {
     look_at_cut_bytes();
     look_at_quarantine();

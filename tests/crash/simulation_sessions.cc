@@ -80,7 +80,7 @@ void Simulation::told(Told::Kind kind, MailboxId id, std::span<const Uid> uids,
   if (modseq < modseq_ || (kind != Told::Kind::mailboxes && modseq == modseq_))
     return fail_with("modseq does not grow");
   modseq_ = modseq;
-  mix(modseq);
+  trace_.mix(modseq);
   if (kind == Told::Kind::mailboxes) return;
   auto& box = model_.mailboxes[now.mailbox];
   box.highest = modseq;
@@ -302,9 +302,9 @@ Task<void> Simulation::one(std::shared_ptr<Account> account) {
   const bool alone = flying_.empty() && intruded_.empty();
   flying_.push_back(op);
   tally_.operations++;
-  mix(static_cast<uint64_t>(op->kind));
+  trace_.mix(static_cast<uint64_t>(op->kind));
   const auto done = co_await perform(account, op);
-  mix(done ? 1 : 2);
+  trace_.mix(done ? 1 : 2);
   if (names_ == op) names_.reset();
   const bool unknown = !done && account->failed();
   if (!done && op->folded && !unknown)

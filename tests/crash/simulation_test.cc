@@ -3,7 +3,8 @@
 //
 //   RIMS_RUNS   how many (20,000; RIMS_LONG=1: 1,000,000)
 //   RIMS_SEED   only this one
-//   RIMS_MUTANT only those mutants whose names contain it, with RIMS_MUTANT_RUNS (400) seeds at
+//   RIMS_REPLAYS how many are played twice (300; RIMS_LONG=1: 5,000)
+//   RIMS_MUTANT only those mutants whose names contain it, with RIMS_MUTANT_RUNS (1,000) seeds at
 //   most
 //
 // Every fifth run is on files, of each style in turn, half of them with an aim. A failing run
@@ -11,14 +12,18 @@
 
 #include "tests/crash/simulation.h"
 
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <sched.h>
+#include <thread>
 #include <unistd.h>
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "common/async/timer.h"
 #include "common/base/encoding.h"
 #include "common/base/log.h"
 #include "tests/crash/harness.h"
@@ -99,7 +104,11 @@ class SimulationTest : public ::testing::Test {
                    uint64_t* mutations = nullptr) {
     const bool harmed = s.harm != Harm::none;
     log_.damaged.clear();
-    Simulation simulation(loop_, pool_, std::move(s), tally);
+    // New ones each time: nothing of another run waits in them.
+    const SimulatedTime time;
+    Loop loop;
+    IoPool pool(loop, 0);
+    Simulation simulation(loop, pool, std::move(s), tally);
     std::string failure = simulation.play();
     // No crash and no failing call may leave what is taken for damage later.
     if (failure.empty() && !harmed) failure = log_.damaged;
@@ -110,8 +119,6 @@ class SimulationTest : public ::testing::Test {
   }
 
   Listening log_;
-  Loop loop_;
-  IoPool pool_{loop_, 0};
   std::string base_;
   std::map<std::string, uint64_t> kinds_;
 };
@@ -181,7 +188,7 @@ TEST_F(SimulationTest, EveryMissingOrLateFlushIsNoticed) {
       {"sync of mailbox", &Shape::index_mutant, Style::stops},
       {"late sync of mailbox", &Shape::index_mutant, Style::stops},
   };
-  const uint64_t most = from_environment("RIMS_MUTANT_RUNS", 400);
+  const uint64_t most = from_environment("RIMS_MUTANT_RUNS", 1000);
   Tally tally;
   int noticed = 0, all = 0;
   const char* only = getenv("RIMS_MUTANT");
@@ -257,17 +264,34 @@ TEST_F(SimulationTest, EveryMissingCheckIsNoticed) {
              noticed, std::size(kMutants));
 }
 
+// The second time beside a thread that keeps a processor busy, and with pauses at any place: longer
+// than a slice of time (loop.h), and longer than what the store does twice a second can wait.
 TEST_F(SimulationTest, TheSameSeedIsTheSameRun) {
-  for (uint64_t n = 1; n <= 60; n++) {
-    const uint64_t seed = n % 2 == 0 ? n : 5 * n;
-    uint64_t traces[2] = {};
-    Tally tally;
-    for (auto& trace : traces) {
-      const std::string failure = play(any_shape(seed), tally, &trace);
-      EXPECT_EQ(failure, "") << seed;
+  const uint64_t runs = harness_size("RIMS_REPLAYS", 300, 5000);
+  Tally tally;
+  std::atomic<bool> end = false;
+  const auto play_all = [&](const std::function<void()>& disturb) {
+    std::vector<uint64_t> traces;
+    for (uint64_t n = 1; n <= runs; n++) {
+      Shape s = any_shape(n % 2 == 0 ? n : 5 * n);
+      s.disturb = disturb;
+      EXPECT_EQ(play(std::move(s), tally, &traces.emplace_back()), "") << n;
     }
-    EXPECT_EQ(traces[0], traces[1]) << seed;
-  }
+    return traces;
+  };
+  const auto calm = play_all(nullptr);
+  std::thread busy([&] {
+    while (!end) sched_yield();
+  });
+  uint64_t calls = 0;
+  const auto disturbed = play_all([&] {
+    if (++calls % 4001 == 0) std::this_thread::sleep_for(Milliseconds(600));
+    if (calls % 97 == 0) std::this_thread::sleep_for(Milliseconds(5));
+  });
+  end = true;
+  busy.join();
+  EXPECT_GT(calls, runs * 20);
+  for (uint64_t n = 1; n <= runs; n++) EXPECT_EQ(calm[n - 1], disturbed[n - 1]) << n;
 }
 
 }  // namespace
