@@ -1,7 +1,7 @@
 // tests/crash/flip_test.cc - bits of the journal flipped, one at a time: each is detected, none is
 // served as good, and nothing else suffers
 //
-//   RIMS_FLIPS    how many (20,000; RIMS_LONG=1: 200,000, or every bit there is)
+//   RIMS_FLIPS    how many (100,000; RIMS_LONG=1: every bit there is)
 //   RIMS_OPENED   of how many the account is opened as the server does (400; RIMS_LONG=1: 20,000)
 //
 // A small account in several segments: sealed ones, one that was compacted, and one that is being
@@ -24,7 +24,7 @@
 namespace rims::store {
 namespace {
 
-// Which checksum is left out: it is the same for all bytes, when writing and when reading.
+// Which check is left out. A checksum: it is the same for all bytes, when writing and when reading.
 enum class Without : uint8_t {
   nothing,
   segment_header,
@@ -32,7 +32,8 @@ enum class Without : uint8_t {
   meta,
   structure,
   message,
-  footer
+  footer,
+  padding
 };
 Without left_out = Without::nothing;
 
@@ -65,6 +66,33 @@ extern "C" int crypto_shorthash(unsigned char* out, const unsigned char* in,
 
 namespace rims::store {
 namespace {
+
+// Reads zeros where zeros belong between the records, so that nobody looks at what is there.
+class Blind final : public Disk {
+ public:
+  struct Range {
+    uint64_t from = 0, to = 0;
+  };
+  std::map<std::string, std::vector<Range>> padding;  // by the file's name
+
+  int open(int dir, const char* path, int flags, unsigned mode) override {
+    const int fd = Disk::open(dir, path, flags, mode);
+    names_[fd] = path;
+    return fd;
+  }
+  ssize_t read(int fd, void* to, size_t size, off_t offset) override {
+    const ssize_t n = Disk::read(fd, to, size, offset);
+    const auto start = static_cast<uint64_t>(offset);
+    const uint64_t end = start + static_cast<uint64_t>(std::max<ssize_t>(n, 0));
+    for (const auto& range : padding[names_[fd]])
+      for (uint64_t at = std::max(range.from, start); at < std::min(range.to, end); at++)
+        static_cast<char*>(to)[at - start] = 0;
+    return n;
+  }
+
+ private:
+  std::map<int, std::string> names_;
+};
 
 class FlipTest : public FileTest {
  protected:
@@ -146,6 +174,7 @@ class FlipTest : public FileTest {
     segments_.clear();
     records_.clear();
     messages_.clear();
+    blind_.padding.clear();
     JournalReader reader = *JournalReader::at((dir() / "journal").string());
     int dropped = 0;
     const JournalVisitor visitor{
@@ -161,6 +190,10 @@ class FlipTest : public FileTest {
                       r.header.type == RecordType::append ? Append::decode(r.meta) : std::nullopt)
                 known.message = append->entry.message;
               records_[r.place.location.segment].push_back(known);
+              const auto& h = r.header;
+              const uint64_t end = known.offset + kRecordHeader + h.meta + h.aux + h.body;
+              blind_.padding[fmt::format("{:08}", r.place.location.segment)].push_back(
+                  {end, known.offset + h.total()});
               if ((r.header.flags & kDropped) != 0) dropped++;
               return true;
             },
@@ -256,7 +289,8 @@ class FlipTest : public FileTest {
 
   // As a tool reads: the whole account, and then its check.
   std::string look(const Spot& at, Count& count) {
-    JournalReader reader = *JournalReader::at((dir() / "journal").string());
+    Disk& disk = left_out == Without::padding ? blind_ : Disk::real();
+    JournalReader reader = *JournalReader::at((dir() / "journal").string(), disk);
     bool detected = false;
     const auto folded = reader.fold({}, [&](const JournalDamage&) { detected = true; });
     if (!folded) {
@@ -387,6 +421,7 @@ class FlipTest : public FileTest {
   }
 
   Heard heard_;
+  Blind blind_;
   std::map<uint32_t, Segment> segments_;
   std::map<uint32_t, std::vector<Known>> records_;
   std::map<MessageId, std::string> messages_;  // that some mailbox has
@@ -397,7 +432,7 @@ class FlipTest : public FileTest {
 TEST_F(FlipTest, EveryFlippedBitIsDetectedAndNoneIsServed) {
   build(Without::nothing);
   Count count;
-  flip_often(harness_size("RIMS_FLIPS", 20'000, 200'000), false, true, count);
+  flip_often(harness_size("RIMS_FLIPS", 100'000, UINT64_MAX), false, true, count);
   count.tell("flip");
 }
 
@@ -408,20 +443,24 @@ TEST_F(FlipTest, TheServerServesAroundEveryFlippedBit) {
   count.tell("flip opened");
 }
 
-// But for that of a trailer: whoever looks for damage knows every byte of it.
-TEST_F(FlipTest, EveryChecksumThatIsLeftOutIsNoticed) {
+// But for that of a trailer: whoever looks for damage knows every byte of it. Nor can a bit undo
+// that a batch is whole: its records are known, whatever is wrong with one. Cuts and torn writes
+// do, in segment_test.cc and in the simulation.
+TEST_F(FlipTest, EveryCheckThatIsLeftOutIsNoticed) {
   Count all;
   for (const auto& [without, what] :
-       {std::pair{Without::segment_header, "a segment's header"},
-        std::pair{Without::record_header, "a record's header"},
-        std::pair{Without::meta, "a record's meta"},
-        std::pair{Without::structure, "a message's structure"},
-        std::pair{Without::message, "a message's bytes"}, std::pair{Without::footer, "a footer"}}) {
+       {std::pair{Without::segment_header, "a checksum of a segment's header"},
+        std::pair{Without::record_header, "a checksum of a record's header"},
+        std::pair{Without::meta, "a checksum of a record's meta"},
+        std::pair{Without::structure, "a checksum of a message's structure"},
+        std::pair{Without::message, "a checksum of a message's bytes"},
+        std::pair{Without::footer, "a checksum of a footer"},
+        std::pair{Without::padding, "a look at the zeros between records"}}) {
     total_ = 0;
     build(without);
     Count count;
     const std::string wrong = flip_often(20'000, false, false, count);
-    fmt::print("  mutant: no checksum of {}: {} after {} flips: {}\n", what,
+    fmt::print("  mutant: without {}: {} after {} flips: {}\n", what,
                wrong.empty() ? "NOT noticed" : "noticed", count.faults, wrong);
     EXPECT_NE(wrong, "") << what;
     all.mutants++;
