@@ -26,17 +26,18 @@ constexpr const char* kMend =
     "all of it is served; \"rims-ctl check --repair\" writes it again as it was";
 constexpr const char* kRebuild = "\"rims-ctl check --repair\" rebuilds the index from the journal";
 
-// The index's files, opened for reading only.
+// The index's files, opened for reading only, with or without checksums as each says itself: what
+// the server is set to is not known here.
 class ReadOnlyFiles final : public KeyValueFactory {
  public:
-  Result<std::unique_ptr<KeyValueStore>> open(const std::string& user, const AccountDir* dir,
+  Result<std::unique_ptr<KeyValueStore>> open(const std::string&, const AccountDir* dir,
                                               const std::string& name, OpenMode) override {
-    return files_.open(user, dir, name, OpenMode::read_only);
+    const std::string file = name + ".gdbm";
+    // Not to be kept waiting by a pipe of that name.
+    TRY(Fd fd, dir->open_file(file, O_RDONLY | O_NONBLOCK));
+    return open_gdbm(std::move(fd), dir->path() + "/" + file, true);
   }
   Status remove(const std::string&, const AccountDir*, const std::string&) override { return {}; }
-
- private:
-  GdbmFiles files_{true};
 };
 
 class Check {

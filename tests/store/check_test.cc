@@ -17,6 +17,11 @@ namespace {
 
 class CheckTest : public FileTest {
  protected:
+  Options options() override {
+    Options o = FileTest::options();
+    o.key_value_checksum = index_checksum_;
+    return o;
+  }
   CheckReport check() {
     auto base = open_base(base_);
     auto report = check_account(*base, account_path("foo"), "FOO");
@@ -67,6 +72,7 @@ class CheckTest : public FileTest {
     ASSERT_TRUE((*index)->put(key, **value));
   }
   fs::path segment(int number) const { return dir() / fmt::format("journal/{:08}", number); }
+  bool index_checksum_ = true;
 };
 
 TEST_F(CheckTest, ASoundAccount) {
@@ -92,6 +98,17 @@ TEST_F(CheckTest, ASoundAccount) {
   const auto after = check();
   EXPECT_TRUE(after.sound());
   EXPECT_NE(after.index_note.find("not closed in order"), std::string::npos);
+  make_store();
+}
+
+// use_key_value_store_checksum: false
+TEST_F(CheckTest, AnIndexWithoutChecksumsIsSound) {
+  index_checksum_ = false;
+  make_store();
+  make_account();
+  const auto report = check();
+  EXPECT_TRUE(report.sound()) << found();
+  EXPECT_TRUE(report.index_checked) << report.index_note;
   make_store();
 }
 
