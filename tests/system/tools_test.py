@@ -1,0 +1,384 @@
+"""rims-ctl in small: what its tools list, tell, keep and leave alone, on accounts of a few messages"""
+
+import contextlib
+import glob
+import hashlib
+import json
+import os
+import pty
+import re
+import shutil
+import struct
+import subprocess
+import tempfile
+import time
+import unittest
+
+from tests.system.harness import NOBODY, Suite, wait_for
+
+RECORD = 1024  # where the first record of a segment begins
+DATE = '"01-Jan-2020 00:00:00 +0000"'
+EPOCH = 1577836800
+
+
+def ctl(suite, *words, status=0):
+    """rims-ctl; what it prints. With --json: the report, of dump a list."""
+    done = suite.command("sbin/rims-ctl", *words, limit=60)
+    text = done.stdout.decode() + done.stderr.decode()
+    assert done.returncode == status, f"{words}: status {done.returncode}, not {status}\n{text}"
+    assert b"\033" not in done.stderr and b"\r" not in done.stderr, f"{words}: progress in a pipe: {text}"
+    if "--json" not in words:
+        return text
+    if words[0] == "dump":
+        return [json.loads(line) for line in done.stdout.decode().splitlines()]
+    return json.loads(done.stdout)
+
+
+def account(suite, user, *parts):
+    number = hashlib.sha256(user.encode()).hexdigest()
+    return os.path.join(suite.mail, "mailbox.3", number[:2], number[2:], *parts)
+
+
+def replace(path, old, new):
+    with open(path, "rb") as f:
+        content = f.read()
+    assert old in content, path
+    with open(path, "r+b") as f:
+        f.write(content.replace(old, new))
+
+
+def flip(path, offset):
+    with open(path, "r+b") as f:
+        f.seek(offset)
+        byte = f.read(1)[0]
+        f.seek(offset)
+        f.write(bytes([byte ^ 4]))
+
+
+def write(path, text):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text)
+
+
+def mail(text):
+    return f"Subject: {text}\r\n\r\n{text}\r\n".encode()
+
+
+def uids(imap, mailbox):
+    assert imap.select(mailbox)[0] == "OK", mailbox
+    return [int(u) for u in imap.uid("SEARCH", "ALL")[1][0].split()]
+
+
+def expunge(imap, mailbox, which):
+    imap.select(mailbox)
+    imap.uid("STORE", which, "+FLAGS", "\\Deleted")
+    imap.expunge()
+
+
+class Tools(unittest.TestCase):
+    """One suite for all, a user for each test."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.suite = Suite(users={f"user{n}": "bar" for n in range(1, 12)}).start()
+        cls.directory = cls.suite.directory
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.suite.stop()
+        cls.suite.close()
+
+    def test_mailboxes_are_listed_as_they_are(self):
+        suite = self.suite
+        with suite.login("user1") as imap:
+            for name in ("Lists/a", "Plain"):
+                imap.create(name)
+            imap.delete("Lists")
+            imap.subscribe("Plain")
+            imap.append("Plain", "(\\Seen)", None, mail("x"))
+            imap.append("INBOX", None, None, mail("y"))
+        listed = ctl(suite, "mailbox", "list", "--json", "user1")["mailboxes"]
+        made = {name: (f"\\{name}", False, True) for name in ("Archive", "Drafts", "Junk", "Sent", "Trash")}
+        self.assertEqual({m["name"]: (m["special_use"], m["noselect"], m["subscribed"]) for m in listed},
+                         {**made, "INBOX": ("", False, True), "Lists": ("", True, False),
+                          "Lists/a": ("", False, False), "Plain": ("", False, True)})
+        self.assertIn("Lists \\Noselect", ctl(suite, "mailbox", "list", "user1").splitlines())
+        report = ctl(suite, "mailbox", "status", "--json", "user1")["mailboxes"]
+        plain = next(m for m in report if m["name"] == "Plain")
+        appended = [r["record"] for r in ctl(suite, "dump", "--json", "user1") if r["type"] == "append"]
+        self.assertEqual(plain["highestmodseq"], appended[0])
+        self.assertRegex(ctl(suite, "mailbox", "status", "user1"), r"(?m)^ +2 +1 +34  in all$")
+
+    def test_undelete_chooses_what_is_asked_for(self):
+        suite = self.suite
+        with suite.login("user2") as imap:
+            imap.create("A")
+            for n in range(1, 4):
+                imap.append("INBOX", None, None, mail(f"number {n}"))
+            imap.append("A", None, None, mail("number 4"))
+            imap.select("INBOX")
+            imap.uid("COPY", "1", "A")
+            expunge(imap, "INBOX", "1:2")
+            expunge(imap, "A", "1:2")
+            imap.rename("A", "B")
+
+        def listed(*words):
+            found = ctl(suite, "undelete", "--list", "--json", *words, "user2")["messages"]
+            return sorted((m["mailbox"], m["uid"]) for m in found)
+        self.assertEqual(listed(), [("A", 1), ("A", 2), ("INBOX", 2)])
+        self.assertEqual(listed("-m", "A"), [("A", 1), ("A", 2)])
+        self.assertEqual(listed("-m", "inbox"), [("INBOX", 1), ("INBOX", 2)])
+        self.assertEqual(listed("--since", "2099-01-01T00:00:00Z"), [])
+        self.assertEqual(len(listed("--since", "2001-01-01T00:00:00Z")), 3)
+        # Each goes where it was last, under the name that this has now.
+        done = ctl(suite, "undelete", "--json", "user2")["mailboxes"]
+        self.assertEqual({m["mailbox"]: m["messages"] for m in done}, {"B": 2, "INBOX": 1})
+        # What can not come back is told.
+        with suite.login("user2") as imap:
+            expunge(imap, "INBOX", "3")
+        path = account(suite, "user2", "journal", "00000001")
+        with open(path, "rb") as f:
+            at = f.read().rindex(b"Subject: number 3")
+        flip(path, at + 4)
+        self.assertIn('"INBOX" uid 3 does not come back: ', ctl(suite, "undelete", "user2", status=1))
+
+    def test_dump_shows_every_record(self):
+        suite = self.suite
+        with suite.login("user3") as imap:
+            imap.append("INBOX", "(\\Seen Work)", None, mail("x"))
+            expunge(imap, "INBOX", "1")
+        last = ctl(suite, "mailbox", "list", "--json", "user3")["last_record"]
+        self.assertEqual([r["record"] for r in ctl(suite, "dump", "--json", "user3")],
+                         list(range(1, last + 1)))
+        for words, first in ((), 1), (("--from", "4"), 4):
+            text = ctl(suite, "dump", *words, "user3")
+            self.assertEqual([int(n) for n in re.findall(r"(?m)^(\d+) ", text)],
+                             list(range(first, last + 1)))
+
+    def test_every_tool_tells_damage(self):
+        suite = self.suite
+        with suite.login("user4") as imap:
+            for n in range(3):
+                imap.append("INBOX", None, None, mail(f"number {n}"))
+        path = account(suite, "user4", "journal", "00000001")
+        with open(path, "rb") as f:
+            at = f.read().rindex(b"Subject: number 1")
+        flip(path, at + 4)
+        for form in ("maildir", "mbox"):
+            report = ctl(suite, "export", "--json", "user4", "--to", form, f"{self.directory}/4{form}",
+                         status=1)
+            self.assertEqual([n["where"] for n in report["not_taken"]], ["INBOX, UID 2"])
+            self.assertEqual((report["messages"], report["complete"]), (2, False))
+        flip(path, RECORD + 9)
+        self.assertIn("this is what is left", ctl(suite, "mailbox", "list", "user4", status=1))
+        self.assertIn("damaged: ", ctl(suite, "dump", "user4"))
+        self.assertIn(RECORD, [r["offset"] for r in ctl(suite, "dump", "--json", "user4") if "damage" in r])
+        report = ctl(suite, "export", "--json", "user4", "--to", "mbox", f"{self.directory}/4", status=1)
+        self.assertIn("user4", [n["where"] for n in report["not_taken"]])
+
+    def test_progress_is_for_a_terminal(self):
+        suite = self.suite
+        suite.deliver(b"A: b\n\n", user="user5")
+        terminal, end = pty.openpty()
+        who = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if suite.drop else {}
+        try:
+            for words in (("export", "user5", "--to", "mbox", f"{self.directory}/5"),
+                          ("backup", "user5", f"{self.directory}/5b")):
+                subprocess.run([f"{suite.stage}/sbin/rims-ctl", "-c", suite.config, *words], stderr=end,
+                               stdout=subprocess.DEVNULL, timeout=60, check=True, cwd="/", **who)
+                self.assertIn(b"\r\033[K", os.read(terminal, 65536))
+        finally:
+            os.close(end)
+            os.close(terminal)
+
+    def test_an_export_is_continued_and_harms_nothing(self):
+        suite = self.suite
+        with suite.login("user6") as imap:
+            imap.create("Work")
+            for n in range(2):
+                imap.append("INBOX", None, None, mail(f"number {n}"))
+            imap.append("Work", None, None, mail("work"))
+
+        def export(form, name, *words, status=0):
+            return ctl(suite, "export", "--json", *words, "user6", "--to", form,
+                       f"{self.directory}/6/{name}", status=status)
+
+        def files(pattern):
+            return sorted(glob.glob(f"{self.directory}/6/{pattern}", include_hidden=True))
+        self.assertEqual(export("maildir", "one", "--mailbox", "Work")["messages"], 1)
+        self.assertEqual(export("mbox", "onebox", "--mailbox", "Work")["messages"], 1)
+        self.assertEqual(len(files("one/.Work/cur/*")) + len(files("onebox/Work")), 2)
+        self.assertEqual(files("one/cur") + files("onebox/INBOX"), [])
+        self.assertEqual(export("maildir", "all")["messages"], 3)
+        self.assertEqual(export("mbox", "box")["messages"], 3)
+        with suite.login("user6") as imap:
+            imap.select("INBOX")
+            imap.uid("STORE", "1", "+FLAGS", "\\Flagged")
+        # A power loss may leave a name without its bytes.
+        second, = files("all/cur/*U2.rims,*")
+        with open(second, "r+b") as f:
+            f.truncate(0)
+        report = export("maildir", "all")
+        self.assertEqual((report["messages"], report["written_before"]), (1, 2))
+        self.assertGreater(os.path.getsize(second), 0)
+        self.assertEqual(len(files("all/cur/*U1.rims,*:2,F")), 1)
+        for _ in range(2):  # a change of the mailbox, and then of the file
+            report = export("mbox", "box")
+            self.assertEqual((report["messages"], report["written_before"]), (2, 1))
+            with open(f"{self.directory}/6/box/INBOX", "r+b") as f:
+                content = f.read()
+                f.write(b"more")
+            self.assertIn(b"X-Status: F\n", content)
+            self.assertNotIn(b"more", content)
+        write(f"{self.directory}/6/other/dovecot-uidlist", "3 V77 N1\n")
+        if suite.drop:
+            os.chown(f"{self.directory}/6/other", NOBODY, NOBODY)
+        report = export("maildir", "other", status=1)
+        self.assertIn("another mailbox is here", {n["where"]: n["reason"] for n in report["not_taken"]}["INBOX"])
+
+    def test_an_import_of_odd_maildirs(self):
+        suite = self.suite
+        root = f"{self.directory}/7"
+        # The same name in two mailboxes is two messages, in one mailbox it is one.
+        for name in ("cur/1.same.host:2,", ".A/cur/1.same.host:2,", "cur/5.y:2,S", "new/5.y", ".INBOX/cur/2.x",
+                     ".B/cur/7.z:2,", ".B/cur/8.new:2,"):
+            write(f"{root}/{name}", f"Subject: {name}\n\n")
+        write(f"{root}/courierimapsubscribed", "INBOX.A\nINBOX.gone\n")
+        write(f"{root}/.B/dovecot-uidlist", "3 V1500000000 N50\n3 :7.z\nnonsense\n")
+        words = ("import", "--json", "user7", "--from", "maildir", root)
+        report = ctl(suite, *words, status=1)
+        self.assertEqual(report["messages"], 6)
+        self.assertEqual([n["reason"] for n in report["not_taken"]],
+                         ["another file has the same name before its flags"])
+        notes = "\n".join(n["what"] for n in report["notes"])
+        self.assertIn("a second mailbox becomes INBOX: its UIDs are new", notes)
+        self.assertIn("a line is not understood: nonsense", notes)
+        with suite.login("user7") as imap:
+            # 4 to 49 were given to others.
+            self.assertEqual(uids(imap, "B"), [3, 50])
+            self.assertEqual(imap.response("RECENT")[1], [b"0"])
+            self.assertEqual(len(uids(imap, "INBOX")) + len(uids(imap, "A")), 4)
+            names = b"\n".join(imap.lsub('""', "*")[1])
+            self.assertIn(b"A", [line.split()[-1].strip(b'"') for line in names.splitlines()])
+            self.assertIn(b"gone", names)
+        write(f"{root}/.B/cur/6.old:2,", "Subject: old\n\n")
+        write(f"{root}/.B/dovecot-uidlist", "3 V1500000000 N51\n2 :6.old\n3 :7.z\n50 :8.new\n")
+        report = ctl(suite, *words, status=1)
+        self.assertEqual((report["messages"], report["taken_before"]), (1, 6))
+        self.assertIn("1 messages got new UIDs: theirs were used up", [n["what"] for n in report["notes"]])
+        # Subscriptions go through mbox files, too.
+        ctl(suite, "export", "user7", "--to", "mbox", f"{self.directory}/7box")
+        ctl(suite, "import", "user8", "--from", "mbox", f"{self.directory}/7box")
+        with suite.login("user8") as imap:
+            self.assertEqual(b"\n".join(imap.lsub('""', "*")[1]), names)
+
+    def test_an_import_of_an_odd_mbox(self):
+        suite = self.suite
+        separator = "From a@b Sat Jan  3 01:05:34 2026\n"
+        write(f"{self.directory}/9", separator + "Subject: DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA\n"
+              "X-IMAP: 1500000001 0000000009\n\ntext\n\n"
+              + separator + "A: 5\nX-UID: 5\n\n>From y\n>>From x\n\n" + separator + "A: 3\nX-UID: 3\n\nx\n\n")
+        report = ctl(suite, "import", "--json", "user9", "--from", "mbox", f"{self.directory}/9", "--mailbox",
+                     "Box", "--quoting", "mboxo")
+        self.assertEqual(report["messages"], 2)
+        with suite.login("user9") as imap:
+            # UIDs that do not ascend are none.
+            self.assertEqual(uids(imap, "Box"), [10, 11])
+            body = imap.uid("FETCH", "10", "(BODY[TEXT])")[1][0][1]
+            self.assertEqual(body, b"From y\r\n>>From x\r\n")
+
+    def test_the_backup_of_one_user_is_verified(self):
+        suite = self.suite
+        where = f"{self.directory}/10"
+        for user in ("user10", "user11"):
+            suite.deliver(b"A: b\n\n", user=user)
+            ctl(suite, "backup", user, where)
+        number = hashlib.sha256(b"user11").hexdigest()
+        flip(f"{where}/{number}/journal/00000001", RECORD + 9)
+        self.assertNotIn("user11", ctl(suite, "backup", "--verify", "user10", where))
+        self.assertIn("user11", ctl(suite, "backup", "--verify", "user11", where, status=1))
+        ctl(suite, "backup", "--verify", where, status=1)
+        report = ctl(suite, "restore", "--json", "-n", "user10", "--from", where, "--at", "2099-01-01T00:00:00Z")
+        self.assertIn("the backup ends earlier, with record ", report["notes"][0])
+
+
+class Restored(unittest.TestCase):
+    def setUp(self):
+        self.suite = Suite(settings="use_key_value_store_checksum: false\n")
+        self.addCleanup(self.suite.close)
+        self.backup = f"{self.suite.directory}/backup"
+
+    def test_an_index_that_lies_is_made_anew(self):
+        suite = self.suite
+        with suite, suite.login() as imap:
+            imap.append("INBOX", None, DATE, mail("x"))
+            suite.stop()
+            replace(account(suite, "foo", "mailbox_1.gdbm"), struct.pack("<I", EPOCH), struct.pack("<I", EPOCH + 1))
+            self.assertIn("does not agree with the journal", ctl(suite, "check", "foo", status=1))
+            self.assertIn("sound", ctl(suite, "check", "--repair", "foo"))
+            self.assertIn("index checked", ctl(suite, "check", "foo"))
+
+    def test_a_backup_of_an_account_that_was_made_anew(self):
+        suite = self.suite
+        suite.start()
+        with suite.login() as imap:
+            imap.append("INBOX", None, DATE, mail("first"))
+        ctl(suite, "backup", "foo", self.backup)
+        suite.stop()
+        shutil.rmtree(account(suite, "foo"))
+        suite.start()
+        # The same numbers and dates, and other bytes.
+        with suite.login() as imap:
+            imap.append("INBOX", None, DATE, mail("other"))
+        ctl(suite, "restore", "foo", "--from", self.backup)
+        with suite.login() as imap:
+            found = uids(imap, "INBOX")
+            texts = [imap.uid("FETCH", str(u), "(BODY[])")[1][0][1] for u in found]
+            self.assertEqual(texts, [mail("other"), mail("first")])
+        suite.stop()
+
+    def test_no_uid_of_a_future_that_was_undone_is_given_again(self):
+        suite = self.suite
+        root = f"{suite.directory}/source"
+        work = f"{root}/.Work"
+        write(f"{work}/cur/5.host:2,", "Subject: 5\n\n")
+        write(f"{work}/dovecot-uidlist", "3 V1500000000 N6\n5 :5.host\n")
+        words = ("import", "foo", "--from", "maildir", root)
+        ctl(suite, *words)
+        moment = int(time.time())
+        wait_for(lambda: int(time.time()) > moment, 5, "the next second")
+        write(f"{work}/cur/6.host:2,", "Subject: 6\n\n")
+        write(f"{work}/dovecot-uidlist", "3 V1500000000 N90001\n5 :5.host\n90000 :6.host\n")
+        ctl(suite, *words)
+        ctl(suite, "backup", "foo", self.backup)
+        shutil.rmtree(account(suite, "foo"))
+        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
+        ctl(suite, "restore", "foo", "--from", self.backup, "--at", at)
+        with suite.start(), suite.login() as imap:
+            imap.append("Work", None, None, mail("later"))
+            found = uids(imap, "Work")
+            self.assertEqual(found[0], 5)
+            self.assertGreater(found[1], 90_000)
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root, to become the mail user")
+    def test_what_root_restores_belongs_to_the_mail_user(self):
+        suite = self.suite
+        with suite, tempfile.TemporaryDirectory(prefix="rims-root-") as private:
+            suite.deliver(b"A: b\n\n")
+
+            def root(*words):
+                subprocess.run([f"{suite.stage}/sbin/rims-ctl", "-c", suite.config, *words], check=True,
+                               timeout=60, stdin=subprocess.DEVNULL, cwd="/")
+            root("backup", "-q", "foo", private)
+            files = set(os.listdir(account(suite, "foo")))
+            root("restore", "-q", "foo", "--from", private, "--mailbox", "INBOX", "--into", "Back")
+            self.assertGreater(set(os.listdir(account(suite, "foo"))) - files, set(), "something was made")
+            for where, _, names in os.walk(account(suite, "foo")):
+                for path in [where] + [os.path.join(where, name) for name in names]:
+                    with contextlib.suppress(FileNotFoundError):
+                        self.assertEqual(os.stat(path).st_uid, NOBODY, path)
+
+
+if __name__ == "__main__":
+    unittest.main()
