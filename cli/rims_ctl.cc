@@ -216,6 +216,7 @@ constexpr struct {
 
 // Options before `command`, or behind it. False: usage was shown, or help (then *status is 0).
 bool take_options(int argc, char** argv, Invocation& how, int* status) {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): before any thread
   for (int option = 0; (option = getopt(argc, argv, "+c:f:p:h")) != -1;) {
     switch (option) {
       case 'c':
