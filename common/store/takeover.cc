@@ -15,13 +15,24 @@
 
 namespace rims::store {
 
+namespace {
+
+// Since the machine started, also while it slept; nobody can set this clock.
+int64_t uptime() {
+  timespec t{};
+  clock_gettime(CLOCK_BOOTTIME, &t);
+  return t.tv_sec;
+}
+
+}  // namespace
+
 Release release_state(Disk& disk, int dir, const std::string& path) {
   const std::string file = path + "/" + kRelease;
   const Fd fd(disk.open(dir, file.c_str(), O_PATH, 0));
   struct stat st{};
   if (!fd || fstat(fd.get(), &st) != 0) return Release::none;
-  return std::llabs(time(nullptr) - st.st_mtim.tv_sec) <= kReleaseSeconds ? Release::wanted
-                                                                          : Release::stale;
+  return std::llabs(uptime() - st.st_mtim.tv_sec) <= kReleaseSeconds ? Release::wanted
+                                                                     : Release::stale;
 }
 
 Status mark_importing(const AccountDir& dir, bool importing) {
@@ -58,7 +69,9 @@ Result<AccountDir> take_account(const Fd& base, const std::string& user, Millise
     }
     if (now - renewed >= std::chrono::seconds(1)) {
       const Fd fd(disk.open(base.get(), file.c_str(), O_WRONLY | O_CREAT, 0600));
-      if (!fd || futimens(fd.get(), nullptr) != 0) return fail_errno("open " + file, errno);
+      const timespec moment{.tv_sec = uptime(), .tv_nsec = 0};
+      const timespec times[2] = {moment, moment};
+      if (!fd || futimens(fd.get(), times) != 0) return fail_errno("open " + file, errno);
       renewed = now;
     }
     std::this_thread::sleep_for(Milliseconds(20));

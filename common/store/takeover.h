@@ -5,8 +5,8 @@
 // does, tells its sessions, closes the account; nobody but a tool opens it while the file is
 // fresh. The tool removes the file when it has the lock.
 //
-// A tool that waits renews the file each second. One that is older belongs to nobody: whoever
-// opens the account removes it.
+// A tool that waits renews the file each second: its time is that of CLOCK_BOOTTIME, which jumps
+// for nobody. One that is older belongs to nobody: whoever opens the account removes it.
 #pragma once
 
 #include <string>

@@ -96,6 +96,53 @@ TEST_F(ImportTest, ALargeUidvalidityIsCountedOnFrom) {
   EXPECT_GT(account->find("z")->uidvalidity, account->find("x")->uidvalidity);
 }
 
+// From the largest that can be adopted on, mailboxes come and go: each number is new and larger.
+TEST_F(ImportTest, AfterTheLargestUidvalidityNoneIsZeroNorComesAgain) {
+  auto account = open();
+  EXPECT_EQ(code(account->adopt("x", UidValidity(0xff00'0001))), "CANNOT");
+  must(account->adopt("x", UidValidity(0xff00'0000)));
+  uint32_t last = 0xff00'0000;
+  for (int i = 0; i < 6; i++) {
+    if (i == 3) {
+      account.reset();
+      reopen();
+      account = open();
+    }
+    if (i == 4) must(account->rename("x", "was-x"));
+    if (i != 4) must(account->remove("x"));
+    must(account->create("x"));
+    const uint32_t now = account->find("x")->uidvalidity.value;
+    EXPECT_EQ(now, last + 1);
+    last = now;
+  }
+  EXPECT_EQ(account->find("was-x")->uidvalidity, UidValidity(last - 2));
+}
+
+// A mailbox whose numbers are used up takes nothing more, by whatever way, and stays readable.
+TEST_F(ImportTest, AMailboxWithoutUidsRefusesWhatComes) {
+  for (const uint32_t next : {UINT32_MAX - 1, UINT32_MAX}) {
+    SCOPED_TRACE(next);
+    auto account = open();
+    const std::string name = "full-" + std::to_string(next);
+    const MailboxId id = must(account->adopt(name, UidValidity(next - 0xff00'0000)));
+    must(account->append(id, list(with_uid(UINT32_MAX - 3, "a"))));
+    must(account->append(inbox(account), messages({"b"})));
+    const auto others = uids({account->find("INBOX")->uidnext.value - 1});
+    must(account->raise_uidnext(id, Uid(next)));
+    for (int i = 0; i < 2; i++) {
+      EXPECT_EQ(code(account->append(id, messages({"c"}))), "LIMIT");
+      EXPECT_EQ(code(account->copy(inbox(account), others, id)), "LIMIT");
+      EXPECT_EQ(code(account->move(inbox(account), others, id)), "LIMIT");
+      EXPECT_EQ(account->find(id)->uidnext, Uid(next));
+      EXPECT_EQ(account->find(id)->messages, 1U);
+      account.reset();
+      reopen();
+      account = open();
+    }
+    EXPECT_EQ(must(account->move(id, uids({UINT32_MAX - 3}), inbox(account))).uids.size(), 1U);
+  }
+}
+
 TEST_F(ImportTest, UidnextIsRaisedAndNeverLowered) {
   auto account = open();
   const MailboxId id = must(account->adopt("a", UidValidity(77)));

@@ -4,9 +4,11 @@
 
 #include <atomic>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <thread>
 
+#include "common/store/inspect.h"
 #include "common/store/offline.h"
 #include "tests/store/file_fixture.h"
 
@@ -40,6 +42,14 @@ class TakeoverTest : public FileTest {
       while (!end) co_await sleep_for(loop, Milliseconds(5));
     }(loop_, done));
     tool.join();
+  }
+  // By the clock that counts from the start of the machine.
+  void date_request(int64_t seconds_ago) {
+    timespec now{};
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    now.tv_sec -= seconds_ago;
+    const timespec times[2] = {now, now};
+    ASSERT_EQ(utimensat(AT_FDCWD, (dir() / "release").c_str(), times, 0), 0);
   }
   bool importing_ = false;
 };
@@ -179,11 +189,34 @@ TEST_F(TakeoverTest, AFreshRequestKeepsTheServerAwayAndAStaleOneIsRemoved) {
   make_account();
   make_store();
   spew(dir() / "release", "");
+  date_request(2);
   EXPECT_EQ(code(store_->open("foo")), "INUSE");
-  const timespec old[2] = {{.tv_sec = time(nullptr) - 60}, {.tv_sec = time(nullptr) - 60}};
-  ASSERT_EQ(utimensat(AT_FDCWD, (dir() / "release").c_str(), old, 0), 0);
+  date_request(60);
   EXPECT_NE(open(), nullptr);
   EXPECT_FALSE(fs::exists(dir() / "release"));
+}
+
+// Whatever the time of day is set to, meanwhile or between two starts: no request says anything by
+// it.
+TEST_F(TakeoverTest, ARequestIsNotDatedByTheTimeOfDay) {
+  make_account();
+  make_store();
+  spew(dir() / "release", "");  // now, by the time of day
+  EXPECT_NE(open(), nullptr);
+  EXPECT_FALSE(fs::exists(dir() / "release"));
+  // One that waits.
+  auto base = open_base(base_);
+  const auto held = AccountDir::open(Disk::real(), base->get(), "bar", true);
+  ASSERT_TRUE(held);
+  std::atomic<bool> given_up = false;
+  std::thread tool([&] { given_up = !take_account(*base, "bar", Milliseconds(20'000)); });
+  while (!given_up &&
+         release_state(Disk::real(), base->get(), account_path("bar")) != Release::wanted)
+    std::this_thread::yield();
+  flock(held->fd(), LOCK_UN);
+  tool.join();
+  EXPECT_FALSE(given_up);
+  EXPECT_FALSE(fs::exists(fs::path(base_) / account_path("bar") / "release"));
 }
 
 TEST_F(TakeoverTest, AToolMakesAnAccountOnlyWhenItIsToldTo) {
