@@ -353,6 +353,9 @@ TEST_F(BackupTest, ACopyThatIsDamagedIsNotContinued) {
   const auto report = backup();
   EXPECT_TRUE(first(report.notes).contains("00000001 was damaged; copied again"));
   EXPECT_EQ(problems(), std::vector<std::string>());
+  fs::resize_file(target() / "journal/00000001", 1500);
+  EXPECT_TRUE(first(backup().notes).contains("00000001 is missing or too short; copied again"));
+  EXPECT_EQ(problems(), std::vector<std::string>());
   EXPECT_EQ(state_of_backup().difference(snapshot(account)), "");
 }
 
