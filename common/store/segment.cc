@@ -553,10 +553,12 @@ Status Scanner::find_rest(uint64_t from, uint32_t lost, std::string why, bool ta
   if (bytes_end > from) {
     if (bytes_end > end_) lost += bound(bytes_end - end_);
     Damage rest{from, bytes_end - from, lost, std::move(why), {}};
-    if (tail)
+    if (tail) {
+      std::erase_if(scan_.damages, [&](const Damage& d) { return d.offset >= from; });
       scan_.cut = std::move(rest);
-    else
+    } else {
       scan_.damages.push_back(std::move(rest));
+    }
   }
   scan_.end = tail ? from : end_;
   return {};

@@ -289,6 +289,20 @@ TEST(Segment, ATornWriteOfTheLastBatchCutsAllOfIt) {
   EXPECT_GT(torn, 10'000);
 }
 
+// The header of its last record is there, and its first one is not: nothing of it is damage.
+TEST(Segment, ABatchThatTheFileIsTooShortForIsCutFromItsBeginning) {
+  Sample s;
+  std::fill_n(s.bytes.begin() + static_cast<ptrdiff_t>(s.last_batch()), kRecordHeader, '\0');
+  s.bytes.resize(s.entries[5].offset + kRecordHeader + 3);
+  const Scan found = scan(s.bytes, s.header);
+  EXPECT_EQ(seqs(found), (std::vector<uint64_t>{1, 2, 3, 4}));
+  EXPECT_TRUE(found.damages.empty()) << found.damages[0].what;
+  ASSERT_TRUE(found.cut);
+  EXPECT_EQ(found.cut->offset, s.last_batch());
+  EXPECT_EQ(found.cut->offset + found.cut->length, s.bytes.size());
+  EXPECT_LE(found.cut->lost, (s.bytes.size() - s.last_batch()) / 39 + 1);
+}
+
 TEST(Segment, AFooterListsEveryRecord) {
   Sample s;
   const Scan found = scan(s.bytes, s.header);
