@@ -173,6 +173,13 @@ Status JournalReader::visit(const JournalVisitor& visitor, Walk walk) {
       errno = 0;
       auto opened = file(number);
       const std::string path = path_ + fmt::format("/{:08}", number);
+      if (opened && (*opened)->state == HeaderState::damaged) {
+        TRY(const std::string bytes, read_at (*opened)(kFirstRecord, size_t{64} << 10));
+        if (last && all_zero(bytes)) return {};  // it is being made: the journal ends before it
+        files_.erase(number);  // its header is written before any record: now it is there
+        errno = 0;
+        opened = file(number);
+      }
       if (!opened) {
         // Moved to the quarantine by an opening server; or not to be had.
         if (errno == ENOENT && missing++ < kTries) {
@@ -187,13 +194,12 @@ Status JournalReader::visit(const JournalVisitor& visitor, Walk walk) {
       const FileRef& segment_file = *opened;
       JournalSegment segment{.number = number, .path = path, .header = segment_file->header};
       if (segment_file->state == HeaderState::damaged) {
-        // Both copies: a segment that is being made, or a damaged one.
         TRY(const uint64_t size, file_size(segment_file->fd.get(), path));
-        TRY(const std::string bytes, read_at(segment_file)(kFirstRecord, size_t{64} << 10));
-        if (!last || !all_zero(bytes))
-          damaged(path,
-                  {0, size, static_cast<uint32_t>(std::min<uint64_t>(size / 39 + 1, 1'000'000)),
-                   "both copies of the header are damaged or foreign"});
+        damaged(path, {0,
+                       size,
+                       static_cast<uint32_t>(std::min<uint64_t>(size / 39 + 1, 1'000'000)),
+                       "both copies of the header are damaged or foreign",
+                       {}});
         done = number;
         continue;
       }

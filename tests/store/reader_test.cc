@@ -134,6 +134,54 @@ TEST_F(ReaderTest, FoldsUpToARecordAndUpToATime) {
 }
 
 // Whatever a reader sees beside a writer that rolls all the time: a beginning, never damage.
+// A new segment as it is seen while it is made: nothing in it at the first look, or not yet its
+// header.
+class EarlyDisk final : public Disk {
+ public:
+  explicit EarlyDisk(std::string name) : name_(std::move(name)) {}
+  int open(int dir, const char* path, int flags, unsigned mode) override {
+    const int fd = Disk::open(dir, path, flags, mode);
+    if (name_ == path) fd_ = fd;
+    return fd;
+  }
+  ssize_t read(int fd, void* to, size_t size, off_t offset) override {
+    const ssize_t n = Disk::read(fd, to, size, offset);
+    if (n > 0 && fd == fd_ && (offset == 0 ? headers++ == 0 : empty))
+      std::fill_n(static_cast<char*>(to), n, '\0');
+    return n;
+  }
+  bool empty = false;
+  int headers = 0;  // how often they were looked at
+
+ private:
+  std::string name_;
+  int fd_ = -1;
+};
+
+TEST_F(ReaderTest, ASegmentThatIsBeingMadeIsNoDamage) {
+  segment_bytes_ = 4096;
+  make_store();
+  auto account = open();
+  must(account->append(inbox(account), messages({std::string(1500, 'a')})));
+  must(account->append(inbox(account), messages({std::string(1500, 'b')})));
+  ASSERT_TRUE(fs::exists(segment(2)));
+  ASSERT_FALSE(fs::exists(segment(3)));
+  const auto base = open_base(base_);
+  for (const bool empty : {false, true}) {
+    SCOPED_TRACE(empty);
+    EarlyDisk disk("00000002");
+    disk.empty = empty;
+    auto r = JournalReader::open(*base, "foo", disk);
+    ASSERT_TRUE(r);
+    std::string said;
+    const auto folded = r->fold({}, [&](const JournalDamage& d) { said += to_string(d); });
+    ASSERT_TRUE(folded);
+    EXPECT_EQ(said, "");
+    EXPECT_GT(disk.headers, 0);
+    EXPECT_EQ(folded->state.mailbox("INBOX")->messages().size(), empty ? 1U : 2U);
+  }
+}
+
 TEST_F(ReaderTest, ReadsBesideAWriter) {
   segment_bytes_ = 60'000;
   make_store();
