@@ -161,12 +161,19 @@ Result<AccountDir> AccountDir::open(Disk& disk, int base, const std::string& use
   // The journal's directory is made when all above it is durable. While there is none, whoever
   // made these may have been killed before that.
   if (create && !Fd(disk.open(base, (levels[2] + "/journal").c_str(), O_RDONLY | O_DIRECTORY, 0))) {
-    for (const std::string& level : {levels[1], levels[0], std::string(".")}) {
-      const Fd above(disk.open(base, level.c_str(), O_RDONLY | O_DIRECTORY, 0));
-      if (!above || disk.fsync(above.get()) != 0) return fail_errno("fsync " + level, errno);
-    }
+    TRY_STATUS(sync_above(disk, base, user));
   }
   return lock(disk, std::move(dir), levels[2]);
+}
+
+Status AccountDir::sync_above(Disk& disk, int base, const std::string& user) {
+  const std::string two = unique_user_id(user).substr(0, 2);
+  for (const std::string& level :
+       {"mailbox.3/" + two, std::string("mailbox.3"), std::string(".")}) {
+    const Fd above(disk.open(base, level.c_str(), O_RDONLY | O_DIRECTORY, 0));
+    if (!above || disk.fsync(above.get()) != 0) return fail_errno("fsync " + level, errno);
+  }
+  return {};
 }
 
 Result<AccountDir> AccountDir::beneath(Disk& disk, int base, const std::string& path) {

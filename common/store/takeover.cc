@@ -55,7 +55,10 @@ Result<AccountDir> take_account(const Fd& base, const std::string& user, Millise
     const bool in_use = !taken && taken.error().code() == "INUSE";
     if (!in_use) {
       // Without the file nobody would be kept away any more; with it, nobody is for a while.
-      if (taken) (void)disk.unlink(base.get(), file.c_str());
+      if (!taken) return taken;
+      (void)disk.unlink(base.get(), file.c_str());
+      // A restore that was killed may have given the account its name just now.
+      TRY_STATUS(AccountDir::sync_above(disk, base.get(), user));
       return taken;
     }
     const auto now = Loop::now();
