@@ -20,6 +20,7 @@
 
 #include <fmt/core.h>
 
+#include "common/base/errno_text.h"
 #include "controller/identity.h"
 
 namespace rims::controller {
@@ -28,7 +29,7 @@ namespace {
 std::unexpected<Error> refused(std::string why) { return fail(Fault::refused, std::move(why)); }
 
 std::unexpected<Error> refused_errno(std::string what, int error) {
-  return refused(std::move(what) + ": " + std::strerror(error));
+  return refused(std::move(what) + ": " + errno_text(error));
 }
 
 // Only root can change what this path leads to.

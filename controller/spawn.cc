@@ -15,6 +15,7 @@
 
 #include <fmt/core.h>
 
+#include "common/base/errno_text.h"
 #include "common/ipc/control_link.h"
 #include "common/ipc/link.h"
 
@@ -48,7 +49,7 @@ std::vector<char*> environment(bool clean) {
                                                  : dup2(control, ipc::kControlFd) >= 0) &&
                      close_range(ipc::kControlFd + 1, ~0u, 0) == 0;
   if (ready) execve(path, argv, envp);
-  const char* why = std::strerror(errno);
+  const char* why = errno_text(errno);
   for (const char* part : {path, ": cannot be executed: ", why, "\n"})
     if (::write(STDERR_FILENO, part, std::strlen(part)) < 0) break;
   _exit(71);  // EX_OSERR

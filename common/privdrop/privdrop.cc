@@ -22,6 +22,7 @@
 #include <fmt/core.h>
 #include <seccomp.h>
 
+#include "common/base/errno_text.h"
 #include "common/base/fd.h"
 #include "common/base/log.h"
 #include "common/base/result.h"
@@ -31,7 +32,7 @@ namespace {
 
 // Ends the process: `what` failed, so that rights might be left.
 [[noreturn]] void failed(std::string_view what, int error = errno) {
-  fatal(fmt::format("giving up rights failed at {}: {}", what, std::strerror(error)));
+  fatal(fmt::format("giving up rights failed at {}: {}", what, errno_text(error)));
 }
 
 void limit(__rlimit_resource which, const char* name, uint64_t value) {
@@ -59,7 +60,7 @@ void check_empty(const std::string& path) {
   DIR* dir = opendir(path.c_str());
   if (!dir) failed("opendir " + path);
   bool empty = true;
-  while (const dirent* entry = readdir(dir)) {
+  while (const dirent* entry = readdir(dir)) {  // NOLINT(concurrency-mt-unsafe): our own
     const std::string_view name = entry->d_name;
     if (name != "." && name != "..") empty = false;
   }

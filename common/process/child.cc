@@ -257,8 +257,10 @@ void Child::ready(Handlers handlers) {
 
 #ifdef RIMS_SANITIZED
 // The leak check at exit needs ptrace, which a process that gave up its rights does not have.
+// NOLINTBEGIN(bugprone-reserved-identifier): the names that the sanitizers look for
 extern "C" const char* __asan_default_options();
 extern "C" const char* __asan_default_options() { return "symbolize=0"; }
 extern "C" int __lsan_is_turned_off();
 extern "C" int __lsan_is_turned_off() { return prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1; }
+// NOLINTEND(bugprone-reserved-identifier)
 #endif

@@ -4,13 +4,13 @@
 
 #include <cerrno>
 #include <cstdlib>
-#include <cstring>
 #include <fcntl.h>
 #include <sys/stat.h>
 
 #include <gdbm.h>
 #include <sodium.h>
 
+#include "common/base/errno_text.h"
 #include "common/store/bytes.h"
 #include "common/store/disk.h"
 
@@ -160,7 +160,7 @@ class GdbmStore final : public KeyValueStore {
   std::unexpected<Error> error(const char* what) {
     const int system = errno;
     std::string detail = path_ + ": gdbm " + what + ": " + gdbm_strerror(gdbm_errno);
-    if (gdbm_check_syserr(gdbm_errno)) detail += std::string(": ") + strerror(system);
+    if (gdbm_check_syserr(gdbm_errno)) detail += std::string(": ") + errno_text(system);
     return fail(Fault::storage, "temporary failure", std::move(detail));
   }
   std::unexpected<Error> damaged(std::string_view key) {
