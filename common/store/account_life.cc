@@ -84,6 +84,7 @@ Task<Status> AccountImpl::compact_segment(uint32_t number, std::vector<MessageId
   // Half of the time belongs to the others.
   auto since = Loop::now();
   const Milliseconds longest(rules.longest_pause);
+  // NOLINTNEXTLINE(cppcoreguidelines-avoid-capturing-lambda-coroutines): it outlives the rewriting
   const auto pace = [this, &since, longest](uint64_t) -> Task<bool> {
     const auto took = std::chrono::duration_cast<Milliseconds>(Loop::now() - since);
     co_await sleep_for(loop_, std::clamp(took, Milliseconds(0), longest));
