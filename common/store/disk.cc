@@ -130,7 +130,7 @@ Result<std::vector<std::string>> list_directory(Disk& disk, int dir, const std::
   (void)fd.release();  // closedir closes it
   std::vector<std::string> names;
   errno = 0;
-  while (const dirent* entry = readdir(stream)) {
+  while (const dirent* entry = readdir(stream)) {  // NOLINT(concurrency-mt-unsafe): our own
     const std::string_view found = entry->d_name;
     if (found != "." && found != "..") names.emplace_back(found);
   }
@@ -147,16 +147,17 @@ Result<AccountDir> AccountDir::open(Disk& disk, int base, const std::string& use
                                 "mailbox.3/" + id.substr(0, 2) + "/" + id.substr(2)};
   Fd dir;
   for (const auto& level : levels) {
-    dir = Fd(disk.open(base, level.c_str(), O_RDONLY | O_DIRECTORY, 0));
-    if (!dir && errno == ENOENT && create) {
+    Fd next(disk.open(base, level.c_str(), O_RDONLY | O_DIRECTORY, 0));
+    if (!next && errno == ENOENT && create) {
       if (disk.mkdir(base, level.c_str(), 0700) != 0 && errno != EEXIST)
         return fail_errno("mkdir " + level, errno);
-      dir = Fd(disk.open(base, level.c_str(), O_RDONLY | O_DIRECTORY, 0));
+      next = Fd(disk.open(base, level.c_str(), O_RDONLY | O_DIRECTORY, 0));
     }
-    if (!dir) {
+    if (!next) {
       if (errno == ENOENT) return fail(Fault::not_found, "no such account", level + " is missing");
       return fail_errno("open " + level, errno);
     }
+    dir = std::move(next);
   }
   // The journal's directory is made when all above it is durable. While there is none, whoever
   // made these may have been killed before that.
