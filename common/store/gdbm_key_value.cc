@@ -56,7 +56,7 @@ class GdbmStore final : public KeyValueStore {
     if (!file_) return;
     try {
       gdbm_close(file_);
-    } catch (const GdbmGaveUp&) {
+    } catch (const GdbmGaveUp&) {  // NOLINT(bugprone-empty-catch)
       // An index is rebuilt; nothing is lost by not closing it well.
     }
   }

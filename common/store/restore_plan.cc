@@ -76,6 +76,7 @@ class Matcher {
   }
   [[nodiscard]] std::vector<Uid> left() const {
     std::vector<Uid> uids;
+    uids.reserve(left_.size());
     for (const auto& [uid, e] : left_) uids.push_back(uid);
     return uids;
   }
