@@ -374,10 +374,21 @@ class Restored(unittest.TestCase):
             files = set(os.listdir(account(suite, "foo")))
             root("restore", "-q", "foo", "--from", private, "--mailbox", "INBOX", "--into", "Back")
             self.assertGreater(set(os.listdir(account(suite, "foo"))) - files, set(), "something was made")
-            for where, _, names in os.walk(account(suite, "foo")):
-                for path in [where] + [os.path.join(where, name) for name in names]:
-                    with contextlib.suppress(FileNotFoundError):
-                        self.assertEqual(os.stat(path).st_uid, NOBODY, path)
+            self.assert_of_the_mail_user(account(suite, "foo"))
+            # An account that is made for a mailbox.
+            suite.stop()
+            shutil.rmtree(account(suite, "foo"))
+            root("restore", "-q", "foo", "--from", private, "--mailbox", "INBOX")
+            self.assert_of_the_mail_user(account(suite, "foo"))
+            suite.start()
+            with suite.login() as imap:
+                self.assertEqual(imap.select("INBOX")[1], [b"1"])
+
+    def assert_of_the_mail_user(self, directory):
+        for where, _, names in os.walk(directory):
+            for path in [where] + [os.path.join(where, name) for name in names]:
+                with contextlib.suppress(FileNotFoundError):
+                    self.assertEqual(os.stat(path).st_uid, NOBODY, path)
 
 
 if __name__ == "__main__":
