@@ -249,6 +249,17 @@ class FlipTest : public FileTest {
                            : "");
   }
 
+  // The last byte of a header or trailer, all zero now: so does a write that ended before it, which
+  // is no damage and is written again.
+  bool looks_unended(const Spot& at) const {
+    const auto& segment = segments_.at(at.segment);
+    if (at.record || slurp(segment.path)[at.byte] != '\0') return false;
+    const size_t copy = kFirstRecord / 2;
+    const size_t end = at.byte < kFirstRecord ? (at.byte / copy + 1) * copy : segment.bytes.size();
+    return segment.bytes[at.byte] != '\0' &&
+           segment.bytes.substr(at.byte + 1, end - at.byte - 1).find_first_not_of('\0') ==
+               std::string::npos;
+  }
   // Every message that is listed has its bytes or is refused; all are listed and have them, but
   // that of a record of which the meta, aux or body was hit. Empty: so it is.
   std::string judge(const Spot& at, const AccountState& state,
@@ -317,6 +328,7 @@ class FlipTest : public FileTest {
         .damage = [&](const JournalDamage&) { found = true; },
         .foreign = {}};
     if (!reader.visit(thorough, {.thorough = true}) || found) return {};
+    if (!detected && looks_unended(at)) return {};
     count.corrupt++;
     return detected ? "reading tells of it, checking does not" : "nobody tells of it";
   }
