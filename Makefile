@@ -74,7 +74,8 @@ $(THREADS)/build.ninja:
 	meson setup $(THREADS) -Db_sanitize=thread -Doptimization=1
 
 threads: $(THREADS)/build.ninja
-	ninja -C $(THREADS) tests/async/async_test tests/auth/auth_test tests/store/store_test
+	ninja -C $(THREADS) tests/async/async_test tests/auth/auth_test tests/journal/journal_test \
+	  tests/account/account_test tests/maintenance/maintenance_test
 
 run:
 	@tools/install-deps build run

@@ -1,6 +1,6 @@
 // auth/main.cc - rims-auth: knows the users and their passwords, answers who may log in
 //
-//   Runs as    _rimsauth, empty chroot; its row is in controller/process_table.h
+//   Runs as    _rimsauth, empty chroot; its row is in common/privdrop/process_table.h
 //   Talks to   rims-login and rims-deliverd (which ask), rims-imapd (which is told tickets)
 //   Must not   listen, open a file, read mail
 
@@ -9,8 +9,8 @@
 #include "auth/server.h"
 #include "common/base/encoding.h"
 #include "common/base/log.h"
+#include "common/privdrop/process_table.h"
 #include "common/process/child.h"
-#include "controller/process_table.h"
 
 int main() {
   using namespace rims;
@@ -21,7 +21,7 @@ int main() {
   (void)auth::normalise_name("e\xcc\x81");
 
   Loop loop;
-  process::Child child(loop, controller::kAuthRow);
+  process::Child child(loop, privdrop::kAuthRow);
   process::Start start = child.wait_for_start();
   auto part = ipc::decode<config::AuthPart>(start.config);
   wipe(start.config);

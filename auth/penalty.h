@@ -1,13 +1,13 @@
-// auth/penalty.h - how long the answer to a failure is held back
+// auth/penalty.h - how long the answer to a failure is delayed
 //
-//   Memory  fixed: kSets sets of kWays slots, found by a keyed hash, so nobody can aim at a
-//           slot; a full set gives up its mildest entry
+//   Memory  fixed: kSets sets of kWays slots, found by a keyed hash, so nobody can choose a
+//           slot; a full set drops the entry with the smallest penalty
 //   Growth  the first failure costs `first`, each further one twice as much, up to `most`;
 //           forgotten after kForget without a failure
 //
-// One table for addresses (IPv6: the /64), one for users. A held-back answer slows an honest
-// client; a busy attacker is stopped by gate(): an address with many failures may not even try
-// before its time. A user is never gated, or anybody could lock anybody out.
+// One table for addresses (IPv6: the /64), one for users. A delayed answer slows an honest client;
+// an attacker with many connections is stopped by gate(): an address with many failures may not
+// even try for some time. A user is never gated, or anybody could lock out any user.
 #pragma once
 
 #include <array>
@@ -31,11 +31,11 @@ class Penalties {
 
   Penalties();
 
-  // Counts a failure; returns how long its answer is held back.
+  // Counts a failure; returns how long to delay its answer.
   Duration failed(std::string_view key, Time now, Duration first, Duration most);
   // Forgets a key's failures.
   void forgive(std::string_view key);
-  // How long `key` may not try yet; zero mostly.
+  // How long `key` must still wait before it may try; mostly zero.
   [[nodiscard]] Duration gate(std::string_view key, Time now) const;
 
  private:

@@ -193,7 +193,7 @@ Task<ipc::LoginReply> Server::grant(const std::string& user, uint64_t request) {
 }
 
 void Server::log_attempt(const ipc::LoginRequest& request, std::string_view outcome) const {
-  // The user's name comes last: whatever it holds, it can not pass for another field.
+  // The user's name comes last: whatever is in it, it can not look like another field.
   log::info({}, "{}: method={} address={} tls={} user={}", outcome, name_of(request.mechanism),
             request.client_address.value, request.over_tls ? "yes" : "no", request.user.value);
 }
@@ -214,11 +214,11 @@ Task<void> Server::login(PeerPtr peer, ipc::LoginRequest request) {
     co_return;
   }
 
-  // A name that can not exist is looked up all the same: as itself it finds a stand-in.
+  // An invalid name is looked up, too: it finds the stand-in of a missing user.
   const auto normal = normalise_name(request.user.value);
   Users::Candidate candidate = users_->find(normal ? *normal : request.user.value);
   if (!normal) candidate.exists = false;
-  // RFC 4616 §2: to act as somebody else is not offered.
+  // RFC 4616 §2: acting as another user is not supported.
   if (!request.authzid.value.empty()) {
     const auto other = normalise_name(request.authzid.value);
     if (!other || !normal || *other != *normal) candidate.exists = false;
@@ -229,18 +229,18 @@ Task<void> Server::login(PeerPtr peer, ipc::LoginRequest request) {
   ipc::LoginReply reply;
   reply.request = request.request;
   if (!right) {
-    log_attempt(request, "login put off, too many are waiting");
+    log_attempt(request, "login postponed, too many are waiting");
     reply.verdict = ipc::Verdict::try_later;
   } else if (*right) {
     reply = co_await grant(*normal, request.request);
     names_.forgive(*normal);
     log_attempt(request, reply.verdict == ipc::Verdict::granted
                              ? "login"
-                             : "login put off, the worker is not there");
+                             : "login postponed, its rims-imapd is not connected");
   } else {
     const auto first = Penalties::Duration(users->delay_first_ms());
     const auto most = Penalties::Duration(users->delay_max_ms());
-    // A long name is counted by what it would be cut to: the table keeps a hash anyway.
+    // A name of any length can be counted, as the table keeps only a hash of it.
     const auto by_name = names_.failed(request.user.value, now_(), first, most);
     const auto by_address = local ? first : addresses_.failed(address, now_(), first, most);
     reply.verdict = ipc::Verdict::denied;

@@ -1,8 +1,8 @@
 // auth/server.h - rims-auth's answers: who may log in, and which worker is their home
 //
-//   Trust   rims-login and rims-deliverd are read as attackers. A breach ends that link only.
-//   Order   a Ticket is with its worker before the LoginReply is sent
-//   Bounds  kHashThreads hashes at a time, kWaitingHashes waiting (kWaitingPerLink of one link,
+//   Trust   every byte of rims-login and rims-deliverd is an attacker's. A breach ends that link
+//   only. Order   a Ticket is with its worker before the LoginReply is sent Bounds  kHashThreads
+//   hashes at a time, kWaitingHashes waiting (kWaitingPerLink of one link,
 //           kWaitingPerAddress of one address), more is answered try_later; kPendingPerLink
 //           requests of one link, then it is not read
 #pragma once
@@ -31,7 +31,7 @@ class Server {
   // For a worker that is being restarted.
   static constexpr Milliseconds kWorkerLimit{2000};
 
-  // `now` is Loop::now() but for tests.
+  // `now` is Loop::now(), except in tests.
   Server(Loop& loop, config::AuthPart part, uint32_t workers,
          std::function<Time()> now = &Loop::now);
   Server(const Server&) = delete;
@@ -39,7 +39,7 @@ class Server {
 
   // A new or replaced link.
   void attach(ipc::Role peer, uint32_t index, Fd fd);
-  // New users from now on; attempts that are being checked end with the old ones.
+  // Uses the new users from now on; attempts that are being checked end with the old ones.
   void reload(config::AuthPart part);
 
  private:
@@ -65,7 +65,7 @@ class Server {
   // nullopt: too many are waiting.
   Task<std::optional<bool>> prove(Peer& peer, Users::Candidate candidate, std::string password_key,
                                   const ipc::LoginRequest& request);
-  // The open link to a worker, or nullptr when it stays away.
+  // The open link to a worker, or nullptr when there is none within kWorkerLimit.
   Task<PeerPtr> home_of(uint32_t worker);
   Task<ipc::LoginReply> grant(const std::string& user, uint64_t request);
   void log_attempt(const ipc::LoginRequest& request, std::string_view outcome) const;

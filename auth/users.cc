@@ -21,7 +21,7 @@ const unsigned char* raw(std::string_view text) {
   return reinterpret_cast<const unsigned char*>(text.data());
 }
 
-// MD5 is what CRAM-MD5 is made of; nothing else here uses it.
+// CRAM-MD5 needs MD5; nothing else here uses it.
 std::string hmac_md5(std::string_view key, std::string_view data) {
   unsigned char out[EVP_MAX_MD_SIZE];
   unsigned length = 0;
@@ -74,7 +74,7 @@ Users::Users(config::AuthPart part)
   for (config::User& user : part.users.value) {
     const auto name = normalise_name(user.name.value);
     if (!name || !by_name_.emplace(*name, entries_.size()).second) {
-      log::error({}, "the user {} of the configuration is left out: {}", user.name.value,
+      log::error({}, "the user {} of the configuration is ignored: {}", user.name.value,
                  name ? "another one has the same name in Unicode's normal form"
                       : "not a name (UTF-8 without control characters)");
       continue;
@@ -98,7 +98,7 @@ Users::~Users() {
   sodium_memzero(key_.data(), key_.size());
 }
 
-// The entry's number is hashed in: what proves one user proves nothing for another.
+// The entry's number is part of the hash, so a digest of one user is not valid for another.
 Users::Digest Users::digest_of(size_t entry, std::string_view password) const {
   Digest out{};
   const uint64_t number = entry;
@@ -146,7 +146,8 @@ void Users::remember(Candidate candidate, std::string_view password, Time now) {
 bool Users::prove_cram_md5(Candidate candidate, std::string_view challenge,
                            std::string_view digest) const {
   const Entry& entry = entries_[candidate.entry];
-  // A hash is no key; the same work is done with it for nothing.
+  // A hashed password can not be the key; the same work is done with it, so that the time is the
+  // same.
   const std::string right = to_hex(hmac_md5(entry.password.reveal(), challenge));
   const bool same = equal_constant_time(right, ascii::lower(digest));
   return same && !right.empty() && candidate.exists && !entry.hashed;
@@ -162,7 +163,7 @@ std::string Users::recipient(std::string_view text) const {
     const auto normal = normalise_name(name);
     if (!normal) return {};
     if (is_mail_user(*normal)) return *normal;
-    // MTAs hand on the case that the sender typed.
+    // MTAs pass on upper and lower case as the sender typed it.
     std::string folded = ascii::lower(*normal);
     return is_mail_user(folded) ? folded : std::string();
   };

@@ -1,9 +1,10 @@
-// auth/users.h - who there is, and whether a password is theirs
+// auth/users.h - which users there are, and whether a password is right
 //
 //   Trust      names and passwords come from rims-login and so from anybody; a name is checked
 //              and normalised before it is looked up
-//   Equal work whoever does not exist is compared with a user who does (chosen by a keyed hash
-//              of the name, so always the same one) and then refused: same work, same answer
+//   Equal work for a user who does not exist, the password of one who does is checked (chosen by
+//              a keyed hash of the name, so always the same one), then the login is refused: same
+//              work, same answer
 //   Lengths    what is compared is a keyed digest of fixed length, never the passwords
 //
 // prove_fast() answers at once where it can: plain passwords, and hashed ones that were proven
@@ -41,7 +42,7 @@ class Users {
   Users& operator=(const Users&) = delete;
   ~Users();
 
-  // Whom an attempt is checked against: the user, or a stand-in that never succeeds.
+  // The entry that an attempt is checked against: the user's, or a stand-in that never succeeds.
   struct Candidate {
     size_t entry = 0;
     bool exists = false;
@@ -54,7 +55,7 @@ class Users {
   [[nodiscard]] Proof prove_fast(Candidate candidate, std::string_view password, Time now) const;
   // For the pool: thread-safe as long as this object lives and is not changed.
   [[nodiscard]] std::string stored_hash(Candidate candidate) const;
-  // The hash has shown that `password` is right.
+  // Call it when the hash has shown that `password` is right.
   void remember(Candidate candidate, std::string_view password, Time now);
   // RFC 2195: digest = hex(HMAC-MD5(password, challenge)). Never for a hashed password.
   [[nodiscard]] bool prove_cram_md5(Candidate candidate, std::string_view challenge,
@@ -78,7 +79,7 @@ class Users {
   [[nodiscard]] Digest digest_of(size_t entry, std::string_view password) const;
   [[nodiscard]] bool is_mail_user(const std::string& name) const;
 
-  // The last one is nobody: it stands in where there are no users at all.
+  // The last one is no user: it is the stand-in when there are no users at all.
   std::vector<Entry> entries_;
   std::unordered_map<std::string, size_t> by_name_;
   std::string delivery_user_;

@@ -4,6 +4,10 @@
 //   rims-load append  HOST PORT USERS CLIENTS SECONDS SIZE     APPEND to INBOX, wait for OK, again
 //   rims-load fill    HOST PORT USER COUNT SIZE                COUNT messages for one user
 //   rims-load fetch   HOST PORT USER SECONDS                   FETCH 1:* of all attributes, again
+//   rims-load mail    HOST PORT USER COUNT SIZE                COUNT different messages for one
+//   user rims-load ask     HOST PORT USER SECONDS COMMAND           COMMAND in INBOX, again;
+//   SECONDS 0:
+//                                                              once, at once
 //   rims-load idle    HOST PORT USERS CLIENTS                  log in, SELECT, IDLE; until stdin
 //   ends rims-load spawn   USERS CLIENTS SECONDS SIZE PROGRAM ARG.. run PROGRAM with a message on
 //   stdin;
@@ -77,6 +81,56 @@ std::string message(size_t size, bool with_parts = false) {
   if (text.size() + 2 + end.size() <= size)
     text += std::string(size - text.size() - 2 - end.size(), 'y') + "\r\n";
   return text + end;
+}
+
+// One of many that differ, as mail of people and of lists does; of `size` bytes or a few more.
+std::string different_message(unsigned n, size_t size) {
+  static const char* const kPeople[] = {"Anna Keller",
+                                        "\"Doe, John\"",
+                                        "=?utf-8?q?J=C3=BCrgen_Gro=C3=9F?=",
+                                        "Bob",
+                                        "=?iso-2022-jp?b?GyRCOzNFRBsoQg==?=",
+                                        "list admin",
+                                        "Maria Lopez",
+                                        "ops"};
+  static const char* const kTopics[] = {"Invoice for October",
+                                        "Re: meeting on Thursday",
+                                        "=?utf-8?b?R3LDvMOfZSBhdXMgS8O2bG4=?=",
+                                        "[dev] patch review",
+                                        "Build failed",
+                                        "Fwd: tickets",
+                                        "Re: [dev] release plan for the next months",
+                                        "=?iso-8859-1?q?caf=E9_au_lait?="};
+  std::string text;
+  for (unsigned hop = 0; hop < 3; hop++)
+    text += fmt::format(
+        "Received: from mx{0}.example.net (mx{0}.example.net [192.0.2.{1}])\r\n"
+        "\tby mail{0}.example.org (Postfix) with ESMTPS id 4F{2:08X}\r\n"
+        "\tfor <u@example.org>; Mon,  2 Nov 2026 10:00:{3:02} +0100 (CET)\r\n",
+        hop, n % 250, n * 7 + hop, n % 60);
+  text += fmt::format(
+      "DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=example.org; s=s1; t={};\r\n"
+      "\tbh={:064x}; h=From:To:Subject:Date;\r\n\tb={:0128x}\r\n",
+      n, n, n * 31);
+  text +=
+      fmt::format("From: {} <p{}@example.org>\r\nTo: u@example.org\r\n", kPeople[n % 8], n % 97);
+  if (n % 3 == 0) text += fmt::format("Cc: Team <team{}@example.org>, x@example.org\r\n", n % 5);
+  text += fmt::format(
+      "Subject: {} {}\r\nDate: Mon, {:02} Nov 2026 10:{:02}:00 +0100\r\n"
+      "Message-ID: <{}.{:x}@example.org>\r\n",
+      kTopics[n / 8 % 8], n, n % 28 + 1, n % 60, n, n * 2654435761U);
+  if (n % 2 == 0)
+    text += fmt::format(
+        "In-Reply-To: <{0}.a@example.org>\r\n"
+        "References: <{1}.a@example.org>\r\n\t<{0}.a@example.org>\r\n",
+        n / 2, n / 4);
+  if (n % 4 == 0)
+    text +=
+        "List-Id: dev <dev.lists.example.org>\r\n"
+        "List-Unsubscribe: <https://lists.example.org/u/dev>\r\nPrecedence: list\r\n";
+  text += "MIME-Version: 1.0\r\n";
+  const std::string bare = message(size > text.size() ? size - text.size() + 200 : 200, n % 2 == 1);
+  return text + bare.substr(bare.find("Content-Type:"));
 }
 
 class Client {
@@ -261,6 +315,34 @@ Task<void> fetch_client(Loop& loop, Where where, unsigned user, Milliseconds how
   if (!status) failed(totals, status.error().reply());
 }
 
+// Messages first, first + step ... below `count`.
+Task<void> mail_client(Loop& loop, Where where, unsigned user, unsigned first, unsigned step,
+                       unsigned count, size_t size, Totals& totals) {
+  Client client(loop, connect_to(where));
+  Status status = co_await log_in(&client, user);
+  for (unsigned n = first; n < count && status; n += step) {
+    const std::string text = different_message(n, size);
+    status = co_await client.append(&text);
+    if (status) totals.operations++;
+  }
+  if (!status) failed(totals, status.error().reply());
+}
+
+Task<void> ask_client(Loop& loop, Where where, unsigned user, unsigned seconds, std::string command,
+                      Totals& totals) {
+  Client client(loop, connect_to(where));
+  Status status = co_await log_in(&client, user);
+  if (status) status = co_await client.command("SELECT INBOX");
+  if (status && seconds > 0) status = co_await client.command(command);
+  totals.start = Clock::now();
+  totals.end = totals.start + std::chrono::seconds(seconds);
+  while (status && (totals.operations == 0 || Clock::now() < totals.end)) {
+    status = co_await client.command(command);
+    if (status) totals.operations++;
+  }
+  if (!status) failed(totals, status.error().reply());
+}
+
 Task<void> idle_client(Loop& loop, Where where, unsigned user, Totals& totals,
                        std::vector<std::unique_ptr<Client>>* keep) {
   auto client = std::make_unique<Client>(loop, connect_to(where));
@@ -394,6 +476,11 @@ int load(const std::vector<std::string>& args) {
     scope.spawn(copy_client(loop, where, number(3), totals));
   } else if (what == "fetch" && args.size() == 5) {
     scope.spawn(fetch_client(loop, where, number(3), std::chrono::seconds(number(4)), totals));
+  } else if (what == "mail" && args.size() == 6) {
+    for (unsigned n = 0; n < kFillers; n++)
+      scope.spawn(mail_client(loop, where, number(3), n, kFillers, number(4), number(5), totals));
+  } else if (what == "ask" && args.size() == 6) {
+    scope.spawn(ask_client(loop, where, number(3), number(4), args[5], totals));
   } else if (what == "idle" && args.size() == 5) {
     // In groups, so that no server's limit on pending logins is what is measured.
     for (unsigned n = 0; n < number(4); n += 50) {

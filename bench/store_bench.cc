@@ -12,11 +12,12 @@
 
 #include <fmt/core.h>
 
+#include "common/account/store.h"
 #include "common/async/io_pool.h"
 #include "common/async/scope.h"
 #include "common/base/encoding.h"
-#include "common/store/inspect.h"
-#include "common/store/store.h"
+#include "common/journal/account_dir.h"
+#include "common/maintenance/inspect.h"
 
 namespace {
 

@@ -7,7 +7,7 @@
 
 namespace rims::cli {
 
-// Statuses beside those that a command documents for itself.
+// Exit statuses that all commands share; a command may document more of its own.
 inline constexpr int kDone = 0;
 inline constexpr int kFailed = 1;
 inline constexpr int kUsage = 64;  // EX_USAGE

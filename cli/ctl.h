@@ -1,8 +1,8 @@
 // cli/ctl.h - what the commands of rims-ctl share
 //
-// Exit statuses are those of init scripts (LSB): 0 done, 1 failed (status: dead, and left its pid
-// file; the account tools: not all is well), 2 usage, 3 (status) not running, 4 no permission,
-// 6 the configuration is missing or wrong.
+// Exit statuses are those of init scripts (LSB): 0 done, 1 failed (status: not running, but the pid
+// file is there; the account tools: a problem was found), 2 usage, 3 (status) not running, 4 no
+// permission, 6 the configuration is missing or wrong.
 #pragma once
 
 #include <optional>
@@ -17,9 +17,10 @@ namespace rims::ctl {
 
 enum Exit { kDone = 0, kFailed = 1, kUsage = 2, kNotRunning = 3, kNoPermission = 4, kConfig = 6 };
 
-// Each line of `text` to standard error, as ours; returns `status`.
+// Writes each line of `text` to standard error, after "rims-ctl: "; returns `status`.
 int complain(const std::string& text, Exit status);
-// The same for an error of the store; a missing permission is told as such.
+// The same for an error of the store. If a permission is missing, it says as which user to run
+// rims-ctl.
 int complain(const Error& error);
 
 struct Invocation {
@@ -45,7 +46,7 @@ int dump(const Invocation& how, std::span<char*> args);            // ctl_dump.c
 int mailbox(const Invocation& how, std::span<char*> args);         // ctl_mailbox.cc
 int undelete(const Invocation& how, std::span<char*> args);        // ctl_undelete.cc
 
-// Everything that a start would refuse and that can be known before. rims_ctl.cc
+// Finds everything that would make a start fail and that can be checked beforehand. rims_ctl.cc
 int check_configuration(const Invocation& how, bool quiet);
 
 }  // namespace rims::ctl

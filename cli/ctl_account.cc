@@ -4,16 +4,15 @@
 
 #include <cerrno>
 #include <fcntl.h>
-#include <grp.h>
-#include <linux/capability.h>
 #include <map>
-#include <sys/prctl.h>
+#include <pwd.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <fmt/core.h>
+
 #include "common/base/encoding.h"
-#include "common/store/backup.h"
+#include "common/maintenance/backup.h"
 
 namespace rims::ctl {
 
@@ -36,6 +35,14 @@ int find_accounts(const Invocation& how, const std::string& user, bool all, Acco
   return kDone;
 }
 
+Result<store::JournalReader> open_journal(const Fd& base, const std::string& user,
+                                          store::Owner wanted) {
+  auto reader = store::JournalReader::open(base, user, store::Disk::real(), wanted);
+  if (!reader && reader.error().fault() == Fault::not_found)
+    return fail(Fault::not_found, user + " has no account: " + reader.error().detail());
+  return reader;
+}
+
 store::Options store_options(const config::Config& config, Fd base) {
   store::Options options;
   options.base = std::move(base);
@@ -49,20 +56,22 @@ store::Options store_options(const Accounts& accounts) {
   return store_options(*accounts.loaded.config, Fd(fcntl(accounts.base.get(), F_DUPFD_CLOEXEC, 0)));
 }
 
-Status become_owner(const Fd& base, bool read_all) {
+Status become_owner(const Fd& base, privdrop::Keep keep) {
   if (geteuid() != 0) return {};
   struct stat st{};
   if (fstat(base.get(), &st) != 0) return fail_errno("fstat base_dir", errno);
   if (st.st_uid == 0) return {};
-  if (read_all && prctl(PR_SET_KEEPCAPS, 1) != 0) return fail_errno("prctl", errno);
-  if (setgroups(0, nullptr) != 0) return fail_errno("setgroups", errno);
-  if (setresgid(st.st_gid, st.st_gid, st.st_gid) != 0) return fail_errno("setresgid", errno);
-  if (setresuid(st.st_uid, st.st_uid, st.st_uid) != 0) return fail_errno("setresuid", errno);
-  if (!read_all) return {};
-  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
-  __user_cap_data_struct data[2] = {};
-  data[0].effective = data[0].permitted = 1U << CAP_DAC_READ_SEARCH;
-  if (syscall(SYS_capset, &header, data) != 0) return fail_errno("capset", errno);
+  gid_t group = st.st_gid;
+  if (group == 0) {                             // chown was called without a group
+    const passwd* owner = getpwuid(st.st_uid);  // NOLINT(concurrency-mt-unsafe): no thread yet
+    if (!owner || owner->pw_gid == 0)
+      return fail(Fault::refused,
+                  fmt::format("base_dir belongs to user {} and the group of root; give it a group "
+                              "of the mail user",
+                              st.st_uid));
+    group = owner->pw_gid;
+  }
+  privdrop::become(st.st_uid, group, keep);
   return {};
 }
 

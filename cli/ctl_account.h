@@ -1,19 +1,21 @@
-// cli/ctl_account.h - which accounts a command of rims-ctl is about, and as whom it works on them
+// cli/ctl_account.h - which accounts a command of rims-ctl works on, and as which user
 #pragma once
 
 #include <string>
 #include <vector>
 
 #include "cli/ctl.h"
+#include "common/account/store.h"
 #include "common/base/fd.h"
 #include "common/base/result.h"
-#include "common/store/store.h"
+#include "common/journal/reader.h"
+#include "common/privdrop/privdrop.h"
 
 namespace rims::ctl {
 
 struct Account {
-  std::string id;    // what stands in the directory's name: rims unique-user-id
-  std::string user;  // "" when nothing says whose it is
+  std::string id;    // names its directory; see rims unique-user-id
+  std::string user;  // "" when it is not known
   [[nodiscard]] std::string shown() const { return user.empty() ? "account " + id : user; }
   // Beneath the base directory.
   [[nodiscard]] std::string path() const {
@@ -27,19 +29,24 @@ struct Accounts {
   std::vector<Account> list;
 };
 
-// The configuration, the base directory and the account of `user`, or all accounts there are. The
-// store knows them by a hash of the user's name; the names are in the configuration, and for an
-// account that has none there only the hash can be shown. On failure an exit status, after a
-// message.
+// Fills `found` with the configuration, the base directory and the account of `user`, or all
+// accounts. The store names an account by a hash of the user's name; the names are in the
+// configuration, and an account whose user is not in it is shown by its hash. On failure an exit
+// status, after a message.
 [[nodiscard]] int find_accounts(const Invocation& how, const std::string& user, bool all,
                                 Accounts& found);
+
+// For reading only; a server may have the account open. not_found: `user` has no account.
+// refused: the directory holds another user's mail, and the command does not just look for that.
+[[nodiscard]] Result<store::JournalReader> open_journal(const Fd& base, const std::string& user,
+                                                        store::Owner wanted = store::Owner::user);
 
 // For opening accounts as the server would.
 [[nodiscard]] store::Options store_options(const config::Config& config, Fd base);
 [[nodiscard]] store::Options store_options(const Accounts& accounts);
 
-// Files that root makes could not be read by the server: root goes on as the user to whom the base
-// directory belongs. `read_all`: it keeps the right to read everybody's files.
-[[nodiscard]] Status become_owner(const Fd& base, bool read_all = false);
+// The server could not read files that root makes. So if the process is root, it becomes the owner
+// of the base directory, permanently. Call it before any thread is started.
+[[nodiscard]] Status become_owner(const Fd& base, privdrop::Keep keep = privdrop::Keep::nothing);
 
 }  // namespace rims::ctl

@@ -1,4 +1,4 @@
-// cli/ctl_backup.cc - rims-ctl backup: accounts into a directory, and checking what is there
+// cli/ctl_backup.cc - rims-ctl backup: copy accounts to a directory, and verify such backups
 
 #include <algorithm>
 #include <cstdio>
@@ -7,14 +7,15 @@
 #include <vector>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "cli/ctl_account.h"
 #include "cli/options.h"
 #include "cli/progress.h"
+#include "common/account/store.h"
 #include "common/base/encoding.h"
 #include "common/base/json.h"
-#include "common/store/backup.h"
-#include "common/store/store.h"
+#include "common/maintenance/backup.h"
 
 namespace rims::ctl {
 namespace {
@@ -36,30 +37,24 @@ struct Outcome {
   [[nodiscard]] bool good() const { return damages.empty() && problems.empty(); }
 };
 
-Json texts(const std::vector<std::string>& list) {
-  Json::List out;
-  for (const auto& text : list) out.emplace_back(text);
-  return Json(std::move(out));
-}
-
 Json to_json(const Outcome& o, bool verify) {
   const auto& m = o.manifest;
-  Json::Object members{{"user", o.account.user.empty() ? Json() : Json(o.account.user)},
-                       {"account", Json(o.account.id)},
-                       {"backup", Json(o.where)},
-                       {"good", Json(o.good())},
-                       {"bytes", Json(o.bytes)},
-                       {"last_record", Json(m.end.seq)},
-                       {"last_time", m.end.time ? Json(store::utc_text(m.end.time)) : Json()}};
+  Json members{{"user", o.account.user.empty() ? Json() : Json(o.account.user)},
+               {"account", o.account.id},
+               {"backup", o.where},
+               {"good", o.good()},
+               {"bytes", o.bytes},
+               {"last_record", m.end.seq},
+               {"last_time", m.end.time ? Json(store::utc_text(m.end.time)) : Json()}};
   if (!verify) {
-    members.emplace_back("copied_bytes", Json(o.copied));
-    members.emplace_back("segments_copied", Json(o.segments_copied));
-    members.emplace_back("segments_kept", Json(o.segments_kept));
-    members.emplace_back("damages", texts(o.damages));
+    members["copied_bytes"] = o.copied;
+    members["segments_copied"] = o.segments_copied;
+    members["segments_kept"] = o.segments_kept;
+    members["damages"] = o.damages;
   }
-  members.emplace_back("notes", texts(o.notes));
-  members.emplace_back("problems", texts(o.problems));
-  return Json(std::move(members));
+  members["notes"] = o.notes;
+  members["problems"] = o.problems;
+  return members;
 }
 
 void print(const Outcome& o, const Wanted& wanted) {
@@ -80,16 +75,15 @@ void print(const Outcome& o, const Wanted& wanted) {
                 size_text(o.copied).c_str(), size_text(o.bytes).c_str(), upto.c_str());
 }
 
-// All outcomes, told as asked; the exit status.
+// Prints all outcomes as one JSON text if that is wanted. Returns the exit status.
 int report(const std::vector<Outcome>& outcomes, const Wanted& wanted) {
   const bool good = std::ranges::all_of(outcomes, [](const auto& o) { return o.good(); });
   if (wanted.json) {
-    Json::List accounts;
+    Json accounts = Json::array();
     for (const auto& o : outcomes) accounts.push_back(to_json(o, wanted.verify));
-    const Json all(Json::Object{{"directory", Json(wanted.directory)},
-                                {"good", Json(good)},
-                                {"accounts", Json(std::move(accounts))}});
-    std::printf("%s\n", all.dump(true).c_str());
+    const Json all = {
+        {"directory", wanted.directory}, {"good", good}, {"accounts", std::move(accounts)}};
+    std::printf("%s\n", json_text(all, true).c_str());
   }
   return good ? kDone : kFailed;
 }
@@ -134,7 +128,7 @@ int make_backups(const Invocation& how, const Wanted& wanted) {
     } else if (done.error().fault() == Fault::limit) {
       o.problems.push_back(account.shown() +
                            ": not enough space for the backup: " + done.error().detail() +
-                           "; what was copied stays, and the next run goes on");
+                           "; what was copied is kept, and the next run continues there");
     } else {
       o.problems.push_back(account.shown() + ": " + done.error().detail());
     }
@@ -199,7 +193,7 @@ int backup(const Invocation& how, std::span<char*> args) {
   parser.add_flag(0, "verify", "Check every checksum of the backups in DIR; copy nothing.",
                   wanted.verify);
   parser.add_flag(0, "json", "Report as JSON on standard output.", wanted.json);
-  parser.add_flag('q', "quiet", "Say only what is not well.", wanted.quiet);
+  parser.add_flag('q', "quiet", "Report problems only.", wanted.quiet);
   const auto operands = parser.parse(args);
   if (!operands) return complain("backup: " + operands.error().reply(), kUsage);
   if (help) {

@@ -1,19 +1,20 @@
-// cli/ctl_check.cc - rims-ctl check USER|--all: are the accounts sound? And --repair
+// cli/ctl_check.cc - rims-ctl check USER|--all: look for damage in accounts; --repair
 
 #include <cstdio>
 #include <string>
 #include <vector>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "cli/ctl_account.h"
 #include "cli/options.h"
 #include "cli/progress.h"
+#include "common/account/offline.h"
 #include "common/base/json.h"
-#include "common/store/check.h"
-#include "common/store/inspect.h"
-#include "common/store/offline.h"
-#include "common/store/takeover.h"
+#include "common/journal/takeover.h"
+#include "common/maintenance/check.h"
+#include "common/maintenance/inspect.h"
 
 namespace rims::ctl {
 namespace {
@@ -32,30 +33,28 @@ struct Outcome {
 };
 
 Json to_json(const Outcome& o) {
-  Json::List findings, repairs, problems;
+  Json findings = Json::array();
   for (const auto& f : o.report.findings)
-    findings.emplace_back(Json::Object{{"damage", Json(f.damage)},
-                                       {"path", Json(f.path)},
-                                       {"offset", Json(f.offset)},
-                                       {"length", Json(f.length)},
-                                       {"what", Json(f.what)},
-                                       {"remedy", Json(f.remedy)}});
-  for (const auto& text : o.repairs) repairs.emplace_back(text);
-  for (const auto& text : o.problems) problems.emplace_back(text);
-  return Json(Json::Object{{"user", o.account.user.empty() ? Json() : Json(o.account.user)},
-                           {"account", Json(o.account.id)},
-                           {"sound", Json(o.good())},
-                           {"segments", Json(o.report.segments)},
-                           {"bytes", Json(o.report.bytes)},
-                           {"records", Json(o.report.records)},
-                           {"mailboxes", Json(o.report.mailboxes)},
-                           {"messages", Json(o.report.messages)},
-                           {"last_record", Json(o.report.last_record)},
-                           {"index_checked", Json(o.report.index_checked)},
-                           {"index_note", Json(o.report.index_note)},
-                           {"findings", Json(std::move(findings))},
-                           {"repairs", Json(std::move(repairs))},
-                           {"problems", Json(std::move(problems))}});
+    findings.push_back(Json{{"damage", f.damage},
+                            {"path", f.path},
+                            {"offset", f.offset},
+                            {"length", f.length},
+                            {"what", f.what},
+                            {"remedy", f.remedy}});
+  return Json{{"user", o.account.user.empty() ? Json() : Json(o.account.user)},
+              {"account", o.account.id},
+              {"sound", o.good()},
+              {"segments", o.report.segments},
+              {"bytes", o.report.bytes},
+              {"records", o.report.records},
+              {"mailboxes", o.report.mailboxes},
+              {"messages", o.report.messages},
+              {"last_record", o.report.last_record},
+              {"index_checked", o.report.index_checked},
+              {"index_note", o.report.index_note},
+              {"findings", std::move(findings)},
+              {"repairs", o.repairs},
+              {"problems", o.problems}};
 }
 
 void print(const Outcome& o, const Wanted& wanted) {
@@ -76,26 +75,38 @@ void print(const Outcome& o, const Wanted& wanted) {
               r.index_checked ? "checked" : r.index_note.c_str());
 }
 
-// Takes the account, writes again what is known of it, opens it as the server would (what is
-// damaged is copied to quarantine/, the numbers that it may have used are skipped) with an index
-// that is not trusted, and closes it.
+// Takes the account from the server, rewrites the records that have one wrong bit, opens the
+// account as the server would, and closes it. Opening it copies what is damaged to quarantine/ and
+// skips the numbers that lost records may have used. The index is rebuilt, except a sound index of
+// a journal that has lost records: it may know what they said.
 Status repair(const Accounts& accounts, const Account& account, Outcome& o) {
+  bool keep_index = false;
+  {
+    // If a server has the account open, this makes the server close it in order.
+    TRY(const auto dir, store::take_account(accounts.base, account.user, kTakeOver));
+  }
+  if (const auto before = store::check_account(accounts.base, account.path(), account.path()))
+    keep_index = before->lost && before->index_sound;
   {
     TRY(const auto dir, store::take_account(accounts.base, account.user, kTakeOver));
-    TRY_STATUS(store::set_dirty_flag(dir, true));
-    TRY(const size_t mended, store::mend_headers(dir));
+    if (!keep_index) {
+      TRY_STATUS(store::set_dirty_flag(dir, true));
+    }
+    TRY(const size_t mended, store::mend_records(dir));
     if (mended > 0)
-      o.repairs.push_back(fmt::format(
-          "{} record headers with one wrong bit were written again as they were", mended));
+      o.repairs.push_back(
+          fmt::format("{} records with one wrong bit were written again as they were", mended));
   }
   TRY(auto offline, store::OfflineAccount::open(store_options(accounts), account.user, kTakeOver));
   TRY(const auto broken, offline->run(offline->account().check()));
   offline->close();
-  o.repairs.emplace_back("the index was rebuilt from the journal");
+  o.repairs.emplace_back(
+      keep_index ? "the index was kept: it may know what the lost records of the journal said"
+                 : "the index was rebuilt from the journal");
   if (!broken.empty())
     o.repairs.push_back(
-        fmt::format("{} things can not be repaired from the journal; what is left "
-                    "is served",
+        fmt::format("{} damages can not be repaired from the journal; the server "
+                    "serves what is left",
                     broken.size()));
   return {};
 }
@@ -119,7 +130,7 @@ int check(const Invocation& how, std::span<char*> args) {
       "Take the account from the server, rebuild its index, quarantine what is damaged.",
       wanted.repair);
   parser.add_flag(0, "json", "Report as JSON on standard output.", wanted.json);
-  parser.add_flag('q', "quiet", "Say only what is not well.", wanted.quiet);
+  parser.add_flag('q', "quiet", "Report problems only.", wanted.quiet);
   const auto operands = parser.parse(args);
   if (!operands) return complain("check: " + operands.error().reply(), kUsage);
   if (help) {
@@ -142,7 +153,7 @@ int check(const Invocation& how, std::span<char*> args) {
   }
   cli::Progress progress(!wanted.quiet && !wanted.json);
   bool good = true;
-  Json::List reports;
+  Json reports = Json::array();
   size_t number = 0;
   for (const auto& account : accounts.list) {
     number++;
@@ -176,9 +187,7 @@ int check(const Invocation& how, std::span<char*> args) {
   }
   if (wanted.json)
     std::printf("%s\n",
-                Json(Json::Object{{"sound", Json(good)}, {"accounts", Json(std::move(reports))}})
-                    .dump(true)
-                    .c_str());
+                json_text({{"sound", good}, {"accounts", std::move(reports)}}, true).c_str());
   return good ? kDone : kFailed;
 }
 

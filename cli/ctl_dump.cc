@@ -4,48 +4,49 @@
 #include <cstdio>
 #include <string>
 
+#include <nlohmann/json.hpp>
+
 #include "cli/ctl_account.h"
 #include "cli/options.h"
 #include "common/base/json.h"
-#include "common/store/backup_manifest.h"
-#include "common/store/inspect.h"
-#include "common/store/reader.h"
+#include "common/journal/reader.h"
+#include "common/maintenance/backup_manifest.h"
+#include "common/maintenance/inspect.h"
 
 namespace rims::ctl {
 namespace {
 
-void print(const Json& line) { std::printf("%s\n", line.dump().c_str()); }
+void print(const Json& line) { std::printf("%s\n", json_text(line).c_str()); }
 
 Status dump_json(store::JournalReader& reader, uint64_t from) {
-  return reader.visit(
-      {.segment = {},
-       .record =
-           [](const store::JournalRecord& record) {
-             const auto& h = record.header;
-             const auto& at = record.place.location;
-             print(Json(Json::Object{{"record", Json(h.seq)},
-                                     {"time", h.time ? Json(store::utc_text(h.time)) : Json()},
-                                     {"type", Json(store::name(h.type))},
-                                     {"text", Json(store::describe(h.type, record.meta))},
-                                     {"segment", Json(at.segment)},
-                                     {"offset", Json(at.offset)},
-                                     {"batch_first", Json(h.batch_first)},
-                                     {"batch_count", Json(h.batch_count)},
-                                     {"flags", Json(h.flags)},
-                                     {"meta_bytes", Json(h.meta)},
-                                     {"aux_bytes", Json(h.aux)},
-                                     {"body_bytes", Json(h.body)}}));
-             return true;
-           },
-       .damage =
-           [](const store::JournalDamage& damage) {
-             print(Json(Json::Object{{"damage", Json(damage.what)},
-                                     {"path", Json(damage.path)},
-                                     {"offset", Json(damage.offset)},
-                                     {"length", Json(damage.length)}}));
-           },
-       .foreign = {}},
-      {.from = from, .thorough = true});
+  return reader.visit({.segment = {},
+                       .record =
+                           [](const store::JournalRecord& record) {
+                             const auto& h = record.header;
+                             const auto& at = record.place.location;
+                             print(Json{{"record", h.seq},
+                                        {"time", h.time ? Json(store::utc_text(h.time)) : Json()},
+                                        {"type", store::name(h.type)},
+                                        {"text", store::describe(record)},
+                                        {"segment", at.segment},
+                                        {"offset", at.offset},
+                                        {"batch_first", h.batch_first},
+                                        {"batch_count", h.batch_count},
+                                        {"flags", h.flags},
+                                        {"meta_bytes", h.meta},
+                                        {"aux_bytes", h.aux},
+                                        {"body_bytes", h.body}});
+                             return true;
+                           },
+                       .damage =
+                           [](const store::JournalDamage& damage) {
+                             print(Json{{"damage", damage.what},
+                                        {"path", damage.path},
+                                        {"offset", damage.offset},
+                                        {"length", damage.length}});
+                           },
+                       .foreign = {}},
+                      {.from = from, .thorough = true});
 }
 
 }  // namespace
@@ -73,9 +74,7 @@ int dump(const Invocation& how, std::span<char*> args) {
   Accounts accounts;
   if (const int failed = find_accounts(with, operands->front(), false, accounts); failed != kDone)
     return failed;
-  auto reader = store::JournalReader::open(accounts.base, operands->front());
-  if (!reader && reader.error().fault() == Fault::not_found)
-    return complain(operands->front() + " has no account: " + reader.error().detail(), kFailed);
+  auto reader = open_journal(accounts.base, operands->front(), store::Owner::anybody);
   if (!reader) return complain(reader.error());
   const Status done = json ? dump_json(*reader, from)
                            : store::dump_journal(*reader, from, [](const std::string& line) {

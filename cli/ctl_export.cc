@@ -4,13 +4,14 @@
 #include <string>
 
 #include "cli/ctl.h"
+#include "cli/ctl_account.h"
 #include "cli/export_mail.h"
 #include "cli/formats/files.h"
 #include "cli/migration_report.h"
 #include "cli/options.h"
 #include "cli/progress.h"
-#include "common/store/reader.h"
-#include "common/store/store.h"
+#include "common/account/store.h"
+#include "common/journal/reader.h"
 
 namespace rims::ctl {
 namespace {
@@ -26,9 +27,7 @@ int export_from(const Invocation& how, const Wanted& wanted) {
   const auto base = store::open_base(loaded.config->base_dir);
   if (!base) return complain(base.error());
   MigrationReport report(wanted.quiet);
-  auto reader = store::JournalReader::open(*base, wanted.user);
-  if (!reader && reader.error().fault() == Fault::not_found)
-    return complain(wanted.user + " has no account: " + reader.error().detail(), kFailed);
+  auto reader = open_journal(*base, wanted.user);
   if (!reader) return complain(reader.error());
   const auto account = reader->fold({}, [&](const store::JournalDamage& damage) {
     report.not_taken(wanted.user, store::to_string(damage));
@@ -69,15 +68,15 @@ int export_account(const Invocation& how, std::span<char*> args) {
                     wanted.to);
   parser.add_value(0, "mailbox", "NAME", "Only this mailbox.", wanted.mailbox);
   parser.add_flag(0, "json", "Report as JSON.", wanted.json);
-  parser.add_flag('q', "quiet", "Tell only what was not taken.", wanted.quiet);
+  parser.add_flag('q', "quiet", "Report only what was not exported.", wanted.quiet);
   const auto operands = parser.parse(args);
   if (!operands) return complain("export: " + operands.error().reply(), kUsage);
   if (wanted.help) {
     std::fputs(parser.help().c_str(), stdout);
     return kDone;
   }
-  if (operands->size() != 2) return complain("export: need for USER and DIRECTORY", kUsage);
-  if (wanted.to.empty()) return complain("export: need for --to maildir|mbox", kUsage);
+  if (operands->size() != 2) return complain("export: need USER and DIRECTORY", kUsage);
+  if (wanted.to.empty()) return complain("export: need --to maildir or --to mbox", kUsage);
   wanted.user = operands->front();
   wanted.path = operands->back();
   while (wanted.path.size() > 1 && wanted.path.ends_with('/')) wanted.path.pop_back();

@@ -17,7 +17,7 @@
 #include "cli/migration_report.h"
 #include "cli/options.h"
 #include "cli/progress.h"
-#include "common/store/offline.h"
+#include "common/account/offline.h"
 
 namespace rims::ctl {
 namespace {
@@ -55,7 +55,8 @@ int import_into(const Invocation& how, const Wanted& wanted) {
     return complain(fmt::format("{} is not in user_list of {}", wanted.user, loaded.file), kFailed);
   auto base = store::open_base(config.base_dir);
   if (!base) return complain(base.error());
-  if (const Status now = become_owner(*base, /*read_all=*/true); !now) return complain(now.error());
+  if (const Status now = become_owner(*base, privdrop::Keep::reading); !now)
+    return complain(now.error());
   auto source = open_source(wanted);
   if (!source) return complain(source.error());
   auto options = store_options(config, *std::move(base));
@@ -108,15 +109,15 @@ int import_account(const Invocation& how, std::span<char*> args) {
   parser.add_choice(0, "quoting", "FORM", "mbox: mboxrd or mboxo. default is mboxrd.",
                     {"mboxrd", "mboxo"}, wanted.quoting);
   parser.add_flag(0, "json", "Report as JSON.", wanted.json);
-  parser.add_flag('q', "quiet", "Tell only what was not taken.", wanted.quiet);
+  parser.add_flag('q', "quiet", "Report only what was not imported.", wanted.quiet);
   const auto operands = parser.parse(args);
   if (!operands) return complain("import: " + operands.error().reply(), kUsage);
   if (wanted.help) {
     std::fputs(parser.help().c_str(), stdout);
     return kDone;
   }
-  if (operands->size() != 2) return complain("import: need for USER and PATH", kUsage);
-  if (wanted.from.empty()) return complain("import: need for --from maildir|mbox|rims", kUsage);
+  if (operands->size() != 2) return complain("import: need USER and PATH", kUsage);
+  if (wanted.from.empty()) return complain("import: need --from maildir, mbox or rims", kUsage);
   wanted.user = operands->front();
   wanted.path = operands->back();
   return import_into(how, wanted);

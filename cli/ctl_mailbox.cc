@@ -1,16 +1,17 @@
-// cli/ctl_mailbox.cc - rims-ctl mailbox list|status: what an account has, read beside the server
+// cli/ctl_mailbox.cc - rims-ctl mailbox list|status, also while the server runs
 
 #include <cstdio>
 #include <string>
 #include <vector>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "cli/ctl_account.h"
 #include "cli/options.h"
 #include "common/base/json.h"
 #include "common/base/log.h"
-#include "common/store/reader.h"
+#include "common/journal/reader.h"
 
 namespace rims::ctl {
 namespace {
@@ -27,26 +28,26 @@ std::vector<const store::MailboxInfo*> in_order(const store::AccountState& state
 }
 
 Json to_json(const store::AccountState& state, const Account& account, bool with_numbers) {
-  Json::List mailboxes;
+  Json mailboxes = Json::array();
   for (const auto* info : in_order(state)) {
-    Json::Object members{{"name", Json(info->name)},
-                         {"special_use", Json(store::name(info->special_use))},
-                         {"noselect", Json(info->noselect)},
-                         {"subscribed", Json(state.subscriptions().contains(info->name))}};
+    Json members{{"name", info->name},
+                 {"special_use", store::name(info->special_use)},
+                 {"noselect", info->noselect},
+                 {"subscribed", state.subscriptions().contains(info->name)}};
     if (with_numbers) {
-      members.emplace_back("messages", Json(info->messages));
-      members.emplace_back("unseen", Json(info->unseen));
-      members.emplace_back("bytes", Json(info->bytes));
-      members.emplace_back("uidnext", Json(info->uidnext.value));
-      members.emplace_back("uidvalidity", Json(info->uidvalidity.value));
-      members.emplace_back("highestmodseq", Json(info->highest_modseq.value));
+      members["messages"] = info->messages;
+      members["unseen"] = info->unseen;
+      members["bytes"] = info->bytes;
+      members["uidnext"] = info->uidnext.value;
+      members["uidvalidity"] = info->uidvalidity.value;
+      members["highestmodseq"] = info->highest_modseq.value;
     }
-    mailboxes.emplace_back(std::move(members));
+    mailboxes.push_back(std::move(members));
   }
-  return Json(Json::Object{{"user", Json(account.user)},
-                           {"account", Json(account.id)},
-                           {"last_record", Json(state.seq())},
-                           {"mailboxes", Json(std::move(mailboxes))}});
+  return Json{{"user", account.user},
+              {"account", account.id},
+              {"last_record", state.seq()},
+              {"mailboxes", std::move(mailboxes)}};
 }
 
 void print(const store::AccountState& state, bool with_numbers) {
@@ -101,9 +102,7 @@ int mailbox(const Invocation& how, std::span<char*> args) {
   if (const int failed = find_accounts(with, operands->back(), false, accounts); failed != kDone)
     return failed;
   const Account& account = accounts.list.front();
-  auto reader = store::JournalReader::open(accounts.base, account.user);
-  if (!reader && reader.error().fault() == Fault::not_found)
-    return complain(account.shown() + " has no account: " + reader.error().detail(), kFailed);
+  auto reader = open_journal(accounts.base, account.user);
   if (!reader) return complain(reader.error());
   bool damaged = false;
   const auto folded = reader->fold({}, [&](const store::JournalDamage& damage) {
@@ -112,11 +111,12 @@ int mailbox(const Invocation& how, std::span<char*> args) {
   });
   if (!folded) return complain(folded.error());
   if (json)
-    std::printf("%s\n", to_json(folded->state, account, numbers).dump(true).c_str());
+    std::printf("%s\n", json_text(to_json(folded->state, account, numbers), true).c_str());
   else
     print(folded->state, numbers);
   if (damaged)
-    return complain("this is what is left; \"rims-ctl check " + account.user + "\" tells more",
+    return complain("the account is damaged, this is what is left; \"rims-ctl check " +
+                        account.user + "\" tells more",
                     kFailed);
   return kDone;
 }

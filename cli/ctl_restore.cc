@@ -11,27 +11,28 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <sys/fsuid.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <vector>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "cli/ctl.h"
 #include "cli/ctl_account.h"
 #include "cli/options.h"
 #include "cli/progress.h"
 #include "cli/time_point.h"
+#include "common/account/offline.h"
 #include "common/base/encoding.h"
 #include "common/base/json.h"
 #include "common/base/log.h"
-#include "common/store/backup.h"
-#include "common/store/offline.h"
-#include "common/store/reader.h"
-#include "common/store/restore_account.h"
-#include "common/store/restore_plan.h"
-#include "common/store/restore_run.h"
+#include "common/journal/account_dir.h"
+#include "common/journal/reader.h"
+#include "common/maintenance/backup.h"
+#include "common/maintenance/restore_account.h"
+#include "common/maintenance/restore_plan.h"
+#include "common/maintenance/restore_run.h"
 
 namespace rims::ctl {
 namespace {
@@ -46,49 +47,7 @@ struct Wanted {
   bool dry_run = false, json = false, quiet = false;
 };
 
-// Files of an account belong to the mail user, also when root restores; a backup may be root's.
-class MailUser {
- public:
-  explicit MailUser(const Fd& base) {
-    struct stat st{};
-    if (geteuid() != 0 || fstat(base.get(), &st) != 0) return;
-    uid_ = st.st_uid;
-    gid_ = st.st_gid;
-  }
-  [[nodiscard]] uid_t uid() const { return uid_; }
-  [[nodiscard]] gid_t gid() const { return gid_; }
-  // For all threads. Ends the process when it can not: nothing may be made as somebody else.
-  void become() const {
-    if (changes() && (setegid(gid_) != 0 || seteuid(uid_) != 0))
-      fatal("can not become the owner of base_dir");
-  }
-  void leave() const {
-    if (changes() && (seteuid(0) != 0 || setegid(0) != 0)) fatal("can not become root again");
-  }
-  // While it lives this thread, and no other, opens files as root.
-  class Reading {
-   public:
-    explicit Reading(const MailUser& user) : user_(user) {
-      if (user_.changes()) setfsuid(0);
-    }
-    Reading(const Reading&) = delete;
-    Reading& operator=(const Reading&) = delete;
-    ~Reading() {
-      if (user_.changes()) setfsuid(user_.uid_);
-    }
-
-   private:
-    const MailUser& user_;
-  };
-
- private:
-  [[nodiscard]] bool changes() const { return uid_ != kNobody && uid_ != 0; }
-  static constexpr uid_t kNobody = static_cast<uid_t>(-1);
-  uid_t uid_ = kNobody;
-  gid_t gid_ = static_cast<gid_t>(-1);
-};
-
-// Where the messages come from, and what the account was then.
+// Where the messages come from, and the state of the account at the wanted time.
 struct Source {
   std::optional<store::AccountDir> backup;  // none: the account's own journal
   store::BackupManifest manifest;
@@ -116,7 +75,7 @@ Result<Source> open_source(const Fd& base, const Wanted& wanted) {
   } else {
     std::string path = wanted.from + "/" + wanted.account;
     struct stat st{};
-    // A backup that was put aside is named itself.
+    // --from may also be the directory of one account's backup, for example a copy of it.
     if (stat((wanted.from + "/" + store::kManifestName).c_str(), &st) == 0) path = wanted.from;
     if (stat(path.c_str(), &st) != 0 && errno == ENOENT)
       return fail(Fault::not_found,
@@ -125,20 +84,15 @@ Result<Source> open_source(const Fd& base, const Wanted& wanted) {
     auto manifest = store::read_manifest(dir);
     if (!manifest && manifest.error().code() == "VERSION") return std::unexpected(manifest.error());
     if (!manifest) {
-      // Its segments speak for themselves.
-      source.problems.push_back(manifest.error().detail() + "; done without it");
+      // The segments alone are enough to restore from.
+      source.problems.push_back(manifest.error().detail() + "; the restore works without it");
       manifest = store::salvage_manifest(dir, wanted.account);
       if (!manifest) return std::unexpected(manifest.error());
     }
     source.manifest = *std::move(manifest);
-    if (source.manifest.account != wanted.account)
-      return fail(Fault::refused,
-                  fmt::format("{} is a backup of {}, not of {}", path,
-                              source.manifest.user.empty() ? "account " + source.manifest.account
-                                                           : source.manifest.user,
-                              wanted.user));
     TRY(Fd journal, dir.open_file("journal", O_RDONLY | O_DIRECTORY));
     source.reader = std::make_unique<store::JournalReader>(std::move(journal), path + "/journal");
+    TRY_STATUS(store::is_backup_of(wanted.user, *source.reader, source.manifest, path));
     source.backup.emplace(std::move(dir));
     until.seq = source.manifest.end.seq;
     if (wanted.at && source.manifest.end.time != 0 && *wanted.at > source.manifest.end.time)
@@ -151,12 +105,13 @@ Result<Source> open_source(const Fd& base, const Wanted& wanted) {
   }));
   if (source.then.state.mailboxes().empty())
     return fail(Fault::not_found,
-                wanted.at ? fmt::format("there is nothing of {} or before", wanted.at_text)
+                wanted.at ? fmt::format("there is no record from {} or before", wanted.at_text)
                           : std::string("the backup is empty"));
   return source;
 }
 
-// How much higher the numbers are that the backup knows to be given out later.
+// How many numbers (of messages, mailboxes and UIDs) were given out between `then` and `end`:
+// clients may know them, so they must not be given out again.
 uint32_t skip_after(const store::AccountState& then, const store::AccountState& end) {
   uint64_t most =
       end.next_message().value - std::min(then.next_message(), end.next_message()).value;
@@ -168,8 +123,7 @@ uint32_t skip_after(const store::AccountState& then, const store::AccountState& 
   return static_cast<uint32_t>(std::min<uint64_t>(most, 100'000'000));
 }
 
-Status make_account(const Fd& base, const Wanted& wanted, const MailUser& owner, Source& source,
-                    Report& report) {
+Status make_account(const Fd& base, const Wanted& wanted, Source& source, Report& report) {
   report.new_account = true;
   report.last_seq = source.then.state.seq();
   for (const auto& [id, mailbox] : source.then.state.mailboxes())
@@ -183,8 +137,6 @@ Status make_account(const Fd& base, const Wanted& wanted, const MailUser& owner,
       .upto = source.then.state.seq(),
       .skip = skip_after(source.then.state, end.state),
       .now = static_cast<uint32_t>(time(nullptr)),
-      .uid = owner.uid(),
-      .gid = owner.gid(),
       .progress = [&](uint64_t done, uint64_t total) {
         progress.show(fmt::format("{} of {}", size_text(done), size_text(total)));
       }};
@@ -196,7 +148,8 @@ Status make_account(const Fd& base, const Wanted& wanted, const MailUser& owner,
   return {};
 }
 
-// Is the backup a beginning of this journal? Then message ids mean the same in both.
+// True when this journal begins with the records of the backup: then message ids mean the same in
+// both.
 Result<bool> begins_with(store::JournalReader& journal, const store::BackupManifest& manifest) {
   bool found = false;
   TRY_STATUS(journal.visit({.record =
@@ -209,52 +162,90 @@ Result<bool> begins_with(store::JournalReader& journal, const store::BackupManif
   return found;
 }
 
-// `journal`: of the account as it is, nullptr when there is none.
-Result<store::RestorePlan> compare(const Wanted& wanted, bool same, Source& source,
-                                   const store::Folded& now, store::JournalReader* journal) {
-  const auto digest = [](store::JournalReader* reader, const store::Folded& folded) {
-    return [reader, &folded](const store::MessageEntry& entry) -> Result<std::string> {
-      const auto place = folded.places.find(entry.message);
-      if (place == folded.places.end()) return fail(Fault::not_found, "no such message");
-      TRY(const std::string bytes,
-          reader->read(place->second, entry.message, store::Part::message));
-      return sha256(bytes);
-    };
+// Segments of the account that are there and not used: a line each, with what to do.
+Result<std::vector<std::string>> unused_segments(store::JournalReader& journal) {
+  std::vector<std::string> lines;
+  TRY_STATUS(journal.visit({.segment = {},
+                            .record = {},
+                            .damage =
+                                [&](const store::JournalDamage& damage) {
+                                  if (!damage.remedy.empty())
+                                    lines.push_back(
+                                        fmt::format("{}; {}", to_string(damage), damage.remedy));
+                                },
+                            .foreign = {}}));
+  return lines;
+}
+
+store::Digest digest_of(store::JournalReader& reader, const store::Folded& folded) {
+  return [&reader, &folded](const store::MessageEntry& entry) -> Result<std::string> {
+    const auto place = folded.places.find(entry.message);
+    if (place == folded.places.end()) return fail(Fault::not_found, "no such message");
+    TRY(const std::string bytes, reader.read(place->second, entry.message, store::Part::message));
+    return sha256(bytes);
   };
-  return store::plan_restore({.then = source.then.state,
-                              .now = now.state,
-                              .same_ids = same,
-                              .then_digest = digest(source.reader.get(), source.then),
-                              .now_digest = digest(journal, now)},
-                             wanted.scope);
 }
 
 // `exists`: there is an account. Otherwise one is made, as for a user who logs in.
-Status change_account(const config::Config& config, const Wanted& wanted, const MailUser& owner,
-                      bool exists, Source& source, Report& report) {
+Status change_account(const config::Config& config, const Wanted& wanted, bool exists,
+                      Source& source, Report& report) {
   std::unique_ptr<store::OfflineAccount> offline;
   TRY(Fd base, store::open_base(config.base_dir));
   if (!wanted.dry_run) {
     log::set_level(log::Level::warn);
     TRY(Fd own, store::open_base(config.base_dir));
-    owner.become();
     auto opened = store::OfflineAccount::open(store_options(config, std::move(own)), wanted.user,
                                               kTakeOver, /*create=*/!exists);
-    owner.leave();
     if (!opened) return std::unexpected(opened.error());
     offline = *std::move(opened);
   }
   std::optional<store::JournalReader> journal;
   store::Folded now;
+  bool same = true, replace = false;
   if (exists || offline) {
     TRY(journal, store::JournalReader::open(base, wanted.user));
-    TRY(now, journal->fold());
   }
-  bool same = true;
   if (source.backup && journal) {
     TRY(same, begins_with(*journal, source.manifest));
+    // What is in a segment that is not used comes back when that is mended.
+    TRY(const auto unused, unused_segments(*journal));
+    for (const auto& text : unused)
+      report.problems.push_back(text + "; until then, no damaged message is replaced");
+    replace = unused.empty();
   }
-  TRY(report.plan, compare(wanted, same, source, now, journal ? &*journal : nullptr));
+  store::Digest now_digest;
+  if (offline) {
+    // What the server has: its index may know more than a journal that has lost records.
+    TRY(const auto* whole, offline->run(offline->account().whole_state()));
+    now.state = *whole;  // the mailboxes stay loaded
+    now_digest = [&](const store::MessageEntry& entry) -> Result<std::string> {
+      TRY(const std::string bytes, offline->run(offline->account().read(entry.message)));
+      return sha256(bytes);
+    };
+  } else if (journal) {
+    bool lost = false;
+    TRY(now,
+        journal->fold({}, [&](const store::JournalDamage& damage) { lost |= damage.lost > 0; }));
+    if (lost)
+      report.notes.emplace_back(
+          "the journal of the account has lost records; its index may know what they said, so that "
+          "less is missing than is said here");
+    now_digest = digest_of(*journal, now);
+  }
+  TRY(report.plan, store::plan_restore({.then = source.then.state,
+                                        .now = now.state,
+                                        .same_ids = same,
+                                        .replace_damaged = replace,
+                                        .then_digest = digest_of(*source.reader, source.then),
+                                        .now_digest = now_digest},
+                                       wanted.scope));
+  for (const auto& mailbox : report.plan.mailboxes) {
+    for (const auto uid : mailbox.hopeless)
+      report.problems.push_back(
+          fmt::format("{}: the message with uid {} is damaged, and in the "
+                      "backup as well; expunge it, or try an older backup",
+                      mailbox.name, uid.value));
+  }
   if (wanted.dry_run) return {};
 
   cli::Progress progress(!wanted.quiet);
@@ -264,7 +255,6 @@ Status change_account(const config::Config& config, const Wanted& wanted, const 
     const auto place = source.then.places.find(entry.message);
     if (place == source.then.places.end())
       return fail(Fault::not_found, "its record is not in the journal");
-    const MailUser::Reading as_root(owner);
     auto bytes = source.reader->read(place->second, entry.message, store::Part::message);
     auto structure = source.reader->read(place->second, entry.message, store::Part::structure);
     if (!bytes) return std::unexpected(bytes.error());
@@ -274,57 +264,56 @@ Status change_account(const config::Config& config, const Wanted& wanted, const 
   steps.progress = [&](uint64_t done, uint64_t total) {
     progress.show(fmt::format("{} of {} messages", done, total));
   };
-  owner.become();
   auto outcome = offline->run(store::carry_out(offline->account(), report.plan, std::move(steps)));
   offline->close();
-  owner.leave();
   if (!outcome) return std::unexpected(outcome.error());
   report.outcome = *std::move(outcome);
   for (const auto& text : report.outcome.problems) report.problems.push_back(text);
   return {};
 }
 
-Json texts(const std::vector<std::string>& list) {
-  Json::List out;
-  for (const auto& text : list) out.emplace_back(text);
-  return Json(std::move(out));
+// Messages that are there, and missing because they can not be read.
+size_t damaged_in(const store::MailboxPlan& plan) {
+  return plan.damaged.size() - static_cast<size_t>(std::ranges::count(plan.damaged, Uid(0)));
 }
 
 void print_json(const Wanted& wanted, const Report& report, const std::string& error) {
   const auto& o = report.outcome;
-  Json::List mailboxes;
+  Json mailboxes = Json::array();
   for (const auto& m : report.plan.mailboxes) {
     uint64_t flags = 0;
     for (const auto& [what, uids] : m.flags) flags += uids.size();
-    mailboxes.emplace_back(Json::Object{{"name", Json(m.name)},
-                                        {"create", Json(m.create)},
-                                        {"missing", Json(m.missing.size())},
-                                        {"there", Json(m.there)},
-                                        {"flags", Json(flags)},
-                                        {"later", Json(m.later.size())}});
+    mailboxes.push_back(Json{{"name", m.name},
+                             {"create", m.create},
+                             {"missing", m.missing.size() - damaged_in(m)},
+                             {"damaged", damaged_in(m) + m.doubled.size()},
+                             {"there", m.there},
+                             {"flags", flags},
+                             {"later", m.later.size()}});
   }
-  const Json all(Json::Object{
-      {"user", Json(wanted.user)},
+  const Json all = {
+      {"user", wanted.user},
       {"from", wanted.from.empty() ? Json() : Json(wanted.from)},
       {"at", wanted.at ? Json(store::utc_text(*wanted.at)) : Json()},
-      {"dry_run", Json(wanted.dry_run)},
-      {"good", Json(error.empty() && report.problems.empty())},
-      {"new_account", Json(report.new_account)},
-      {"last_record", Json(report.last_seq)},
+      {"dry_run", wanted.dry_run},
+      {"good", error.empty() && report.problems.empty()},
+      {"new_account", report.new_account},
+      {"last_record", report.last_seq},
       {"last_time", report.last_time ? Json(store::utc_text(report.last_time)) : Json()},
-      {"mailboxes_created", Json(o.created)},
-      {"messages_restored", Json(o.restored)},
-      {"bytes", Json(o.bytes)},
-      {"flags_changed", Json(o.reflagged)},
-      {"messages_expunged", Json(o.expunged)},
-      {"mailboxes_removed", Json(o.removed)},
-      {"subscriptions_changed", Json(o.subscriptions)},
-      {"special_uses_changed", Json(o.uses)},
-      {"plan", Json(std::move(mailboxes))},
-      {"notes", texts(report.notes)},
-      {"problems", texts(report.problems)},
-      {"error", error.empty() ? Json() : Json(error)}});
-  std::printf("%s\n", all.dump(true).c_str());
+      {"mailboxes_created", o.created},
+      {"messages_restored", o.restored},
+      {"bytes", o.bytes},
+      {"damaged_replaced", o.replaced},
+      {"flags_changed", o.reflagged},
+      {"messages_expunged", o.expunged},
+      {"mailboxes_removed", o.removed},
+      {"subscriptions_changed", o.subscriptions},
+      {"special_uses_changed", o.uses},
+      {"plan", std::move(mailboxes)},
+      {"notes", report.notes},
+      {"problems", report.problems},
+      {"error", error.empty() ? Json() : Json(error)}};
+  std::printf("%s\n", json_text(all, true).c_str());
 }
 
 void print(const Wanted& wanted, const Report& report) {
@@ -345,9 +334,11 @@ void print(const Wanted& wanted, const Report& report) {
   for (const auto& m : report.plan.mailboxes) {
     size_t flags = 0;
     for (const auto& [what, uids] : m.flags) flags += uids.size();
-    if (!m.create && m.missing.empty() && flags == 0 && m.later.empty()) continue;
+    const size_t damaged = damaged_in(m) + m.doubled.size();
+    if (!m.create && m.missing.empty() && damaged == 0 && flags == 0 && m.later.empty()) continue;
     std::printf("  %s: %s%zu missing, %zu there, %zu with other flags", m.name.c_str(),
-                m.create ? "new, " : "", m.missing.size(), m.there, flags);
+                m.create ? "new, " : "", m.missing.size() - damaged_in(m), m.there, flags);
+    if (damaged > 0) std::printf(", %zu damaged", damaged);
     if (wanted.scope.exact) std::printf(", %zu came later", m.later.size());
     std::printf("\n");
   }
@@ -368,6 +359,9 @@ void print(const Wanted& wanted, const Report& report) {
               size_text(o.bytes).c_str(), when.c_str(),
               static_cast<unsigned long long>(o.reflagged),
               static_cast<unsigned long long>(o.expunged));
+  if (o.replaced > 0)
+    std::printf("%s: %llu damaged messages were replaced; they have new UIDs\n",
+                wanted.user.c_str(), static_cast<unsigned long long>(o.replaced));
 }
 
 int carry_out(const Invocation& how, const Wanted& wanted) {
@@ -375,7 +369,9 @@ int carry_out(const Invocation& how, const Wanted& wanted) {
   if (!loaded.config) return loaded.status;
   const auto base = store::open_base(loaded.config->base_dir);
   if (!base) return complain(base.error());
-  const MailUser owner(*base);
+  // New files must belong to the mail user, but only root may be able to read the backup.
+  if (const Status now = become_owner(*base, privdrop::Keep::reading); !now)
+    return complain(now.error());
   Report report;
   const auto end = [&](const Error& error) {
     if (wanted.json) print_json(wanted, report, error.detail());
@@ -383,10 +379,13 @@ int carry_out(const Invocation& how, const Wanted& wanted) {
       return complain(error.detail() + "; try again, or stop the suite", kFailed);
     return complain(error);
   };
-  const bool exists = store::account_exists(*base, wanted.account);
+  const auto there = store::account_exists(*base, wanted.account);
+  if (!there) return end(there.error());
+  const bool exists = *there;
   if (!exists && wanted.from.empty())
     return end(Error(Fault::not_found, wanted.user + " has no account; --from names a backup"));
-  // A mailbox or a message goes into an account, which is made for whom the user list has.
+  // --mailbox restores into an account. If there is none, one is made, but only for a user of
+  // user_list.
   const bool into = exists || !wanted.scope.mailbox.empty();
   if (into && !exists && std::ranges::none_of(loaded.config->users, [&](const auto& known) {
         return known.name == wanted.user;
@@ -401,8 +400,8 @@ int carry_out(const Invocation& how, const Wanted& wanted) {
   report.last_time = source->then.time;
   report.problems = source->problems;
   report.notes = source->notes;
-  const Status done = into ? change_account(*loaded.config, wanted, owner, exists, *source, report)
-                           : make_account(*base, wanted, owner, *source, report);
+  const Status done = into ? change_account(*loaded.config, wanted, exists, *source, report)
+                           : make_account(*base, wanted, *source, report);
   if (!done) return end(done.error());
   if (wanted.json)
     print_json(wanted, report, "");
@@ -423,15 +422,16 @@ int restore(const Invocation& how, std::span<char*> args) {
   parser.add_value('c', "config", "FILE", "The configuration.", with.config);
   parser.add_value(0, "from", "DIR", "The backup; without it, the account's own journal.",
                    wanted.from);
-  parser.add_value(0, "at", "TIME", "As it was then: RFC 3339, or \"YYYY-MM-DD HH:MM\" local time.",
+  parser.add_value(0, "at", "TIME",
+                   "The state at this time: RFC 3339, or \"YYYY-MM-DD HH:MM\" local time.",
                    wanted.at_text);
   parser.add_value(0, "mailbox", "NAME", "Only this mailbox.", wanted.scope.mailbox);
   parser.add_value(0, "uid", "SET", "Only these messages of it, such as 1:5,8.", uids);
   parser.add_value(0, "into", "NAME", "Into this mailbox.", wanted.scope.into);
-  parser.add_flag(0, "exact", "What came later is expunged.", wanted.scope.exact);
+  parser.add_flag(0, "exact", "Expunge what came after that time.", wanted.scope.exact);
   parser.add_flag('n', "dry-run", "Change nothing, only say what would be done.", wanted.dry_run);
   parser.add_flag(0, "json", "Report as JSON on standard output.", wanted.json);
-  parser.add_flag('q', "quiet", "Say only what is not well.", wanted.quiet);
+  parser.add_flag('q', "quiet", "Report problems only.", wanted.quiet);
   const auto operands = parser.parse(args);
   if (!operands) return complain("restore: " + operands.error().reply(), kUsage);
   if (help) {

@@ -3,21 +3,23 @@
 #include <algorithm>
 #include <cstdio>
 #include <map>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "cli/ctl_account.h"
 #include "cli/options.h"
 #include "cli/time_point.h"
+#include "common/account/offline.h"
 #include "common/base/json.h"
 #include "common/base/log.h"
 #include "common/imap/numbers.h"
-#include "common/store/backup_manifest.h"
-#include "common/store/expunged.h"
-#include "common/store/offline.h"
+#include "common/maintenance/backup_manifest.h"
+#include "common/maintenance/expunged.h"
 
 namespace rims::ctl {
 namespace {
@@ -44,12 +46,13 @@ bool chosen(const Wanted& wanted, const store::Expunged& gone) {
   });
 }
 
-// What is asked for; of a message that was in several of the mailboxes, where it was last.
+// The expunged messages that match. A message that was in several mailboxes comes once, from the
+// one where it was last. Damage is told once, and added to `damages`.
 Result<std::vector<store::Expunged>> choose(store::JournalReader& reader, const Wanted& wanted,
-                                            bool& damaged) {
+                                            std::set<std::string>& damages) {
   TRY(auto all, store::list_expunged(reader, [&](const store::JournalDamage& damage) {
-        complain("damaged: " + to_string(damage), kFailed);
-        damaged = true;
+        if (auto text = to_string(damage); damages.insert(text).second)
+          complain("damaged: " + text, kFailed);
       }));
   std::vector<store::Expunged> list;
   std::unordered_map<MessageId, size_t> places;
@@ -68,17 +71,16 @@ std::string time_text(int64_t time) { return time == 0 ? "-" : store::utc_text(t
 
 void show(const std::vector<store::Expunged>& list, bool json) {
   if (json) {
-    Json::List messages;
+    Json messages = Json::array();
     for (const auto& gone : list)
       messages.emplace_back(
-          Json::Object{{"mailbox", Json(gone.mailbox)},
-                       {"uid", Json(gone.message.uid.value)},
-                       {"message", Json(gone.message.message.value)},
-                       {"bytes", Json(gone.message.size)},
-                       {"date", Json(store::utc_text(gone.message.date))},
-                       {"expunged", gone.time ? Json(store::utc_text(gone.time)) : Json()}});
-    std::printf("%s\n",
-                Json(Json::Object{{"messages", Json(std::move(messages))}}).dump(true).c_str());
+          Json{{"mailbox", gone.mailbox},
+               {"uid", gone.message.uid.value},
+               {"message", gone.message.message.value},
+               {"bytes", gone.message.size},
+               {"date", store::utc_text(gone.message.date)},
+               {"expunged", gone.time ? Json(store::utc_text(gone.time)) : Json()}});
+    std::printf("%s\n", json_text({{"messages", std::move(messages)}}, true).c_str());
     return;
   }
   std::printf("%-20s %10s %10s %10s  %-20s  %s\n", "expunged", "uid", "message", "bytes", "date",
@@ -90,7 +92,8 @@ void show(const std::vector<store::Expunged>& list, bool json) {
                 log::printable(gone.mailbox).c_str());
 }
 
-// Into --into, or the mailbox where it was, under whatever name, or one of the name that it had.
+// The mailbox of --into. Without it, the mailbox where the message was, even if it was renamed
+// since; if that is gone, one with its last name, which is made if need be.
 Result<MailboxId> target(store::OfflineAccount& offline, const Wanted& wanted,
                          const store::Expunged& gone) {
   auto& account = offline.account();
@@ -120,7 +123,11 @@ Status bring_back(store::OfflineAccount& offline, const Wanted& wanted,
     for (size_t first = 0; first < group.size(); first += kAtOnce) {
       std::vector<store::Revival> messages;
       const size_t end = std::min(group.size(), first + kAtOnce);
-      for (size_t i = first; i < end; i++) messages.push_back(group[i].message);
+      for (size_t i = first; i < end; i++) {
+        messages.push_back(group[i].message);
+        // With \Deleted the next EXPUNGE would remove it again.
+        messages.back().flags &= static_cast<uint8_t>(~store::kDeleted);
+      }
       TRY(const auto revived, offline.run(offline.account().revive(to, std::move(messages))));
       for (size_t i = first; i < end; i++) {
         if (revived.uids[i - first].value != 0) {
@@ -128,10 +135,10 @@ Status bring_back(store::OfflineAccount& offline, const Wanted& wanted,
           continue;
         }
         back.failed++;
-        complain(
-            fmt::format("\"{}\" uid {} does not come back: {}", log::printable(group[i].mailbox),
-                        group[i].message.uid.value, revived.problems[i - first]),
-            kFailed);
+        complain(fmt::format("\"{}\" uid {} can not be brought back: {}",
+                             log::printable(group[i].mailbox), group[i].message.uid.value,
+                             revived.problems[i - first]),
+                 kFailed);
       }
     }
   }
@@ -147,56 +154,53 @@ std::string set_text(const std::vector<Uid>& uids) {
   return text;
 }
 
-// The exit status.
-int report(const std::map<std::string, Back>& done, bool json) {
+// The exit status. `sound`: no damage was told.
+int report(const std::map<std::string, Back>& done, bool json, bool sound) {
   size_t failed = 0;
-  Json::List mailboxes;
+  Json mailboxes = Json::array();
   for (const auto& [name, back] : done) {
     failed += back.failed;
     if (json)
-      mailboxes.emplace_back(Json::Object{{"mailbox", Json(name)},
-                                          {"messages", Json(back.uids.size())},
-                                          {"uids", Json(set_text(back.uids))},
-                                          {"failed", Json(back.failed)}});
+      mailboxes.push_back(Json{{"mailbox", name},
+                               {"messages", back.uids.size()},
+                               {"uids", set_text(back.uids)},
+                               {"failed", back.failed}});
     else if (!back.uids.empty())
       std::printf("%zu %s back in %s: uids %s\n", back.uids.size(),
                   back.uids.size() == 1 ? "message is" : "messages are",
                   log::printable(name).c_str(), set_text(back.uids).c_str());
   }
   if (json)
-    std::printf("%s\n",
-                Json(Json::Object{{"mailboxes", Json(std::move(mailboxes))}}).dump(true).c_str());
+    std::printf("%s\n", json_text({{"mailboxes", std::move(mailboxes)}}, true).c_str());
   else if (done.empty())
     std::printf("nothing that was asked for can be brought back\n");
-  return failed == 0 ? kDone : kFailed;
+  return failed == 0 && sound ? kDone : kFailed;
 }
 
 int work(const Accounts& accounts, const Wanted& wanted) {
   const Account& account = accounts.list.front();
-  bool damaged = false;
-  auto reader = store::JournalReader::open(accounts.base, account.user);
-  if (!reader && reader.error().fault() == Fault::not_found)
-    return complain(account.shown() + " has no account: " + reader.error().detail(), kFailed);
+  std::set<std::string> damages;
+  auto reader = open_journal(accounts.base, account.user);
   if (!reader) return complain(reader.error());
-  auto list = choose(*reader, wanted, damaged);
+  auto list = choose(*reader, wanted, damages);
   if (!list) return complain(list.error());
   if (wanted.list) {
     show(*list, wanted.json);
-    return damaged ? kFailed : kDone;
+    return damages.empty() ? kDone : kFailed;
   }
-  // Nobody is disturbed for nothing.
-  if (list->empty()) return report({}, wanted.json);
+  // Do not take the account from the server when there is nothing to do.
+  if (list->empty()) return report({}, wanted.json, damages.empty());
   if (const Status changed = become_owner(accounts.base); !changed)
     return complain(changed.error());
   auto offline = store::OfflineAccount::open(store_options(accounts), account.user, kTakeOver);
   if (!offline) return complain(offline.error());
-  // Once more, now that nobody else changes it.
-  auto now = choose(*reader, wanted, damaged);
+  // Choose again: the account may have changed until it was taken from the server.
+  auto now = choose(*reader, wanted, damages);
   if (!now) return complain(now.error());
   std::map<std::string, Back> done;
   const Status back = bring_back(**offline, wanted, *std::move(now), done);
   (*offline)->close();
-  const int status = report(done, wanted.json);
+  const int status = report(done, wanted.json, damages.empty());
   return back ? status : complain(back.error());
 }
 

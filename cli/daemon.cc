@@ -23,7 +23,7 @@ namespace {
 
 constexpr int kStopMilliseconds = 15'000;  // more than the controller gives its children
 
-// The process, whatever happens to its number from now on.
+// A pidfd: it means this process, even when another one gets its number later.
 Result<Fd> open_process(pid_t pid, const char* participle) {
   Fd process(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
   if (process) return process;
@@ -78,7 +78,7 @@ Result<int> start_daemon(const std::string& controller, std::vector<std::string>
     _exit(71);
   }
   in.reset();
-  // The process in the background lets go of it as soon as it serves.
+  // The process in the background closes its end of the pipe as soon as it serves.
   std::string text;
   char buffer[4096];
   ssize_t got = 0;
@@ -104,7 +104,7 @@ Status stop_daemon(pid_t pid) {
   int rc = 0;
   while ((rc = poll(&ended, 1, kStopMilliseconds)) < 0 && errno == EINTR) continue;
   if (rc > 0) return {};
-  return fail(Fault::limit,
+  return fail(Fault::timeout,
               fmt::format("process {} has not ended after {} s; \"kill -9 {}\" ends it and all of "
                           "its children, and loses nothing that was acknowledged",
                           pid, kStopMilliseconds / 1000, pid));

@@ -1,7 +1,7 @@
 // cli/daemon.h - the suite in the background: whether it runs, starting it, ending it
 //
-// For rims-ctl and `rims daemon`. Whether it runs is asked of the lock on its pid file, never of
-// the number in it alone: a number may have been given to somebody else.
+// For rims-ctl and `rims daemon`. The lock on its pid file says whether it runs. The number in the
+// file does not: another process may have that number by now.
 #pragma once
 
 #include <string>
@@ -15,9 +15,9 @@ namespace rims::cli {
 struct DaemonState {
   enum Is : unsigned char {
     running,
-    dead,  // it left its pid file
+    dead,  // not running, but its pid file is there
     none,
-    hidden,  // not to be seen by this user
+    hidden,  // this user may not read the pid file
   };
   Is is = none;
   pid_t pid = 0;
@@ -31,10 +31,10 @@ struct DaemonState {
 [[nodiscard]] Result<int> start_daemon(const std::string& controller,
                                        std::vector<std::string> arguments, bool quiet = false);
 
-// Sends a signal to the process itself, even if its number changes hands meanwhile. Errors:
-// not_found when it has just ended, refused when it may not be done.
+// Sends a signal to the process. Errors: not_found when it has just ended, refused when this user
+// may not signal it.
 Status signal_daemon(pid_t pid, int number, const char* participle);
-// SIGTERM, then waits for the end. Errors also: limit, when it takes longer than that.
+// SIGTERM, then waits for the end. Errors also: timeout, when it has not ended after 15 s.
 Status stop_daemon(pid_t pid);
 
 }  // namespace rims::cli

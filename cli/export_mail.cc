@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "cli/formats/files.h"
 #include "cli/formats/maildir.h"
@@ -23,15 +24,7 @@
 namespace rims::cli {
 namespace {
 
-std::vector<std::string> keywords_of(const store::Mailbox& mailbox, const store::MessageEntry& e) {
-  std::vector<std::string> list;
-  for (size_t i = 0; i < mailbox.keywords().size(); i++) {
-    if ((e.keywords >> i & 1) != 0) list.push_back(mailbox.keywords()[i]);
-  }
-  return list;
-}
-
-// nullopt: it was told to `remarks`.
+// nullopt: `remarks` was told why.
 std::optional<std::string> bytes_of(store::JournalReader& reader, const store::Folded& account,
                                     const store::Mailbox& mailbox, const store::MessageEntry& e,
                                     const Remarks& remarks) {
@@ -62,20 +55,22 @@ std::vector<const store::Mailbox*> chosen(const store::Folded& account, const Ex
 
 // Letters for the keywords that are in use; 26 is all there are.
 MaildirKeywords letters_for(const store::Mailbox& mailbox, const Remarks& remarks) {
-  std::vector<size_t> uses(mailbox.keywords().size());
+  const auto& names = mailbox.keywords().names();
+  std::vector<size_t> uses(names.size());
   for (const auto& e : mailbox.messages()) {
-    for (size_t i = 0; i < uses.size(); i++) uses[i] += e.keywords >> i & 1;
+    for (const store::KeywordIndex index : mailbox.keywords().of(e.keywords)) uses[index]++;
   }
   MaildirKeywords letters;
   size_t next = 0;
   for (size_t i = 0; i < uses.size(); i++) {
     if (uses[i] == 0) continue;
     if (next < letters.size())
-      letters[next++] = mailbox.keywords()[i];
+      letters[next++] = names[i];
     else
-      remarks.not_taken(mailbox.info().name,
-                        fmt::format("the keyword {} of {} messages: a Maildir has room for {}",
-                                    mailbox.keywords()[i], uses[i], letters.size()));
+      remarks.not_taken(
+          mailbox.info().name,
+          fmt::format("the keyword {} of {} messages: a Maildir has room for {} keywords", names[i],
+                      uses[i], letters.size()));
   }
   return letters;
 }
@@ -94,37 +89,43 @@ class MboxLedger {
   static Result<MboxLedger> open(const std::string& directory) {
     MboxLedger ledger;
     ledger.path_ = directory + "/.rims-export";
-    const auto text = read_file(ledger.path_, 1 << 28);
+    const auto text = read_file(ledger.path_, kMaxJson);
     if (!text && text.error().fault() == Fault::not_found) return ledger;
     if (!text) return std::unexpected(text.error());
-    auto parsed = Json::parse(*text);
+    const auto parsed = parse_json(*text);
     if (!parsed)
       return fail(Fault::syntax,
                   ledger.path_ + ": " + parsed.error().detail() + "; choose an empty directory");
-    for (const auto& [name, entry] : parsed->object()) ledger.entries_[name] = entry;
+    for (const auto& [name, entry] : parsed->items())
+      ledger.entries_[name] = {json_number(entry, "uidvalidity"), json_number(entry, "modseq"),
+                               json_number(entry, "size")};
     return ledger;
   }
   [[nodiscard]] bool knows(const std::string& name) const { return entries_.contains(name); }
   [[nodiscard]] bool is_whole(const store::MailboxInfo& info, const std::string& path) const {
     const auto found = entries_.find(info.name);
     const auto st = look_at(path);
-    return found != entries_.end() && st &&
-           found->second["uidvalidity"].number() == info.uidvalidity.value &&
-           found->second["modseq"].number() == static_cast<int64_t>(info.highest_modseq.value) &&
-           found->second["size"].number() == st->st_size;
+    return found != entries_.end() && st && found->second == entry_of(info, st->st_size);
   }
   Status note(const store::MailboxInfo& info, uint64_t size) {
-    entries_[info.name] = Json(Json::Object{{"uidvalidity", Json(info.uidvalidity.value)},
-                                            {"modseq", Json(info.highest_modseq.value)},
-                                            {"size", Json(size)}});
-    Json::Object all;
-    for (const auto& [name, entry] : entries_) all.emplace_back(name, entry);
-    return write_file_durably(path_, path_ + ".partial", Json(std::move(all)).dump(true) + "\n");
+    entries_[info.name] = entry_of(info, static_cast<int64_t>(size));
+    Json all = Json::object();
+    for (const auto& [name, entry] : entries_)
+      all[name] = {
+          {"uidvalidity", entry.uidvalidity}, {"modseq", entry.modseq}, {"size", entry.size}};
+    return write_file_durably(path_, path_ + ".partial", json_text(all, true) + "\n");
   }
 
  private:
+  struct Entry {
+    int64_t uidvalidity = 0, modseq = 0, size = 0;
+    bool operator==(const Entry&) const = default;
+  };
+  static Entry entry_of(const store::MailboxInfo& info, int64_t size) {
+    return {info.uidvalidity.value, static_cast<int64_t>(info.highest_modseq.value), size};
+  }
   std::string path_;
-  std::map<std::string, Json> entries_;
+  std::map<std::string, Entry> entries_;
 };
 
 Status write_mbox(store::JournalReader& reader, const store::Folded& account,
@@ -148,7 +149,7 @@ Status write_mbox(store::JournalReader& reader, const store::Folded& account,
     MboxMessage m;
     m.bytes = local_lines(*std::move(bytes));
     m.flags = e.flags;
-    m.keywords = keywords_of(mailbox, e);
+    m.keywords = mailbox.keywords_of(e);
     m.date = e.date;
     m.uid = e.uid.value;
     if (std::exchange(first, false)) {
@@ -185,7 +186,7 @@ Result<Exported> export_maildir(store::JournalReader& reader, const store::Folde
       job.progress(info.name, count++, info.messages);
       const MaildirMessage m{.uid = e.uid.value,
                              .flags = e.flags,
-                             .keywords = keywords_of(*mailbox, e),
+                             .keywords = mailbox->keywords_of(e),
                              .date = e.date};
       TRY(const bool have, writer->have(m));
       if (have) {
@@ -235,7 +236,7 @@ Result<Exported> export_mbox(store::JournalReader& reader, const store::Folded& 
       remarks.not_taken(info.name, made.error().detail());
       continue;
     }
-    remove_file(path + ".partial");  // of a run that was ended
+    remove_file(path + ".partial");  // of a run that was interrupted
     TRY_STATUS(write_mbox(reader, account, *mailbox, path, job, remarks, done));
     const auto st = look_at(path);
     if (!st) return fail(Fault::storage, path + ": " + std::string(errno_text(errno)));

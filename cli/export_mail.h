@@ -1,7 +1,7 @@
 // cli/export_mail.h - the mail of an account as Maildirs or mbox files, read without the server
 //
-// What an earlier run wrote whole is not written again. Line ends are LF where the way back to
-// the stored bytes is exact; a message with other ones is written as it is.
+// What an earlier run wrote completely is not written again. Line ends are written as LF when an
+// import can restore the stored bytes exactly; otherwise the message is written as it is.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 #include <string>
 
 #include "cli/formats/mail_source.h"
-#include "common/store/reader.h"
+#include "common/journal/reader.h"
 
 namespace rims::cli {
 

@@ -113,9 +113,11 @@ struct ImapClient::Impl {
     do n = poll(&p, 1, limit);
     while (n < 0 && errno == EINTR);
     if (n > 0) return {};
-    return gone(n == 0 ? "the server does not answer" : errno_text(errno));
+    if (n == 0) return fail(Fault::timeout, "the server does not answer");
+    return gone(errno_text(errno));
   }
-  // Waits as TLS wants it; an error when the session is over.
+  // Waits until the socket can be read or written, as TLS needs it. An error when the session has
+  // ended.
   Status wait_for_tls(int result, const char* what) {
     switch (SSL_get_error(tls.get(), result)) {
       case SSL_ERROR_WANT_READ:
@@ -322,8 +324,8 @@ struct ImapClient::Impl {
         why = errno_text(errno);
         return false;
       }
-      if (!wait(POLLOUT)) {
-        why = "timeout";
+      if (const Status ready = wait(POLLOUT); !ready) {
+        why = ready.error().reply();
         return false;
       }
       int error = 0;
@@ -349,7 +351,7 @@ struct ImapClient::Impl {
         endpoint.ca_file.empty()
             ? SSL_CTX_set_default_verify_paths(context.get())
             : SSL_CTX_load_verify_locations(context.get(), endpoint.ca_file.c_str(), nullptr);
-    if (trusted != 1) return gone("TLS: certificates of authorities: " + tls_error());
+    if (trusted != 1) return gone("TLS: CA certificates: " + tls_error());
     tls.reset(SSL_new(context.get()));
     if (!tls) return gone("TLS: " + tls_error());
     X509_VERIFY_PARAM* param = SSL_get0_param(tls.get());

@@ -2,8 +2,8 @@
 //
 //   RFC     3501; 7888 (LITERAL+, LITERAL-); 4959 (SASL-IR); 2195 (CRAM-MD5); 4616 (PLAIN)
 //   Trust   the server is foreign: its lines and literals are limited, what is shown of them is
-//           made printable. With TLS its certificate is verified against the system's authorities
-//           or a file, and its name against the host that was asked for
+//           made printable. With TLS its certificate is verified against the system's CA
+//           certificates or a file, and its name against the host that was asked for
 #pragma once
 
 #include <chrono>

@@ -12,13 +12,15 @@
 
 #include "common/base/ascii.h"
 #include "common/base/encoding.h"
-#include "common/imap/mailbox_name.h"
-#include "common/store/state.h"
+#include "common/base/utf8.h"
+#include "common/mail/state.h"
 
 namespace rims::cli {
 namespace {
 
-constexpr std::string_view kMark = "import:";
+// What a message that was taken is known by: its place, its name there, and its bytes. The mark of
+// an early version is without the bytes.
+constexpr std::string_view kMark = "import2:", kEarlyMark = "import:";
 
 // RFC 9051 §9, flag-keyword = atom.
 bool is_keyword(std::string_view name) {
@@ -37,7 +39,7 @@ class Import {
 
   Result<Imported> all(const Progress& progress) {
     TRY_STATUS(to_.run(to_.account().each_delivery_id([this](std::string_view id) {
-      if (id.starts_with(kMark)) taken_.emplace(id);
+      if (id.starts_with(kMark) || id.starts_with(kEarlyMark)) taken_.emplace(id);
     })));
     TRY(const auto mailboxes, from_.mailboxes(remarks_));
     for (const auto& mailbox : mailboxes) {
@@ -61,10 +63,32 @@ class Import {
     std::set<std::string> keywords;
   };
 
-  std::string mark(const FoundMailbox& mailbox, const FoundMessage& m) const {
-    const std::string whole = options_.kind + '\0' + mailbox.name + '\0' +
-                              std::to_string(mailbox.uidvalidity) + '\0' + m.key;
+  // A name alone is no identity: two stores may give the same one to different messages.
+  std::string mark(const FoundMailbox& mailbox, const FoundMessage& m,
+                   const std::string& text) const {
+    const std::string whole = place(mailbox, m) + '\0' + sha256(text);
     return std::string(kMark) + to_hex(sha256(whole)).substr(0, 40);
+  }
+  std::string early_mark(const FoundMailbox& mailbox, const FoundMessage& m) const {
+    return std::string(kEarlyMark) + to_hex(sha256(place(mailbox, m))).substr(0, 40);
+  }
+  std::string place(const FoundMailbox& mailbox, const FoundMessage& m) const {
+    return options_.kind + '\0' + mailbox.name + '\0' + std::to_string(mailbox.uidvalidity) + '\0' +
+           m.key;
+  }
+
+  // Was it taken, with these bytes?
+  Result<bool> taken(const FoundMailbox& mailbox, const FoundMessage& m, const std::string& text,
+                     const std::string& mark, MailboxId into) {
+    if (taken_.contains(mark)) return true;
+    if (!taken_.contains(early_mark(mailbox, m))) return false;
+    TRY(const auto open, to_.run(to_.account().open_mailbox(into)));
+    for (const auto& e : open->messages()) {
+      if (e.size != text.size()) continue;
+      const auto there = to_.run(to_.account().read(e.message));
+      if (there && *there == text) return true;
+    }
+    return false;
   }
 
   // The mailbox to import into.
@@ -90,7 +114,8 @@ class Import {
     }
     target.id = info->id;
     TRY(const auto open, to_.run(account.open_mailbox(target.id)));
-    for (const auto& keyword : open->keywords()) target.keywords.insert(ascii::lower(keyword));
+    for (const auto& keyword : open->keywords().names())
+      target.keywords.insert(ascii::lower(keyword));
     return target;
   }
 
@@ -123,15 +148,16 @@ class Import {
       done_.stopped = options_.stop && options_.stop();
       if (done_.stopped) return flush();
       progress(mailbox.name, done++, found->size());
-      auto id = mark(mailbox, m);
-      if (taken_.contains(id)) {
-        done_.before++;
-        continue;
-      }
       auto text = from_.read(mailbox, m);
       if (!text || text->empty()) {
         remarks_.not_taken(m.where, text ? "it is empty" : text.error().detail());
         done_.failed++;
+        continue;
+      }
+      auto id = mark(mailbox, m, *text);
+      TRY(const bool before, taken(mailbox, m, *text, id, into->id));
+      if (before) {
+        done_.before++;
         continue;
       }
       store::NewMessage message;
@@ -152,7 +178,7 @@ class Import {
           used_up++;
         }
       } else if (into->uids && next.value < mailbox.uidnext) {
-        // The source gave the uids below to others.
+        // The source has given all UIDs below its UIDNEXT to other messages.
         TRY_STATUS(flush());
         TRY_STATUS(to_.run(to_.account().raise_uidnext(into->id, Uid(mailbox.uidnext))));
         next = Uid(mailbox.uidnext);
@@ -170,11 +196,11 @@ class Import {
     (void)to_.account().claim_recent(into->id);
     if (used_up > 0)
       remarks_.note(mailbox.where,
-                    fmt::format("{} messages got new UIDs: theirs were used up", used_up));
+                    fmt::format("{} messages got new UIDs: theirs were already used", used_up));
     return {};
   }
 
-  // Those that the mailbox has room for.
+  // Those keywords of `m` that RIMS can store.
   std::vector<std::string> keywords(Target& into, const FoundMessage& m) {
     const store::Limits limits;
     std::vector<std::string> list;
@@ -186,7 +212,9 @@ class Import {
         why = "it is too long";
       else if (!into.keywords.contains(ascii::lower(keyword)) &&
                into.keywords.size() >= store::kMaxKeywords)
-        why = "the mailbox has 64 others";
+        why = "the mailbox has as many other keywords as it can hold";
+      else if (list.size() >= store::kMaxKeywordsOfMessage)
+        why = "the message has as many other keywords as it can hold";
       if (why) {
         remarks_.not_taken(m.where, fmt::format("its keyword {}: {}", keyword, why));
         continue;
@@ -219,19 +247,11 @@ std::string possible_name(const std::string& name) {
   const store::Limits limits;
   std::string fixed = store::canonical_name(name);
   if (store::check_name(fixed, limits)) return fixed;
-  if (!imap::valid_utf8(fixed)) {
+  if (!utf8::is_valid(fixed)) {
     // Read as Latin-1.
-    std::string utf8;
-    for (const char c : fixed) {
-      const auto byte = static_cast<unsigned char>(c);
-      if (byte < 0x80) {
-        utf8 += c;
-      } else {
-        utf8 += static_cast<char>(0xc0 | byte >> 6);
-        utf8 += static_cast<char>(0x80 | (byte & 0x3f));
-      }
-    }
-    fixed = std::move(utf8);
+    std::string latin;
+    for (const char c : fixed) utf8::append(latin, static_cast<unsigned char>(c));
+    fixed = std::move(latin);
   }
   std::string out;
   for (size_t i = 0; i < fixed.size(); i++) {
@@ -241,9 +261,7 @@ std::string possible_name(const std::string& name) {
     const bool control =
         c == 0xc2 && i + 1 < fixed.size() && static_cast<unsigned char>(fixed[i + 1]) < 0xa0;
     if (control) i++;
-    out += control || c < 0x20 || c == 0x7f || c == '*' || c == '%' || level_end
-               ? '_'
-               : static_cast<char>(c);
+    out += control || c < 0x20 || c == 0x7f || level_end ? '_' : static_cast<char>(c);
   }
   if (out.empty()) out = "_";
   return store::canonical_name(out);

@@ -1,11 +1,11 @@
-// cli/import_mail.h - mail of a source into an account, so that it can be interrupted
+// cli/import_mail.h - import mail of a source into an account; it can be interrupted and continued
 //
-// Each message carries what names it in its source as delivery id of its record: what was taken
-// is known from the account itself, at every moment, and a message is taken once, whether it is
-// expunged later or not. Many messages share one commit.
+// The record of each imported message has a delivery id that is made from its key in the source. So
+// the account itself always says what was imported, and a message is imported only once, even if it
+// was expunged since. Many messages share one commit.
 //
 // A mailbox keeps its UIDVALIDITY and UIDs when the account has no messages in it and never gave
-// that UIDVALIDITY out. Otherwise UIDs are new, and Remarks are told.
+// that UIDVALIDITY out. Otherwise UIDs are new, and Remarks reports it.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +13,8 @@
 #include <string>
 
 #include "cli/formats/mail_source.h"
+#include "common/account/offline.h"
 #include "common/message/structure.h"
-#include "common/store/offline.h"
 
 namespace rims::cli {
 
@@ -23,7 +23,8 @@ struct ImportOptions {
   message::Limits structure;
   uint64_t batch_messages = 1000;
   uint64_t batch_bytes = uint64_t{4} << 20;
-  // Asked before each message: what was read until then is written, and it ends in order.
+  // Asked before each message. When true, what was read so far is written, and the import ends in
+  // order.
   std::function<bool()> stop;
 };
 
@@ -34,7 +35,7 @@ struct Imported {
   bool stopped = false;
 };
 
-// `progress`: messages done and all of the mailbox. An error ends it: the account is at fault.
+// `progress`: messages done and all of the mailbox. Only an error of the account ends the import.
 Result<Imported> import_mail(
     store::OfflineAccount& to, MailSource& from, const ImportOptions& options,
     const Remarks& remarks,

@@ -70,8 +70,8 @@ OptionParser make_parser(const std::string& usage, Settings& s) {
       s.server.port);
   parser.add_negatable('s', "use-ssl", "Use TLS from the first byte. default is disabled.",
                        s.server.tls);
-  parser.add_value(0, "ca-file", "FILE",
-                   "Certificates of authorities, PEM. default is the system's.", s.server.ca_file);
+  parser.add_value(0, "ca-file", "FILE", "CA certificates, PEM. default is the system's.",
+                   s.server.ca_file);
   parser.add_value('u', "username", "NAME",
                    s.username.empty()
                        ? "Username to login IMAP server. required parameter."
@@ -129,7 +129,8 @@ Status take_file(const std::string& path, Settings& s) {
   return {};
 }
 
-// The file first, then the options once more: they win wherever they stand.
+// Finds the file in the options, reads it, then reads all options: they override the file, wherever
+// in the command line they are.
 Result<std::vector<std::string>> read_settings(const std::string& usage, std::span<char*> args,
                                                Settings& s) {
   Settings first_look;

@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "cli/ctl.h"
 
@@ -13,10 +14,9 @@ namespace rims::ctl {
 namespace {
 
 Json list(const std::vector<std::pair<std::string, std::string>>& lines, const char* second) {
-  Json::List out;
-  for (const auto& [where, what] : lines)
-    out.emplace_back(Json::Object{{"where", Json(where)}, {second, Json(what)}});
-  return Json(std::move(out));
+  Json out = Json::array();
+  for (const auto& [where, what] : lines) out.push_back(Json{{"where", where}, {second, what}});
+  return out;
 }
 
 }  // namespace
@@ -54,17 +54,15 @@ int MigrationReport::tell(const Migrated& done, bool json) const {
   const bool complete = not_taken_.empty() && !done.stopped;
   const double rate = static_cast<double>(done.messages) / seconds();
   if (json) {
-    Json::Object members{{"user", Json(done.user)},
-                         {"complete", Json(complete)},
-                         {"mailboxes", Json(done.mailboxes)},
-                         {"messages", Json(done.messages)},
-                         {"bytes", Json(done.bytes)},
-                         {std::string(done.before_verb) + "_before", Json(done.before)}};
-    if (done.failed) members.emplace_back("messages_not_taken", Json(*done.failed));
-    members.emplace_back("messages_per_second", Json(static_cast<int64_t>(rate)));
-    members.emplace_back("not_taken", list(not_taken_, "reason"));
-    members.emplace_back("notes", list(notes_, "what"));
-    std::printf("%s\n", Json(std::move(members)).dump(true).c_str());
+    Json members{
+        {"user", done.user},           {"complete", complete},
+        {"mailboxes", done.mailboxes}, {"messages", done.messages},
+        {"bytes", done.bytes},         {std::string(done.before_verb) + "_before", done.before}};
+    if (done.failed) members["messages_not_taken"] = *done.failed;
+    members["messages_per_second"] = static_cast<int64_t>(rate);
+    members["not_taken"] = list(not_taken_, "reason");
+    members["notes"] = list(notes_, "what");
+    std::printf("%s\n", json_text(members, true).c_str());
   } else if (!quiet_) {
     std::printf("%s: %s messages (%s) of %s mailboxes, %.0f messages/s\n", done.user.c_str(),
                 std::to_string(done.messages).c_str(), cli::size_text(done.bytes).c_str(),
@@ -73,7 +71,7 @@ int MigrationReport::tell(const Migrated& done, bool json) const {
       std::printf("%s messages were %s before\n", std::to_string(done.before).c_str(),
                   done.before_verb);
     if (!not_taken_.empty())
-      std::printf("%zu things were not taken; they are told above\n", not_taken_.size());
+      std::printf("%zu things were not taken; they are listed above\n", not_taken_.size());
   }
   if (done.stopped) return complain("interrupted; run the same command again to go on", kFailed);
   return complete ? kDone : kFailed;

@@ -1,4 +1,4 @@
-// cli/migration_report.h - what an export or import did not take, told as it happens and at the end
+// cli/migration_report.h - reports what an export or import did not take, at once and at the end
 #pragma once
 
 #include <chrono>
@@ -29,9 +29,9 @@ class MigrationReport {
   explicit MigrationReport(bool quiet) : quiet_(quiet), progress_(!quiet) {}
   void not_taken(const std::string& where, const std::string& reason);
   void note(const std::string& where, const std::string& what);
-  // Both of the above, for a source. The report must outlive it.
+  // Both of the above as callbacks for a source. The report must outlive it.
   [[nodiscard]] cli::Remarks remarks();
-  // "INBOX: 500 of 10000, 8000/s" for who waits.
+  // Progress: "INBOX: 500 of 10000, 8000 messages/s".
   void show(const std::string& mailbox, uint64_t done, uint64_t all, uint64_t in_all);
   void finish() { progress_.clear(); }
   // Prints what was done, as JSON or as a sentence. Returns the exit status.

@@ -22,7 +22,7 @@ bool takes_value(const Option& option) {
   return option.kind == OptionKind::value || option.kind == OptionKind::secret;
 }
 
-// Calls the option with a value that stands at `value` in the argument list.
+// Calls the option with `value`, which points into the argument list.
 Status give(const Option& option, std::string_view shown, char* value) {
   const Status taken = option.take(value);
   if (option.kind == OptionKind::secret) sodium_memzero(value, std::strlen(value));

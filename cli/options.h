@@ -52,7 +52,7 @@ class OptionParser {
 
   // Returns the operands. Error: syntax, with a reply such as "invalid option: --x".
   [[nodiscard]] Result<std::vector<std::string>> parse(std::span<char*> args);
-  // The same, but stops at the first operand; the rest of `args` is for somebody else.
+  // The same, but stops at the first operand; returns that operand and all after it, unread.
   [[nodiscard]] Result<std::span<char*>> parse_until_operand(std::span<char*> args);
 
   [[nodiscard]] std::string help() const;

@@ -1,12 +1,12 @@
-// cli/pass_hash.cc - rims pass-hash: from a password to what may stand in the configuration
+// cli/pass_hash.cc - rims pass-hash: from a password to its hash, for the configuration
 //
 //   at a terminal            asks for one password, twice, without echo, and prints its hash
 //   a line on standard input  the hash of that line
 //   a YAML list               as the original's: [{user: foo, pass: bar}], in a file or on standard
 //                             input; printed with `hash` in place of `pass`
 //
-// Argon2id (RFC 9106) by libsodium. The work is fixed (common/config/password.h), so the
-// original's --stretch-count and --salt-size have nothing to say.
+// Argon2id (RFC 9106) by libsodium. Its cost is fixed (common/config/password.h), so the original's
+// --stretch-count and --salt-size have no effect.
 
 #include <cstdio>
 #include <memory>

@@ -1,4 +1,4 @@
-// cli/progress.h - one line that moves, for a person who waits; nothing when nobody looks
+// cli/progress.h - a line on the terminal that shows progress; nothing without a terminal
 #pragma once
 
 #include <chrono>
@@ -13,9 +13,9 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
   ~Progress() { clear(); }
-  // At most ten times a second.
+  // Repeated calls are shown at most ten times a second.
   void show(const std::string& text);
-  // Before anything else is printed.
+  // Removes the line. Call it before anything else is printed.
   void clear();
 
  private:

@@ -42,7 +42,7 @@ constexpr const char* kHelp =
     "usage: rims-ctl [-c FILE] [-p PIDFILE] COMMAND [...]\n"
     "  start        start the suite in the background; returns when it serves\n"
     "  stop         end it; returns when it has ended\n"
-    "  restart      both, unless the configuration has a mistake\n"
+    "  restart      stop and start it, unless the configuration has a mistake\n"
     "  try-restart  restart it if it runs\n"
     "  reload       let it read its configuration again and reopen its log\n"
     "  status       say whether it runs, and its processes\n"
@@ -56,18 +56,17 @@ constexpr const char* kHelp =
     "  dump         show the records of an account\n"
     "options:\n"
     "  -c FILE      the configuration (also -f FILE)\n"
-    "  -p PIDFILE   for stop and status: do without a configuration\n";
+    "  -p PIDFILE   the pid file; with it stop and status need no configuration\n";
 
 using State = cli::DaemonState;
 
-// The pid file by -p, or by the configuration.
+// The pid file of -p, or of the configuration.
 std::optional<std::string> pid_file(const Invocation& how, int& status) {
   if (!how.pid_file.empty()) return how.pid_file;
   Loaded loaded = load(how, false);
   status = loaded.status;
   if (!loaded.config) {
-    if (status == kConfig)
-      complain("\"rims-ctl -p PIDFILE\" does without the configuration", kConfig);
+    if (status == kConfig) complain("\"rims-ctl -p PIDFILE\" needs no configuration", kConfig);
     return std::nullopt;
   }
   return loaded.config->paths_pid_file;
@@ -93,8 +92,7 @@ int start(const Invocation& how) {
                 cli::look_for_daemon(loaded.config->paths_pid_file).pid);
     return kDone;
   }
-  return complain("rims was not started; the reason stands above",
-                  *status == 78 ? kConfig : kFailed);
+  return complain("rims was not started; the reason is above", *status == 78 ? kConfig : kFailed);
 }
 
 int stop_at(const std::string& path) {
@@ -108,7 +106,7 @@ int stop_at(const std::string& path) {
   if (!stopped && stopped.error().fault() == Fault::not_found) return kDone;  // it ended just now
   if (!stopped)
     return complain(stopped.error().reply(),
-                    stopped.error().fault() == Fault::limit ? kFailed : kNoPermission);
+                    stopped.error().fault() == Fault::timeout ? kFailed : kNoPermission);
   std::printf("rims is stopped\n");
   return kDone;
 }

@@ -11,6 +11,7 @@
 #include "cli/options.h"
 #include "common/base/encoding.h"
 #include "common/base/log.h"
+#include "common/base/version.h"
 
 namespace rims::cli {
 namespace {
@@ -45,8 +46,8 @@ void show_commands(bool with_debug) {
 std::span<const Command> commands() { return kCommands; }
 
 int complain(std::string_view command, std::string_view text, int status) {
-  // Several lines are kept (a configuration has as many problems as it has); nothing else that
-  // could reach the terminal is.
+  // Line ends are kept, as a configuration may have several problems. Other control characters,
+  // which could do harm in a terminal, are replaced.
   while (!text.empty()) {
     const size_t end = text.find('\n');
     std::fprintf(stderr, "rims %s: %s\n", std::string(command).c_str(),
@@ -77,7 +78,7 @@ int version(std::span<char*> args) {
   OptionParser parser("rims version");
   const auto operands = parser.parse(args);
   if (!operands) return complain("version", operands.error().reply(), kUsage);
-  std::puts(RIMS_VERSION);
+  std::puts(std::string(program_version()).c_str());
   return kDone;
 }
 
@@ -104,7 +105,7 @@ int main(int argc, char** argv) {
   crypto_init();
   const std::span<char*> args(argv, static_cast<size_t>(argc));
   const int status = cli::run(args.empty() ? args : args.subspan(1));
-  // Output that did not get out is a failure, whatever the command says.
+  // Output that could not be written is a failure, whatever status the command returned.
   if (std::fflush(stdout) != 0 && status == cli::kDone) return cli::kFailed;
   return status;
 }

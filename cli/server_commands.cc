@@ -16,7 +16,8 @@
 namespace rims::cli {
 namespace {
 
-// Becomes the controller: ^C and signals go to the one who has to stop the rest.
+// Replaces this process by the controller, so that ^C and signals reach the process that has to
+// stop the others.
 int become_controller(const char* command, const ServerOptions& options) {
   const auto config = make_server_config(options);
   if (!config) return complain(command, config.error().reply(), kFailed);

@@ -36,7 +36,7 @@ bool says(const ServerOptions& options, std::string_view key) {
                              [key](const auto& entry) { return entry.first == key; });
 }
 
-// "" when the command line stands for it.
+// "" when there is no file, only the command line.
 Result<std::string> file_of(const ServerOptions& options) {
   if (options.config_file.empty() && says(options, "username")) return std::string();
   TRY(const std::string file, config::locate(options.config_file));
@@ -56,7 +56,7 @@ Overrides all_overrides(const ServerOptions& options) {
 }  // namespace
 
 void add_server_options(OptionParser& parser, ServerOptions& o) {
-  // The variable parts: an override by its key.
+  // What an option does: it overrides the setting `key`.
   const auto setting = [&o](const char* key) {
     return [&o, key](std::string_view value) -> Status {
       o.overrides.emplace_back(key, value);

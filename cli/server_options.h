@@ -1,5 +1,5 @@
 // cli/server_options.h - the options that `rims server` and `rims daemon` share: a configuration
-// file and settings that win over it
+// file and settings that override it
 #pragma once
 
 #include <string>
@@ -30,8 +30,8 @@ void add_server_options(OptionParser& parser, ServerOptions& options);
 struct ServerConfig {
   std::string file;  // "" for none
   // A memfd with what the command line says: KEY NUL VALUE NUL ... It is inherited by the
-  // controller, so that no password stands in an argument or in a file that somebody must remove.
-  // Empty when the command line says nothing.
+  // controller, so that a password is neither in an argument nor in a file that must be removed
+  // later. Empty when the command line says nothing.
   Fd overrides;
   [[nodiscard]] std::vector<std::string> controller_arguments() const;
 };
@@ -40,7 +40,7 @@ struct ServerConfig {
 // the current directory, as the original's.
 [[nodiscard]] Result<ServerConfig> make_server_config(const ServerOptions& options);
 
-// The same as the controller will read it, for whoever wants to know where its pid file is.
+// The same, as the controller will read it; says where the pid file is.
 [[nodiscard]] Result<config::Config> load_server_config(const ServerOptions& options,
                                                         bool need_users);
 

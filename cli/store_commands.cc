@@ -10,12 +10,13 @@
 #include "cli/options.h"
 #include "common/base/encoding.h"
 #include "common/config/config.h"
-#include "common/store/inspect.h"
+#include "common/journal/account_dir.h"
+#include "common/maintenance/inspect.h"
 
 namespace rims::cli {
 namespace {
 
-// As Ruby shows a string: quoted, what is not printable ASCII escaped.
+// A string as Ruby shows it: quoted, with all but printable ASCII escaped.
 std::string inspect(std::string_view bytes) {
   std::string out = "\"";
   for (const char c : bytes) {

@@ -80,7 +80,7 @@ Result<Secret> ask_new_password() {
   TRY(Secret first, ask_password("Password: "));
   TRY(const Secret again, ask_password("Again: "));
   if (!equal_constant_time(first.reveal(), again.reveal()))
-    return fail(Fault::refused, "the two are not the same");
+    return fail(Fault::refused, "the two passwords are not the same");
   return first;
 }
 

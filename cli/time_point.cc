@@ -38,7 +38,7 @@ Result<int64_t> parse_time_point(std::string_view text) {
   const auto wrong = [&] {
     return fail(
         Fault::syntax,
-        fmt::format("\"{}\" is no time such as 2026-11-21T22:00:00Z or \"2026-11-21 22:00\"",
+        fmt::format("\"{}\" is not a time such as 2026-11-21T22:00:00Z or \"2026-11-21 22:00\"",
                     text));
   };
   Cursor in{text};
@@ -72,7 +72,7 @@ Result<int64_t> parse_time_point(std::string_view text) {
     offset = (hours * 60 + minutes) * (east ? 60 : -60);
   }
   if (!in.text.empty()) return wrong();
-  // A day that does not exist: the calendar makes another one of it.
+  // timegm() turns a day that does not exist, such as 31 April, into another one.
   tm check = asked;
   if (timegm(&check) < 0 || check.tm_mday != asked.tm_mday || check.tm_mon != asked.tm_mon)
     return wrong();

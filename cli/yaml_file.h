@@ -1,6 +1,6 @@
 // cli/yaml_file.h - a YAML mapping to look up, for commands that take defaults from a file
 //
-// What the values mean is not known here.
+// The values are not interpreted here.
 #pragma once
 
 #include <memory>

@@ -1,8 +1,9 @@
 // controller/backoff.h - how long to wait before a process that ended is started again
 //
-// At once after a death that stands alone; 0.5 s after the second in a row, then twice as long
-// each time, up to a minute. A process that was ready and lived a while, or that somebody killed
-// from outside after it was ready, stands alone: no crash loop of its own. Pure, one per process.
+// After a single death it is started at once; after the second in a row, 0.5 s later, then twice as
+// long each time, up to a minute. The death of a process that was ready and ran for some time, or
+// that somebody killed from outside after it was ready, counts as single: it is no crash loop.
+// Pure, one per process.
 #pragma once
 
 #include <chrono>
@@ -33,7 +34,7 @@ class Backoff {
     return verdict;
   }
 
-  // It has lived a while: true when that ends a crash loop.
+  // Called when it has run for some time. True when that ends a crash loop.
   bool lives() {
     const bool looped = deaths_ >= kLoop;
     deaths_ = 0;

@@ -15,7 +15,8 @@ namespace rims::controller {
 
 namespace {
 
-// Is stderr the journal already (systemd.exec(5), $JOURNAL_STREAM)? It has syslog's lines as well.
+// Is stderr the journal of systemd (systemd.exec(5), $JOURNAL_STREAM)? The journal gets the lines
+// of syslog anyway.
 bool stderr_is_journal() {
   const char* named = getenv("JOURNAL_STREAM");
   struct stat st{};
@@ -36,7 +37,7 @@ void EventSink::write(log::Level level, std::string_view line) {
          line.data());
   if (!stderr_) return;
   const std::string out = fmt::format("rims-controller: {} {}\n", log::name(level), line);
-  // Nobody is left to tell when stderr fails.
+  // When stderr fails, there is nowhere to report it.
   [[maybe_unused]] auto ignored = ::write(STDERR_FILENO, out.data(), out.size());
 }
 

@@ -15,8 +15,8 @@ class EventSink final : public log::Sink {
   EventSink& operator=(const EventSink&) = delete;
   ~EventSink() override;
   void write(log::Level level, std::string_view line) override;
-  // With false only syslog is written, once nobody waits at the terminal any more. What goes to the
-  // journal of systemd is not written twice.
+  // With false, lines go to syslog only: nobody waits at the terminal any more. If stderr is the
+  // journal of systemd, lines are not written twice.
   void set_stderr(bool on) { stderr_ = on; }
 
  private:

@@ -9,7 +9,7 @@
 
 #include <fmt/core.h>
 
-#include "controller/process_table.h"
+#include "common/privdrop/process_table.h"
 
 namespace rims::controller {
 
@@ -17,7 +17,7 @@ Result<Identities> find_identities(const config::Config& config, const std::stri
                                    const std::string& prefix) {
   Identities found;
   found.privileged = geteuid() == 0;
-  for (const privdrop::Row* row : kProcessTable) {
+  for (const privdrop::Row* row : privdrop::kProcessTable) {
     const std::string_view files = row->files;
     std::string& directory = found.of[static_cast<size_t>(row->role)].directory;
     if (files == "base") directory = config.base_dir;
@@ -26,7 +26,7 @@ Result<Identities> find_identities(const config::Config& config, const std::stri
   if (!found.privileged) return found;
 
   std::string missing;
-  for (const privdrop::Row* row : kProcessTable) {
+  for (const privdrop::Row* row : privdrop::kProcessTable) {
     if (row->role == ipc::Role::controller) continue;
     privdrop::Identity& who = found.of[static_cast<size_t>(row->role)];
     who.change = true;
@@ -53,9 +53,9 @@ Result<Identities> find_identities(const config::Config& config, const std::stri
                             "\"systemd-sysusers {}/lib/sysusers.d/rims.conf\" (that file lists "
                             "them), or start the suite as an ordinary user",
                             missing, prefix));
-  // Processes of one user could signal each other.
-  for (const privdrop::Row* a : kProcessTable)
-    for (const privdrop::Row* b : kProcessTable)
+  // Processes of the same user could send signals to each other.
+  for (const privdrop::Row* a : privdrop::kProcessTable)
+    for (const privdrop::Row* b : privdrop::kProcessTable)
       if (a->role < b->role && a->role != ipc::Role::controller &&
           found.of[static_cast<size_t>(a->role)].uid == found.of[static_cast<size_t>(b->role)].uid)
         return fail(Fault::refused, fmt::format("{} and {} would run as the same user; every "

@@ -1,4 +1,4 @@
-// controller/identity.h - as whom each process runs, and where it finds itself
+// controller/identity.h - the user of each process, and the directory of its program
 #pragma once
 
 #include <array>
@@ -13,13 +13,14 @@ namespace rims::controller {
 
 inline constexpr size_t kRoles = static_cast<size_t>(ipc::Role::last) + 1;
 
-// By role. Without privilege (the controller was not started as root) nobody changes.
+// By role. Without privilege (the controller was not started as root) no process changes its user.
 struct Identities {
   bool privileged = false;
   std::array<privdrop::Identity, kRoles> of;
 };
 
-// `prefix` is where the suite is installed; a missing user is told with the sysusers file there.
+// `prefix` is where the suite is installed; the error for a missing user names the sysusers file
+// there.
 [[nodiscard]] Result<Identities> find_identities(const config::Config& config,
                                                  const std::string& empty_directory,
                                                  const std::string& prefix);
@@ -27,7 +28,8 @@ struct Identities {
 // "/a/b" of "/a/b/c".
 [[nodiscard]] std::string directory_of(const std::string& path);
 
-// The directory of the running program, by /proc/self/exe: its siblings are what it executes.
+// The directory of the running program, by /proc/self/exe. The other programs of the suite are
+// there, too.
 [[nodiscard]] Result<std::string> own_directory();
 
 }  // namespace rims::controller

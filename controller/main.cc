@@ -1,7 +1,7 @@
 // controller/main.cc - rims-controller: reads the configuration, opens what only root may open,
 // starts the other programs and keeps them alive
 //
-//   Runs as   root, or whoever started it (then nobody changes the user)
+//   Runs as   root, or the user who started it (then no process changes its user)
 //   Trust     config.yml is the administrator's. No byte from the network is read here; from the
 //             children only Ready is (control_link.h)
 //   Signals   TERM, INT: end everything; HUP: read the configuration again, reopen the log
@@ -48,8 +48,8 @@ constexpr const char* kHelp =
     "  -c FILE        the configuration (also -f FILE)\n"
     "  -d             go to the background; return when the suite serves, or has failed\n"
     "  -F             stay in the foreground (the default)\n"
-    "  -O DESCRIPTOR  settings that win over the file: KEY NUL VALUE NUL ...; without -c there\n"
-    "                 is no file then\n";
+    "  -O DESCRIPTOR  settings that override the file: KEY NUL VALUE NUL ...; without -c, no\n"
+    "                 file is read\n";
 
 struct Arguments {
   std::string file;
@@ -122,11 +122,12 @@ void say_each_line(log::Level level, std::string_view text) {
   }
 }
 
-// Between us in the background and the one who waits in the foreground. What the suite writes to
-// stderr until it serves goes through here; the last byte is the exit status of the waiting one.
+// The pipe between the process in the background and the one that waits in the foreground. What the
+// suite writes to stderr until it serves goes through it; the last byte is the exit status of the
+// waiting process.
 class Starter {
  public:
-  // In the process that goes on; the one that waits does not return from here.
+  // Returns in the background process only; the one that waits exits in here.
   void detach() {
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) != 0) fatal("pipe failed");
@@ -150,7 +151,7 @@ class Starter {
       fatal("dup2 failed");
   }
 
-  // Releases the one who waits, and its terminal.
+  // Lets the waiting process end, and releases its terminal.
   void tell(int status) {
     if (!pipe_) return;
     const char last[2] = {'\0', static_cast<char>(status)};
@@ -179,7 +180,7 @@ class Starter {
       else
         text.erase(0, end);
     }
-    std::_Exit(kUnavailable);  // it died without a word
+    std::_Exit(kUnavailable);  // it ended without a status
   }
 
   Fd pipe_;
@@ -209,7 +210,7 @@ class Controller {
     loop_.on_signal(SIGCHLD, [this] {
       if (supervisor_) supervisor_->reap();
     });
-    // From the loop: a start that fails at once must find it running.
+    // Started from the loop: a start that fails at once needs the running loop.
     loop_.post([this, &status] { scope_.spawn(live(status)); });
     loop_.run();
     return status;
@@ -220,7 +221,7 @@ class Controller {
     if (asked_to_stop_.is_set()) return;
     log::info({}, "stopping ({})", why);
     asked_to_stop_.set();
-    // A start that is under way is ended, too.
+    // This also ends a start that is not complete.
     if (supervisor_) supervisor_->give_up_start();
   }
 
@@ -321,7 +322,7 @@ class Controller {
       log::warn({}, "{}{} was changed: that takes effect at the next start",
                 config::where(*fresh, key), key);
     supervisor_->reload(std::move(*parts), fresh->log_file);
-    // What cannot change while we run is remembered as it is in use.
+    // Settings that can not change at run time keep the values in use.
     fresh->paths_run_dir = config_.paths_run_dir;
     fresh->paths_pid_file = config_.paths_pid_file;
     fresh->listen_deliver_socket = config_.listen_deliver_socket;
@@ -343,7 +344,7 @@ class Controller {
   Scope scope_;  // last: its tasks use the others
 };
 
-// Descriptors 0 to 2 must exist, or the next socket would be somebody's stdout.
+// Descriptors 0 to 2 must be open, or the next socket would become stdin, stdout or stderr.
 void fill_standard_descriptors() {
   for (int fd = 0; fd <= 2; fd++)
     if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY) != fd)

@@ -1,4 +1,4 @@
-// controller/parts.cc - who gets what, encoded
+// controller/parts.cc - encodes each role's part of the configuration
 
 #include "controller/parts.h"
 

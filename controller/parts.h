@@ -1,4 +1,4 @@
-// controller/parts.h - the configuration cut into parts, one per role, as they will be sent
+// controller/parts.h - the configuration divided into parts, one per role, as they are sent
 #pragma once
 
 #include <array>
@@ -22,10 +22,10 @@ struct Parts {
   ~Parts();
 };
 
-// Reads the TLS files, too: their error is told like one of config.yml.
+// Reads the TLS files, too: their errors are reported like those of config.yml.
 [[nodiscard]] Result<Parts> make_parts(const config::Config& config);
 
-// The keys in which two configurations differ that a running suite cannot take over.
+// The keys that differ in the two configurations and take effect only at the next start.
 [[nodiscard]] std::vector<std::string> needs_restart(const config::Config& old,
                                                      const config::Config& fresh);
 

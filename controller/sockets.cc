@@ -8,7 +8,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
-#include <grp.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sys/file.h>
@@ -21,6 +20,7 @@
 #include <fmt/core.h>
 
 #include "common/base/errno_text.h"
+#include "common/privdrop/privdrop.h"
 #include "controller/identity.h"
 
 namespace rims::controller {
@@ -32,7 +32,7 @@ std::unexpected<Error> refused_errno(std::string what, int error) {
   return refused(std::move(what) + ": " + errno_text(error));
 }
 
-// Only root can change what this path leads to.
+// Checks that only root can change what this path leads to.
 Status check_roots(const std::string& path) {
   for (std::string at = path;; at = directory_of(at)) {
     struct stat st{};
@@ -76,12 +76,10 @@ std::optional<Address> numeric(const std::string& host, uint16_t port) {
   return std::nullopt;
 }
 
-// In a child without rights: the name's addresses as lines of text.
+// Runs in a child without rights: writes the name's addresses as lines of text.
 [[noreturn]] void resolve_in_child(const std::string& host, int out) {
   constexpr uid_t kNobody = 65534;
-  if (geteuid() == 0 && (setgroups(0, nullptr) != 0 || setresgid(kNobody, kNobody, kNobody) != 0 ||
-                         setresuid(kNobody, kNobody, kNobody) != 0))
-    std::_Exit(1);
+  if (geteuid() == 0) privdrop::become(kNobody, kNobody);
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
@@ -150,7 +148,7 @@ Status open_port(const config::Config& config, std::string_view key, ipc::Channe
                  uint16_t port, std::vector<Listener>& all) {
   const std::vector<Address> addresses = resolve(config.imap_host, port);
   if (addresses.empty())
-    return refused(fmt::format("{}imap_host: \"{}\" is no address and no known host name",
+    return refused(fmt::format("{}imap_host: \"{}\" is not an address and not a known host name",
                                config::where(config, "imap_host"), config.imap_host));
   uint32_t index = 0;
   for (const Address& address : addresses) {
@@ -203,7 +201,7 @@ Status prepare_data_dir(const std::string& path, bool privileged, uint32_t uid, 
   if (errno != ENOENT) return refused_errno(path, errno);
   if (mkdir(path.c_str(), 0750) != 0) return refused_errno("cannot make " + path, errno);
   if (!privileged) return {};
-  // By descriptor: whoever may write the parent could have put a link in its place.
+  // By descriptor: a user who may write to the parent could have replaced it by a link.
   const Fd fd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!fd || fchown(fd.get(), uid, gid) != 0) return refused_errno("chown " + path, errno);
   return {};
@@ -231,7 +229,7 @@ Result<Listener> open_deliver_socket(const std::string& path, uint32_t mode,
 
   const Fd probe(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!probe) return refused_errno("socket", errno);
-  // EAGAIN: a full queue is a listener, too.
+  // EAGAIN: the queue is full, so somebody listens.
   if (connect(probe.get(), name, sizeof address) == 0 || errno == EAGAIN)
     return refused("listen.deliver_socket: another server listens on " + path);
   if (errno == ECONNREFUSED) {
@@ -271,7 +269,7 @@ Result<PidFile> PidFile::take(const std::string& path) {
       return refused(
           fmt::format("the suite is running already, with process {} ({})", std::atoi(text), path));
     }
-    // The one who held it may have removed the name in between.
+    // The process that held the lock may have removed the file in between.
     struct stat ours{}, named{};
     if (fstat(fd.get(), &ours) == 0 && stat(path.c_str(), &named) == 0 &&
         ours.st_ino == named.st_ino && ours.st_dev == named.st_dev)

@@ -14,11 +14,11 @@
 
 namespace rims::controller {
 
-// A directory for files that root makes. Started as root: it and all above it may be changed by
-// root alone (sticky ones like /tmp count), so that nobody can put a link in our way. Made when
-// it is missing and its parent exists.
+// A directory for files that root makes. When started as root, only root may be able to change it
+// and all directories above it (sticky ones like /tmp are allowed), so that nobody can put a link
+// there. Made when it is missing and its parent exists.
 [[nodiscard]] Status prepare_run_dir(const std::string& path, bool privileged);
-// Root's directory that stays empty, to lock programs into. "" when not privileged.
+// A directory of root that stays empty, for chroot. "" when not privileged.
 [[nodiscard]] Result<std::string> prepare_empty_dir(const std::string& run_dir, bool privileged);
 // The directory of mail or of the log: made with this owner when it is missing, else left alone.
 [[nodiscard]] Status prepare_data_dir(const std::string& path, bool privileged, uint32_t uid,
@@ -32,17 +32,17 @@ struct Listener {
   Fd fd;
 };
 
-// All ports of the configuration, listening. An address without a number is looked up in a child
-// process that has no rights: an answer of the network is not for root to read.
+// All ports of the configuration, listening. A host name is looked up in a child process that has
+// no rights: root must not parse an answer of the network.
 [[nodiscard]] Result<std::vector<Listener>> open_ports(const config::Config& config);
 
-// The socket of rims-deliver. It gets its mode and group before anybody can connect: the mode is
-// the file's from the first moment on (umask), and it does not listen until the group is set. An
-// old one is removed only after a connect proved that nobody listens there.
+// The socket of rims-deliver. It has its mode and group before anybody can connect: it is made with
+// this mode (umask), and it does not listen until the group is set. An old one is removed only
+// after a connect has shown that nobody listens there.
 [[nodiscard]] Result<Listener> open_deliver_socket(const std::string& path, uint32_t mode,
                                                    std::optional<uint32_t> group);
 
-// Held for the life of the controller; the lock is what counts, not the number.
+// Locked as long as the controller runs; the lock shows that it runs, not the number in the file.
 class PidFile {
  public:
   // Error: refused when another controller holds it (its pid is in the text).
@@ -50,7 +50,7 @@ class PidFile {
   PidFile(PidFile&&) = default;
   PidFile& operator=(PidFile&&) = delete;
   ~PidFile();
-  // The number of this process; again after a fork.
+  // Writes the number of this process. Call it again after a fork.
   Status write();
 
  private:

@@ -40,7 +40,7 @@ std::vector<char*> environment(bool clean) {
   sigset_t none;
   sigemptyset(&none);
   for (const int number : {SIGCHLD, SIGTERM, SIGPIPE}) std::signal(number, SIG_DFL);
-  // The terminal's signals are for the controller, also before the child could say so.
+  // Signals of the terminal are for the controller only; ignore them before the program starts.
   for (const int number : {SIGINT, SIGHUP}) std::signal(number, SIG_IGN);
   sigprocmask(SIG_SETMASK, &none, nullptr);
   const bool ready = prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 && getppid() == parent &&
@@ -65,7 +65,7 @@ Result<Spawned> spawn(const std::string& binary, bool clean_environment) {
   char* const argv[] = {name.data(), nullptr};
   const std::vector<char*> envp = environment(clean_environment);
   const pid_t parent = getpid();
-  // A signal for us must not find our handlers in the child.
+  // A signal must not call our handlers in the child.
   sigset_t all, before;
   sigfillset(&all);
   sigprocmask(SIG_SETMASK, &all, &before);
@@ -86,7 +86,7 @@ std::string describe_end(int status) {
   }
   const int code = WEXITSTATUS(status);
   const char* meaning = code == 0    ? " (nobody asked it to end)"
-                        : code == 70 ? " (it gave up; its reason is in the log)"
+                        : code == 70 ? " (it gave up; the reason is in the log)"
                         : code == 71 ? " (it could not be executed)"
                                      : "";
   return fmt::format("ended with status {}{}", code, meaning);

@@ -1,4 +1,4 @@
-// controller/supervisor.cc - lives and deaths of the processes
+// controller/supervisor.cc - starts, watches and ends the processes
 
 #include "controller/supervisor.h"
 
@@ -12,7 +12,7 @@
 #include "common/base/log.h"
 #include "common/ipc/control_link.h"
 #include "common/ipc/sealed.h"
-#include "controller/process_table.h"
+#include "common/privdrop/process_table.h"
 #include "controller/spawn.h"
 
 namespace rims::controller {
@@ -34,7 +34,7 @@ struct Supervisor::Process {
   const privdrop::Row* row;
   uint32_t index;
   std::string name;  // "rims-imapd 1"
-  // Shared with the coroutines that use its link while it dies.
+  // Shared with the coroutines that still use its link when it ends.
   std::shared_ptr<Life> life;
   Backoff backoff;
 
@@ -44,7 +44,7 @@ struct Supervisor::Process {
 
 Supervisor::Supervisor(Loop& loop, Plan plan)
     : loop_(loop), plan_(std::move(plan)), changed_(loop), scope_(loop) {
-  for (const privdrop::Row* row : kProcessTable) {
+  for (const privdrop::Row* row : privdrop::kProcessTable) {
     if (row->role == ipc::Role::controller) continue;
     const uint32_t count = row->role == ipc::Role::imapd   ? plan_.imapd_workers
                            : row->role == ipc::Role::login ? plan_.login_workers
@@ -76,8 +76,8 @@ Task<void> Supervisor::carry(std::shared_ptr<Life> life, uint16_t type, std::str
   std::vector<Fd> fds;
   if (fd) fds.push_back(std::move(fd));
   auto sent = co_await life->control.send_packet(type, std::move(body), std::move(fds));
-  // One that died is reaped anyway; one that lives and does not read is as good as dead.
-  if (!sent && !life->ended && sent.error().reply() == "timeout") {
+  // A process that ended is reaped elsewhere; one that runs but does not read is killed.
+  if (!sent && !life->ended && sent.error().fault() == Fault::timeout) {
     life->killed_by_us = true;
     kill(*life, sent.error().detail());
   }
@@ -120,7 +120,7 @@ void Supervisor::attach_listeners(Process& process) {
     const bool deliver = listener.channel == ipc::Channel::listen_deliver;
     if (process.role() != (deliver ? ipc::Role::deliverd : ipc::Role::login)) continue;
     Fd copy(fcntl(listener.fd.get(), F_DUPFD_CLOEXEC, 0));
-    if (!copy) continue;  // out of descriptors: the process does not become ready, and is told
+    if (!copy) continue;  // out of descriptors: the process does not become ready, which is logged
     send(process,
          ipc::Attach{
              .channel = listener.channel, .peer = ipc::Role::controller, .index = listener.index},
@@ -141,8 +141,9 @@ void Supervisor::connect(Process& a, Process& b) {
 }
 
 static bool linked(ipc::Role a, ipc::Role b) {
-  return std::ranges::any_of(
-      kEdges, [&](const Edge& e) { return (e.a == a && e.b == b) || (e.a == b && e.b == a); });
+  return std::ranges::any_of(privdrop::kEdges, [&](const privdrop::Edge& e) {
+    return (e.a == a && e.b == b) || (e.a == b && e.b == a);
+  });
 }
 
 void Supervisor::connect_all(Process& process) {
@@ -159,7 +160,7 @@ Task<void> Supervisor::watch(Process& process, std::shared_ptr<Life> life) {
   for (;;) {
     auto packet = co_await life->control.receive();
     if (!packet) {
-      // Its end was closed: it is ending, most likely, and may do so.
+      // It has closed its end: probably it is about to end, so give it time for that.
       if (!life->control.broken()) co_await sleep_for(loop_, Milliseconds(100));
       break;
     }
@@ -214,7 +215,7 @@ void Supervisor::ended(Process& process, int status) {
              verdict.wait.count() == 0 ? std::string("at once") : fmt::format("in {:.1f} s", wait));
   if (verdict.announce)
     log::error({},
-               "crash loop: {} ended {} times in a row; it is tried again ever more slowly. "
+               "crash loop: {} ended {} times in a row; the waits between starts get longer. "
                "Look at {} and at the lines above; \"rims-ctl check\" looks at the "
                "configuration",
                process.name, process.backoff.deaths(), plan_.log_file);
@@ -247,10 +248,10 @@ Task<void> Supervisor::restart_after(Process& process, Milliseconds wait) {
   }
   co_await sleep_for(loop_, Backoff::kLivedAWhile);
   if (!life->ended && process.backoff.lives())
-    log::info({}, "{} lives: the crash loop is over", process.name);
+    log::info({}, "{} keeps running: the crash loop is over", process.name);
 }
 
-// The suite's life ----------------------------------------------------------------------------
+// Start, reload, stop ----------------------------------------------------------------------------
 
 Task<Status> Supervisor::start() {
   for (const auto& process : processes_) {
@@ -307,7 +308,7 @@ void Supervisor::reload(Parts parts, const std::string& log_file) {
     if (!process->alive() || (same && process->role() != ipc::Role::log)) continue;
     auto part = ipc::sealed_copy(parts.of[role], "rims configuration");
     if (!part) {
-      log::error({}, "{} could not be told the new configuration: {}", process->name,
+      log::error({}, "{} could not be sent the new configuration: {}", process->name,
                  part.error().detail());
       continue;
     }
@@ -322,7 +323,7 @@ bool Supervisor::any_alive(const std::vector<ipc::Role>& roles) const {
   });
 }
 
-// Stop to these, then until they are gone or the limit has passed.
+// Sends Stop to these, then waits until they have ended or the limit has passed.
 Task<void> Supervisor::end_roles(std::vector<ipc::Role> roles, Milliseconds limit) {
   for (const auto& process : processes_)
     if (process->alive() && std::ranges::find(roles, process->role()) != roles.end())
@@ -344,8 +345,8 @@ Task<void> Supervisor::stop() {
   const auto left = [&] {
     return std::max(Milliseconds(1), std::chrono::duration_cast<Milliseconds>(until - Loop::now()));
   };
-  // rims-login carries the bytes of TLS sessions until rims-imapd has said BYE in them, so it is
-  // told first and may end later.
+  // rims-login carries the bytes of TLS sessions until rims-imapd has sent BYE in them, so it gets
+  // Stop first and may end later.
   const std::vector<Role> doors{Role::login, Role::deliverd}, workers{Role::imapd},
       front{Role::login, Role::deliverd, Role::imapd}, auth{Role::auth}, logger{Role::log};
   co_await end_roles(doors, Milliseconds(500));

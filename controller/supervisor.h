@@ -30,7 +30,7 @@ inline constexpr Milliseconds kReadyLimit{30'000};
 
 struct Plan {
   std::string programs;  // the directory of the binaries
-  std::string log_file;  // for messages that send somebody there
+  std::string log_file;  // for messages that point to it
   uint32_t imapd_workers = 1, login_workers = 1;
   Identities identities;
   Parts parts;
@@ -44,21 +44,22 @@ class Supervisor {
   Supervisor& operator=(const Supervisor&) = delete;
   ~Supervisor();
 
-  // Until all are Ready. On an error nothing is left running.
+  // Returns when all are Ready. On an error nothing is left running.
   Task<Status> start();
-  // Lets start() end as a failure: somebody asked for the end before all were Ready.
+  // Makes start() fail: the suite was asked to stop before all were Ready.
   void give_up_start();
-  // Sends each process whose part differs its new one; rims-log always, it reopens its file.
+  // Sends its new part to each process whose part has changed, and always to rims-log, which
+  // reopens its file.
   void reload(Parts parts, const std::string& log_file);
-  // Until all have ended.
+  // Returns when all have ended.
   Task<void> stop();
   // SIGCHLD.
   void reap();
   [[nodiscard]] const std::vector<Listener>& listeners() const { return plan_.listeners; }
 
  private:
-  struct Process;  // a slot of the plan: it outlives the processes that fill it
-  struct Life;     // one process that fills it
+  struct Process;  // one place in the plan; it stays when its process is replaced
+  struct Life;     // one process in that place
 
   Status launch(Process& process);
   void attach_listeners(Process& process);

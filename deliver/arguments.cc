@@ -6,6 +6,8 @@
 #include <charconv>
 #include <sysexits.h>
 
+#include "common/ipc/deliver_link.h"
+
 namespace rims::deliver {
 namespace {
 
@@ -68,7 +70,7 @@ class Reader {
       if (arg.starts_with('-'))
         return usage_error("unknown option \"" + std::string(arg) + "\"; -h lists them");
       return usage_error("unexpected argument \"" + std::string(arg) +
-                         "\"; recipients stand after -d or --");
+                         "\"; recipients follow -d or --");
     }
     if (rest_.empty()) return usage_error("option " + std::string(arg) + " needs a value");
     const std::string value(next());
@@ -76,7 +78,7 @@ class Reader {
       out.recipients.push_back(value);
       return {};
     }
-    // A second -f or -m is somebody's injection or mistake, not a correction.
+    // A second -f or -m is an injection or a mistake, so it does not override the first.
     if (given_.contains(arg[1])) return usage_error("option " + std::string(arg) + " given twice");
     given_.push_back(arg[1]);
     switch (arg[1]) {
@@ -124,9 +126,9 @@ void take_from(const Environment& environment, bool sender_given, Arguments& out
   if (!sender_given) out.sender = value("SENDER");
   if (out.delivery_id.empty()) out.delivery_id = value("QUEUE_ID");
   if (out.delivery_id.empty()) out.delivery_id = value("MESSAGE_ID");
-  // A name for the log, and one of several things that make a repeated delivery known: it may be
-  // shortened, an address may not.
-  if (out.delivery_id.size() > kMaxDeliveryId) out.delivery_id.resize(kMaxDeliveryId);
+  // Used in the log, and with other data to recognise a repeated delivery: it may be shortened, an
+  // address may not.
+  if (out.delivery_id.size() > ipc::kMaxDeliveryId) out.delivery_id.resize(ipc::kMaxDeliveryId);
 }
 
 std::optional<Ending> check(const Arguments& args) {
@@ -134,12 +136,12 @@ std::optional<Ending> check(const Arguments& args) {
   if (args.recipients.size() > kMaxRecipients) return Ending{EX_USAGE, "too many recipients"};
   for (const std::string& recipient : args.recipients) {
     if (recipient.empty()) return Ending{EX_USAGE, "the recipient is empty"};
-    if (recipient.size() > kMaxAddress || has_control_bytes(recipient))
+    if (recipient.size() > ipc::kMaxAddress || has_control_bytes(recipient))
       return Ending{EX_NOUSER, "no such user: not a possible address"};
   }
-  if (args.sender.size() > kMaxAddress || has_control_bytes(args.sender))
+  if (args.sender.size() > ipc::kMaxAddress || has_control_bytes(args.sender))
     return Ending{EX_DATAERR, "the sender is not a possible address"};
-  if (args.mailbox.size() > kMaxMailbox || has_control_bytes(args.mailbox))
+  if (args.mailbox.size() > ipc::kMaxMailbox || has_control_bytes(args.mailbox))
     return Ending{EX_USAGE, "not a possible mailbox name"};
   return {};
 }
@@ -166,14 +168,14 @@ std::string_view usage() {
          "  -d RECIPIENT  user name or address; may be repeated; default $RECIPIENT, $LOCAL_PART\n"
          "  -f SENDER     envelope sender; default $SENDER\n"
          "  -m MAILBOX    mailbox to deliver to; default INBOX\n"
-         "  -i ID         the MTA's queue id; makes repeated deliveries known; default\n"
+         "  -i ID         the MTA's queue id, to recognise repeated deliveries; default\n"
          "                $QUEUE_ID, $MESSAGE_ID\n"
          "  -r            put Return-Path and Delivered-To in front of the message\n"
          "  -t SECONDS    how long to wait for the answer; default 60\n"
          "  -c FILE       configuration; default $RIMS_CONFIG, then the installed one\n"
          "  -S SOCKET     socket of rims-deliverd; default as configured\n"
          "  -V            show the version\n"
-         "Ends with 0 only when the message is stored for good, with 75 when it is to be tried\n"
+         "Ends with 0 only when the message is stored durably, with 75 when the MTA should try\n"
          "again, and with another status of sysexits.h when it can not be delivered.\n";
 }
 

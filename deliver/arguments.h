@@ -8,7 +8,7 @@
 //     RECIPIENT, or LOCAL_PART with DOMAIN   the recipient
 //     SENDER                                 the envelope sender
 //     QUEUE_ID, MESSAGE_ID                   the MTA's name for this delivery
-//   An argument wins over the environment. Nothing else of the environment is looked at, save
+//   An argument overrides the environment. Nothing else of the environment is used, except
 //   RIMS_CONFIG (common/config/locate.h).
 #pragma once
 
@@ -22,7 +22,7 @@
 
 namespace rims::deliver {
 
-// How the program ends when it does not go on: a status of <sysexits.h> and one line.
+// How the program ends: a status of <sysexits.h> and one line.
 struct Ending {
   int status = 0;
   std::string reason;
@@ -41,9 +41,6 @@ struct Arguments {
   bool help = false, version = false;
 };
 
-inline constexpr size_t kMaxAddress = 320;  // as ipc::Submit
-inline constexpr size_t kMaxMailbox = 1024;
-inline constexpr size_t kMaxDeliveryId = 256;
 inline constexpr size_t kMaxRecipients = 1000;
 inline constexpr unsigned kMaxTimeLimit = 3600;  // seconds
 

@@ -4,7 +4,7 @@
 //   Trusts   neither its arguments, its environment, the descriptors it inherits nor its input
 //   Promise  status 0 means durable. Whatever is doubtful, also a signal and the lack of memory,
 //            is EX_TEMPFAIL, so that the MTA keeps the mail
-//   Tests    tests/deliver/client_test.cc, tests/system/test_deliver.py, tests/clients/test_mta.py
+//   Tests    tests/deliver/client_test.cc, tests/system/deliver_test.py, tests/clients/mta_test.py
 
 #include <cerrno>
 #include <cstdlib>
@@ -20,6 +20,7 @@
 
 #include "common/base/encoding.h"
 #include "common/base/log.h"
+#include "common/base/version.h"
 #include "common/config/config.h"
 #include "common/config/locate.h"
 #include "common/ipc/sealed.h"
@@ -30,7 +31,7 @@
 namespace rims::deliver {
 namespace {
 
-// The limit that counts is rims-deliverd's; this one only keeps a runaway input from eating the
+// rims-deliverd checks the real limit; this one only keeps an endless input from using up the
 // machine's memory.
 constexpr uint64_t kInputMax = uint64_t{1} << 30;
 // Where the socket is when the configuration may not be read: it holds passwords, so the MTA's
@@ -60,7 +61,8 @@ const char* environment_value(const char* name) {
 // True when standard input was open.
 bool harden() {
   const bool has_input = fcntl(STDIN_FILENO, F_GETFD) >= 0;
-  // Otherwise the next open gets number 0, 1 or 2, and text meant for stderr goes into it.
+  // Otherwise the next open gets number 0, 1 or 2, and text for stderr would be written to that
+  // file.
   for (int fd = 0; fd <= 2; fd++)
     if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY) != fd)
       _exit(EX_TEMPFAIL);
@@ -95,10 +97,10 @@ Arguments arguments_or_end(int argc, char** argv) {
 }
 
 std::string socket_or_end(const Arguments& args) {
-  // With borrowed rights (setgid) the caller may not choose what is read or connected to.
+  // When the program is set-group-ID, its caller may not choose what it reads or connects to.
   const bool borrowed = getauxval(AT_SECURE) != 0;
   if (borrowed && (!args.config.empty() || !args.socket.empty()))
-    end({EX_NOPERM, "-c and -S are not for a set-id program"});
+    end({EX_NOPERM, "-c and -S are not allowed when rims-deliver is set-user-ID or set-group-ID"});
   if (!args.socket.empty()) return args.socket;
   if (borrowed) return kUsualSocket;
   const char* environment = environment_value("RIMS_CONFIG");
@@ -108,8 +110,8 @@ std::string socket_or_end(const Arguments& args) {
   };
   if (!named.empty() && forbidden(named)) return kUsualSocket;
   const auto file = config::locate(args.config);
-  // A name that leads nowhere stays wrong. When nothing was named, the configuration may be where
-  // this user may not look.
+  // A file that was named must exist. When none was named, the configuration may be where this user
+  // can not read it.
   if (!file && !named.empty()) end({EX_CONFIG, file.error().reply()});
   if (!file || forbidden(*file)) return kUsualSocket;
   const auto config = config::load(*file, {.need_users = false});
@@ -136,7 +138,8 @@ Ending deliver_to(const std::string& recipient, const Arguments& args, const std
   const bool has_input = harden();
   const Arguments args = arguments_or_end(argc, argv);
   if (args.help || args.version) {
-    const std::string text(args.help ? usage() : "rims-deliver " RIMS_VERSION "\n");
+    const std::string text(args.help ? usage()
+                                     : "rims-deliver " + std::string(program_version()) + "\n");
     _exit(write(STDOUT_FILENO, text.data(), text.size()) < 0 ? EX_IOERR : EX_OK);
   }
   if (!has_input) end({EX_TEMPFAIL, "standard input is closed"});

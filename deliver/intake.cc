@@ -13,7 +13,7 @@ Result<std::string> read_to_end(int in, uint64_t max) {
   constexpr size_t kStep = 64 * 1024;
   std::string bytes;
   struct stat st{};
-  // A file tells its size; believe it only as a hint.
+  // The size of a file is only a hint.
   if (fstat(in, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0)
     bytes.reserve(std::min(static_cast<uint64_t>(st.st_size), max) + kStep);
   while (true) {
@@ -42,7 +42,7 @@ std::string wire_lines(std::string raw) {
   if (raw.contains("\r\n")) return raw;
   const auto lines = static_cast<size_t>(std::ranges::count(raw, '\n'));
   if (lines == 0) return raw;
-  // From the back, so that every byte moves once and no second buffer is needed.
+  // Backwards, so that every byte moves once and no second buffer is needed.
   size_t from = raw.size(), to = raw.size() + lines;
   raw.resize(to);
   while (from < to) {

@@ -7,14 +7,14 @@
 #include <utility>
 
 #include "common/config/parts.h"
+#include "common/privdrop/process_table.h"
 #include "common/process/child.h"
-#include "controller/process_table.h"
 #include "deliver/service.h"
 
 int main() {
   using namespace rims;
   Loop loop;
-  process::Child child(loop, controller::kDeliverdRow);
+  process::Child child(loop, privdrop::kDeliverdRow);
   process::Start start = child.wait_for_start();
   auto part = ipc::decode<config::DeliverdPart>(start.config);
   if (!part) fatal("rims-deliverd: the configuration does not decode");

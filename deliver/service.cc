@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <utility>
 
+#include "common/async/counted.h"
 #include "common/base/errno_text.h"
 #include "common/base/log.h"
 #include "common/ipc/sealed.h"
@@ -41,74 +42,7 @@ const char* name(ipc::Delivery status) {
   return names[static_cast<unsigned>(status)];
 }
 
-// Adds one now and takes it away at the end of the scope.
-class Counted {
- public:
-  explicit Counted(size_t& count, Event* when_zero = nullptr, Event* when_less = nullptr)
-      : count_(count), when_zero_(when_zero), when_less_(when_less) {
-    count_++;
-    if (when_zero_) when_zero_->clear();
-  }
-  Counted(const Counted&) = delete;
-  Counted& operator=(const Counted&) = delete;
-  ~Counted() {
-    count_--;
-    if (when_less_) when_less_->set();
-    if (when_zero_ && count_ == 0) when_zero_->set();
-  }
-
- private:
-  size_t& count_;
-  Event *when_zero_, *when_less_;
-};
-
 }  // namespace
-
-// A process that is asked. Its link comes and goes.
-template <class Reply>
-struct Service::Peer {
-  explicit Peer(Loop& loop) : present(loop), calls(loop) {}
-
-  void replace(std::shared_ptr<ipc::Link> fresh) {
-    lose(link);
-    link = std::move(fresh);
-    present.set();
-  }
-  // `which` has ended; a newer link is left alone.
-  void lose(const std::shared_ptr<ipc::Link>& which) {
-    if (!which || link != which) return;
-    link->close();  // wakes its reader
-    link.reset();
-    present.clear();
-    calls.fail_all();
-  }
-
-  // Sends what `make` makes of the call's number and waits for the answer. nullopt: no link, the
-  // link ended, or the time is over.
-  template <class Make>
-  static Task<std::optional<Reply>> ask(Peer& peer, Loop& loop, Make make, std::vector<Fd> fds,
-                                        Milliseconds patience, Milliseconds limit) {
-    const bool there = co_await peer.present.wait(patience);
-    if (!there || !peer.link) co_return std::nullopt;
-    typename Calls<Reply>::Call call(loop);
-    struct Entry {
-      Calls<Reply>& calls;
-      uint64_t number;
-      ~Entry() { calls.forget(number); }
-    };
-    const Entry entry{peer.calls, peer.calls.add(call)};
-    const std::shared_ptr<ipc::Link> link = peer.link;  // this one, even when it is replaced
-    auto message = make(entry.number);
-    const Status sent = co_await link->send(std::move(message), std::move(fds));
-    if (!sent) co_return std::nullopt;
-    co_await call.done.wait(limit);
-    co_return std::move(call.reply);
-  }
-
-  std::shared_ptr<ipc::Link> link;  // also held by its reader and by senders
-  Event present;                    // set while there is a link
-  Calls<Reply> calls;
-};
 
 Service::Service(Loop& loop, const config::DeliverdPart& part, uint32_t workers, Times times)
     : loop_(loop),
@@ -116,10 +50,11 @@ Service::Service(Loop& loop, const config::DeliverdPart& part, uint32_t workers,
       times_(times),
       slot_free_(loop),
       idle_(loop),
-      auth_(std::make_unique<Auth>(loop)),
+      auth_(loop, "rims-auth"),
       scope_(loop) {
   idle_.set();
-  for (uint32_t i = 0; i < workers; i++) workers_.emplace(i, std::make_unique<Worker>(loop));
+  for (uint32_t i = 0; i < workers; i++)
+    workers_.emplace(i, std::make_unique<Worker>(loop, fmt::format("rims-imapd {}", i)));
 }
 
 Service::~Service() = default;
@@ -143,7 +78,7 @@ void Service::attach(process::Attached attached) {
   if (attached.peer == ipc::Role::auth) {
     auto link = std::make_shared<ipc::Link>(loop_, std::move(attached.fd), "rims-auth",
                                             ipc::kDeliverdAcceptsFromAuth);
-    auth_->replace(link);
+    auth_.replace(link);
     scope_.spawn(read_auth(link));
     return;
   }
@@ -160,15 +95,8 @@ void Service::attach(process::Attached attached) {
 }
 
 Task<void> Service::read_auth(std::shared_ptr<ipc::Link> link) {
-  while (true) {
-    auto packet = co_await link->receive();
-    if (!packet) break;
-    auto answer = ipc::open_packet<ipc::UserReply>(*link, *packet);
-    if (!answer) break;
-    auth_->calls.answer(*std::move(answer));
-  }
-  auth_->lose(link);
-  co_await expect_replacement(*auth_, link->peer());
+  co_await auth_.read(link);
+  co_await expect_replacement(auth_, link->peer());
 }
 
 Task<void> Service::read_worker(std::shared_ptr<ipc::Link> link, uint32_t index) {
@@ -179,7 +107,7 @@ Task<void> Service::read_worker(std::shared_ptr<ipc::Link> link, uint32_t index)
     if (packet->type == static_cast<uint16_t>(ipc::DeliverMsg::deliver_reply)) {
       auto answer = ipc::open_packet<ipc::DeliverReply>(*link, *packet);
       if (!answer) break;
-      worker.calls.answer(*std::move(answer));
+      worker.answer(link, *std::move(answer));
     } else {
       auto submit = ipc::open_packet<ipc::Submit>(*link, *packet);
       if (!submit) break;
@@ -191,8 +119,8 @@ Task<void> Service::read_worker(std::shared_ptr<ipc::Link> link, uint32_t index)
 }
 
 template <class Reply>
-Task<void> Service::expect_replacement(Peer<Reply>& peer, std::string name) {
-  const bool again = co_await peer.present.wait(times_.relink);
+Task<void> Service::expect_replacement(ipc::Peer<Reply>& peer, std::string name) {
+  const bool again = co_await peer.present().wait(times_.relink);
   if (again || stopping_) co_return;
   log::error({}, "the link to {} ended and was not replaced", name);
   if (orphaned_) orphaned_();
@@ -204,7 +132,7 @@ Task<void> Service::serve_postman(std::shared_ptr<ipc::Link> link, ipc::Submit s
   const Counted here(in_flight_, &idle_);
   auto answer = co_await deliver(std::move(submit), std::move(message), link->peer());
   const Status sent = co_await link->send(std::move(answer));
-  if (!sent) log::warn({}, "{} is gone before its answer", link->peer());
+  if (!sent) log::warn({}, "{}: the link ended before the answer was sent", link->peer());
 }
 
 Task<void> Service::accept_clients(std::shared_ptr<Fd> listening) {
@@ -220,7 +148,7 @@ Task<void> Service::accept_clients(std::shared_ptr<Fd> listening) {
     if (!socket) {
       const int error = errno;
       if (error == EAGAIN || error == EINTR || error == ECONNABORTED) continue;
-      // Out of descriptors or memory: it may pass, and must not become a busy loop.
+      // Out of descriptors or memory: wait, as this may pass, and a busy loop would not help.
       log::error({}, "accept: {}", errno_text(error));
       co_await sleep_for(loop_, Milliseconds(200));
       continue;
@@ -250,34 +178,20 @@ Task<void> Service::serve_client(Fd socket, std::string client) {
     auto answer = co_await deliver(*std::move(submit), std::move(message), client);
     const Status sent = co_await link.send(std::move(answer));
     if (!sent) {
-      log::warn({}, "{} is gone before its answer", client);
+      log::warn({}, "{}: the connection ended before the answer was sent", client);
       co_return;
     }
   }
 }
 
-Task<std::optional<ipc::UserReply>> Service::ask_auth(std::string recipient) {
-  const auto make = [&recipient](uint64_t number) {
-    ipc::UserQuery query;
-    query.request = number;
-    query.recipient = recipient;
-    return query;
-  };
-  co_return co_await Auth::ask(*auth_, loop_, make, std::vector<Fd>(), times_.peer, times_.auth);
-}
-
-Task<std::optional<ipc::DeliverReply>> Service::ask_worker(uint32_t index, ipc::Deliver what,
-                                                           Fd message) {
+Task<Result<ipc::DeliverReply>> Service::ask_worker(uint32_t index, ipc::Deliver what, Fd message) {
   const auto worker = workers_.find(index);
-  if (worker == workers_.end()) co_return std::nullopt;
+  if (worker == workers_.end())
+    co_return fail(Fault::bug, "internal error", "rims-auth named a worker that does not exist");
   std::vector<Fd> fds;
   fds.push_back(std::move(message));
-  const auto make = [&what](uint64_t number) {
-    what.request = number;
-    return std::move(what);
-  };
-  co_return co_await Worker::ask(*worker->second, loop_, make, std::move(fds), times_.peer,
-                                 times_.store);
+  co_return co_await worker->second->ask(std::move(what), std::move(fds), times_.peer,
+                                         times_.store);
 }
 
 Task<ipc::SubmitReply> Service::deliver(ipc::Submit submit, Fd message, std::string from) {
@@ -307,8 +221,10 @@ Task<ipc::SubmitReply> Service::deliver(ipc::Submit submit, Fd message, std::str
   }
   if (*size == 0) co_return end(ipc::Delivery::rejected, "the message is empty");
 
-  auto user = co_await ask_auth(submit.recipient.value);
-  if (!user) co_return end(ipc::Delivery::temporary, "rims-auth does not answer");
+  ipc::UserQuery query;
+  query.recipient = submit.recipient.value;
+  auto user = co_await auth_.ask(std::move(query), std::vector<Fd>(), times_.peer, times_.auth);
+  if (!user) co_return end(ipc::Delivery::temporary, user.error().detail());
   if (!user->exists) co_return end(ipc::Delivery::no_user, "no such user");
 
   ipc::Deliver what;
@@ -321,7 +237,7 @@ Task<ipc::SubmitReply> Service::deliver(ipc::Submit submit, Fd message, std::str
   what.internal_date = submit.internal_date;
   if (!what.user.within()) co_return end(ipc::Delivery::temporary, "rims-auth gave no user name");
   auto stored = co_await ask_worker(user->worker, std::move(what), std::move(message));
-  if (!stored) co_return end(ipc::Delivery::temporary, "the mail store does not answer");
+  if (!stored) co_return end(ipc::Delivery::temporary, stored.error().detail());
   const std::string& reason = stored->reason.value;
   co_return end(stored->status,
                 fmt::format("{} bytes{}{}", *size, reason.empty() ? "" : ": ", reason));

@@ -4,7 +4,7 @@
 //   Talks to rims-deliver (a socket), rims-auth (who is it?), every rims-imapd (store it; and its
 //            #postman sessions submit here)
 //   Trust    rims-deliver is an attacker until its message has passed the checks; rims-auth and
-//            rims-imapd are trusted to answer the truth, not to answer at all
+//            rims-imapd are trusted to answer truthfully, but may not answer at all
 //   Promise  `delivered` is passed on, never invented: a link that ends, a process that is
 //            restarted, an answer that is late is `temporary`. No message is kept here.
 //   Limits   connections (more of them wait in the socket's queue), submissions of one
@@ -15,16 +15,15 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
-#include <unordered_map>
-#include <utility>
 
 #include "common/async/event.h"
 #include "common/async/scope.h"
 #include "common/base/fd.h"
 #include "common/config/parts.h"
+#include "common/ipc/auth_link.h"
 #include "common/ipc/deliver_link.h"
+#include "common/ipc/peer.h"
 #include "common/process/child.h"
 
 namespace rims::deliver {
@@ -39,45 +38,6 @@ struct Times {
   Milliseconds relink{60'000};  // for the controller to replace a link that ended
 };
 
-// Questions in flight on one link, by number.
-template <class Reply>
-class Calls {
- public:
-  explicit Calls(Loop& loop) : loop_(loop) {}
-
-  struct Call {
-    explicit Call(Loop& loop) : done(loop) {}
-    Event done;
-    std::optional<Reply> reply;
-  };
-  // The call lives until forget().
-  uint64_t add(Call& call) {
-    open_.emplace(++last_, &call);
-    return last_;
-  }
-  void forget(uint64_t number) { open_.erase(number); }
-  // An answer nobody waits for any more is dropped: its question has been given up.
-  void answer(Reply reply) {
-    const auto it = open_.find(reply.request);
-    if (it == open_.end()) return;
-    Call& call = *it->second;
-    open_.erase(it);
-    call.reply = std::move(reply);
-    call.done.set();
-  }
-  // The link ended: nobody will answer.
-  void fail_all() {
-    for (const auto& [number, call] : open_) call->done.set();
-    open_.clear();
-  }
-  [[nodiscard]] size_t size() const { return open_.size(); }
-
- private:
-  Loop& loop_;
-  uint64_t last_ = 0;
-  std::unordered_map<uint64_t, Call*> open_;
-};
-
 class Service {
  public:
   Service(Loop& loop, const config::DeliverdPart& part, uint32_t workers, Times times = {});
@@ -88,7 +48,7 @@ class Service {
   // A link or the listening socket; replaces the older one.
   void attach(process::Attached attached);
   void reload(const config::DeliverdPart& part);
-  // Takes nothing new, waits for what is in flight, then calls `stopped`. Once.
+  // Accepts nothing new, waits for the deliveries in progress, then calls `stopped`. Call it once.
   void stop(std::function<void()> stopped);
 
   // Called when a link ended and was not replaced: a breach or a stall, with the peer still
@@ -99,10 +59,8 @@ class Service {
   Task<ipc::SubmitReply> deliver(ipc::Submit submit, Fd message, std::string from);
 
  private:
-  template <class Reply>
-  struct Peer;
-  using Auth = Peer<ipc::UserReply>;
-  using Worker = Peer<ipc::DeliverReply>;
+  using Auth = ipc::Peer<ipc::UserReply>;
+  using Worker = ipc::Peer<ipc::DeliverReply>;
 
   Task<void> accept_clients(std::shared_ptr<Fd> listening);
   Task<void> serve_client(Fd socket, std::string name);
@@ -111,10 +69,9 @@ class Service {
   Task<void> serve_postman(std::shared_ptr<ipc::Link> link, ipc::Submit submit, Fd message);
   Task<void> finish(std::function<void()> stopped);
   template <class Reply>
-  Task<void> expect_replacement(Peer<Reply>& peer, std::string name);
+  Task<void> expect_replacement(ipc::Peer<Reply>& peer, std::string name);
 
-  Task<std::optional<ipc::UserReply>> ask_auth(std::string recipient);
-  Task<std::optional<ipc::DeliverReply>> ask_worker(uint32_t index, ipc::Deliver what, Fd message);
+  Task<Result<ipc::DeliverReply>> ask_worker(uint32_t index, ipc::Deliver what, Fd message);
 
   Loop& loop_;
   config::DeliverdPart part_;
@@ -125,7 +82,7 @@ class Service {
   std::function<void()> orphaned_;
   Event slot_free_;
   Event idle_;  // set while nothing is in flight
-  std::unique_ptr<Auth> auth_;
+  Auth auth_;
   std::map<uint32_t, std::unique_ptr<Worker>> workers_;
   std::shared_ptr<Fd> listening_;  // also held by the coroutine that waits on it
   uint64_t accepting_ = 0;         // that coroutine

@@ -53,12 +53,12 @@ bool wait_readable(int fd, Clock::time_point until) {
     pollfd p{.fd = fd, .events = POLLIN, .revents = 0};
     const int n = poll(&p, 1, static_cast<int>(left.count()));
     if (n > 0) return true;
-    if (n < 0 && errno != EINTR) return true;  // let recv tell
+    if (n < 0 && errno != EINTR) return true;  // recv gives the error
   }
 }
 
 Ending read_answer(int socket, uint64_t request) {
-  char buffer[2 + 1024 + 1];
+  char buffer[sizeof(uint16_t) + ipc::kMaxSize<ipc::SubmitReply> + 1];
   const ssize_t got = recv(socket, buffer, sizeof buffer, 0);
   if (got < 0) return doubtful("reading the answer of rims-deliverd", errno);
   if (got == 0) return doubtful("rims-deliverd ended the connection without an answer");

@@ -20,8 +20,8 @@ namespace rims::deliver {
 [[nodiscard]] Ending submit(const std::string& socket, const ipc::Submit& what, int message,
                             std::chrono::milliseconds limit);
 
-// One status for all recipients of one run: anything that is to be tried again wins, then the
-// first failure. The reason names the recipients that failed when there were several.
+// One status for all recipients of one run: 75 when one of them should be tried again, else that of
+// the first failure. The reason names the recipients that failed when there were several.
 [[nodiscard]] Ending combine(const std::vector<std::string>& recipients,
                              const std::vector<Ending>& endings);
 

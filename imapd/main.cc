@@ -1,17 +1,20 @@
 // imapd/main.cc - rims-imapd: holds accounts, serves their owners and takes their mail
 //
-//   Runs as    process_privilege_user; its row is in controller/process_table.h
+//   Runs as    process_privilege_user; its row is in common/privdrop/process_table.h
 //   Talks to   rims-auth (tickets), rims-login (clients), rims-deliverd (messages)
 //   Holds      the base directory, the accounts whose home this worker is, clients' sockets
 //   Must not   make or accept a connection, see a password or a TLS key
 
+#include "common/account/store.h"
 #include "common/base/encoding.h"
 #include "common/base/log.h"
+#include "common/index/key_value.h"
+#include "common/index/memory_key_value.h"
+#include "common/privdrop/process_table.h"
 #include "common/process/child.h"
-#include "common/store/key_value.h"
-#include "common/store/store.h"
-#include "controller/process_table.h"
-#include "imapd/worker.h"
+#include "imapd/imap/protocol.h"
+#include "imapd/worker/accounts.h"
+#include "imapd/worker/worker.h"
 
 namespace {
 
@@ -28,6 +31,7 @@ store::Options options_of(const config::ImapdPart& part, Fd base, store::MemoryK
   options.key_value_checksum = part.key_value_checksum;
   options.segment_bytes = part.segment_bytes;
   options.expunge_retention = part.expunge_retention_s;
+  options.structure = imapd::mime_limits(part);
   if (part.mailbox_count_max != 0) options.limits.mailboxes = part.mailbox_count_max;
   if (part.message_size_max != 0) options.limits.message_bytes = part.message_size_max;
   if (part.key_value_store == config::KeyValueStoreType::memory) options.key_values = &memory;
@@ -41,7 +45,7 @@ int main() {
   crypto_init();
 
   Loop loop;
-  process::Child child(loop, controller::kImapdRow);
+  process::Child child(loop, privdrop::kImapdRow);
   process::Start start = child.wait_for_start();
   const auto part = ipc::decode<config::ImapdPart>(start.config);
   if (!part) fatal("rims-imapd: its configuration does not decode");
@@ -53,7 +57,7 @@ int main() {
   IoPool pool(loop, part->io_threads);
   store::MemoryKeyValues memory;
   store::Store store(loop, pool, options_of(*part, std::move(*base), memory));
-  imapd::Worker worker(loop, pool, store, *part);
+  imapd::Worker worker(loop, pool, store, *part, imapd::imap_protocol());
   const auto attach = [&worker](process::Attached given) {
     if (given.channel != ipc::Channel::link) return;
     if (given.peer == ipc::Role::auth) worker.attach_auth(std::move(given.fd));

@@ -21,8 +21,8 @@
 #include "common/config/parts.h"
 #include "common/ipc/link.h"
 #include "common/ipc/log_link.h"
+#include "common/privdrop/process_table.h"
 #include "common/process/child.h"
-#include "controller/process_table.h"
 #include "log/line.h"
 #include "log/rotating_file.h"
 
@@ -142,7 +142,7 @@ config::LogPart decode_part(const std::string& bytes) {
 
 int serve() {
   Loop loop;
-  process::Child child(loop, controller::kLogRow);
+  process::Child child(loop, privdrop::kLogRow);
   process::Start start = child.wait_for_start();
   const config::LogPart part = decode_part(start.config);
   child.enter();

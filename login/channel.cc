@@ -1,4 +1,4 @@
-// login/channel.cc - plain or encrypted, one face
+// login/channel.cc - plain or encrypted, with one interface
 
 #include "login/channel.h"
 

@@ -27,12 +27,12 @@ class Channel {
   void put(std::string_view bytes) { tls_ ? tls_->put(bytes) : stream_.put(bytes); }
   Task<Status> flush() { return stream_.flush(); }
 
-  // What is in the stream now is the client's handshake.
+  // The bytes that are in the stream now belong to the client's handshake.
   Task<Status> start_tls(const tls::Context& context, Milliseconds limit);
   [[nodiscard]] bool over_tls() const { return tls_.has_value(); }
   [[nodiscard]] std::string tls_description() const { return tls_ ? tls_->description() : ""; }
 
-  // Last words, as far as the kernel takes them at once; the caller ends the connection.
+  // Sends a last line, as far as the kernel accepts it at once; the caller ends the connection.
   void farewell(std::string_view bytes);
   // Ends TLS in order; then flush().
   void close_notify() {

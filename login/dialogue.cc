@@ -21,7 +21,7 @@ imap::ParserLimits parser_limits() {
   return limits;
 }
 
-// What fits a request. Nobody has a longer name or password.
+// Do they fit into a LoginRequest? No user has a longer name or password.
 bool fits(std::string_view user, std::string_view password) {
   return user.size() <= ipc::kMaxUserName && password.size() <= 1024;
 }
@@ -87,7 +87,8 @@ Dialogue::Next Dialogue::bye(std::string_view text, std::string why) {
   return Next::close;
 }
 
-// Where the client's fault is no failed login: a few are a human at the keyboard, more is noise.
+// For an error of the client that is not a failed login: some are allowed, as a person may be
+// typing.
 Dialogue::Next Dialogue::bad(std::string_view tag, const Error& error) {
   std::string line;
   imap::append_error(line, tag, error);
@@ -137,7 +138,7 @@ Task<Dialogue::Next> Dialogue::command() {
   if (!event) {
     if (event.error().fault() == Fault::limit)
       co_return bye(event.error().reply(), event.error().detail());
-    if (event.error().reply() == "timeout") co_return bye("login took too long", "timeout");
+    if (event.error().fault() == Fault::timeout) co_return bye("login took too long", "timeout");
     why_ = event.error().detail();
     co_return Next::close;
   }
@@ -204,8 +205,8 @@ Task<Dialogue::Next> Dialogue::handle(imap::Command command) {
   co_return bad(tag, Error(Fault::refused, "log in first"));
 }
 
-// RFC 3501 §6.2.1. Bytes behind the command were sent by somebody who does not wait for TLS: an
-// injector in the middle, whose command would run as if it had come inside.
+// RFC 3501 §6.2.1. Bytes after the command were not sent by a client that waits for TLS, but
+// perhaps by an attacker on the network, whose command would run as if it had been sent inside TLS.
 Task<Dialogue::Next> Dialogue::starttls(std::string tag) {
   if (channel_.over_tls() || !settings_->tls)
     co_return bad(tag, Error(Fault::syntax,
@@ -287,7 +288,7 @@ Task<Dialogue::Next> Dialogue::authenticate(std::string tag, imap::Authenticate 
   } else {
     auto got = co_await sasl_answer(tag, to_base64(challenge));
     if (!got) {
-      if (got.error().reply() == "timeout") co_return bye("login took too long", "timeout");
+      if (got.error().fault() == Fault::timeout) co_return bye("login took too long", "timeout");
       why_ = got.error().detail();
       co_return Next::close;
     }
@@ -344,7 +345,7 @@ Task<Dialogue::Next> Dialogue::attempt(std::string tag, ipc::LoginRequest reques
   if (reply && reply->verdict == ipc::Verdict::denied)
     co_return co_await refuse_attempt(std::move(tag), Milliseconds(reply->delay_ms));
   if (reply && reply->verdict == ipc::Verdict::granted) {
-    // What was answered before must be out before the worker speaks.
+    // Earlier answers must be sent before the worker writes to the client.
     const auto flushed = co_await channel_.flush();
     if (!flushed) {
       why_ = flushed.error().detail();

@@ -6,7 +6,7 @@
 //   Limits  time, bytes, commands, bad commands and failed attempts before login, each below;
 //           an unfinished command holds what imap::limits_before_login() says
 //   STARTTLS  plaintext that came along with it ends the connection; nothing that was said or
-//           counted before it is known after it
+//           counted before it is kept after it
 #pragma once
 
 #include <chrono>
@@ -24,7 +24,7 @@
 
 namespace rims::login {
 
-// Of one start or reload; shared by the clients that came under it.
+// The settings of one start or reload; shared by the clients that connected under them.
 struct Settings {
   config::LoginPart part;
   std::optional<tls::Context> tls;
@@ -44,15 +44,17 @@ class Backend {
   virtual ~Backend() = default;
   // Error: the reply and code for a tagged NO.
   virtual Task<Result<ipc::LoginReply>> ask(ipc::LoginRequest request) = 0;
-  // Gives the client to its worker. The descriptor is the inner end of a pair to be carried for
-  // TLS, and none when the socket itself went. Error as above; the client is still ours.
+  // Gives the client to its worker. With TLS, the result is the inner end of a socket pair, to
+  // carry bytes for; without TLS the socket itself was passed, and the result is empty. Error as
+  // above; the client is still ours.
   virtual Task<Result<Fd>> hand_over(Channel& channel, const Peer& peer, ipc::LoginReply granted,
                                      std::string tag) = 0;
 };
 
 class Dialogue {
  public:
-  static constexpr size_t kMaxBytes = size_t{64} * 1024;  // honest clients need some hundred
+  // Honest clients need some hundred, and up to 64 KiB for ID.
+  static constexpr size_t kMaxBytes = size_t{128} * 1024;
   static constexpr unsigned kMaxCommands = 50, kMaxBad = 10;
 
   // All references outlive the dialogue. `deadline`: of the whole dialogue.
@@ -62,7 +64,7 @@ class Dialogue {
   enum class End : unsigned char { closed, handed_over };
   struct Outcome {
     End end = End::closed;
-    Fd inside;        // handed over with TLS: the pair's end to carry for
+    Fd inside;        // handed over with TLS: the inner end of the socket pair
     std::string why;  // closed: for the log
   };
   Task<Outcome> run();
@@ -78,14 +80,14 @@ class Dialogue {
               std::string_view text);
   // The next thing from the client. Error: it is gone, too slow or sent too much.
   Task<Result<Event>> next();
-  // Takes away what the last event offered.
+  // Removes the input that the last event used.
   void settle();
 
   Task<Next> command();
   Task<Next> handle(imap::Command command);
   Task<Next> starttls(std::string tag);
   Task<Next> authenticate(std::string tag, imap::Authenticate args);
-  // The client's answer to "+ challenge", decoded. nullopt: told already.
+  // The client's answer to "+ challenge", decoded. nullopt: an error, which was answered already.
   Task<Result<std::optional<Secret>>> sasl_answer(const std::string& tag, std::string challenge);
   std::optional<Secret> decode(const std::string& tag, std::string_view base64);
   Task<Next> attempt(std::string tag, ipc::LoginRequest request);

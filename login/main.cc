@@ -1,14 +1,14 @@
-// login/main.cc - rims-login: clients before they are known, and all TLS
+// login/main.cc - rims-login: clients before their login, and all TLS
 //
-//   Runs as    _rimslogin, empty chroot; its row is in controller/process_table.h
+//   Runs as    _rimslogin, empty chroot; its row is in common/privdrop/process_table.h
 //   Talks to   the network, rims-auth (which it asks), rims-imapd (which it hands clients to)
 //   Must not   open a file, connect, start a thread, read mail or stored passwords
 
 #include "common/base/encoding.h"
 #include "common/base/log.h"
+#include "common/privdrop/process_table.h"
 #include "common/process/child.h"
 #include "common/tls/tls.h"
-#include "controller/process_table.h"
 #include "login/server.h"
 
 namespace {
@@ -31,7 +31,7 @@ int main() {
   tls::init();
 
   Loop loop;
-  process::Child child(loop, controller::kLoginRow);
+  process::Child child(loop, privdrop::kLoginRow);
   process::Start start = child.wait_for_start();
   auto settings = settings_of(start.config);
   if (!settings) fatal("rims-login: " + settings.error().reply());

@@ -1,4 +1,4 @@
-// login/proxy.cc - two coroutines, one for each way
+// login/proxy.cc - two coroutines, one for each direction
 
 #include "login/proxy.h"
 
@@ -22,7 +22,7 @@ Task<void> upward(Channel& channel, Stream& worker) {
     const auto flushed = co_await worker.flush();
     if (!flushed) co_return;
   }
-  // The worker may still have something to say.
+  // The worker may still send something.
   ::shutdown(worker.fd(), SHUT_WR);
 }
 
@@ -43,7 +43,7 @@ Task<void> downward(Stream& worker, Channel& channel) {
 
 Task<void> carry(Channel& channel, Fd inside, Milliseconds write_limit) {
   Stream worker(channel.loop(), std::move(inside), write_limit);
-  Scope up(channel.loop());  // dies first, and with it the other way
+  Scope up(channel.loop());  // destroyed first, and with it the other direction
   up.spawn(upward(channel, worker));
   co_await downward(worker, channel);
 }

@@ -1,8 +1,8 @@
 // login/proxy.h - carrying a logged-in client's bytes between TLS and its worker
 //
-//   Memory   one buffer each way, each written out before the next is read: whoever is slow
-//            stops the other side and nobody else
-//   Ends     the client's end is passed on as the end of input; the worker's end is the end
+//   Memory   one buffer for each direction, written out before the next is read: a slow side
+//            delays the other side and nobody else
+//   Ends     the client's end is passed on as the end of input; the worker's end ends the task
 #pragma once
 
 #include "login/channel.h"

@@ -20,7 +20,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// One wake-up takes at most so many, so that those who are connected are served in between.
+// One wake-up accepts at most this many, so that connected clients are served in between.
 constexpr int kAcceptsAtOnce = 32;
 
 std::unexpected<Error> unavailable(std::string why) {
@@ -31,7 +31,12 @@ std::unexpected<Error> unavailable(std::string why) {
 void tune(int fd) {
   const int on = 1;
   (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  // Home routers forget a connection that is silent for some minutes.
+  const int idle = 120, between = 30, count = 4;  // seconds, seconds, lost answers
   (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+  (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+  (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &between, sizeof between);
+  (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
 }
 
 }  // namespace
@@ -92,6 +97,7 @@ struct Server::Client {
   Channel channel;
   Peer peer;
   std::string group;
+  std::chrono::steady_clock::time_point deadline;  // for the login
   uint64_t task = 0;
   bool waiting = true;  // in before_login_
   std::list<ClientPtr>::iterator place;
@@ -102,9 +108,12 @@ Server::Server(Loop& loop, std::shared_ptr<const Settings> settings, uint32_t in
       settings_(std::move(settings)),
       index_(index),
       room_(loop),
+      came_(loop),
       attached_(loop),
       auth_(loop),
-      scope_(loop) {}
+      scope_(loop) {
+  scope_.spawn(end_late_logins());
+}
 
 void Server::attach(ipc::Role peer, uint32_t index, Fd fd) {
   if (peer == ipc::Role::auth) return auth_.attach(std::move(fd));
@@ -130,7 +139,7 @@ Task<Server::LinkPtr> Server::worker(uint32_t number) {
   }
 }
 
-// A worker says nothing; what is heard of it is its end.
+// A worker sends nothing on this link; only its end is noticed.
 Task<void> Server::watch(LinkPtr link) {
   (void)co_await link->receive();
   link->close();
@@ -142,8 +151,8 @@ void Server::listen(bool implicit_tls, uint32_t index, Fd fd) {
   listeners_[{implicit_tls, index}] = scope_.spawn(accept_loop(std::move(fd), implicit_tls));
 }
 
-// True when there is room now. A full house is opened by the oldest client that has not logged
-// in: whoever holds connections without using them pays.
+// True when there is room now. When there are too many connections, the oldest one that has not
+// logged in is closed: so clients that hold connections without using them lose them first.
 Task<bool> Server::make_room() {
   if (connections_ < settings_->part.connections_max) co_return true;
   if (!before_login_.empty())
@@ -180,7 +189,8 @@ Task<void> Server::accept_loop(Fd listener, bool implicit_tls) {
       }
       break;
     }
-    // EMFILE and its kin: the socket stays readable, so without a pause this would spin.
+    // EMFILE and similar errors: the socket stays readable, so without a pause this would be a busy
+    // loop.
     if (exhausted) co_await sleep_for(loop_, 200ms);
   }
 }
@@ -196,13 +206,15 @@ void Server::accept(Fd fd, const ClientAddress& address, bool implicit_tls) {
   }
   tune(fd.get());
   auto client = std::make_shared<Client>(*this, std::move(fd), address);
+  client->deadline = Loop::now() + std::chrono::seconds(settings_->part.login_timeout_s);
   client->place = before_login_.insert(before_login_.end(), client);
+  came_.set();
   log::debug(client->peer.session, "connection from {}", address.text);
   client->task = scope_.spawn(serve(client, implicit_tls));
 }
 
 Task<void> Server::serve(ClientPtr client, bool implicit_tls) {
-  // Also when this coroutine is cancelled.
+  // The destructor runs also when this coroutine is cancelled.
   struct Gone {
     ClientPtr& client;
     ~Gone() {
@@ -214,7 +226,7 @@ Task<void> Server::serve(ClientPtr client, bool implicit_tls) {
   };
   const Gone gone{client};
   const std::shared_ptr<const Settings> settings = settings_;
-  const auto deadline = Loop::now() + std::chrono::seconds(settings->part.login_timeout_s);
+  const auto deadline = client->deadline;
   const std::string& session = client->peer.session;
   if (implicit_tls) {
     if (!settings->tls) co_return;
@@ -246,7 +258,8 @@ Task<Result<ipc::LoginReply>> Server::ask(ipc::LoginRequest request) {
 Task<Result<Fd>> Server::hand_over(Channel& channel, const Peer& peer, ipc::LoginReply granted,
                                    std::string tag) {
   const LinkPtr link = co_await worker(granted.worker);
-  if (!link) co_return unavailable("rims-imapd " + std::to_string(granted.worker) + " is away");
+  if (!link)
+    co_return unavailable("rims-imapd " + std::to_string(granted.worker) + " is not connected");
 
   ipc::Handover message;
   message.ticket.value = std::move(granted.ticket.value);
@@ -275,6 +288,31 @@ Task<Result<Fd>> Server::hand_over(Channel& channel, const Peer& peer, ipc::Logi
   log::debug(peer.session, "handed to rims-imapd {}{}", granted.worker,
              channel.over_tls() ? " over " + channel.tls_description() : "");
   co_return kept;
+}
+
+// A dialogue ends itself when it has waited too long for a command. But a client that sends, or
+// takes, a byte now and then lets one wait last as long as it likes.
+Task<void> Server::end_late_logins() {
+  constexpr Milliseconds kGrace = 500ms;  // so that the dialogue is first
+  while (true) {
+    if (before_login_.empty()) {
+      came_.clear();
+      co_await came_.wait();
+      continue;
+    }
+    const auto end = before_login_.front()->deadline + kGrace;
+    const auto left = std::chrono::ceil<Milliseconds>(end - Loop::now());
+    if (left.count() > 0) {
+      // Not longer: one that came later may have less time, since a reload.
+      co_await sleep_for(loop_, std::min<Milliseconds>(left, 1s));
+      continue;
+    }
+    const ClientPtr oldest = before_login_.front();
+    log::info(oldest->peer.session, "closed before login: login took too long ({})",
+              oldest->peer.address);
+    oldest->leave();
+    dismiss(*oldest, "* BYE login took too long\r\n");
+  }
 }
 
 // Its task is ended by the loop, not now.

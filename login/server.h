@@ -26,18 +26,18 @@ struct sockaddr_storage;
 namespace rims::login {
 
 struct ClientAddress {
-  std::string text;   // numeric, IPv4 without its IPv6 clothes
+  std::string text;   // numeric; a mapped IPv4 address as IPv4
   std::string group;  // what is counted together: the address, or the /64 of an IPv6 one
   bool loopback = false;
 };
 
 class Server final : public Backend {
  public:
-  // A client that takes no byte for so long is gone.
+  // A client that accepts no byte for this long is considered gone.
   static constexpr Milliseconds kWriteLimit{60'000};
   // A logged-in client may sleep in the middle of a message; then its worker waits, too.
   static constexpr Milliseconds kCarryLimit{600'000};
-  // For the link to a worker that was restarted: rims-auth may know the new one first.
+  // How long to wait for the link to a restarted worker: rims-auth may have its link earlier.
   static constexpr Milliseconds kWorkerLimit{2000};
 
   Server(Loop& loop, std::shared_ptr<const Settings> settings, uint32_t index);
@@ -69,10 +69,12 @@ class Server final : public Backend {
   using LinkPtr = std::shared_ptr<ipc::Link>;
 
   Task<void> accept_loop(Fd listener, bool implicit_tls);
+  // Ends the connections that have not logged in when their time is over, whatever they do.
+  Task<void> end_late_logins();
   Task<bool> make_room();
   Task<void> serve(ClientPtr client, bool implicit_tls);
   Task<void> watch(LinkPtr link);
-  // The open link to a worker, or nullptr when it stays away.
+  // The open link to a worker, or nullptr when there is none within kWorkerLimit.
   Task<LinkPtr> worker(uint32_t number);
   void dismiss(Client& client, std::string_view bye);
   void check_finished();
@@ -83,12 +85,13 @@ class Server final : public Backend {
   uint64_t next_session_ = 1;
   size_t connections_ = 0;
   Event room_;                                          // a connection ended
+  Event came_;                                          // a connection that has to log in
   std::list<ClientPtr> before_login_;                   // the oldest first
   std::unordered_map<std::string, uint32_t> by_group_;  // of those
   std::map<uint32_t, LinkPtr> workers_;
   Event attached_;                                           // to one of them
   std::map<std::pair<bool, uint32_t>, uint64_t> listeners_;  // number of the task
-  std::chrono::steady_clock::time_point complained_{};       // about descriptors
+  std::chrono::steady_clock::time_point complained_{};       // the last log line about descriptors
   bool stopping_ = false;
   std::function<void()> finished_;
   AuthClient auth_;

@@ -1,28 +1,20 @@
 // tools/print_privsep.cc - prints the process table as the tables of doc/privsep.md
-//
-//   print_privsep             prints them
-//   print_privsep --check F   status 1 when F does not hold exactly these between its marks
-//   print_privsep --update F  writes them between the marks of F
+// (tools/printed_page.h says how it is called)
 
 #include <algorithm>
-#include <cstdio>
-#include <fstream>
-#include <sstream>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include <fmt/core.h>
 
-#include "controller/process_table.h"
+#include "common/privdrop/process_table.h"
+#include "tools/printed_page.h"
 
 namespace {
 
 using rims::privdrop::Row;
-namespace calls = rims::controller::calls;
-
-constexpr std::string_view kBegin = "<!-- printed by tools/print_privsep: begin -->\n";
-constexpr std::string_view kEnd = "<!-- printed by tools/print_privsep: end -->\n";
+namespace calls = rims::privdrop::calls;
 
 bool in_base(std::string_view call) {
   return std::ranges::find(calls::kBase, call) != calls::kBase.end();
@@ -65,7 +57,7 @@ std::string table() {
   std::string out =
       "| program | runs as | locked into | files of | holds | links | may not | limits |\n"
       "| --- | --- | --- | --- | --- | --- | --- | --- |\n";
-  for (const Row* row : rims::controller::kProcessTable)
+  for (const Row* row : rims::privdrop::kProcessTable)
     out += fmt::format("| `{}` | `{}`{} | {} | {} | {} | {} | {} | {} |\n", row->binary, row->user,
                        row->role == rims::ipc::Role::controller ? ", or whoever starts it"
                        : row->role == rims::ipc::Role::imapd    ? " (`process_privilege_user`)"
@@ -75,7 +67,7 @@ std::string table() {
   out += "\nSystem calls of every program but `rims-controller`:\n\n```\n";
   out += wrapped({calls::kBase.begin(), calls::kBase.end()});
   out += "```\n\nand besides these:\n\n";
-  for (const Row* row : rims::controller::kProcessTable) {
+  for (const Row* row : rims::privdrop::kProcessTable) {
     if (row->syscalls.empty()) {
       out += fmt::format("* `{}`: all; it is the one that gives the others their rights\n",
                          row->binary);
@@ -95,32 +87,5 @@ std::string table() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::string printed = table();
-  if (argc == 1) {
-    std::fputs(printed.c_str(), stdout);
-    return 0;
-  }
-  const std::string_view option = argv[1];
-  if (argc != 3 || (option != "--check" && option != "--update")) {
-    std::fputs("usage: print_privsep [--check FILE | --update FILE]\n", stderr);
-    return 64;
-  }
-  std::ifstream in(argv[2]);
-  std::stringstream all;
-  all << in.rdbuf();
-  const std::string text = all.str();
-  const size_t begin = text.find(kBegin), end = text.find(kEnd);
-  if (begin == std::string::npos || end == std::string::npos || end < begin) {
-    std::fprintf(stderr, "%s: the marks are missing\n", argv[2]);
-    return 1;
-  }
-  const size_t from = begin + kBegin.size();
-  if (option == "--update") {
-    std::ofstream(argv[2]) << text.substr(0, from) << printed << text.substr(end);
-    return 0;
-  }
-  if (text.substr(from, end - from) == printed) return 0;
-  std::fprintf(stderr, "%s is not what the process table says; run print_privsep --update %s\n",
-               argv[2], argv[2]);
-  return 1;
+  return rims::tools::printed_page(argc, argv, "print_privsep", table());
 }

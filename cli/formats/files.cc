@@ -20,7 +20,8 @@ namespace {
 
 std::unexpected<Error> failed(const std::string& path, int error) {
   if (error == ELOOP)
-    return fail(Fault::refused, path + ": a symbolic link is on the way and is not followed");
+    return fail(Fault::refused,
+                path + ": there is a symbolic link in this path, which is not followed");
   return fail(error == ENOENT ? Fault::not_found : Fault::storage,
               path + ": " + std::string(errno_text(error)));
 }

@@ -1,7 +1,7 @@
 // cli/formats/mail_source.h - mail of another program, as `rims-ctl import` takes it
 //
-// A source is read only. What it can not give is told to Remarks, with the file and the reason;
-// the rest is taken.
+// A source is never changed. What can not be read is reported to Remarks, with the file and the
+// reason; the rest is imported.
 #pragma once
 
 #include <cstddef>
@@ -15,14 +15,14 @@
 namespace rims::cli {
 
 struct Remarks {
-  // Mail, or a part of what is known about it, that is left behind.
+  // Mail, or flags, dates or UIDs of mail, that could not be imported or exported.
   std::function<void(const std::string& where, const std::string& reason)> not_taken;
-  // Taken, but not as it was.
+  // Imported or exported, but with a change.
   std::function<void(const std::string& where, const std::string& what)> note;
 };
 
 struct FoundMailbox {
-  std::string name;          // UTF-8, levels by '/'; INBOX is spelled so
+  std::string name;          // UTF-8, levels by '/'; INBOX in capitals
   std::string where;         // file or directory, for messages
   uint32_t uidvalidity = 0;  // 0: the source has none
   uint32_t uidnext = 0;      // the same
@@ -45,9 +45,9 @@ class MailSource {
   MailSource(const MailSource&) = delete;
   MailSource& operator=(const MailSource&) = delete;
   virtual ~MailSource() = default;
-  // Once, first.
+  // Called once, before the other functions.
   virtual Result<std::vector<FoundMailbox>> mailboxes(const Remarks& remarks) = 0;
-  // Names as above, which need not exist.
+  // Names as in FoundMailbox; there may be no such mailbox.
   virtual std::vector<std::string> subscriptions(const Remarks& remarks) = 0;
   // Those with a uid first, ascending; then the others, oldest first.
   virtual Result<std::vector<FoundMessage>> messages(const FoundMailbox& mailbox,

@@ -33,13 +33,13 @@ class Maildir final : public MailSource {
       found.push_back(describe("INBOX", root_, remarks));
     for (const auto& name : names) {
       const std::string path = root_ + "/" + name;
-      if (is_link(path))
-        remarks.not_taken(path, "a symbolic link; import where it leads by itself");
+      if (is_link(path)) remarks.not_taken(path, "a symbolic link; import its target separately");
       if (!is_directory(path + "/cur") && !is_directory(path + "/new")) continue;
       if (const auto folder = folder_from_directory(name))
         found.push_back(describe(*folder, path, remarks));
       else
-        remarks.not_taken(path, "a Maildir whose name is that of no folder; import it by itself");
+        remarks.not_taken(path,
+                          "a Maildir whose name is not that of a folder; import it separately");
     }
     if (found.empty())
       return fail(Fault::not_found, root_ + ": no Maildir is here (cur and new are missing)");
@@ -52,7 +52,7 @@ class Maildir final : public MailSource {
       text = read_file(root_ + "/courierimapsubscribed", kMostBytes);
     if (text) {
       auto names = parse_dovecot_subscriptions(*text, '.');
-      // Courier's names begin with that of the INBOX.
+      // Courier's names begin with "INBOX.".
       for (auto& name : names) {
         if (name.starts_with("INBOX/")) name.erase(0, 6);
       }
@@ -137,7 +137,7 @@ class Maildir final : public MailSource {
   Result<std::string> read(const FoundMailbox& /*mailbox*/, const FoundMessage& m) override {
     auto bytes = read_file(m.where, kMostBytes);
     if (!bytes && bytes.error().fault() == Fault::not_found)
-      return fail(Fault::not_found, "it has another name by now; run the import again");
+      return fail(Fault::not_found, "it was renamed meanwhile; run the import again");
     if (!bytes) return bytes;
     return deliver::wire_lines(*std::move(bytes));
   }
@@ -208,7 +208,7 @@ Result<MaildirWriter> MaildirWriter::open(const std::string& root, const std::st
   return writer;
 }
 
-// Without sizes and flags.
+// The file name without sizes and flags.
 std::string MaildirWriter::name_of(const MaildirMessage& m) const {
   return fmt::format("{}.R{}U{}.rims", m.date, uidvalidity_, m.uid);
 }
@@ -217,7 +217,7 @@ Result<bool> MaildirWriter::have(const MaildirMessage& m) {
   const auto found = there_.find(m.uid);
   if (found == there_.end()) return false;
   const auto parsed = parse_maildir_name(found->second);
-  // A power loss may have left a name without its bytes.
+  // After a power loss the file may be there without all of its bytes.
   const std::string path = directory_ + "/cur/" + found->second;
   const size_t at = parsed.base.find(",S=");
   uint64_t size = 0;

@@ -22,17 +22,17 @@ struct MaildirMessage {
   int64_t date = 0;
 };
 
-// Writes one mailbox. What an earlier run has written whole is left alone.
+// Writes one mailbox. What an earlier run has written completely is not written again.
 class MaildirWriter {
  public:
   // Makes the folder. Error: refused, when another mailbox is there already.
   static Result<MaildirWriter> open(const std::string& root, const std::string& mailbox,
                                     uint32_t uidvalidity, MaildirKeywords letters);
-  // True when it is there already; only its flags are made to fit then.
+  // True when the message is there already; then only its flags are updated.
   Result<bool> have(const MaildirMessage& message);
   // `bytes`: as they are stored.
   Status put(const MaildirMessage& message, std::string bytes);
-  // Dovecot's files. sync_files() is the caller's.
+  // Writes Dovecot's files. The caller has to call sync_files().
   Status finish(uint32_t uidnext);
 
  private:

@@ -8,7 +8,7 @@
 #include "common/base/ascii.h"
 #include "common/base/encoding.h"
 #include "common/imap/mailbox_name.h"
-#include "common/store/types.h"
+#include "common/mail/types.h"
 
 namespace rims::cli {
 namespace {
@@ -90,7 +90,7 @@ MaildirName parse_maildir_name(std::string_view name, const MaildirKeywords& key
       out.keywords.push_back(keyword);
   };
   for (const char c : name.substr(colon + 3)) {
-    if (c == ',') break;  // what follows is of somebody else
+    if (c == ',') break;  // what follows belongs to other programs
     const auto* letter = std::ranges::find(kLetters, c, &std::pair<char, uint8_t>::first);
     if (letter != std::end(kLetters))
       out.flags |= letter->second;

@@ -57,7 +57,7 @@ class Parser {
   Result<size_t> length() {
     const size_t start = at_;
     TRY(const int32_t n, number());
-    // Each thing that is counted takes a byte at least.
+    // Each item that is counted takes one byte at least.
     if (n < 0 || static_cast<size_t>(n) > in_.size() - at_)
       return error(fmt::format("a length of {} where {} bytes are left", n, in_.size() - at_),
                    start);
@@ -119,7 +119,7 @@ class Parser {
     return &made_->back();
   }
 
-  // Objects can be linked to by their number, from the moment they begin.
+  // Links name an object by its number, which it gets where it begins.
   size_t reserve() {
     objects_.push_back(nullptr);
     return objects_.size() - 1;
@@ -127,10 +127,11 @@ class Parser {
 
   Result<MarshalValue*> value(unsigned depth) { return value_with(depth, false); }
 
-  // `with_ivars`: an I came before; who has the value's bytes reads the variables behind them.
+  // `with_ivars`: an 'I' came before, so instance variables follow the value's bytes; the branch of
+  // the type reads them.
   Result<MarshalValue*> value_with(unsigned depth, bool with_ivars) {
     const size_t start = at_;
-    if (depth > limits_.depth) return error("values lie too deep in one another", start);
+    if (depth > limits_.depth) return error("values are nested too deeply", start);
     if (++values_ > limits_.values) return error("too many values", start);
     TRY(const uint8_t type, byte());
     switch (type) {
@@ -198,7 +199,7 @@ class Parser {
           TRY(const auto* item, value(depth + 1));
           v->items.push_back(item);
         }
-        if (type == '}') {  // what it gives for a key that is not there
+        if (type == '}') {  // the default for keys that it lacks
           TRY([[maybe_unused]] const auto* skipped, value(depth + 1));
         }
         objects_[number] = v;
@@ -222,7 +223,7 @@ class Parser {
         if (with_ivars) {
           TRY_STATUS(ivars(*v, depth));
         }
-        objects_[reserve()] = v;  // it is made when its variables are known
+        objects_[reserve()] = v;  // numbered only after its variables
         return v;
       }
       case 'C': {  // a subclass of String, Array or Hash
@@ -265,7 +266,7 @@ class Parser {
   size_t at_ = 0, values_ = 0;
   unsigned depth_of_symbol_ = 0;
   std::vector<std::string> symbols_;
-  // Owns every value: links may go in circles and chains of any length.
+  // Owns every value, because links may form cycles, and chains of any length.
   std::shared_ptr<std::deque<MarshalValue>> made_ = std::make_shared<std::deque<MarshalValue>>();
   std::vector<MarshalValue*> objects_;  // nullptr: one that has only begun
 };
@@ -294,7 +295,7 @@ Result<MarshalTime> marshal_time(const MarshalValue& value) {
     return fail(Fault::syntax, "not a time");
   const uint32_t p = little_endian(value.text), s = little_endian(value.text.substr(4));
   MarshalTime t;
-  if ((p & 0x8000'0000U) == 0) {  // of old: seconds and microseconds
+  if ((p & 0x8000'0000U) == 0) {  // the old form: seconds and microseconds
     t.seconds = static_cast<int32_t>(p);
   } else {
     message::DateTime utc;
@@ -306,7 +307,7 @@ Result<MarshalTime> marshal_time(const MarshalValue& value) {
     utc.second = static_cast<int>(s >> 20 & 0x3f);
     if (utc.year > 9999 || utc.month > 12 || utc.day < 1 || utc.day > 31 || utc.hour > 24 ||
         utc.minute > 59 || utc.second > 60)
-      return fail(Fault::syntax, "a time that is none");
+      return fail(Fault::syntax, "not a valid time");
     t.seconds = utc.utc_seconds();
   }
   if (const auto* offset = value.ivar("offset");

@@ -1,9 +1,9 @@
 // cli/formats/marshal.h - reading what Ruby's Marshal.dump (format 4.8) wrote
 //
-// Pure; the bytes are somebody else's. Every length is checked, depth and number of values are
-// bounded, and an error names the offset. Values that the data links to several times are shared;
-// the root owns them all, whatever links to what. What only a running Ruby could load (classes,
-// procs, marshal_dump of unknown classes) is an error.
+// Pure; the input is not trusted. Every length is checked, depth and number of values are bounded,
+// and an error names the offset. Values that the data links to several times are shared; the root
+// owns them all, whatever links to what. What only a running Ruby could load (classes, procs,
+// marshal_dump of unknown classes) is an error.
 #pragma once
 
 #include <cstdint>
@@ -46,7 +46,7 @@ struct MarshalLimits {
   size_t values = 10'000'000;
 };
 
-// The root; what it points to lives as long as it does.
+// The root value. All values that it points to live as long as it does.
 using MarshalRef = std::shared_ptr<const MarshalValue>;
 
 // Error: syntax, "offset 12: ...".

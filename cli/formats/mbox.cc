@@ -10,15 +10,15 @@
 #include <fmt/format.h>
 
 #include "common/base/ascii.h"
+#include "common/mail/types.h"
 #include "common/message/date.h"
-#include "common/store/types.h"
 
 namespace rims::cli {
 namespace {
 
 constexpr std::string_view kFrom = "From ";
 
-// With its end.
+// The line at `at`, with its line end.
 std::string_view line_at(std::string_view text, size_t at) {
   const size_t end = text.find('\n', at);
   return text.substr(at, end == text.npos ? text.npos : end + 1 - at);
@@ -105,7 +105,7 @@ void take_field(MboxMessage& m, Field field, std::string_view value) {
   }
 }
 
-// A line that has a > more in the file than in the message.
+// True for a line that has one more > in the file than in the message.
 bool quoted(std::string_view line, MboxQuoting quoting) {
   const size_t marks = std::min(line.find_first_not_of('>'), line.size());
   return marks > 0 && (marks == 1 || quoting == MboxQuoting::mboxrd) &&
@@ -201,7 +201,7 @@ MboxMessage parse_mbox_message(std::string_view text, MboxQuoting quoting) {
 
 std::string mbox_text(const MboxMessage& message) {
   const std::string_view bytes = message.bytes;
-  // Only these years make a separator.
+  // In a separator, a year has four digits.
   const std::time_t seconds = std::clamp<int64_t>(message.date, 0, 253'402'300'799);
   std::tm utc{};
   gmtime_r(&seconds, &utc);

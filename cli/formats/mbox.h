@@ -10,7 +10,7 @@
 //
 //   >From is how a line that begins with From is written: mboxrd (one > more before From, >From,
 //   >>From ...), or mboxo (only before From). These fields are the file's, not the message's: they
-//   are taken out when it is read. Content-Length is not believed.
+//   are taken out when it is read. Content-Length is ignored.
 //
 // A line is a separator when it has a date; other lines that begin with From are text: some
 // programs do not quote. Pure: bytes in, values out.
@@ -49,7 +49,7 @@ struct MboxMessage {
 // of what is added are LF; a last line without an end gets one.
 [[nodiscard]] std::string mbox_text(const MboxMessage& message);
 
-// The date of a separator line, nullopt when the line is none.
+// The date of a separator line, nullopt when it is not a separator.
 struct MboxDate {
   int64_t seconds = 0;
   int16_t zone = 0;

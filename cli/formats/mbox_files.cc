@@ -71,7 +71,7 @@ class MboxFiles final : public MailSource {
     if (!is_directory(path_)) {
       const auto mailbox = describe(name_, path_, remarks);
       if (!mailbox)
-        return fail(Fault::syntax, path_ + ": no mbox file: it does not begin with From");
+        return fail(Fault::syntax, path_ + ": not an mbox file: it does not begin with From");
       found.push_back(*mailbox);
       return found;
     }
@@ -111,7 +111,7 @@ class MboxFiles final : public MailSource {
       auto parsed = parse_mbox_message(text, quoting_);
       if (is_internal(parsed.bytes)) continue;
       FoundMessage m;
-      // Flags may change between two runs, and what lies before the message; its bytes do not.
+      // Between two runs the flags of a message and its offset may change; its bytes do not.
       m.key = to_hex(sha256(std::string(text.substr(0, text.find('\n'))) + '\n' + parsed.bytes));
       m.key += "-" + std::to_string(seen[m.key]++);
       m.where = fmt::format("{} at offset {}", mailbox.where, place.offset);
@@ -129,7 +129,7 @@ class MboxFiles final : public MailSource {
     if (!uids) {
       for (auto& m : found) m.uid = 0;
     }
-    // What was delivered since has none yet.
+    // Messages that were delivered since have no UID yet.
     std::ranges::sort(
         found, {}, [](const FoundMessage& m) { return std::tuple(m.uid == 0, m.uid, m.offset); });
     return found;
@@ -192,7 +192,7 @@ class MboxFiles final : public MailSource {
       if (auto mailbox = describe(prefix + level_name(name), path, remarks))
         found.push_back(*std::move(mailbox));
       else
-        remarks.not_taken(path, "no mbox file: it does not begin with From");
+        remarks.not_taken(path, "not an mbox file: it does not begin with From");
     }
     return {};
   }

@@ -1,4 +1,4 @@
-// cli/formats/ruby_rims.cc - its GDBM files, opened for reading
+// cli/formats/ruby_rims.cc - reading the GDBM files of the original RIMS
 
 #include "cli/formats/ruby_rims.h"
 
@@ -15,7 +15,7 @@
 #include "cli/formats/marshal.h"
 #include "common/base/encoding.h"
 #include "common/imap/mailbox_name.h"
-#include "common/store/types.h"
+#include "common/mail/types.h"
 #include "deliver/intake.h"
 
 namespace rims::cli {
@@ -137,15 +137,16 @@ class RubyRims final : public MailSource {
     return found;
   }
 
-  // It had none of its own: LSUB told all mailboxes.
+  // The original has no subscriptions: its LSUB lists all mailboxes.
   std::vector<std::string> subscriptions(const Remarks& /*remarks*/) override { return names_; }
 
   Result<std::vector<FoundMessage>> messages(const FoundMailbox& mailbox,
                                              const Remarks& remarks) override {
     std::map<uint64_t, std::string> entries;  // "12" or "12,deleted" by uid
     if (const Status read = read_mailbox(mailbox, remarks, entries); !read) {
-      remarks.note(mailbox.where, read.error().detail() +
-                                      "; its messages are found by meta.gdbm, \\Deleted is lost");
+      remarks.note(mailbox.where,
+                   read.error().detail() +
+                       "; its messages are taken from meta.gdbm, where \\Deleted is missing");
       for (const auto& [uid, message] : places_[mailbox.uidvalidity])
         entries.emplace(uid, std::to_string(message));
     }
@@ -177,7 +178,7 @@ class RubyRims final : public MailSource {
   }
 
  private:
-  // What meta.gdbm knows of the places of messages; messages that have none are told.
+  // Reads from meta.gdbm in which mailboxes each message is. A message that is in none is reported.
   Status find_places(const Remarks& remarks) {
     constexpr std::string_view kPlaces = "msg_id2mbox-";
     std::set<uint64_t> placed;

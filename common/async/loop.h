@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <coroutine>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -102,9 +103,16 @@ class TimeSlice {
       : loop_(loop), slice_(slice), started_(Loop::now()) {}
   Task<void> spend();
 
+  // After one of many small steps, each far below the slice: asks the clock only now and then.
+  // True when it is time to spend(): `if (slice.step()) co_await slice.spend();`
+  [[nodiscard]] bool step() { return ++steps_ % kStepsBetweenLooks == 0; }
+
  private:
+  static constexpr uint32_t kStepsBetweenLooks = 256;
+
   Loop& loop_;
   Milliseconds slice_;
+  uint32_t steps_ = 0;
   std::chrono::steady_clock::time_point started_;
 };
 

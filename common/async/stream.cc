@@ -52,7 +52,7 @@ Task<Status> Stream::fill(Milliseconds limit, size_t at_most) {
   const size_t before = input().size();
   while (input().size() == before) {
     // Wait first: an idle session must not hold the read buffer.
-    if (!co_await readable(loop_, fd_.get(), limit)) co_return fail(Fault::peer_gone, "timeout");
+    if (!co_await readable(loop_, fd_.get(), limit)) co_return fail(Fault::timeout, "timeout");
     CO_TRY_STATUS(fill_now(at_most));
   }
   co_return Status();
@@ -71,7 +71,7 @@ Task<Status> Stream::write_until(size_t waiting) {
     if (error != EAGAIN)
       co_return fail(Fault::peer_gone, "closed", fail_errno("send", error).error().detail());
     if (!co_await writable(loop_, fd_.get(), write_limit_))
-      co_return fail(Fault::peer_gone, "timeout");
+      co_return fail(Fault::timeout, "timeout");
   }
   if (written_ == output_.size()) {
     written_ = 0;

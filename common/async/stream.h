@@ -25,8 +25,8 @@ class Stream {
     return std::string_view(input_).substr(consumed_);
   }
   void consume(size_t count);
-  // Waits for at least one more byte, reads at most `at_most`. Error: peer_gone (reply
-  // "timeout" when the limit passed, "closed" at end of file).
+  // Waits for at least one more byte, reads at most `at_most`. Error: timeout when
+  // the limit passed, peer_gone at end of file.
   Task<Status> fill(Milliseconds limit, size_t at_most = 16 * 1024);
   // Takes what is there without waiting, perhaps nothing; for who waited for the descriptor itself.
   Status fill_now(size_t at_most = 16 * 1024);

@@ -1,7 +1,7 @@
 // common/base/ascii.h - letters without their case, where a grammar or a setting knows ASCII alone
 //
 // Bytes of 0x80 and above are nobody's letters, whatever the locale is. For text of people:
-// common/message/search.h.
+// common/message/text.h.
 #pragma once
 
 #include <string>

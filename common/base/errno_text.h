@@ -31,6 +31,9 @@ namespace rims {
     case EACCES:
     case EPERM:
       return "look at owner and mode, also of the directories above";
+    case ELOOP:
+      return "it is a symbolic link, or beneath one, which is not followed; put the file or "
+             "directory itself there";
     case ENOMEM:
       return "give the process more memory";
     default:

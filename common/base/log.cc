@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <unistd.h>
 
+#include "common/base/utf8.h"
+
 namespace rims::log {
 namespace {
 
@@ -24,27 +26,10 @@ void StderrSink::write(Level level, std::string_view text) {
   [[maybe_unused]] auto ignored = ::write(STDERR_FILENO, out.data(), out.size());
 }
 
-// Length of the valid UTF-8 sequence at `at` that is printable, or 0. Rejects overlong forms,
-// surrogates and C1 controls (RFC 3629 §4).
-size_t utf8_length(std::string_view s, size_t at) {
-  const auto byte = [&](size_t i) { return static_cast<uint8_t>(s[at + i]); };
-  const uint8_t lead = byte(0);
-  const size_t length = lead < 0x80   ? 1
-                        : lead < 0xc2 ? 0
-                        : lead < 0xe0 ? 2
-                        : lead < 0xf0 ? 3
-                        : lead < 0xf5 ? 4
-                                      : 0;
-  if (length == 0 || at + length > s.size()) return 0;
-  if (length == 1) return lead >= 0x20 && lead != 0x7f ? 1 : 0;
-  for (size_t i = 1; i < length; i++)
-    if ((byte(i) & 0xc0) != 0x80) return 0;
-  if (lead == 0xc2 && byte(1) < 0xa0) return 0;
-  if (lead == 0xe0 && byte(1) < 0xa0) return 0;
-  if (lead == 0xed && byte(1) >= 0xa0) return 0;
-  if (lead == 0xf0 && byte(1) < 0x90) return 0;
-  if (lead == 0xf4 && byte(1) >= 0x90) return 0;
-  return length;
+// Length of the UTF-8 sequence of a character that may be printed, which `text` begins with; or 0.
+size_t printable_length(std::string_view text) {
+  const auto first = utf8::first(text);
+  return utf8::is_control(first.point) ? 0 : first.bytes;
 }
 
 }  // namespace
@@ -63,7 +48,7 @@ std::string printable(std::string_view text, size_t max_bytes) {
   std::string out;
   out.reserve(text.size() < max_bytes ? text.size() : max_bytes);
   for (size_t at = 0; at < text.size();) {
-    const size_t length = utf8_length(text, at);
+    const size_t length = printable_length(text.substr(at));
     const std::string piece = length > 0 ? std::string(text.substr(at, length))
                                          : fmt::format("\\x{:02x}", static_cast<uint8_t>(text[at]));
     if (out.size() + piece.size() + 3 > max_bytes) return out + "...";

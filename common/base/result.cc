@@ -17,7 +17,8 @@ std::unexpected<Error> fail_errno(std::string_view what, int error_number) {
   const char* code = "UNAVAILABLE";
   if (error_number == EDQUOT) code = "OVERQUOTA";
   if (error_number == EMFILE || error_number == ENFILE) code = "LIMIT";
-  return fail(Fault::storage, "temporary failure", std::move(detail), code);
+  return std::unexpected(
+      Error(Fault::storage, "temporary failure", std::move(detail), code, error_number));
 }
 
 void fatal(std::string_view why) {

@@ -24,7 +24,8 @@ enum class Fault : unsigned char {
   refused,    // understood, and not allowed here or now
   not_found,  // the thing named does not exist
   limit,      // a limit of ours was reached
-  peer_gone,  // the other side closed or timed out
+  peer_gone,  // the other side closed
+  timeout,    // the other side did not do its part in time
   storage,    // the disk or the data on it; always temporary for the client
   bug,        // ours; the client is told "internal error"
 };
@@ -33,9 +34,10 @@ enum class Fault : unsigned char {
 // `code` is an RFC 5530 response code without brackets ("TRYCREATE"), or empty.
 class [[nodiscard]] Error {
  public:
-  Error(Fault fault, std::string reply, std::string detail = {}, std::string code = {})
+  Error(Fault fault, std::string reply, std::string detail = {}, std::string code = {},
+        int system = 0)
       : body_(std::make_unique<Body>(
-            Body{fault, std::move(reply), std::move(detail), std::move(code)})) {}
+            Body{fault, std::move(reply), std::move(detail), std::move(code), system})) {}
   Error(const Error& other) : body_(std::make_unique<Body>(*other.body_)) {}
   Error& operator=(const Error& other) {
     if (this != &other) body_ = std::make_unique<Body>(*other.body_);
@@ -52,11 +54,14 @@ class [[nodiscard]] Error {
     return body_->detail.empty() ? body_->reply : body_->detail;
   }
   [[nodiscard]] const std::string& code() const { return body_->code; }
+  // The error number of the system call that has failed; 0: it was none.
+  [[nodiscard]] int system() const { return body_->system; }
 
  private:
   struct Body {
     Fault fault;
     std::string reply, detail, code;
+    int system = 0;
   };
   std::unique_ptr<Body> body_;
 };

@@ -1,6 +1,6 @@
 // common/config/config.cc - from the tree of a file to typed settings
 //
-// Problems are gathered, so that one run shows them all (kMaxProblems at most).
+// Problems are collected, so that one run shows all of them (kMaxProblems at most).
 
 #include "common/config/config.h"
 
@@ -22,6 +22,7 @@
 #include "common/base/errno_text.h"
 #include "common/base/fd.h"
 #include "common/base/log.h"
+#include "common/config/parts.h"
 #include "common/config/password.h"
 #include "common/config/schema.h"
 #include "common/config/yaml_tree.h"
@@ -160,7 +161,7 @@ class Binder {
   }
 
   void wrong(const Setting& s, const Node& node) {
-    // What stands in place of a password may be one.
+    // The wrong value of a password setting may be a password, so it is not shown.
     const std::string found =
         s.kind == Kind::password && node.kind == Node::Kind::scalar && !node.is_null()
             ? fmt::format("{} bytes", node.text.size())
@@ -189,7 +190,7 @@ class Binder {
     if (s.kind == Kind::user_list) return set_users(s, node);
     if (s.kind == Kind::text_list) return set_list(s, node);
     if (node.kind != Node::Kind::scalar || node.is_null()) return wrong(s, node);
-    // Only text may stand in quotes; the command line has no quotes.
+    // Only text may be in quotes; values of the command line have none.
     const bool textual = s.kind == Kind::text || s.kind == Kind::path || s.kind == Kind::choice ||
                          s.kind == Kind::account || s.kind == Kind::password ||
                          s.kind == Kind::port || s.kind == Kind::shift_age;
@@ -207,7 +208,8 @@ class Binder {
       case Kind::account:
         if (text.size() < s.min || text.size() > s.max) return wrong(s, node);
         if (has_control(text))
-          return problem(node.at, fmt::format("{}: control bytes are not taken here", s.key));
+          return problem(node.at,
+                         fmt::format("{}: control characters are not allowed here", s.key));
         return store(s, node, text);
       case Kind::password:
         if (text.size() < s.min || text.size() > s.max) return wrong(s, node);
@@ -255,8 +257,7 @@ class Binder {
       if (*number > 65535) return wrong(s, node);
       return store(s, *number);
     }
-    // Those that mail servers listen on are known without /etc/services, which a small system
-    // lacks.
+    // The ports of mail servers are known here, because a small system may have no /etc/services.
     static constexpr std::pair<std::string_view, int> kKnown[] = {
         {"imap", 143}, {"imap2", 143}, {"imaps", 993}};
     for (const auto& [name, port] : kKnown) {
@@ -275,8 +276,8 @@ class Binder {
     if (node.kind != Node::Kind::list) return wrong(s, node);
     auto& list = config_.*std::get<std::vector<std::string> Config::*>(s.member);
     list.clear();
-    if (node.items.size() > 1000)
-      return problem(node.at, fmt::format("{}: expected at most 1000 entries", s.key));
+    if (node.items.size() > kMaxDomains)
+      return problem(node.at, fmt::format("{}: expected at most {} entries", s.key, kMaxDomains));
     for (const Node& item : node.items) {
       if (item.kind != Node::Kind::scalar || item.is_null() || item.text.size() < s.min ||
           item.text.size() > s.max || has_control(item.text))
@@ -288,8 +289,8 @@ class Binder {
 
   void set_users(const Setting& s, const Node& node) {
     if (node.kind != Node::Kind::list) return wrong(s, node);
-    if (node.items.size() > 100'000)
-      return problem(node.at, "user_list: expected at most 100000 users");
+    if (node.items.size() > kMaxUsers)
+      return problem(node.at, fmt::format("user_list: expected at most {} users", kMaxUsers));
     for (const Node& item : node.items) set_user(item);
   }
 
@@ -318,7 +319,7 @@ class Binder {
                                    most, value.is_null() ? ", found nothing" : ""));
       if (name) {
         if (has_control(value.text))
-          return problem(value.at, "user_list: user: control bytes are not taken here");
+          return problem(value.at, "user_list: user: control characters are not allowed here");
         has_name = true;
         user.name = value.text;
       } else {
@@ -356,16 +357,16 @@ class Binder {
     } else if (overriding_) {
       config_.users[found->second] = std::move(user);
     } else {
-      problem(user.at, fmt::format("the user {} comes twice (first in line {})", quote(user.name),
-                                   config_.users[found->second].at.line));
+      problem(user.at, fmt::format("the user {} is given twice (first in line {})",
+                                   quote(user.name), config_.users[found->second].at.line));
     }
   }
 
   void finish() {
     if (!username_.first.empty() && password_.empty())
-      problem(username_.second, "username: expected a password with it, found none");
+      problem(username_.second, "username: expected password, too; found none");
     else if (username_.first.empty() && !password_.empty())
-      problem(password_at_, "password: expected a username with it, found none");
+      problem(password_at_, "password: expected username, too; found none");
     else if (!password_.empty())
       add_single_user();
     if (options_.need_users && config_.users.empty() && problems_.empty())
@@ -377,17 +378,28 @@ class Binder {
     };
     if (config_.tls_certificate.empty() != config_.tls_key.empty()) {
       const char* have = config_.tls_key.empty() ? "tls.certificate" : "tls.key";
-      problem(at(have), fmt::format("{}: expected {} with it, found none", have,
+      problem(at(have), fmt::format("{}: expected {}, too; found none", have,
                                     config_.tls_key.empty() ? "tls.key" : "tls.certificate"));
     }
     if (config_.listen_imaps_port && config_.tls_certificate.empty())
       problem(at("listen.imaps_port"),
-              "listen.imaps_port: expected tls.certificate and tls.key with it, found none");
+              "listen.imaps_port: expected tls.certificate and tls.key, too; found none");
     if (config_.listen_imaps_port && *config_.listen_imaps_port != 0 &&
         config_.listen_imaps_port == config_.imap_port)
       problem(at("listen.imaps_port"), "listen.imaps_port: expected another port than imap_port");
 
     resolve_paths();
+    // Each was short enough as it is written; with the directory before it, it may be too long.
+    for (const auto& [key, path] : {std::pair{"base_dir", &config_.base_dir},
+                                    {"log_file", &config_.log_file},
+                                    {"tls.certificate", &config_.tls_certificate},
+                                    {"tls.key", &config_.tls_key},
+                                    {"paths.run_dir", &config_.paths_run_dir},
+                                    {"paths.pid_file", &config_.paths_pid_file}})
+      if (path->size() > kMaxPath)
+        problem(at(key), fmt::format("{}: expected a path of at most {} bytes with the directories "
+                                     "above it, found {}",
+                                     key, kMaxPath, quote(*path)));
     if (config_.listen_deliver_socket.size() > 107)
       problem(at("listen.deliver_socket"),
               fmt::format("listen.deliver_socket: expected a path of at most 107 bytes, found {}",

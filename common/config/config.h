@@ -1,6 +1,6 @@
-// common/config/config.h - config.yml: read once, checked whole, then plain typed values
+// common/config/config.h - config.yml: read once, checked as a whole, then plain typed values
 //
-//   Trust    the file is the administrator's; what is wrong in it is told with file, line and
+//   Trust    the file is the administrator's; what is wrong in it is reported with file, line,
 //            column, what was expected, and the nearest known key
 //   Keys     one table (schema.h) says name, type, default, range and meaning of each; the man
 //            page rims.yml(5) and etc/config.yml.sample are compared with it by tests
@@ -23,7 +23,7 @@
 
 namespace rims::config {
 
-// Where in the file something stands, from 1; 0: it does not stand there (default, override).
+// A place in the file, counted from 1; 0: not from the file (default, override).
 struct Position {
   unsigned line = 0, column = 0;
 };
@@ -82,23 +82,24 @@ struct Config {
   uint64_t limits_logins_per_address = 0;  // not yet logged in, of one rims-login
   uint64_t limits_login_attempts = 0, limits_login_timeout = 0;  // seconds
   uint64_t limits_inactivity_timeout = 0;                        // seconds
+  uint64_t limits_idle_notify_interval = 0;                      // seconds; 0: never
   uint64_t limits_sessions_per_user = 0;
   uint64_t limits_deliver_connections = 0;
 
   std::string paths_run_dir;  // sockets and the pid file
   std::string paths_pid_file;
 
-  // Where each key that the file names stands, by its full name ("tls.key").
+  // The place of each key that is in the file, by its full name ("tls.key").
   std::map<std::string, Position, std::less<>> positions;
-  // Not wrong, but to be told: finished lines with file, line and column.
+  // Not errors, but the administrator should know: complete lines with file, line and column.
   std::vector<std::string> warnings;
 };
 
 struct Options {
-  // Values from a command line, by full key: they win over the file. Not for passwords of other
-  // people's files: `rims server -u foo -w bar` gives username and password here.
+  // Values from a command line, by full key: they override the file. `rims server -u foo -w bar`
+  // gives username and password here.
   std::vector<std::pair<std::string, std::string>> overrides;
-  // The server needs a user; commands that only want an address do not.
+  // The server needs a user; commands that only read other settings do not.
   bool need_users = true;
 };
 
@@ -110,7 +111,7 @@ struct Options {
 [[nodiscard]] Result<Config> parse(std::string_view yaml, const std::string& file,
                                    const std::string& directory, const Options& options = {});
 
-// "FILE:LINE:COLUMN: " for a key, as far as known; for whoever finds a problem later (a user that
+// "FILE:LINE:COLUMN: " for a key, as far as known; for problems that are found later (a user that
 // does not exist, a socket that can not be bound).
 [[nodiscard]] std::string where(const Config& config, std::string_view key);
 

@@ -14,12 +14,12 @@
 namespace rims::config {
 namespace {
 
-// The original's logger takes 1 MiB where only a count is given, and keeps one old file where
+// The original's logger rotates at 1 MiB when only a count is given, and keeps one old file when
 // only a size is given.
 constexpr uint64_t kDefaultShiftSize = 1u << 20;
 constexpr uint32_t kDefaultShiftCount = 1;
 
-// A group's members are read along with it; there may be many.
+// getgrnam_r() reads a group's members, too, which may be many.
 constexpr size_t kAccountBytes = size_t{1} << 20;
 
 ipc::LogLevel level_named(std::string_view name) {
@@ -160,6 +160,7 @@ ImapdPart imapd_part(const Config& config) {
   part.key_value_checksum = config.use_key_value_store_checksum;
   part.io_threads = narrow(config.processes_io_threads);
   part.inactivity_timeout_s = narrow(config.limits_inactivity_timeout);
+  part.idle_notify_interval_s = narrow(config.limits_idle_notify_interval);
   part.message_size_max = config.limits_message_size;
   part.line_size_max = narrow(config.limits_line_size);
   part.mailbox_count_max = narrow(config.limits_mailboxes);

@@ -13,7 +13,8 @@
 
 namespace rims::config {
 
-using Path = ipc::Text<0, 1024>;
+inline constexpr size_t kMaxPath = 1024;  // bytes of a path, made absolute
+using Path = ipc::Text<0, kMaxPath>;
 
 enum class ShiftAge : uint8_t { count, daily, weekly, monthly, last = monthly };
 
@@ -30,7 +31,10 @@ struct LogPart {
                  &LogPart::shift_age, &LogPart::shift_count, &LogPart::shift_size);
 };
 
-using Domain = ipc::Text<1, 255>;
+using Domain = ipc::Text<1, ipc::kMaxHostName>;
+
+inline constexpr size_t kMaxUsers = 100'000;
+inline constexpr size_t kMaxDomains = 1000;
 
 struct User {
   ipc::Text<1, ipc::kMaxUserName> name;
@@ -41,28 +45,28 @@ struct User {
 
 struct AuthPart {
   ipc::LogLevel level = ipc::LogLevel::info;
-  ipc::List<User, 100'000> users;
+  ipc::List<User, kMaxUsers> users;
   // `#postman` and its password are a User of this name too (mail_delivery_user).
   ipc::Text<1, ipc::kMaxUserName> delivery_user;
   // Recipients: "foo+x@example.org" is the user "foo" when the domain is one of these; an empty
   // list takes any domain, an empty delimiter takes no "+x".
-  ipc::List<Domain, 1000> domains;
+  ipc::List<Domain, kMaxDomains> domains;
   ipc::Text<0, 1> recipient_delimiter;
-  uint32_t delay_first_ms = 0;  // how long the first failure is held back; then it doubles
+  uint32_t delay_first_ms = 0;  // delay of the first failure; then it doubles
   uint32_t delay_max_ms = 0;
-  uint32_t cache_lifetime_s = 0;  // of the proof that a hashed password was right; 0: none
+  uint32_t cache_lifetime_s = 0;  // how long a right password is remembered; 0: not at all
   static constexpr auto kFields =
       std::tuple(&AuthPart::level, &AuthPart::users, &AuthPart::delivery_user, &AuthPart::domains,
                  &AuthPart::recipient_delimiter, &AuthPart::delay_first_ms, &AuthPart::delay_max_ms,
                  &AuthPart::cache_lifetime_s);
 };
 
-// From whom a password is taken without TLS.
+// Which clients may send a password without TLS.
 enum class Plaintext : uint8_t { never, loopback, always, last = always };
 
 struct LoginPart {
   ipc::LogLevel level = ipc::LogLevel::info;
-  ipc::Text<1, 255> hostname;
+  ipc::Text<1, ipc::kMaxHostName> hostname;
   ipc::Text<0, 64 * 1024> certificate_pem;  // chain; "" means no TLS
   ipc::Sealed<64 * 1024> key_pem;
   Plaintext plaintext = Plaintext::never;
@@ -87,9 +91,10 @@ struct ImapdPart {
   bool key_value_checksum = true;
   uint32_t io_threads = 64;  // threads that wait for the disk
   uint32_t inactivity_timeout_s = 1800;
-  uint64_t message_size_max = 0;   // bytes
-  uint32_t line_size_max = 0;      // bytes of a command without its literals
-  uint32_t mailbox_count_max = 0;  // per account
+  uint32_t idle_notify_interval_s = 0;  // 0: never
+  uint64_t message_size_max = 0;        // bytes
+  uint32_t line_size_max = 0;           // bytes of a command without its literals
+  uint32_t mailbox_count_max = 0;       // per account
   uint32_t mime_depth_max = 0;
   uint32_t mime_part_max = 0;
   uint32_t sessions_per_user_max = 0;
@@ -101,10 +106,11 @@ struct ImapdPart {
   static constexpr auto kFields = std::tuple(
       &ImapdPart::level, &ImapdPart::base_dir, &ImapdPart::key_value_store,
       &ImapdPart::key_value_checksum, &ImapdPart::io_threads, &ImapdPart::inactivity_timeout_s,
-      &ImapdPart::message_size_max, &ImapdPart::line_size_max, &ImapdPart::mailbox_count_max,
-      &ImapdPart::mime_depth_max, &ImapdPart::mime_part_max, &ImapdPart::sessions_per_user_max,
-      &ImapdPart::expunge_retention_s, &ImapdPart::free_space_floor_percent,
-      &ImapdPart::free_space_floor_max, &ImapdPart::segment_bytes, &ImapdPart::duplicate_window_s);
+      &ImapdPart::idle_notify_interval_s, &ImapdPart::message_size_max, &ImapdPart::line_size_max,
+      &ImapdPart::mailbox_count_max, &ImapdPart::mime_depth_max, &ImapdPart::mime_part_max,
+      &ImapdPart::sessions_per_user_max, &ImapdPart::expunge_retention_s,
+      &ImapdPart::free_space_floor_percent, &ImapdPart::free_space_floor_max,
+      &ImapdPart::segment_bytes, &ImapdPart::duplicate_window_s);
 };
 
 struct DeliverdPart {

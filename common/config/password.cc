@@ -23,8 +23,8 @@ const EVP_MD* digest_named(std::string_view name) {
   return nullptr;
 }
 
-// What the original computes: its digest object is fed on and on, and each round takes the digest
-// of all that was fed so far.
+// What the original computes: it adds to one digest object in each round, and each round takes the
+// digest of everything that was added so far.
 std::string stretch(const Stretched& s, std::string_view plain) {
   std::string salted = s.salt + std::string(plain);
   const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> running(EVP_MD_CTX_new(),

@@ -23,7 +23,7 @@ inline constexpr size_t kMemory = size_t{19'456} * 1024;
 // A new $argon2id$ hash with a random salt; nullopt when there is no memory for it.
 [[nodiscard]] std::optional<std::string> make(std::string_view plain);
 
-// Thread-safe. The duration tells nothing about where the two differ.
+// Thread-safe. Its duration does not depend on where the two differ.
 [[nodiscard]] bool matches(std::string_view hash, std::string_view plain);
 
 }  // namespace rims::config::password

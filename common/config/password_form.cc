@@ -54,7 +54,7 @@ std::optional<Stretched> parse_stretched(std::string_view text) {
   return out;
 }
 
-// m=19456,t=2,p=1 as a number; a hash that asks for a gigabyte would stop the logins of all.
+// m=19456,t=2,p=1 as numbers; a hash that needs a gigabyte would block the logins of all users.
 bool sane_argon2(std::string_view hash) {
   const std::string text(hash);
   if (text.size() >= crypto_pwhash_STRBYTES ||

@@ -7,6 +7,8 @@
 
 #include <fmt/core.h>
 
+#include "common/config/parts.h"
+
 namespace rims::config {
 namespace {
 
@@ -20,12 +22,12 @@ constexpr std::string_view kCramMd5[] = {"auto", "always", "never"};
 constexpr uint64_t kMiB = 1u << 20;
 
 constexpr auto kSettings = std::to_array<Setting>({
-    // What the original had.
+    // The settings of the original.
     {.key = "base_dir",
      .kind = Kind::path,
      .shown = "the directory of the configuration file",
      .min = 1,
-     .max = 1024,
+     .max = kMaxPath,
      .member = &Config::base_dir,
      .doc = "The directory under which all mail and, unless said otherwise, all other files are "
             "kept, relative to the directory of the configuration file."},
@@ -40,7 +42,7 @@ constexpr auto kSettings = std::to_array<Setting>({
      .kind = Kind::path,
      .fallback = "imap.log",
      .min = 1,
-     .max = 1024,
+     .max = kMaxPath,
      .member = &Config::log_file,
      .doc = "The log file, relative to base_dir."},
     {.key = "log_level",
@@ -69,8 +71,8 @@ constexpr auto kSettings = std::to_array<Setting>({
      .fallback = "GDBM",
      .choices = kStores,
      .member = &Config::key_value_store_type,
-     .doc = "What keeps the index of an account; MEMORY makes it anew from the journal at every "
-            "start."},
+     .doc = "How the index of an account is stored; MEMORY makes it again from the journal at "
+            "every start."},
     {.key = "use_key_value_store_checksum",
      .kind = Kind::boolean,
      .fallback = "true",
@@ -79,9 +81,9 @@ constexpr auto kSettings = std::to_array<Setting>({
             "read."},
     {.key = "hostname",
      .kind = Kind::text,
-     .shown = "the name that hostname(1) tells",
+     .shown = "the name that hostname(1) prints",
      .min = 1,
-     .max = 255,
+     .max = ipc::kMaxHostName,
      .member = &Config::hostname,
      .doc = "The name of this server in its greeting and in CRAM-MD5 challenges."},
     {.key = "username",
@@ -107,7 +109,7 @@ constexpr auto kSettings = std::to_array<Setting>({
      .min = 1,
      .max = 255,
      .member = &Config::imap_host,
-     .doc = "The address or host name that is listened on; \"::\" takes IPv6 and IPv4."},
+     .doc = "The address or host name to listen on; \"::\" takes IPv6 and IPv4."},
     {.key = "imap_port",
      .kind = Kind::port,
      .fallback = "1430",
@@ -128,8 +130,8 @@ constexpr auto kSettings = std::to_array<Setting>({
      .min = 1,
      .max = 255,
      .member = &Config::process_privilege_user,
-     .doc = "The system user, by name or number, as whom the mail is kept when the server is "
-            "started as root."},
+     .doc = "The system user, by name or number, who owns the mail when the server is started "
+            "as root."},
     {.key = "process_privilege_group",
      .kind = Kind::account,
      .fallback = "65534",
@@ -142,7 +144,7 @@ constexpr auto kSettings = std::to_array<Setting>({
      .kind = Kind::path,
      .shown = "no TLS",
      .min = 1,
-     .max = 1024,
+     .max = kMaxPath,
      .member = &Config::tls_certificate,
      .doc = "The file with the certificate and its chain in PEM, relative to the directory of "
             "the configuration file."},
@@ -150,7 +152,7 @@ constexpr auto kSettings = std::to_array<Setting>({
      .kind = Kind::path,
      .shown = "no TLS",
      .min = 1,
-     .max = 1024,
+     .max = kMaxPath,
      .member = &Config::tls_key,
      .doc = "The file with the private key in PEM, which nobody but its owner and group may "
             "read."},
@@ -187,38 +189,39 @@ constexpr auto kSettings = std::to_array<Setting>({
      .fallback = "auto",
      .choices = kPlaintext,
      .member = &Config::auth_plaintext,
-     .doc = "From whom passwords are taken without TLS: auto means loopback when there is a "
-            "certificate and always when there is none."},
+     .doc = "Which clients may send a password without TLS: auto means loopback when there is "
+            "a certificate and always when there is none."},
     {.key = "auth.cram_md5",
      .kind = Kind::choice,
      .fallback = "auto",
      .choices = kCramMd5,
      .member = &Config::auth_cram_md5,
-     .doc = "Whether CRAM-MD5 is offered, which works for passwords that are stored plain only: "
-            "auto offers it when all are, since many clients choose it whenever they see it."},
+     .doc = "Whether CRAM-MD5 is offered, which works only for passwords that are stored as "
+            "plain text: auto offers it when all of them are, since many clients choose it "
+            "whenever it is offered."},
     {.key = "auth.delay_first",
      .kind = Kind::number,
      .fallback = "1000",
      .min = 0,
      .max = 60'000,
      .member = &Config::auth_delay_first,
-     .doc = "How many milliseconds the answer to a first wrong password is held back; it doubles "
-            "with each further one of an address or for a user."},
+     .doc = "How many milliseconds the answer to a first wrong password is delayed; the delay "
+            "doubles with each further one from the same address or for the same user."},
     {.key = "auth.delay_max",
      .kind = Kind::seconds,
      .fallback = "15",
      .min = 0,
      .max = 300,
      .member = &Config::auth_delay_max,
-     .doc = "How long such an answer is held back at most."},
+     .doc = "The longest delay of such an answer."},
     {.key = "auth.cache_lifetime",
      .kind = Kind::seconds,
      .fallback = "5m",
      .min = 0,
      .max = 86'400,
      .member = &Config::auth_cache_lifetime,
-     .doc = "How long the proof that a hashed password was right is remembered, in memory and "
-            "keyed, so that repeated logins are cheap; 0 remembers none."},
+     .doc = "How long a hashed password that was right is remembered, as a keyed hash in "
+            "memory, so that repeated logins are cheap; 0 remembers none."},
 
     {.key = "delivery.domains",
      .kind = Kind::text_list,
@@ -226,8 +229,8 @@ constexpr auto kSettings = std::to_array<Setting>({
      .min = 1,
      .max = 255,
      .member = &Config::delivery_domains,
-     .doc = "The mail domains whose local parts are user names; with none given any domain is "
-            "taken, since the MTA has chosen already."},
+     .doc = "The mail domains whose local parts are user names; without any, every domain is "
+            "accepted, since the MTA has decided already."},
     {.key = "delivery.recipient_delimiter",
      .kind = Kind::text,
      .fallback = "+",
@@ -251,23 +254,24 @@ constexpr auto kSettings = std::to_array<Setting>({
      .min = 0,
      .max = 3650 * 86'400,
      .member = &Config::storage_expunge_retention,
-     .doc = "How long the bytes of an expunged message are kept, so that it can be brought back; "
-            "then their room is given back in the background. 0 keeps none."},
+     .doc = "How long the bytes of an expunged message are kept, so that it can be brought "
+            "back; then their space is freed in the background. 0 keeps none."},
     {.key = "storage.free_space_floor",
      .kind = Kind::number,
      .fallback = "5",
      .min = 0,
      .max = 90,
      .member = &Config::storage_free_space_floor,
-     .doc = "Below how many percent of the file system free, in bytes or in inodes, new mail is "
-            "refused for the time being, while reading and expunging go on; 0 lets it run full."},
+     .doc = "How many percent of the file system, in bytes and in inodes, must be free; with "
+            "less, new mail is refused temporarily, while reading and expunging still work. 0 "
+            "sets no such limit."},
     {.key = "storage.free_space_floor_max",
      .kind = Kind::bytes,
      .fallback = "1G",
      .min = 0,
      .max = uint64_t{1} << 50,
      .member = &Config::storage_free_space_floor_max,
-     .doc = "The most bytes that storage.free_space_floor may come to."},
+     .doc = "The most free bytes that storage.free_space_floor asks for."},
     {.key = "storage.segment_size",
      .kind = Kind::bytes,
      .fallback = "64M",
@@ -275,8 +279,8 @@ constexpr auto kSettings = std::to_array<Setting>({
      .max = uint64_t{1} << 30,
      .member = &Config::storage_segment_size,
      .doc = "How large a file of an account's journal gets before the next one is begun; a "
-            "message that is larger has one to itself. The room of expunged messages is given "
-            "back file by file, so small ones free it sooner, and there are more of them."},
+            "larger message gets a file of its own. The space of expunged messages is freed "
+            "file by file: with small files it is freed sooner, but there are more of them."},
 
     {.key = "processes.imapd_workers",
      .kind = Kind::number,
@@ -306,7 +310,7 @@ constexpr auto kSettings = std::to_array<Setting>({
      .min = 1024,
      .max = 2048 * kMiB - 1,
      .member = &Config::limits_message_size,
-     .doc = "The largest message that is taken."},
+     .doc = "The largest message that is accepted."},
     {.key = "limits.line_size",
      .kind = Kind::bytes,
      .fallback = "64K",
@@ -327,14 +331,15 @@ constexpr auto kSettings = std::to_array<Setting>({
      .min = 1,
      .max = 1000,
      .member = &Config::limits_mime_depth,
-     .doc = "How deeply the parts of a message are told apart; what is deeper is shown as it is."},
+     .doc = "How deeply nested the parts of a message may be; what is deeper is not divided "
+            "into parts."},
     {.key = "limits.mime_parts",
      .kind = Kind::number,
      .fallback = "10000",
      .min = 1,
      .max = 100'000,
      .member = &Config::limits_mime_parts,
-     .doc = "How many parts of a message are told apart."},
+     .doc = "How many parts of a message are recognised."},
     {.key = "limits.connections",
      .kind = Kind::number,
      .fallback = "8192",
@@ -371,8 +376,16 @@ constexpr auto kSettings = std::to_array<Setting>({
      .min = 1,
      .max = 7 * 86'400,
      .member = &Config::limits_inactivity_timeout,
-     .doc = "After how much silence a logged-in client is logged out; RFC 3501 asks for at least "
-            "30 minutes."},
+     .doc = "How long a logged-in client may send nothing before it is logged out; RFC 3501 "
+            "asks for at least 30 minutes."},
+    {.key = "limits.idle_notify_interval",
+     .kind = Kind::seconds,
+     .fallback = "2m",
+     .min = 0,
+     .max = 86'400,
+     .member = &Config::limits_idle_notify_interval,
+     .doc = "After how long without news a client in IDLE is sent \"* OK Still here\", so that "
+            "no router between takes the connection for a dead one; 0: never."},
     {.key = "limits.sessions_per_user",
      .kind = Kind::number,
      .fallback = "1000",
@@ -386,22 +399,22 @@ constexpr auto kSettings = std::to_array<Setting>({
      .min = 1,
      .max = 10'000,
      .member = &Config::limits_deliver_connections,
-     .doc = "How many rims-deliver(1) may be served at a time; more wait."},
+     .doc = "How many rims-deliver(1) processes are served at a time; more wait."},
 
     {.key = "paths.run_dir",
      .kind = Kind::path,
      .fallback = "run",
      .min = 1,
-     .max = 1024,
+     .max = kMaxPath,
      .member = &Config::paths_run_dir,
      .doc = "The directory of sockets and of the pid file, relative to base_dir."},
     {.key = "paths.pid_file",
      .kind = Kind::path,
      .shown = "rims.pid in paths.run_dir",
      .min = 1,
-     .max = 1024,
+     .max = kMaxPath,
      .member = &Config::paths_pid_file,
-     .doc = "The file with the process number of the controller, relative to base_dir."},
+     .doc = "The file with the process ID of the controller, relative to base_dir."},
 });
 
 size_t edit_distance(std::string_view a, std::string_view b) {
@@ -477,7 +490,7 @@ std::string shown_default(const Setting& setting) {
 }
 
 std::string nearest_key(std::string_view key) {
-  // A foreign text of any length costs a bounded time.
+  // Limits the time for a very long key.
   if (key.size() > 64) return {};
   // A key in the wrong section, or without its section, first.
   for (const Setting& s : kSettings)

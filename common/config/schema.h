@@ -40,7 +40,7 @@ using Member =
 struct Setting {
   std::string_view key;  // full name: "limits.message_size"
   Kind kind;
-  // As it would stand in the file; "" means that there is none or that `shown` says what it is.
+  // The default as in the file; "" when there is none, or when `shown` describes it.
   std::string_view fallback;
   std::string_view shown;     // the default in words, where it is computed
   uint64_t min = 0, max = 0;  // of numbers, and of the length of texts

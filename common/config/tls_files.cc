@@ -49,7 +49,7 @@ struct Reader {
     if (fstat(fd.get(), &info) != 0) return wrong(errno_text(errno));
     if (!S_ISREG(info.st_mode)) return wrong("expected a file, found something else");
     if (secret && (info.st_mode & (S_IRWXO | S_IWGRP)) != 0)
-      return wrong(fmt::format("mode {:04o} lets others at the key; expected 0600, 0640 or less",
+      return wrong(fmt::format("mode {:04o} lets others read the key; expected 0600, 0640 or less",
                                info.st_mode & 07777));
     if (static_cast<uint64_t>(info.st_size) > kMaxPem) return wrong("larger than 64 KiB");
     std::string text(static_cast<size_t>(info.st_size), '\0');
@@ -68,7 +68,7 @@ Owned<BIO> bio_of(std::string_view text) {
   return Owned<BIO>(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
 }
 
-// An encrypted key must be told, not asked for on the terminal.
+// An encrypted key must be an error, and not ask for its passphrase on the terminal.
 int no_passphrase(char*, int, int, void* asked) {
   *static_cast<bool*>(asked) = true;
   return -1;

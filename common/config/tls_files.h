@@ -1,4 +1,5 @@
-// common/config/tls_files.h - reading the certificate and the key, and telling what is wrong
+// common/config/tls_files.h - reading the certificate and the key, and reporting what is wrong with
+// them
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-// common/config/yaml_tree.cc - libyaml's events, folded into a bounded tree
+// common/config/yaml_tree.cc - builds a bounded tree from libyaml's events
 
 #include "common/config/yaml_tree.h"
 
@@ -48,10 +48,10 @@ class Reader {
         case YAML_DOCUMENT_END_EVENT:
           break;
         case YAML_DOCUMENT_START_EVENT:
-          if (seen_++ > 0) return refuse(event, "a second document is not taken here");
+          if (seen_++ > 0) return refuse(event, "a second document is not allowed here");
           if (event.raw.data.document_start.tag_directives.start !=
               event.raw.data.document_start.tag_directives.end)
-            return refuse(event, "tags are not taken here");
+            return refuse(event, "tags are not allowed here");
           break;
         case YAML_STREAM_END_EVENT:
           return true;
@@ -78,8 +78,8 @@ class Reader {
     return false;
   }
   bool plain(const Event& event, const yaml_char_t* anchor, const yaml_char_t* tag) {
-    if (anchor) return refuse(event, "anchors (&name) are not taken here");
-    if (tag) return refuse(event, "tags (!name) are not taken here");
+    if (anchor) return refuse(event, "anchors (&name) are not allowed here");
+    if (tag) return refuse(event, "tags (!name) are not allowed here");
     return true;
   }
 
@@ -106,7 +106,7 @@ class Reader {
         out.kind = Node::Kind::map;
         return map(out, depth);
       case YAML_ALIAS_EVENT:
-        return refuse(event, "aliases (*name) are not taken here");
+        return refuse(event, "aliases (*name) are not allowed here");
       default:
         return refuse(event, "unexpected");
     }
@@ -132,7 +132,7 @@ class Reader {
       if (key.kind != Node::Kind::scalar)
         return refuse(event, "expected a key, found a list or a map");
       if (!seen.insert(key.text).second)
-        return refuse(event, "the key \"" + key.text.substr(0, 100) + "\" comes twice");
+        return refuse(event, "the key \"" + key.text.substr(0, 100) + "\" is given twice");
       Node::Entry& entry = out.entries.emplace_back();
       entry.key = key.text;
       entry.at = key.at;

@@ -1,7 +1,7 @@
 // common/config/yaml_tree.h - a small tree from a YAML text, with the place of every node
 //
-// Over libyaml's events. Taken: maps with plain keys, lists, scalars, comments, both styles.
-// Refused with line and column: anchors, aliases, tags, a second document, a key that comes
+// Made from libyaml's events. Allowed: maps with plain keys, lists, scalars, comments, both styles.
+// Refused with line and column: anchors, aliases, tags, a second document, a key that is given
 // twice, more than kMaxDepth levels, more than kMaxBytes bytes, bytes that are not UTF-8.
 #pragma once
 

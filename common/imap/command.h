@@ -171,7 +171,7 @@ struct SearchKey {
     body,    // BODY TEXT: `text`
     text,
     both,      // ( ... ) and the top level: all of `keys`; NEW is RECENT and UNSEEN
-    either,    // OR: one of two `keys`
+    either,    // OR: one of `keys`, two or more; none of them is itself an `either`
     negation,  // NOT: not the one in `keys`
   };
   Kind kind = Kind::all;

@@ -7,9 +7,16 @@
 #include "common/imap/cursor.h"
 
 #include "common/base/ascii.h"
+#include "common/base/utf8.h"
 #include "common/imap/mailbox_name.h"
 
 namespace rims::imap {
+namespace {
+
+// So much is repeated of the name of a command that there is not.
+constexpr size_t kMostOfName = 32;
+
+}  // namespace
 
 bool Cursor::fail_at(const char* where, const char* expected) {
   if (!failed_) {
@@ -28,6 +35,14 @@ bool Cursor::too_many(uint32_t limit, const char* what) {
   return fail(what);
 }
 
+bool Cursor::unknown(const char* where, const char* prefix, std::string_view name) {
+  if (failed_) return false;
+  unknown_ = prefix;
+  for (const char c : name.substr(0, kMostOfName)) unknown_ += (c & 0x80) != 0 ? '?' : c;
+  if (name.size() > kMostOfName) unknown_ += "...";
+  return fail_at(where, "command");
+}
+
 bool Cursor::refuse(const char* reply) {
   if (!failed_) fault_ = Fault::refused;
   return fail(reply);
@@ -44,6 +59,9 @@ std::unexpected<Error> Cursor::error() const {
     case Fault::refused:
       return rims::fail(Fault::refused, expected_);
     default:
+      if (is_unknown())
+        return rims::fail(Fault::syntax, "unknown command " + unknown_,
+                          "unknown command at column " + column);
       return rims::fail(Fault::syntax,
                         std::string("expected ") + expected_ + " at column " + column);
   }
@@ -201,19 +219,17 @@ bool Cursor::nstring(std::optional<std::string>& out) {
 
 // mailbox = "INBOX" / astring
 bool Cursor::mailbox(std::string& out) {
-  const char* from = at_;
   std::string_view view;
   std::string unescaped;
   if (!astring_view_of(view, unescaped, "mailbox name")) return false;
   std::optional<std::string> name = mailbox_from_wire(view);
-  if (!name) return fail_at(from, "mailbox name in modified UTF-7");
+  if (!name) return refuse("the mailbox name is not in modified UTF-7");
   out = *std::move(name);
   return true;
 }
 
 // list-mailbox = 1*list-char / string. Also for the reference, which has no wildcards.
 bool Cursor::list_mailbox(std::string& out, bool wildcards) {
-  const char* from = at_;
   std::string_view view;
   std::string unescaped;
   if (wildcards && peek_is(kList)) {
@@ -224,7 +240,7 @@ bool Cursor::list_mailbox(std::string& out, bool wildcards) {
   }
   // What is no modified UTF-7 may still be a pattern: "R&D*" from a client that knows UTF-8 only.
   std::optional<std::string> name = from_modified_utf7(view);
-  if (!name && !valid_utf8(view)) return fail_at(from, "mailbox name in modified UTF-7");
+  if (!name && !utf8::is_valid(view)) return refuse("the mailbox name is not in modified UTF-7");
   out = name ? *std::move(name) : std::string(view);
   return true;
 }

@@ -83,6 +83,9 @@ class Cursor {
   bool fail_at(const char* where, const char* expected);
   // Nothing wrong with the grammar, but with our limits: "more than LIMIT what".
   bool too_many(uint32_t limit, const char* what);
+  // No such command: `prefix` and `name`, the bytes at `where`, are repeated in a short form.
+  bool unknown(const char* where, const char* prefix, std::string_view name);
+  [[nodiscard]] bool is_unknown() const { return !unknown_.empty(); }
   // Understood, and not allowed.
   bool refuse(const char* reply);
   [[nodiscard]] bool failed() const { return failed_; }
@@ -108,6 +111,7 @@ class Cursor {
   const char* wrong_at_ = nullptr;
   const char* expected_ = nullptr;
   uint32_t limit_ = 0;
+  std::string unknown_;
 };
 
 // Rules of their own files.

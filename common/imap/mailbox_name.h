@@ -22,13 +22,11 @@ inline constexpr char kHierarchyDelimiter = '/';
 inline constexpr size_t kMaxMailboxName = 1000;
 inline constexpr size_t kMaxMailboxDepth = 32;
 
-[[nodiscard]] bool valid_utf8(std::string_view text);
-
 // Strict: unshifted bytes are printable ASCII, base64 holds only what needs it, no spare bits, no
 // lone surrogate, no empty or adjoining shifts.
 [[nodiscard]] std::optional<std::string> from_modified_utf7(std::string_view wire);
-// `utf8` must be valid UTF-8; bytes that are not become U+FFFD.
-[[nodiscard]] std::string to_modified_utf7(std::string_view utf8);
+// `name` is UTF-8; bytes that are not become U+FFFD.
+[[nodiscard]] std::string to_modified_utf7(std::string_view name);
 
 // `inbox` and `inbox/...` in any case get INBOX in upper case (RFC 3501 §5.1; for the first
 // level of a longer name it is our rule: two trees that differ in case would confuse everybody).
@@ -37,17 +35,13 @@ inline constexpr size_t kMaxMailboxDepth = 32;
 // Both of the above: how a mailbox argument is read.
 [[nodiscard]] std::optional<std::string> mailbox_from_wire(std::string_view wire);
 
-// May a mailbox of this (UTF-8) name be made? Error: refused, with code CANNOT or LIMIT and a reply
-// that says why: empty, empty level, control character, wildcard, too long, too deep.
-[[nodiscard]] Status check_new_mailbox_name(std::string_view name);
-
 // reference and pattern of LIST as one matcher. `*` matches anything, `%` all but '/'.
 // A match costs the name's bytes times the pattern's length / 64, whatever the wildcards.
 class ListPattern {
  public:
-  // The reference is put in front as it is (RFC 3501 §6.3.8); an INBOX in front matches in any
-  // case.
+  // The reference is put in front as it is (RFC 3501 §6.3.8).
   ListPattern(std::string_view reference, std::string_view pattern);
+  // INBOX, and the first level of what is below it, matches in any case.
   [[nodiscard]] bool matches(std::string_view name) const;
 
  private:

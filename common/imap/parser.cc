@@ -212,32 +212,58 @@ constexpr Row kRows[] = {
     {"UNSELECT", plain<Unselect>},
 };
 
+// No command has a longer name.
+constexpr size_t kLongestName = 16;
+
 const Row* find_row(std::string_view word) {
   for (const Row& row : kRows)
     if (row.name.size() == word.size() && ascii::equal(row.name, word)) return &row;
   return nullptr;
 }
 
+// What may stand in a command's name as clients write it.
+bool in_name(char c) { return is(c, kAtom) || (c & 0x80) != 0; }
+
+std::string_view take_name(Cursor& in) {
+  const std::string_view rest = in.rest();
+  size_t size = 0;
+  while (size < rest.size() && in_name(rest[size])) size++;
+  in.back_to(in.mark() + size);
+  return rest.substr(0, size);
+}
+
+// The beginning of a command, up to its name, and what is to be done with the rest. nullptr:
+// failed.
+const Row* command_row(Cursor& in, Command& out) {
+  const auto wrong = [](bool) { return nullptr; };
+  const std::string_view tag = in.take_while(kTag);
+  if (tag.empty()) return wrong(in.fail("tag"));
+  if (tag.size() > kMaxTag) return wrong(in.too_many(kMaxTag, "octets in a tag"));
+  out.tag.assign(tag);
+  if (!in.sp()) return nullptr;
+  const char* mark = in.mark();
+  std::string_view name = take_name(in);
+  if (ascii::equal(name, "UID")) {
+    if (in.at_end() && in.limits().before_login) return wrong(in.refuse("log in first"));
+    if (!in.sp()) return nullptr;
+    out.by_uid = true;
+    mark = in.mark();
+    name = take_name(in);
+  }
+  if (name.empty())
+    return wrong(
+        in.fail_at(mark, out.by_uid ? "COPY, EXPUNGE, FETCH, SEARCH or STORE" : "command"));
+  const Row* row = find_row(name);
+  if (row == nullptr || (out.by_uid && !row->takes_uid))
+    return wrong(in.unknown(mark, out.by_uid ? "UID " : "", name));
+  return row;
+}
+
 // command = tag SP (command-any / command-auth / command-nonauth / command-select) CRLF
 // uid = "UID" SP (copy / fetch / search / store)
 bool command(Cursor& in, Command& out) {
-  const std::string_view tag = in.take_while(kTag);
-  if (tag.empty()) return in.fail("tag");
-  if (tag.size() > kMaxTag) return in.too_many(kMaxTag, "octets in a tag");
-  out.tag.assign(tag);
-  if (!in.sp()) return false;
-  const char* mark = in.mark();
-  std::string_view word = in.take_while(kAtom);
-  if (ascii::equal(word, "UID")) {
-    if (in.limits().before_login) return in.refuse("log in first");
-    if (!in.sp()) return false;
-    out.by_uid = true;
-    mark = in.mark();
-    word = in.take_while(kAtom);
-  }
-  const Row* row = find_row(word);
-  if (row == nullptr || (out.by_uid && !row->takes_uid))
-    return in.fail_at(mark, out.by_uid ? "COPY, EXPUNGE, FETCH, SEARCH or STORE" : "command");
+  const Row* row = command_row(in, out);
+  if (row == nullptr) return false;
   if (in.limits().before_login && !row->before_login) return in.refuse("log in first");
   return row->rule(in, out) && in.end();
 }
@@ -250,6 +276,18 @@ Result<Command> parse_command(std::string_view text, std::span<std::string> lite
   Result<Command> out(std::in_place);
   if (!command(in, *out)) return in.error();
   return out;
+}
+
+std::string unknown_command(std::string_view text) {
+  const ParserLimits limits;
+  Cursor in(text, {}, limits);
+  Command out;
+  if (command_row(in, out) != nullptr || !in.is_unknown()) return {};
+  // A short name at the end may go on, and be known then.
+  size_t at = text.size();
+  while (at > 0 && in_name(text[at - 1])) at--;
+  if (in.at_end() && text.size() - at <= kLongestName) return {};
+  return in.error().error().reply();
 }
 
 std::string_view leading_tag(std::string_view text) {

@@ -3,7 +3,9 @@
 //   RFC     3501 §9; the extensions in command.h
 //   Limits  an argument: counts and depth, each with its reason below
 //   Errors  fault syntax: "expected SP at column 8". Columns count from 1 at the tag, literals' own
-//           bytes not included. The text never repeats the client's bytes: it goes to logs
+//           bytes not included. What goes to logs never repeats the client's bytes, as they may be
+//           a password that came at the wrong time; the reply repeats the name of a command that
+//           there is not, made printable and short
 #pragma once
 
 #include <cstdint>
@@ -21,8 +23,8 @@ inline constexpr uint32_t kMaxTag = 255;
 
 struct ParserLimits {
   uint32_t sequence_ranges = 20'000;  // ranges in one set; resolving sorts them
-  uint32_t search_keys = 1'000;       // in all levels; each is tried on each message
-  uint32_t search_depth = 20;         // parentheses, NOT and OR; bounds our stack
+  uint32_t search_keys = 2'000;       // in all levels; each is tried on each message
+  uint32_t search_depth = 200;        // parentheses and NOT; bounds our stack
   uint32_t fetch_items = 100;         // items of one FETCH: each can answer with the whole message
   uint32_t header_names = 200;        // in one header-list
   uint32_t part_depth = 100;          // numbers in a section-part
@@ -37,6 +39,10 @@ struct ParserLimits {
 // "{n+}" and CRLF, its bytes are `literals` in order (moved from where that saves a copy).
 [[nodiscard]] Result<Command> parse_command(std::string_view text, std::span<std::string> literals,
                                             const ParserLimits& limits);
+
+// "unknown command FOO" when `text`, a command or its beginning, names one that there is not; ""
+// when it names none or one that there is.
+[[nodiscard]] std::string unknown_command(std::string_view text);
 
 // The tag that starts `text`, or "" when there is none fit to be sent back.
 [[nodiscard]] std::string_view leading_tag(std::string_view text);

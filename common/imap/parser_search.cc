@@ -3,6 +3,9 @@
 //   RFC     3501 §6.4.4, §9 search, search-key
 //   Limits  keys in all levels, depth: recursion follows the depth
 
+#include <algorithm>
+#include <iterator>
+
 #include "common/base/ascii.h"
 #include "common/imap/cursor.h"
 
@@ -69,6 +72,28 @@ void lower_all(std::string& text) {
   for (char& c : text) c = ascii::lower(c);
 }
 
+// search-key SP search-key, behind OR. Clients write a list of addresses as a chain of ORs, to the
+// right or to the left: a chain becomes one list, so its length is no depth.
+bool alternatives(Cursor& in, SearchKey& out, Bounds& bounds) {
+  for (uint32_t wanted = 2; wanted > 0;) {
+    if (!in.sp()) return false;
+    const char* mark = in.mark();
+    if (in.take_word("OR") && in.peek() == ' ') {
+      wanted++;
+      continue;
+    }
+    in.back_to(mark);
+    SearchKey key;
+    if (!search_key(in, key, bounds)) return false;
+    wanted--;
+    if (key.kind == Kind::either)
+      std::ranges::move(key.keys, std::back_inserter(out.keys));
+    else
+      out.keys.push_back(std::move(key));
+  }
+  return true;
+}
+
 // The key's arguments, its name being taken.
 bool arguments(Cursor& in, const Row& row, SearchKey& out, Bounds& bounds) {
   out.kind = row.kind;
@@ -103,9 +128,7 @@ bool arguments(Cursor& in, const Row& row, SearchKey& out, Bounds& bounds) {
     case Shape::uid:
       return in.sp() && in.sequence_set(out.set);
     case Shape::either:
-      out.keys.resize(2);
-      return in.sp() && search_key(in, out.keys[0], bounds) && in.sp() &&
-             search_key(in, out.keys[1], bounds);
+      return alternatives(in, out, bounds);
     case Shape::negation:
       out.keys.resize(1);
       return in.sp() && search_key(in, out.keys[0], bounds);

@@ -162,7 +162,7 @@ void put_key(std::string& out, const SearchKey& key, bool top) {
       if (!top) out += ')';
       break;
     case Kind::either:
-      out += "OR ";
+      for (size_t i = 1; i < key.keys.size(); i++) out += "OR ";
       put_keys(out, key);
       break;
     case Kind::negation:

@@ -21,6 +21,8 @@ namespace {
 
 // "{" 20 digits "+}" CRLF is the longest marker whose number means anything.
 constexpr size_t kMarkerMax = 32;
+// Tag and name of any command that there is, and more.
+constexpr size_t kStart = kMaxTag + 64;
 // Kept by an idle reader; more goes back to the allocator.
 constexpr size_t kKeepText = 2048;
 // What a literal gets before its first byte has come. The rest follows with the bytes: a
@@ -44,6 +46,15 @@ std::optional<size_t> literals_before_message(std::string_view text) {
   text.remove_prefix(kAppend.size());
   skip_spaces();
   return text.starts_with('{') ? 1 : 0;
+}
+
+// A command that begins with `text`, of which the name must be there. No password is in it.
+bool is_id(std::string_view text) {
+  const std::string_view tag = leading_tag(text);
+  if (tag.empty()) return false;
+  text.remove_prefix(tag.size());
+  while (text.starts_with(' ')) text.remove_prefix(1);
+  return ascii::equal(text.substr(0, 3), "ID ");
 }
 
 Error too_big(const char* what) { return {Fault::limit, what, {}, "TOOBIG"}; }
@@ -146,10 +157,10 @@ std::optional<Reader::Event> Reader::read_text(std::string_view& input) {
   if (input.empty()) return Event::need_more;
   const size_t lf = input.find('\n');
   const std::string_view piece = input.substr(0, lf == input.npos ? lf : lf + 1);
-  if (text_.size() + piece.size() > limits_.line_bytes) {
-    // The tag may have come in pieces. Nothing of the piece is taken yet: it is skipped.
-    std::string start = text_.substr(0, kMaxTag + 1);
-    start += piece.substr(0, kMaxTag + 1);
+  const size_t size = text_.size() + piece.size();
+  if (size > limits_.line_bytes && !(size <= limits_.id_bytes && is_id(start_with(piece)))) {
+    // Nothing of the piece is taken: it is skipped.
+    std::string start = start_with(piece);
     skip_literals_ = !expecting_line_;
     // A line of the caller's asking has no tag in it.
     const Event event = refuse(expecting_line_ ? "" : std::string_view(start),
@@ -169,6 +180,13 @@ std::optional<Reader::Event> Reader::read_text(std::string_view& input) {
   if (text_.empty()) return line_complete(piece);
   text_ += piece;
   return line_complete(text_);
+}
+
+// Tag and name of a command whose text goes on with `piece`: they may have come in pieces.
+std::string Reader::start_with(std::string_view piece) const {
+  std::string start = text_.substr(0, kStart);
+  start += piece.substr(0, kStart - start.size());
+  return start;
 }
 
 // `line` is the whole text so far with its line end; in text_ or in the caller's bytes. A LF alone
@@ -218,14 +236,18 @@ std::optional<Reader::Event> Reader::literal_announced(std::string_view line,
       limits_.message_bytes > 0 ? literals_before_message(line) : std::nullopt;
   const bool message = before_message && literals_.size() == *before_message;
 
+  const bool id = is_id(line);
+  const uint32_t count = std::max(limits_.literal_count, id ? limits_.id_literals : 0);
+  const uint64_t sum = std::max(limits_.literal_sum, id ? limits_.id_bytes : 0);
+
   std::optional<Error> why;
-  if (literals_.size() >= limits_.literal_count) {
+  if (literals_.size() >= count) {
     why = too_big("too many literals in one command");
   } else if (before_message && literals_.size() > *before_message) {
     why = Error(Fault::syntax, "expected end of command after the message");
   } else if (message ? marker.size > limits_.message_bytes : marker.size > limits_.literal_bytes) {
     why = too_big(message ? "the message is too big" : "the literal is too big");
-  } else if (!message && marker.size > limits_.literal_sum - literal_sum_) {
+  } else if (!message && marker.size > sum - literal_sum_) {
     why = too_big("the literals of the command are too big");
   } else if (!marker.synchronizing && marker.size > limits_.non_sync_bytes) {
     why = Error(Fault::syntax, "the non-synchronizing literal is too big", {}, "TOOBIG");
@@ -272,6 +294,9 @@ Reader::Event Reader::refuse(std::string_view text, Error why) {
   const std::string_view tag = leading_tag(text);
   refused_tag_ = tag.empty() ? "*" : tag;
   refusal_ = std::move(why);
+  // Whatever is wrong with what follows, the first thing wrong is its name.
+  if (std::string unknown = unknown_command(text); !unknown.empty())
+    refusal_.emplace(Fault::syntax, std::move(unknown), "unknown command");
   forget();
   state_ = State::text;
   return Event::refused;

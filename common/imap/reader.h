@@ -44,6 +44,10 @@ struct ReaderLimits {
   // All such literals of a command together, and how many: else 10,000 small ones would add up.
   uint32_t literal_sum = 128 * 1024;
   uint32_t literal_count = 64;
+  // ID may always have 30 fields of 30 octets with values of 1,024 (RFC 2971 §3.3), each of these
+  // octets escaped, or all of them in literals: so much of its text, and of its literals together.
+  uint32_t id_bytes = 64 * 1024;
+  uint32_t id_literals = 2 * 30;
   // The message of APPEND; 0 treats APPEND's literal like any other (before login).
   uint64_t message_bytes = 0;
   // A non-synchronizing literal above this is refused: UINT32_MAX for LITERAL+, 4096 for LITERAL-
@@ -114,6 +118,7 @@ class Reader {
   std::optional<Event> read_text(std::string_view& input);
   std::optional<Event> line_complete(std::string_view line);
   std::optional<Event> literal_announced(std::string_view line, const Marker& marker);
+  [[nodiscard]] std::string start_with(std::string_view piece) const;
   Event refuse(std::string_view text, Error why);
   bool may_skip(uint64_t bytes);  // false: it is too much, and the reader is dead
   std::optional<Event> read_literal(std::string_view& input);

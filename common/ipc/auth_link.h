@@ -26,6 +26,9 @@ namespace rims::ipc {
 inline constexpr size_t kTicketSize = 16;  // random bytes
 inline constexpr uint32_t kTicketLifeMs = 30'000;
 inline constexpr size_t kMaxUserName = 255;  // bytes of UTF-8
+inline constexpr size_t kMaxHostName = 255;  // bytes; RFC 1035 §2.3.4
+// "<32 hex digits.seconds@host name>" (RFC 2195 §2)
+inline constexpr size_t kMaxChallenge = 1 + 32 + 1 + 20 + 1 + kMaxHostName + 1;
 
 enum class AuthMsg : uint16_t {
   login_request = 1,
@@ -41,14 +44,15 @@ enum class Verdict : uint8_t { granted, denied, try_later, last = try_later };
 // One attempt (RFC 3501 §6.2.2, §6.2.3). `authzid` is SASL PLAIN's authorisation identity or "".
 struct LoginRequest {
   static constexpr AuthMsg kType = AuthMsg::login_request;
+  static constexpr const char* kAbout = "one attempt to log in";
   uint64_t request = 0;  // chosen by rims-login, returned in the reply
   Mechanism mechanism = Mechanism::login;
   Text<0, kMaxUserName> user;
   Text<0, kMaxUserName> authzid;
-  Sealed<1024> password;       // login, plain
-  Text<0, 256> challenge;      // cram_md5: what the client was sent, decoded
-  Text<0, 64> digest;          // cram_md5: 32 hex digits
-  Text<0, 45> client_address;  // numeric; for penalties and the log
+  Sealed<1024> password;             // login, plain
+  Text<0, kMaxChallenge> challenge;  // cram_md5: what the client was sent, decoded
+  Text<0, 64> digest;                // cram_md5: 32 hex digits
+  Text<0, 45> client_address;        // numeric; for penalties and the log
   bool over_tls = false;
   static constexpr auto kFields =
       std::tuple(&LoginRequest::request, &LoginRequest::mechanism, &LoginRequest::user,
@@ -56,9 +60,9 @@ struct LoginRequest {
                  &LoginRequest::digest, &LoginRequest::client_address, &LoginRequest::over_tls);
 };
 
-// On purpose it cannot say whether the user exists.
 struct LoginReply {
   static constexpr AuthMsg kType = AuthMsg::login_reply;
+  static constexpr const char* kAbout = "the answer; it does not say whether there is such a user";
   uint64_t request = 0;
   Verdict verdict = Verdict::denied;
   uint32_t delay_ms = 0;  // how long rims-login holds a refusal back
@@ -72,15 +76,16 @@ struct LoginReply {
 // To the home worker. Valid once, for kTicketLifeMs.
 struct Ticket {
   static constexpr AuthMsg kType = AuthMsg::ticket;
+  static constexpr const char* kAbout = "who the client is that will come with this ticket";
   Sealed<kTicketSize> ticket;
   Text<1, kMaxUserName> user;  // normalised: the account's name
   bool post_only = false;      // `#postman`: may deliver to any user and nothing else
   static constexpr auto kFields = std::tuple(&Ticket::ticket, &Ticket::user, &Ticket::post_only);
 };
 
-// rims-deliverd: is there such a recipient, and who is its home?
 struct UserQuery {
   static constexpr AuthMsg kType = AuthMsg::user_query;
+  static constexpr const char* kAbout = "asks whether there is such a recipient";
   uint64_t request = 0;
   Text<0, 320> recipient;  // a user name or an address
   static constexpr auto kFields = std::tuple(&UserQuery::request, &UserQuery::recipient);
@@ -88,6 +93,8 @@ struct UserQuery {
 
 struct UserReply {
   static constexpr AuthMsg kType = AuthMsg::user_reply;
+  static constexpr const char* kAbout =
+      "the answer, with the name of the account and its home worker";
   uint64_t request = 0;
   bool exists = false;
   Text<0, kMaxUserName> user;  // the account's name
@@ -97,23 +104,38 @@ struct UserReply {
 };
 
 // The privilege boundary of rims-auth.
-inline constexpr Accepts kAuthAcceptsFromLogin[] = {
-    {static_cast<uint16_t>(AuthMsg::login_request), 4096, 0},
+struct LoginToAuth : Says<LoginRequest> {
+  static constexpr const char *kFrom = "rims-login", *kTo = "rims-auth";
+  static constexpr const char* kTrust = "no; every byte is treated as written by an attacker";
 };
-inline constexpr Accepts kAuthAcceptsFromDeliverd[] = {
-    {static_cast<uint16_t>(AuthMsg::user_query), 512, 0},
+struct AuthToLogin : Says<LoginReply> {
+  static constexpr const char *kFrom = "rims-auth", *kTo = "rims-login";
+  static constexpr const char* kTrust = "yes";
 };
-inline constexpr Accepts kLoginAcceptsFromAuth[] = {
-    {static_cast<uint16_t>(AuthMsg::login_reply), 128, 0},
+struct AuthToImapd : Says<Ticket> {
+  static constexpr const char *kFrom = "rims-auth", *kTo = "rims-imapd";
+  static constexpr const char* kTrust = "yes; nobody else can let a client in";
 };
-inline constexpr Accepts kImapdAcceptsFromAuth[] = {
-    {static_cast<uint16_t>(AuthMsg::ticket), 512, 0},
+struct ImapdToAuth : Says<> {
+  static constexpr const char *kFrom = "rims-imapd", *kTo = "rims-auth";
+  static constexpr const char* kTrust =
+      "no; there is nothing to say, so whatever comes is a breach";
 };
-inline constexpr Accepts kDeliverdAcceptsFromAuth[] = {
-    {static_cast<uint16_t>(AuthMsg::user_reply), 512, 0},
+struct DeliverdToAuth : Says<UserQuery> {
+  static constexpr const char *kFrom = "rims-deliverd", *kTo = "rims-auth";
+  static constexpr const char* kTrust = "no; every byte is treated as written by an attacker";
 };
-// rims-imapd says nothing to rims-auth.
-inline constexpr std::span<const Accepts> kAuthAcceptsFromImapd{};
+struct AuthToDeliverd : Says<UserReply> {
+  static constexpr const char *kFrom = "rims-auth", *kTo = "rims-deliverd";
+  static constexpr const char* kTrust = "yes";
+};
+
+inline constexpr std::span<const Accepts> kAuthAcceptsFromLogin = LoginToAuth::kAccepts;
+inline constexpr std::span<const Accepts> kAuthAcceptsFromDeliverd = DeliverdToAuth::kAccepts;
+inline constexpr std::span<const Accepts> kAuthAcceptsFromImapd = ImapdToAuth::kAccepts;
+inline constexpr std::span<const Accepts> kLoginAcceptsFromAuth = AuthToLogin::kAccepts;
+inline constexpr std::span<const Accepts> kImapdAcceptsFromAuth = AuthToImapd::kAccepts;
+inline constexpr std::span<const Accepts> kDeliverdAcceptsFromAuth = AuthToDeliverd::kAccepts;
 
 // Which worker is the home of an account: the same in every process of one start.
 [[nodiscard]] uint32_t home_worker(std::string_view user, uint32_t workers);

@@ -43,8 +43,11 @@ enum class Channel : uint8_t {
   last = listen_deliver,
 };
 
-struct Configure {  // one descriptor: a sealed memfd with the encoded part
+struct Configure {
   static constexpr ControlMsg kType = ControlMsg::configure;
+  static constexpr const char* kAbout =
+      "its number, its identity and its part of the configuration";
+  static constexpr std::array kFds{"the encoded part, a sealed memfd"};
   uint32_t index = 0;       // which of the role's processes this is, from 0
   uint32_t workers = 0;     // how many rims-imapd there are
   bool privileged = false;  // started as root: the identity is to be changed to what follows
@@ -57,8 +60,11 @@ struct Configure {  // one descriptor: a sealed memfd with the encoded part
                  &Configure::gid, &Configure::chroot, &Configure::directory);
 };
 
-struct Attach {  // one descriptor
+struct Attach {
   static constexpr ControlMsg kType = ControlMsg::attach;
+  static constexpr const char* kAbout =
+      "a link or a listening socket; it replaces an older one to the same peer";
+  static constexpr std::array kFds{"the link or socket"};
   Channel channel = Channel::link;
   Role peer = Role::controller;
   uint32_t index = 0;
@@ -67,33 +73,41 @@ struct Attach {  // one descriptor
 
 struct Begin {
   static constexpr ControlMsg kType = ControlMsg::begin;
+  static constexpr const char* kAbout = "everything for the start was sent";
   static constexpr auto kFields = std::tuple();
 };
 
 struct Ready {
   static constexpr ControlMsg kType = ControlMsg::ready;
+  static constexpr const char* kAbout = "rights are given up, it serves";
   static constexpr auto kFields = std::tuple();
 };
 
-struct Reload {  // one descriptor, as Configure
+struct Reload {
   static constexpr ControlMsg kType = ControlMsg::reload;
+  static constexpr const char* kAbout = "a new configuration; logs are opened again";
+  static constexpr std::array kFds{"the encoded part, a sealed memfd"};
   static constexpr auto kFields = std::tuple();
 };
 
 struct Stop {
   static constexpr ControlMsg kType = ControlMsg::stop;
+  static constexpr const char* kAbout = "finish what is being written, then end";
   static constexpr auto kFields = std::tuple();
 };
 
-inline constexpr Accepts kChildAccepts[] = {
-    {static_cast<uint16_t>(ControlMsg::configure), 3072, 1},
-    {static_cast<uint16_t>(ControlMsg::attach), 6, 1},
-    {static_cast<uint16_t>(ControlMsg::begin), 0, 0},
-    {static_cast<uint16_t>(ControlMsg::reload), 0, 1},
-    {static_cast<uint16_t>(ControlMsg::stop), 0, 0},
+struct ControllerToChild : Says<Configure, Attach, Begin, Reload, Stop> {
+  static constexpr const char *kFrom = "rims-controller",
+                              *kTo = "rims-log, rims-auth, rims-login, rims-imapd, rims-deliverd";
+  static constexpr const char* kTrust = "yes";
 };
-inline constexpr Accepts kControllerAccepts[] = {
-    {static_cast<uint16_t>(ControlMsg::ready), 0, 0},
+struct ChildToController : Says<Ready> {
+  static constexpr const char *kFrom = "rims-log, rims-auth, rims-login, rims-imapd, rims-deliverd",
+                              *kTo = "rims-controller";
+  static constexpr const char* kTrust = "no; a breach ends the process that sent it";
 };
+
+inline constexpr std::span<const Accepts> kChildAccepts = ControllerToChild::kAccepts;
+inline constexpr std::span<const Accepts> kControllerAccepts = ChildToController::kAccepts;
 
 }  // namespace rims::ipc

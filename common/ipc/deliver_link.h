@@ -1,8 +1,9 @@
-// common/ipc/deliver_link.h - a message's way: rims-deliver -> rims-deliverd -> rims-imapd
+// common/ipc/deliver_link.h - how a message is delivered: rims-deliver -> rims-deliverd ->
+// rims-imapd
 //
 //   Trust   rims-deliverd treats every byte of rims-deliver as written by an attacker (its
 //           socket is open to local users of one group; SO_PEERCRED is logged). rims-imapd
-//           trusts rims-deliverd for "may be delivered", for nothing else.
+//           trusts rims-deliverd only to say that a message may be delivered.
 //   Fd      the message: a memfd sealed against writing, growing and shrinking. A reader
 //           refuses one without those seals, and one larger than the limit.
 //   Promise status `delivered` means: in the journal, durable.
@@ -25,6 +26,10 @@
 
 namespace rims::ipc {
 
+inline constexpr size_t kMaxAddress = 320;     // bytes, of an envelope
+inline constexpr size_t kMaxMailbox = 1024;    // bytes, a name in UTF-8
+inline constexpr size_t kMaxDeliveryId = 256;  // bytes
+
 enum class DeliverMsg : uint16_t {
   submit = 1,
   submit_reply = 2,
@@ -42,15 +47,17 @@ enum class Delivery : uint8_t {
   last = temporary,
 };
 
-struct Submit {  // one descriptor
+struct Submit {
   static constexpr DeliverMsg kType = DeliverMsg::submit;
+  static constexpr const char* kAbout = "a message to deliver";
+  static constexpr std::array kFds{"the message, a sealed memfd"};
   uint64_t request = 0;  // chosen by the sender, returned in the reply
-  Text<1, 320> recipient;
-  Text<0, 320> sender;        // envelope sender; "" for the null sender
-  Text<0, 1024> mailbox;      // UTF-8; "" means INBOX
-  Text<0, 256> delivery_id;   // the MTA's queue or message id, if it gave one
-  uint8_t flags = 0;          // system flags to set, as store::kSeen and its kin
-  int64_t internal_date = 0;  // seconds since 1970 (UTC); 0 means now
+  Text<1, kMaxAddress> recipient;
+  Text<0, kMaxAddress> sender;          // envelope sender; "" for the null sender
+  Text<0, kMaxMailbox> mailbox;         // UTF-8; "" means INBOX
+  Text<0, kMaxDeliveryId> delivery_id;  // the MTA's queue or message id, if it gave one
+  uint8_t flags = 0;                    // system flags to set, store::kSeen and so on
+  int64_t internal_date = 0;            // seconds since 1970 (UTC); 0 means now
   static constexpr auto kFields =
       std::tuple(&Submit::request, &Submit::recipient, &Submit::sender, &Submit::mailbox,
                  &Submit::delivery_id, &Submit::flags, &Submit::internal_date);
@@ -58,6 +65,7 @@ struct Submit {  // one descriptor
 
 struct SubmitReply {
   static constexpr DeliverMsg kType = DeliverMsg::submit_reply;
+  static constexpr const char* kAbout = "what became of it";
   uint64_t request = 0;
   Delivery status = Delivery::temporary;
   Text<0, 512> reason;  // one line, for the MTA's log
@@ -65,14 +73,16 @@ struct SubmitReply {
       std::tuple(&SubmitReply::request, &SubmitReply::status, &SubmitReply::reason);
 };
 
-struct Deliver {  // one descriptor
+struct Deliver {
   static constexpr DeliverMsg kType = DeliverMsg::deliver;
+  static constexpr const char* kAbout = "a message for an account of this worker";
+  static constexpr std::array kFds{"the message, a sealed memfd"};
   uint64_t request = 0;
-  Text<1, kMaxUserName> user;  // the account's name, as rims-auth told it
-  Text<1, 320> recipient;      // as submitted
-  Text<0, 320> sender;
-  Text<0, 1024> mailbox;
-  Text<0, 256> delivery_id;
+  Text<1, kMaxUserName> user;      // the account's name, as rims-auth told it
+  Text<1, kMaxAddress> recipient;  // as submitted
+  Text<0, kMaxAddress> sender;
+  Text<0, kMaxMailbox> mailbox;
+  Text<0, kMaxDeliveryId> delivery_id;
   uint8_t flags = 0;
   int64_t internal_date = 0;
   static constexpr auto kFields = std::tuple(
@@ -82,6 +92,7 @@ struct Deliver {  // one descriptor
 
 struct DeliverReply {
   static constexpr DeliverMsg kType = DeliverMsg::deliver_reply;
+  static constexpr const char* kAbout = "what became of it";
   uint64_t request = 0;
   Delivery status = Delivery::temporary;
   Text<0, 512> reason;
@@ -89,19 +100,29 @@ struct DeliverReply {
       std::tuple(&DeliverReply::request, &DeliverReply::status, &DeliverReply::reason);
 };
 
-inline constexpr Accepts kDeliverdAcceptsFromClient[] = {
-    {static_cast<uint16_t>(DeliverMsg::submit), 2048, 1},
+struct ClientToDeliverd : Says<Submit> {
+  static constexpr const char *kFrom = "rims-deliver", *kTo = "rims-deliverd";
+  static constexpr const char* kTrust = "no; every byte is treated as written by an attacker";
 };
-inline constexpr Accepts kClientAcceptsFromDeliverd[] = {
-    {static_cast<uint16_t>(DeliverMsg::submit_reply), 1024, 0},
+struct DeliverdToClient : Says<SubmitReply> {
+  static constexpr const char *kFrom = "rims-deliverd", *kTo = "rims-deliver";
+  static constexpr const char* kTrust =
+      "yes; an answer that is not understood is a temporary failure";
 };
-inline constexpr Accepts kImapdAcceptsFromDeliverd[] = {
-    {static_cast<uint16_t>(DeliverMsg::submit_reply), 1024, 0},
-    {static_cast<uint16_t>(DeliverMsg::deliver), 4096, 1},
+struct DeliverdToImapd : Says<Deliver, SubmitReply> {
+  static constexpr const char *kFrom = "rims-deliverd", *kTo = "rims-imapd";
+  static constexpr const char* kTrust =
+      "to say which message may be delivered to which account; for nothing else";
 };
-inline constexpr Accepts kDeliverdAcceptsFromImapd[] = {
-    {static_cast<uint16_t>(DeliverMsg::deliver_reply), 1024, 0},
-    {static_cast<uint16_t>(DeliverMsg::submit), 2048, 1},
+struct ImapdToDeliverd : Says<DeliverReply, Submit> {
+  static constexpr const char *kFrom = "rims-imapd", *kTo = "rims-deliverd";
+  static constexpr const char* kTrust =
+      "to say what is durable, and to submit messages for the delivery user alone";
 };
+
+inline constexpr std::span<const Accepts> kDeliverdAcceptsFromClient = ClientToDeliverd::kAccepts;
+inline constexpr std::span<const Accepts> kClientAcceptsFromDeliverd = DeliverdToClient::kAccepts;
+inline constexpr std::span<const Accepts> kImapdAcceptsFromDeliverd = DeliverdToImapd::kAccepts;
+inline constexpr std::span<const Accepts> kDeliverdAcceptsFromImapd = ImapdToDeliverd::kAccepts;
 
 }  // namespace rims::ipc

@@ -15,9 +15,10 @@ namespace rims::ipc {
 namespace {
 
 constexpr size_t kHeader = 2;  // the type
-// A peer that does not read for so long is as good as dead.
+// A peer that does not read for this long is considered dead.
 constexpr Milliseconds kSendLimit{30'000};
-// The kernel is short of memory: a link that is closed for that stays closed much longer.
+// When the kernel is short of memory, wait and try again, as a closed link would be lost for much
+// longer.
 constexpr Milliseconds kMemoryPause{20};
 
 bool short_of_memory(int error) { return error == ENOMEM || error == ENOBUFS; }
@@ -71,17 +72,21 @@ Result<std::optional<Packet>> Link::receive_now() {
   const ssize_t got = recvmsg(fd_.get(), &header, MSG_CMSG_CLOEXEC);
   starved_ = got < 0 && short_of_memory(errno);
   if (got < 0 && (errno == EAGAIN || errno == EINTR || starved_)) return std::optional<Packet>();
-  if (got <= 0) {
+  // Before any check: an empty message may bring descriptors, too.
+  std::vector<Fd> fds = got < 0 ? std::vector<Fd>() : descriptors_of(header);
+  if (got <= 0 && fds.empty()) {
     close();
     return fail(Fault::peer_gone, "closed", "link to " + peer_ + " ended");
   }
-  std::vector<Fd> fds = descriptors_of(header);
   const auto refuse = [&](std::string_view what) {
     explicit_bzero(buffer.data(), buffer.size());
     breach(what);
     return fail(Fault::peer_gone, "closed", "link to " + peer_ + " was broken");
   };
-  if ((header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) return refuse("a message too large");
+  // Fewer than were sent: there were too many, or we are at our limit.
+  const bool cut = (header.msg_flags & MSG_CTRUNC) != 0;
+  if ((header.msg_flags & MSG_TRUNC) != 0 || (cut && fds.size() == kMaxFds))
+    return refuse("a message too large");
   if (static_cast<size_t>(got) < kHeader) return refuse("a message without a type");
   Packet packet;
   packet.type =
@@ -92,7 +97,16 @@ Result<std::optional<Packet>> Link::receive_now() {
   const auto row = std::ranges::find(accepts_, packet.type, &Accepts::type);
   if (row == accepts_.end()) return refuse("a message that is not accepted");
   if (packet.body.size() > row->max_bytes) return refuse("a message over its limit");
-  if (packet.fds.size() != row->fds) return refuse("a wrong number of descriptors");
+  if (cut && packet.fds.size() < row->fds) {
+    log::error({},
+               "a message of {} lost its descriptors: this process may not open more; it is "
+               "refused (raise its limit of open files)",
+               peer_);
+    packet.fds.clear();
+    packet.fds.resize(row->fds);
+  } else if (cut || packet.fds.size() != row->fds) {
+    return refuse("a wrong number of descriptors");
+  }
   return std::optional(std::move(packet));
 }
 
@@ -147,7 +161,7 @@ Task<Status> Link::send_packet(uint16_t type, std::string body, std::vector<Fd> 
       break;
     }
     const bool ready = co_await writable(loop_, fd_.get(), kSendLimit);
-    if (!ready) co_return fail(Fault::peer_gone, "timeout", peer_ + " does not read its link");
+    if (!ready) co_return fail(Fault::timeout, "timeout", peer_ + " does not read its link");
   }
   co_return fail(Fault::peer_gone, "closed", "link to " + peer_ + " is closed");
 }
@@ -160,7 +174,7 @@ Result<std::array<Fd, 2>> make_pair() {
 }
 
 uint32_t home_worker(std::string_view user, uint32_t workers) {
-  // FNV-1a: spreads names evenly; nothing secret rests on it.
+  // FNV-1a: spreads names evenly; it is not used for security.
   uint64_t hash = 0xcbf29ce484222325;
   for (const char c : user) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3;
   return workers == 0 ? 0 : static_cast<uint32_t>(hash % workers);

@@ -5,14 +5,17 @@
 // gives each end to its process (control_link.h).
 //
 // A breach (a type without a row in the reader's table, bytes that do not decode, too many or
-// missing descriptors) closes the link and is logged; the process lives on. Every `<a>_link.h`
-// lists its messages, who trusts whom, and the table of what each side accepts.
+// missing descriptors) closes the link and is logged; the process lives on. Descriptors for which
+// this process has no room are no breach (Packet::fds). Every `<a>_link.h`
+// lists its messages and, for each direction, what may be said and who trusts it; links.h lists
+// the directions, and doc/ipc.md is printed from them (tools/print_ipc.cc).
 #pragma once
 
 #include <array>
 #include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "common/async/event.h"
@@ -29,6 +32,8 @@ inline constexpr size_t kMaxFds = 4;
 struct Packet {
   uint16_t type = 0;
   std::string body;
+  // As many as its row says. Where this process has no room for more, each is empty: the kernel
+  // has dropped them, which is not the peer's doing, and has been logged.
   std::vector<Fd> fds;
 };
 
@@ -36,7 +41,28 @@ struct Packet {
 struct Accepts {
   uint16_t type;
   size_t max_bytes;  // of the body, checked before decoding
-  size_t fds;        // exactly so many descriptors
+  size_t fds;        // exactly this many descriptors
+};
+
+// A message struct has kType (its number), kAbout (what it is for), kFields (wire.h) and, when it
+// brings descriptors, kFds (what each of them is).
+template <class Message>
+consteval size_t descriptors() {
+  if constexpr (requires { Message::kFds; })
+    return Message::kFds.size();
+  else
+    return 0;
+}
+
+// One direction of a link: all that its sender may say. A struct that derives from it adds kFrom
+// and kTo (the two ends) and kTrust (what the receiver believes of it).
+template <class... Message>
+struct Says {
+  using Messages = std::tuple<Message...>;
+  static_assert(((kMaxSize<Message> <= kMaxMessage - sizeof(uint16_t)) && ...));
+  static_assert(((descriptors<Message>() <= kMaxFds) && ...));
+  static constexpr std::array<Accepts, sizeof...(Message)> kAccepts{
+      Accepts{static_cast<uint16_t>(Message::kType), kMaxSize<Message>, descriptors<Message>()}...};
 };
 
 class Link {

@@ -19,14 +19,20 @@ enum class LogLevel : uint8_t { debug, info, warn, error, fatal, last = fatal };
 
 struct LogLine {
   static constexpr LogMsg kType = LogMsg::line;
+  static constexpr const char* kAbout = "one line for the log";
   LogLevel level = LogLevel::info;
   uint32_t pid = 0;  // for the reader of the log only
   Text<0, log::kMaxLine> text;
   static constexpr auto kFields = std::tuple(&LogLine::level, &LogLine::pid, &LogLine::text);
 };
 
-inline constexpr Accepts kLogAccepts[] = {
-    {static_cast<uint16_t>(LogMsg::line), 1 + 4 + 4 + log::kMaxLine, 0},
+struct AnyToLog : Says<LogLine> {
+  static constexpr const char *kFrom = "rims-auth, rims-login, rims-imapd, rims-deliverd",
+                              *kTo = "rims-log";
+  static constexpr const char* kTrust =
+      "no; the name of the sender is taken from the link, never from the message";
 };
+
+inline constexpr std::span<const Accepts> kLogAccepts = AnyToLog::kAccepts;
 
 }  // namespace rims::ipc

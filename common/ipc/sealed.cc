@@ -39,6 +39,7 @@ Result<Fd> sealed_copy(std::string_view bytes, const char* name) {
 
 Result<uint64_t> sealed_size(int fd, uint64_t max) {
   // Fails with EINVAL for whatever is not a memfd (or has no seals at all).
+  if (fd < 0) return fail_errno("a memfd", EMFILE);  // see Packet::fds
   const int seals = fcntl(fd, F_GET_SEALS);
   if (seals < 0 || (seals & kSeals) != kSeals)
     return fail(Fault::refused, "not accepted", "a descriptor that is not a sealed memfd");

@@ -1,8 +1,8 @@
-// common/ipc/sealed.h - bytes that travel between processes in a sealed memfd
+// common/ipc/sealed.h - bytes that are sent between processes in a sealed memfd
 //
-// A message or a configuration part: written once, sealed, then sent by descriptor. What is
-// sealed can neither change nor shrink under its reader's feet (a mapped file that shrinks is a
-// SIGBUS). Whoever gets one from a process it does not trust checks it first.
+// A message or a configuration part: written once, sealed, then sent by descriptor. A sealed memfd
+// can neither change nor shrink while it is read (a mapped file that shrinks causes a SIGBUS). A
+// process that gets one from a process that it does not trust checks the seals first.
 #pragma once
 
 #include <cstdint>

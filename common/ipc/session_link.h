@@ -1,4 +1,4 @@
-// common/ipc/session_link.h - a logged-in client's way from rims-login to its worker
+// common/ipc/session_link.h - how a logged-in client is handed from rims-login to its worker
 //
 //   Trust   rims-imapd treats every byte as written by an attacker: without a ticket that
 //           rims-auth gave, nothing happens but a closed socket.
@@ -17,8 +17,10 @@ namespace rims::ipc {
 
 enum class SessionMsg : uint16_t { handover = 1 };
 
-struct Handover {  // one descriptor
+struct Handover {
   static constexpr SessionMsg kType = SessionMsg::handover;
+  static constexpr const char* kAbout = "a client that has logged in";
+  static constexpr std::array kFds{"the client's socket, or one end of a socket pair for TLS"};
   Sealed<kTicketSize> ticket;
   Text<1, 255> tag;           // of the command that logged in
   Text<0, 32 * 1024> unread;  // bytes the client sent after that command
@@ -30,10 +32,18 @@ struct Handover {  // one descriptor
                  &Handover::over_tls, &Handover::session);
 };
 
-inline constexpr Accepts kImapdAcceptsFromLogin[] = {
-    {static_cast<uint16_t>(SessionMsg::handover), 34 * 1024, 1},
+struct LoginToImapd : Says<Handover> {
+  static constexpr const char *kFrom = "rims-login", *kTo = "rims-imapd";
+  static constexpr const char* kTrust =
+      "no; without a ticket that rims-auth gave, the client is turned away";
 };
-// rims-imapd says nothing to rims-login.
-inline constexpr std::span<const Accepts> kLoginAcceptsFromImapd{};
+struct ImapdToLogin : Says<> {
+  static constexpr const char *kFrom = "rims-imapd", *kTo = "rims-login";
+  static constexpr const char* kTrust =
+      "no; there is nothing to say, so whatever comes is a breach";
+};
+
+inline constexpr std::span<const Accepts> kImapdAcceptsFromLogin = LoginToImapd::kAccepts;
+inline constexpr std::span<const Accepts> kLoginAcceptsFromImapd = ImapdToLogin::kAccepts;
 
 }  // namespace rims::ipc

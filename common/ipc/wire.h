@@ -7,6 +7,7 @@
 //
 //   encode(x)        never fails for values within their bounds; out of bounds is fatal (our bug)
 //   decode<T>(bytes) nullopt when the bytes are not exactly one T
+//   kMaxSize<T>      the most bytes that a T may have
 #pragma once
 
 #include <concepts>
@@ -16,6 +17,7 @@
 #include <string_view>
 #include <tuple>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "common/base/result.h"
@@ -36,7 +38,7 @@ struct Text {
   bool operator==(const Text&) const = default;
 };
 
-// A password or a ticket on its way: wiped when it dies.
+// A password or a ticket in a message: wiped by the destructor.
 template <size_t Max>
 struct Sealed {
   static constexpr size_t kMin = 0, kMax = Max;
@@ -178,6 +180,22 @@ class Decoder {
   }
   std::string_view in_;
 };
+
+template <class T>
+inline constexpr size_t kMaxSize = sizeof(T);  // integers, enums, bool
+template <size_t Min, size_t Max>
+inline constexpr size_t kMaxSize<Text<Min, Max>> = sizeof(uint32_t) + Max;
+template <size_t Max>
+inline constexpr size_t kMaxSize<Sealed<Max>> = sizeof(uint32_t) + Max;
+template <class T, size_t Max>
+inline constexpr size_t kMaxSize<List<T, Max>> = sizeof(uint32_t) + Max * kMaxSize<T>;
+template <Fielded T>
+inline constexpr size_t kMaxSize<T> = std::apply(
+    [](auto... member) {
+      return (size_t{0} + ... +
+              kMaxSize<std::remove_cvref_t<decltype(std::declval<T&>().*member)>>);
+    },
+    T::kFields);
 
 template <Fielded T>
 [[nodiscard]] std::string encode(const T& v) {

@@ -4,8 +4,9 @@
 //   mailbox  = [phrase] "<" [route ":"] addr-spec ">" / addr-spec
 //   group    = phrase ":" [mailbox *("," mailbox)] ";"
 //
-// One pass: words are collected until the character that says what they were. What follows no
-// rule is skipped up to the next "," (or ";"), so that one bad address does not hide the others.
+// One pass: words are collected until the character that says what they were. Text that does not
+// match the grammar is skipped up to the next "," (or ";"), so that one bad address does not hide
+// the others.
 
 #include "common/message/address.h"
 
@@ -54,7 +55,7 @@ class Parser {
       : in_(value), max_(max), take_(take) {}
 
   void run() {
-    // One row is kept free to close an open group with.
+    // One row is kept free for the end of an open group.
     while (rows_ + (in_group_ ? 1 : 0) < max_ && !in_.at_end()) item();
     if (in_group_) end_group();
   }
@@ -91,7 +92,7 @@ class Parser {
   }
 
   void separator() {
-    if (in_.peek() == ':') return;  // inside a group: the words before it were no address
+    if (in_.peek() == ':') return;  // inside a group: the words before it are not an address
     if (in_.take(';')) {
       if (in_group_) end_group();
     } else if (!in_.at_end()) {
@@ -99,7 +100,7 @@ class Parser {
     }
   }
 
-  // Takes one word, or drops one character that can not stand here.
+  // Takes one word, or skips one character that is not allowed here.
   void word(Words& words) {
     std::string text;
     comment_.clear();
@@ -116,10 +117,13 @@ class Parser {
     }
   }
 
-  // Words and nothing else: one is a mailbox without a host, more are a name.
+  // Words and nothing else: one is a mailbox without a host, more are a name. Quotes with nothing
+  // in them are neither.
   void bare(const Words& words) {
     if (!words.any) return;  // an empty list element, RFC 5322 §4.4
-    if (words.before_local == 0) {
+    if (words.phrase.find_first_not_of(" \t") == std::string::npos) {
+      add(comment_, {}, std::string(kNoMailbox), std::string(kNoHost));
+    } else if (words.before_local == 0) {
       add(comment_, {}, words.local, std::string(kNoHost));
     } else {
       add(words.phrase, {}, std::string(kNoMailbox), std::string(kNoHost));
@@ -162,7 +166,7 @@ class Parser {
       host.clear();
       in_.skip_cfws();
     } else if (!route.empty() && in_.peek() != '>' && in_.peek() != '\0') {
-      host.clear();  // words instead of a colon: they are the address
+      host.clear();  // there is no colon: these words are the address
     } else {
       route.clear();  // "<@host>"
     }
@@ -181,7 +185,7 @@ class Parser {
         in_.skip();
         if (c == ':' || c == ';') text = in_.since(start);
       }
-      // Only dots hold words together; anything else was meant to be a space.
+      // Only dots join words; anything else between two words becomes a space.
       if (any && gap_ && !local.ends_with('.') && !text.starts_with('.')) local += ' ';
       local += text;
       any = any || c == '"' || !text.empty();
@@ -199,7 +203,7 @@ class Parser {
         host.empty() ? std::string(kNoHost) : std::move(host));
   }
 
-  // Behind "@": a domain literal as it stands, or atoms held together by dots. May be empty.
+  // After "@": a domain literal as it is, or atoms joined by dots. May be empty.
   std::string domain() {
     in_.skip_cfws(&comment_);
     std::string host;

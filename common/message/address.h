@@ -1,6 +1,6 @@
 // common/message/address.h - address lists of RFC 5322 §3.4 and §4.4, as ENVELOPE wants them
 //
-//   Takes whatever people and attackers write in From, To, Cc: comments, quoted pairs, groups,
+//   Accepts whatever people and attackers write in From, To, Cc: comments, quoted pairs, groups,
 //   routes, missing parts. Encoded words stay as they are (RFC 3501 §7.4.2 shows them raw).
 #pragma once
 
@@ -19,7 +19,7 @@ struct Address {
   Row row = Row::mailbox;
   std::string name;           // display name, or the comment that served as one; empty is NIL
   std::string route;          // RFC 5322 §4.4 "@a,@b"; empty is NIL
-  std::string mailbox, host;  // what is missing reads MISSING_MAILBOX, MISSING_DOMAIN
+  std::string mailbox, host;  // MISSING_MAILBOX, MISSING_DOMAIN when missing
 };
 
 // Calls `take` for each row, at most `max` times; an unfinished group is closed within them.

@@ -16,7 +16,8 @@
 namespace rims::message {
 namespace {
 
-// RFC 3501 has no multipart without parts: one empty text stands in.
+// RFC 3501 has no multipart without parts: one empty text stands in, which
+// StructureView::locate() finds as part 1.
 constexpr std::string_view kEmptyPart =
     R"(("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0)";
 
@@ -74,7 +75,7 @@ class Writer {
   }
 
  private:
-  // Up to where the children stand.
+  // Writes what comes before the children.
   void enter(const Node& node) {
     std::string text = "(";
     if (node.kind == Kind::multipart) {
@@ -97,7 +98,7 @@ class Writer {
     both(text);
   }
 
-  // What follows the children.
+  // Writes what comes after the children.
   void leave(const Node& node) {
     std::string text;
     if (node.kind == Kind::multipart) {
@@ -160,7 +161,7 @@ class Writer {
       append_nil(text);
     } else {
       text += '(';
-      // RFC 2183 §2.8: what is not known is an attachment.
+      // RFC 2183 §2.8: an unknown disposition is an attachment.
       append_string(text, disposition.type.empty() ? "attachment" : disposition.type);
       text += ' ';
       append_params(text, disposition.params, false);

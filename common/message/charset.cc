@@ -11,9 +11,9 @@
 #include <unicode/ucnv_cb.h>
 #include <unicode/ucnv_err.h>
 #include <unicode/utf16.h>
-#include <unicode/utf8.h>
 
 #include "common/base/ascii.h"
+#include "common/base/utf8.h"
 
 namespace rims::message {
 namespace {
@@ -21,8 +21,8 @@ namespace {
 constexpr size_t kMaxName = 64;
 constexpr size_t kMaxCached = 16;  // converters per thread; one is up to some 10 KiB
 
-// What senders mean by names that they use wrongly or that ICU reads more strictly than mail
-// programs do. The WHATWG Encoding Standard lists the same substitutions.
+// Charsets that senders really mean, for names that they use wrongly or that ICU takes more
+// strictly than mail programs do. The WHATWG Encoding Standard lists the same substitutions.
 constexpr std::pair<std::string_view, std::string_view> kMeant[] = {
     {"utf-8", ""},
     {"utf8", ""},
@@ -60,25 +60,13 @@ constexpr std::array<char16_t, 32> kWindows1252 = {
     0x2039, 0x0152, 0,      0x017d, 0,      0,      0x2018, 0x2019, 0x201c, 0x201d, 0x2022,
     0x2013, 0x2014, 0x02dc, 0x2122, 0x0161, 0x203a, 0x0153, 0,      0x017e, 0x0178};
 
-void append_code_point(std::string& out, UChar32 c) {
-  char bytes[4];
-  int32_t length = 0;
-  UBool failed = 0;
-  U8_APPEND(bytes, length, 4, c, failed);
-  if (failed != 0) {
-    out += "\xef\xbf\xbd";
-  } else {
-    out.append(bytes, static_cast<size_t>(length));
-  }
-}
-
 void append_windows1252(std::string& out, unsigned char byte) {
-  UChar32 c = byte;
+  uint32_t c = byte;
   if (byte >= 0x80 && byte < 0xa0) {
     c = kWindows1252[byte - 0x80];
     if (c == 0) c = 0xfffd;
   }
-  append_code_point(out, c);
+  utf8::append(out, c);
 }
 
 // ICU's own substitute is U+001A for some tables.
@@ -90,7 +78,7 @@ void U_CALLCONV write_fffd(const void*, UConverterToUnicodeArgs* args, const cha
   ucnv_cbToUWriteUChars(args, &fffd, 1, 0, error);
 }
 
-// Opening a converter reads tables and allocates; resetting one is nothing.
+// Opening a converter reads tables and allocates memory; resetting one costs almost nothing.
 class Cache {
  public:
   Cache() = default;
@@ -147,29 +135,23 @@ std::string canonical_charset(std::string_view name) {
 }
 
 size_t append_lenient_utf8(std::string& out, std::string_view bytes, bool last) {
-  size_t at = 0;
+  size_t at = 0, copied = 0;
   while (at < bytes.size()) {
-    size_t plain = at;
-    while (plain < bytes.size() && static_cast<unsigned char>(bytes[plain]) < 0x80) plain++;
-    out += bytes.substr(at, plain - at);
-    at = plain;
-    if (at == bytes.size()) break;
-
-    const auto length = static_cast<int32_t>(std::min<size_t>(bytes.size() - at, 4));
-    int32_t used = 0;
-    UChar32 c = 0;
-    U8_NEXT(bytes.data() + at, used, length, c);  // NOLINT(bugprone-inc-dec-in-conditions): ICU's
-    if (c >= 0) {
-      out += bytes.substr(at, static_cast<size_t>(used));
-      at += static_cast<size_t>(used);
+    if (static_cast<unsigned char>(bytes[at]) < 0x80) {
+      at++;
       continue;
     }
-    const auto lead = static_cast<unsigned char>(bytes[at]);
-    const int32_t wanted = U8_COUNT_TRAIL_BYTES(lead) + 1;
-    if (!last && used == length && length < wanted) return at;  // may go on behind the end
-    append_windows1252(out, lead);
-    at++;
+    const auto first = utf8::first_beyond_ascii(bytes.substr(at));
+    if (first.bytes > 0) {
+      at += first.bytes;
+      continue;
+    }
+    out += bytes.substr(copied, at - copied);
+    if (first.cut && !last) return at;
+    append_windows1252(out, static_cast<unsigned char>(bytes[at]));
+    copied = ++at;
   }
+  out += bytes.substr(copied);
   return at;
 }
 
@@ -203,19 +185,19 @@ void CharsetDecoder::decode(std::string_view bytes, std::string& out, bool last)
     for (const char16_t* unit = units.data(); unit != target; unit++) {
       const char16_t lead = std::exchange(lead_, u'\0');
       if (lead != 0 && U16_IS_TRAIL(*unit)) {
-        append_code_point(out, U16_GET_SUPPLEMENTARY(lead, *unit));
+        utf8::append(out, U16_GET_SUPPLEMENTARY(lead, *unit));
         continue;
       }
-      if (lead != 0) append_code_point(out, 0xfffd);
+      if (lead != 0) utf8::append(out, 0xfffd);
       if (U16_IS_LEAD(*unit)) {
         lead_ = *unit;
       } else {
-        append_code_point(out, U16_IS_TRAIL(*unit) ? 0xfffd : *unit);
+        utf8::append(out, U16_IS_TRAIL(*unit) ? 0xfffd : *unit);
       }
     }
   } while (error == U_BUFFER_OVERFLOW_ERROR);
   if (last) {
-    if (std::exchange(lead_, u'\0') != 0) append_code_point(out, 0xfffd);
+    if (std::exchange(lead_, u'\0') != 0) utf8::append(out, 0xfffd);
     ucnv_reset(converter_);
   }
 }

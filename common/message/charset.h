@@ -11,12 +11,12 @@ struct UConverter;
 
 namespace rims::message {
 
-// The name that ICU shall hear for what a mail says, in lower case: empty for UTF-8, US-ASCII,
-// names that are no names, and nothing.
+// The name to give to ICU for the charset that a mail names, in lower case. Empty for UTF-8,
+// US-ASCII, an invalid name, and no name.
 [[nodiscard]] std::string canonical_charset(std::string_view name);
 
 // Appends UTF-8 for what is UTF-8; other bytes are read as windows-1252. Returns how many bytes
-// were used: all, but for a sequence that may go on behind the end, unless `last`.
+// were used: all, except a sequence that may continue after the end, unless `last`.
 size_t append_lenient_utf8(std::string& out, std::string_view bytes, bool last);
 
 class CharsetDecoder {
@@ -34,7 +34,7 @@ class CharsetDecoder {
  private:
   std::string name_;
   UConverter* converter_ = nullptr;  // owned; goes back to the cache
-  std::string rest_;                 // of a UTF-8 sequence
+  std::string rest_;                 // the beginning of a UTF-8 sequence
   char16_t lead_ = 0;                // a surrogate that waits for its other half
 };
 

@@ -2,8 +2,8 @@
 //
 //   date-time = [day-name ","] day month year [time] [zone]     RFC 5322 §3.3, §4.3
 //
-// Also read: "Nov 21 2026", dashes between the parts, ISO "2026-11-21", text behind the zone:
-// what stands in real mail.
+// Also read: "Nov 21 2026", dashes between the parts, ISO "2026-11-21", text after the zone: real
+// mail has them.
 
 #include "common/message/date.h"
 
@@ -144,7 +144,7 @@ int64_t DateTime::utc_seconds() const {
 std::optional<DateTime> parse_date(std::string_view value) {
   const std::vector<std::string_view> words = tokens(value);
   size_t i = 0;
-  // The day's name says nothing that the date does not.
+  // The name of the day is not needed.
   if (i < words.size() && !is_digit(words[i].front()) && month_by_name(words[i]) == 0) i++;
   while (i < words.size() && (words[i] == "," || words[i] == ".")) i++;
 

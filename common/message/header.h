@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace rims::message {
 
@@ -39,9 +40,18 @@ class FieldReader {
 
 // BODY[HEADER.FIELDS (names)], or .NOT when `all_but`: the fields' bytes in the order of the
 // message, then its empty line if it has one (RFC 3501 §6.4.5). Names are compared
-// without case.
-[[nodiscard]] std::string select_fields(std::string_view header,
-                                        std::span<const std::string_view> names, bool all_but);
+// without case. Made once for many headers.
+class FieldPicker {
+ public:
+  FieldPicker(std::span<const std::string> names, bool all_but);
+  [[nodiscard]] std::string pick(std::string_view header) const;
+
+ private:
+  [[nodiscard]] bool has(std::string_view name) const;
+  std::vector<std::string> names_;  // lower case, sorted
+  bool all_but_;
+};
+// The same for one header.
 [[nodiscard]] std::string select_fields(std::string_view header, std::span<const std::string> names,
                                         bool all_but);
 

@@ -11,7 +11,7 @@ namespace {
 constexpr auto table_without(std::string_view specials) {
   std::array<bool, 256> in{};
   for (size_t c = 0; c < 256; c++) in[c] = c > 0x20 && c != 0x7f;
-  in[0] = true;  // a stray NUL is part of the word it stands in
+  in[0] = true;  // a NUL belongs to the word that it is in
   for (const char c : specials) in[static_cast<unsigned char>(c)] = false;
   return in;
 }

@@ -1,7 +1,7 @@
 // common/message/lexer.h - the tokens that structured fields share (RFC 5322 §3.2, RFC 2045 §5.1)
 //
-// Works on the folded value: line ends are white space. Every function moves forward only, and
-// nothing is scanned twice more than a fixed number of times, so a parser built on it is linear.
+// Works on the folded value: line ends are white space. Every function moves forward only, and each
+// byte is scanned a bounded number of times, so a parser built on it is linear.
 #pragma once
 
 #include <cstddef>
@@ -38,8 +38,8 @@ class Lexer {
   // resolved, line ends dropped. False, and nothing taken, when it is not closed.
   [[nodiscard]] bool quoted(std::string& out);
 
-  // Adds what is there of an atom with dots; false when nothing is. Also takes a whole encoded
-  // word (RFC 2047), even one that holds "(", "," or "@", which senders do.
+  // Appends an atom with dots, as far as there is one; false when there is none. Also takes a whole
+  // encoded word (RFC 2047), even one that holds "(", "," or "@", which senders do.
   [[nodiscard]] bool atom(std::string& out);
 
   // RFC 2045 token.

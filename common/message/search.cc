@@ -1,7 +1,7 @@
 // common/message/search.cc - SEARCH's substrings in headers and bodies; see text.h
 //
 //   Both sides are folded: ASCII by a table, the rest by ICU to NFKC_Casefold and then NFD, so
-//   that letters stand apart from their accents. Folded UTF-8 is searched with memmem(), which is
+//   that letters are separate from their accents. Folded UTF-8 is searched with memmem(), which is
 //   linear. Text that comes in pieces is folded up to its last ASCII character, in front of which
 //   nothing can combine; the last bytes of a piece are kept, to find what spans two pieces.
 
@@ -14,8 +14,10 @@
 #include <unicode/stringpiece.h>
 
 #include "common/base/ascii.h"
+#include "common/base/utf8.h"
 #include "common/message/address.h"
 #include "common/message/charset.h"
+#include "common/message/field_text.h"
 #include "common/message/header.h"
 #include "common/message/mime_field.h"
 #include "common/message/text.h"
@@ -77,9 +79,7 @@ size_t safe_cut(std::string_view text) {
   for (size_t i = text.size(); i > 0; i--)
     if ((text[i - 1] & 0x80) == 0) return i - 1;
   if (text.size() < kMaxUncut) return 0;
-  size_t cut = text.size() - 1;
-  while (cut > 0 && (static_cast<unsigned char>(text[cut]) & 0xc0) == 0x80) cut--;
-  return cut;
+  return utf8::start_of(text, text.size() - 1);
 }
 
 // Finds a needle in UTF-8 that comes in pieces.
@@ -87,7 +87,7 @@ class Finder {
  public:
   explicit Finder(const Needle& needle) : needle_(needle.folded()), found_(needle.empty()) {}
 
-  // Takes `text` over up to where it can be folded; leaves the rest in it.
+  // Takes `text` up to where it can be folded; leaves the rest in it.
   bool take(std::string& text, bool last) {
     if (found_) return true;
     const size_t cut = last ? text.size() : safe_cut(text);
@@ -126,14 +126,6 @@ bool is_address_field(std::string_view name) {
   return false;
 }
 
-// `prefix` is searched together with the value.
-bool field_contains(const Field& field, std::string_view prefix, const Needle& needle) {
-  if (contains(std::string(prefix) + decode_header(field.value), needle)) return true;
-  // "J. \"X\" Doe" <a@b> is searched for as J. "X" Doe.
-  return is_address_field(field.name) && field.value.find_first_of("\"\\(") != field.value.npos &&
-         contains(addresses_as_text(field.value), needle);
-}
-
 // All fields, each as "Name: value".
 bool any_field_contains(std::string_view header, const Needle& needle) {
   FieldReader reader(header);
@@ -142,7 +134,7 @@ bool any_field_contains(std::string_view header, const Needle& needle) {
   return false;
 }
 
-// What a part's own header says to people: file names and the description.
+// The text in a part's own header: file names and the description.
 bool part_header_contains(std::string_view header, const Needle& needle) {
   FieldReader reader(header);
   for (Field field; reader.next(field);) {
@@ -169,6 +161,18 @@ bool text_part_contains(std::string_view message, const Part& part, const Needle
 }
 
 }  // namespace
+
+std::optional<std::string> address_text(const Field& field) {
+  if (!is_address_field(field.name) || field.value.find_first_of("\"\\(") == field.value.npos)
+    return std::nullopt;
+  return addresses_as_text(field.value);
+}
+
+bool field_contains(const Field& field, std::string_view prefix, const Needle& needle) {
+  if (contains(std::string(prefix) + decode_header(field.value), needle)) return true;
+  const auto addresses = address_text(field);
+  return addresses && contains(*addresses, needle);
+}
 
 Result<Needle> Needle::make(std::string_view bytes, std::string_view charset) {
   if (!charset.empty() && !charset_supported(charset))

@@ -8,6 +8,7 @@
 #include "common/message/blob.h"
 #include "common/message/bodystructure.h"
 #include "common/message/date.h"
+#include "common/message/kept_fields.h"
 #include "common/message/tree.h"
 
 namespace rims::message {
@@ -45,10 +46,13 @@ std::string make_structure(std::string_view message, const Limits& limits) {
   const BodyTexts bodies = write_bodies(tree, limits);
   const std::string& envelope = tree.envelopes.front();
   const auto date = parse_date(tree.date);
+  const std::string fields =
+      keep_fields(tree.nodes.front().header.of(message), static_cast<uint32_t>(message.size()),
+                  date, limits.header_bytes);
 
   std::string out;
   out.reserve(sizeof(blob::Head) + tree.nodes.size() * sizeof(blob::Row) + envelope.size() +
-              bodies.body.size() + bodies.bodystructure.size());
+              bodies.body.size() + bodies.bodystructure.size() + fields.size());
   blob::append(out,
                blob::Head{.magic = {blob::kMagic[0], blob::kMagic[1]},
                           .version = blob::kVersion,
@@ -60,11 +64,20 @@ std::string make_structure(std::string_view message, const Limits& limits) {
                           .bodystructure_size = static_cast<uint32_t>(bodies.bodystructure.size()),
                           .sent_time = date ? date->utc_seconds() : 0,
                           .sent_day = date ? date->day_number() : 0,
-                          .reserved = 0});
+                          .fields_size = static_cast<uint32_t>(fields.size())});
   append_rows(out, tree.nodes);
   out += envelope;
   out += bodies.body;
   out += bodies.bodystructure;
+  out += fields;
+  return out;
+}
+
+std::string without_fields(std::string_view blob, const StructureView& view) {
+  std::string out(blob.substr(0, blob.size() - view.fields().size()));
+  auto head = blob::read<blob::Head>(out, 0);
+  head.fields_size = 0;
+  std::memcpy(out.data(), &head, sizeof head);
   return out;
 }
 

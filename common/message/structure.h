@@ -1,5 +1,5 @@
-// common/message/structure.h - a message parsed once: ENVELOPE, BODY, BODYSTRUCTURE and where
-// each part lies, as one opaque string
+// common/message/structure.h - a message parsed once: ENVELOPE, BODY, BODYSTRUCTURE, where each
+// part lies, and the header fields that are asked for most, as one opaque string
 //
 //   RFC 3501 §6.4.5, §7.4.2; RFC 2045-2047; RFC 5322. doc/message-structure.md tells the blob's
 //   bytes, what happens to broken mail, and where the answers differ from Dovecot's.
@@ -24,10 +24,10 @@
 
 namespace rims::message {
 
-// What one message may cost. What lies beyond a limit is not lost, only not taken apart.
+// What one message may cost. What is beyond a limit is not lost, it is only not parsed.
 struct Limits {
   uint32_t depth = 100;             // parts inside parts; deeper ones are application/octet-stream
-  uint32_t parts = 10'000;          // further boundary lines are text of the part they stand in
+  uint32_t parts = 10'000;          // further boundary lines are text of the part they are in
   uint32_t header_bytes = 1 << 20;  // of one header; fields behind that are not looked at
   uint32_t all_header_bytes = 2 << 20;  // of all headers of the message together
   uint32_t addresses = 10'000;          // of all ENVELOPEs together; the rest is left out
@@ -64,8 +64,8 @@ struct Part {
 // and HEADER.FIELDS.NOT are Section::header, then select_fields() (header.h) on those bytes.
 enum class Section : uint8_t { all, header, text, mime };
 
-// Never fails: every string of bytes has a structure. Of a message of 4 GiB and more only the
-// first 4 GiB - 1 bytes are seen.
+// Never fails: every string of bytes has a structure. Of a message of 4 GiB or more, only the first
+// 4 GiB - 1 bytes are parsed.
 [[nodiscard]] std::string make_structure(std::string_view message, const Limits& limits = {});
 
 // Reads a blob in place: copies nothing, so the blob must outlive the view. Made once per use;
@@ -79,6 +79,8 @@ class StructureView {
   [[nodiscard]] std::string_view envelope() const { return envelope_; }
   [[nodiscard]] std::string_view body() const { return body_; }
   [[nodiscard]] std::string_view bodystructure() const { return bodystructure_; }
+  // For KeptFields::open() (kept_fields.h); empty when there are none.
+  [[nodiscard]] std::string_view fields() const { return fields_; }
 
   [[nodiscard]] uint32_t message_size() const { return message_size_; }
   // BODY[HEADER] and BODY[TEXT].
@@ -104,11 +106,17 @@ class StructureView {
 
  private:
   StructureView() = default;
-  std::string_view table_, envelope_, body_, bodystructure_;
+  // The empty text part that BODYSTRUCTURE shows in a multipart without parts. It is no Part.
+  [[nodiscard]] std::optional<Range> locate_stand_in(std::span<const uint32_t> path,
+                                                     Section section) const;
+  std::string_view table_, envelope_, body_, bodystructure_, fields_;
   uint32_t message_size_ = 0, part_count_ = 0;
   uint8_t flags_ = 0;
   int32_t sent_day_ = 0;
   int64_t sent_time_ = 0;
 };
+
+// The blob of `view` without its kept fields, which is a valid blob, too.
+[[nodiscard]] std::string without_fields(std::string_view blob, const StructureView& view);
 
 }  // namespace rims::message

@@ -11,8 +11,8 @@
 namespace rims::message {
 namespace {
 
-// Deeper sections than this do not exist: make_structure() goes no deeper by default, and a
-// number costs a step.
+// No section is deeper than this: make_structure() goes no deeper by default, and each number in a
+// path costs time.
 constexpr size_t kMaxPath = 1000;
 
 bool within(uint32_t offset, uint32_t length, uint32_t size) {
@@ -53,13 +53,16 @@ Result<StructureView> StructureView::open(std::string_view blob) {
   const auto head = blob::read<blob::Head>(blob, 0);
   if (head.magic[0] != blob::kMagic[0] || head.magic[1] != blob::kMagic[1])
     return broken("bad magic");
-  if (head.version != blob::kVersion) return broken("unknown version");
-  if ((head.flags & ~blob::kKnownFlags) != 0 || head.reserved != 0) return broken("unknown flags");
+  if (head.version != blob::kVersion && head.version != blob::kFirstVersion)
+    return broken("unknown version");
+  if ((head.flags & ~blob::kKnownFlags) != 0) return broken("unknown flags");
+  if (head.version == blob::kFirstVersion && head.fields_size != 0) return broken("unknown fields");
 
   const std::string_view rest = blob.substr(sizeof(blob::Head));
   const uint64_t table = uint64_t{head.part_count} * sizeof(blob::Row);
   const uint64_t texts = uint64_t{head.envelope_size} + head.body_size + head.bodystructure_size;
-  if (head.part_count == 0 || table + texts != rest.size()) return broken("sizes do not add up");
+  if (head.part_count == 0 || table + texts + head.fields_size != rest.size())
+    return broken("sizes do not add up");
 
   StructureView view;
   view.message_size_ = head.message_size;
@@ -70,7 +73,9 @@ Result<StructureView> StructureView::open(std::string_view blob) {
   view.table_ = rest.substr(0, table);
   view.envelope_ = rest.substr(table, head.envelope_size);
   view.body_ = rest.substr(table + head.envelope_size, head.body_size);
-  view.bodystructure_ = rest.substr(table + head.envelope_size + head.body_size);
+  view.bodystructure_ =
+      rest.substr(table + head.envelope_size + head.body_size, head.bodystructure_size);
+  view.fields_ = rest.substr(table + texts);
 
   uint32_t next = 1;
   for (uint32_t i = 0; i < head.part_count; i++) {
@@ -142,7 +147,7 @@ std::optional<Range> StructureView::locate(std::span<const uint32_t> path, Secti
     }
   }
   const auto index = find(path);
-  if (!index) return std::nullopt;
+  if (!index) return locate_stand_in(path, section);
   const Part found = part(*index);
   switch (section) {
     case Section::all:
@@ -157,6 +162,18 @@ std::optional<Range> StructureView::locate(std::span<const uint32_t> path, Secti
   if (found.kind != Kind::message) return std::nullopt;
   const Part inner = part(found.first_child);
   return section == Section::header ? inner.header : inner.body;
+}
+
+std::optional<Range> StructureView::locate_stand_in(std::span<const uint32_t> path,
+                                                    Section section) const {
+  const bool is_leaf = section == Section::all || section == Section::mime;
+  if (!is_leaf || path.back() != 1) return std::nullopt;
+  const auto above = find(path.first(path.size() - 1));
+  if (!above) return std::nullopt;
+  Part multipart = part(*above);
+  if (multipart.kind == Kind::message) multipart = part(multipart.first_child);
+  if (multipart.kind != Kind::multipart || multipart.child_count > 0) return std::nullopt;
+  return Range{multipart.body.offset, 0};
 }
 
 std::optional<Range> StructureView::locate(std::string_view spec) const {

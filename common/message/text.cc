@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "common/base/ascii.h"
+#include "common/base/utf8.h"
 #include "common/message/charset.h"
 #include "common/message/header.h"
 #include "common/message/mime_field.h"
@@ -18,8 +19,7 @@ constexpr size_t kPiece = 16 << 10;  // how much is decoded at a time
 // At most `max` bytes, without half a character at the end. `text` is valid UTF-8.
 void cut_utf8(std::string& text, size_t max) {
   if (text.size() <= max) return;
-  while (max > 0 && (static_cast<unsigned char>(text[max]) & 0xc0) == 0x80) max--;
-  text.resize(max);
+  text.resize(utf8::start_of(text, max));
 }
 
 bool is_blank(std::string_view text) {
@@ -51,8 +51,8 @@ std::optional<EncodedWord> encoded_word(std::string_view in) {
   return EncodedWord{name, encoding, in.substr(text, end - text), end + 2};
 }
 
-// Each word of these ends as it began (RFC 2047 §3). ICU would take two that are put together for
-// an attempt to hide something.
+// An encoded word in one of these charsets ends in the state in which it began (RFC 2047 §3). If
+// two were joined, ICU would treat the escape sequences between them as an attack.
 bool returns_to_ascii(std::string_view charset) {
   for (const char* own : {"iso-2022-jp", "iso-2022-kr", "iso-2022-cn", "hz-gb-2312", "utf-7"})
     if (ascii::equal(charset, own)) return true;

@@ -3,7 +3,7 @@
 //
 //   Charsets are ICU's, by their names on the net; names that mail uses wrongly mean what the
 //   senders mean (gb2312 is GB18030, iso-8859-1 is windows-1252, ...). Text in an unknown
-//   charset, and 8-bit "us-ascii", is read as UTF-8 where it is that, else as windows-1252.
+//   charset, and 8-bit "us-ascii", is read as UTF-8 where it is valid, else as windows-1252.
 //   Two texts match when they are equal after Unicode case folding and compatibility
 //   decomposition, in the spirit of RFC 5051 (i;unicode-casemap): "STRASSE" finds "Straße",
 //   "cafe" finds "Café". Converters are cached per thread.
@@ -54,7 +54,7 @@ class Needle {
   std::string folded_;
 };
 
-// Is the needle in this text? `utf8` may be broken: then it is U+FFFD there.
+// Is the needle in this text? Invalid UTF-8 in it is read as U+FFFD.
 [[nodiscard]] bool contains(std::string_view utf8, const Needle& needle);
 
 // Searches text that comes in pieces, in memory that does not grow with it. Feed the encoded body

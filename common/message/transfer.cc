@@ -44,7 +44,7 @@ void TransferDecoder::feed(std::string_view piece, std::string& out) {
 
 void TransferDecoder::finish(std::string& out) {
   if (encoding_ == Encoding::base64) {
-    // The bytes that an incomplete group already gives.
+    // The bytes that are already complete in an incomplete group.
     if (count_ == 2) out += static_cast<char>(bits_ >> 4);
     if (count_ == 3) {
       out += static_cast<char>(bits_ >> 10);

@@ -1,4 +1,4 @@
-// common/message/transfer.h - Content-Transfer-Encoding off, piece by piece (RFC 2045 §6)
+// common/message/transfer.h - decodes a Content-Transfer-Encoding, piece by piece (RFC 2045 §6)
 //
 // Inside this library only. Never fails: what is not of the encoding is skipped (base64) or
 // taken as it stands (quoted-printable).
@@ -16,7 +16,7 @@ class TransferDecoder {
  public:
   explicit TransferDecoder(Encoding encoding) : encoding_(encoding) {}
   void feed(std::string_view piece, std::string& out);
-  // Whatever was waiting for more.
+  // Writes what was waiting for more bytes.
   void finish(std::string& out);
 
  private:

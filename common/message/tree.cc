@@ -23,7 +23,7 @@
 namespace rims::message {
 namespace {
 
-// RFC 2046 allows 70. Comparing the beginning of a longer one is as good.
+// RFC 2046 allows 70. Of a longer one only the beginning is compared.
 constexpr size_t kMaxBoundary = 200;
 
 struct Boundary {
@@ -166,7 +166,8 @@ class TreeParser {
     }
   }
 
-  // True when the field says that MIME is spoken: without one, Content fields are not believed.
+  // True for MIME-Version and Content-Type: without one of them, the other Content fields are
+  // ignored.
   static bool take_field(Node& node, const Field& field) {
     const std::string_view name = field.name;
     if (name.size() < 10) return false;
@@ -281,8 +282,8 @@ class TreeParser {
     return end;
   }
 
-  // Everything inside the boundary's owner ends in front of it, and boundaries of multiparts in
-  // there mean nothing any more.
+  // Everything inside the boundary's multipart ends before it, and boundaries of multiparts in
+  // there have no meaning any more.
   void pass(const Line& boundary) {
     close_until(boundary.owner, boundary.start);
     while (boundaries_.back().node != boundary.owner) boundaries_.pop_back();
@@ -334,7 +335,7 @@ class TreeParser {
   std::vector<Boundary> boundaries_;  // of the open multiparts, outermost first
   uint32_t current_ = kNone;          // innermost open part
   size_t at_ = 0;
-  size_t counted_ = 0;  // line_ends_ are those of so many bytes
+  size_t counted_ = 0;  // how many bytes line_ends_ covers
   uint32_t line_ends_ = 0;
 };
 

@@ -18,7 +18,7 @@ inline constexpr uint32_t kNone = 0xffffffff;
 struct Node {
   Kind kind = Kind::text;
   Encoding encoding = Encoding::none;
-  bool opaque = false;  // taken apart no further because of a limit
+  bool opaque = false;  // not parsed further because of a limit
   bool digest = false;  // multipart/digest: its parts are messages unless they say otherwise
   uint32_t parent = kNone, first_child = kNone, last_child = kNone, next_sibling = kNone;
   uint32_t child_count = 0;
@@ -31,7 +31,7 @@ struct Node {
 };
 
 struct Tree {
-  std::vector<Node> nodes;             // a parent stands before its children, siblings in order
+  std::vector<Node> nodes;             // a parent is before its children, siblings in order
   std::vector<std::string> envelopes;  // of the root (0) and of embedded messages
   std::string_view date;               // the root's Date: value
 };

@@ -47,11 +47,12 @@ void limit(__rlimit_resource which, const char* name, uint64_t value) {
 void set_limits(const Limits& limits, bool changes_user) {
   if (limits.open_files != 0) limit(RLIMIT_NOFILE, "RLIMIT_NOFILE", limits.open_files);
   if (limits.file_size != 0) limit(RLIMIT_FSIZE, "RLIMIT_FSIZE", limits.file_size);
-  // The kernel counts per user: a developer's own processes are no business of ours.
+  // The kernel counts per user: without a change of user, a developer's other processes would
+  // count, too.
   if (limits.processes != 0 && changes_user) limit(RLIMIT_NPROC, "RLIMIT_NPROC", limits.processes);
 }
 
-// An "empty" chroot that holds something, or that somebody could fill, is none.
+// An "empty" chroot must hold nothing, and only root may be able to write to it.
 void check_empty(const std::string& path) {
   struct stat st{};
   if (stat(path.c_str(), &st) != 0) failed("stat " + path);
@@ -75,7 +76,7 @@ void change_root(const Row& row, const std::string& path) {
 }
 
 void drop_bounding_set() {
-  // Up to the first number that this kernel does not know.
+  // Tries all numbers up to the first that this kernel does not know.
   for (unsigned long cap = 0;; cap++) {
     const int has = prctl(PR_CAPBSET_READ, cap, 0, 0, 0);
     if (has < 0) return;
@@ -83,28 +84,31 @@ void drop_bounding_set() {
   }
 }
 
-void change_identity(const Identity& who) {
-  if (who.uid == 0 || who.gid == 0) fatal("giving up rights: the user to become is root");
+void change_identity(uint32_t uid, uint32_t gid) {
+  if (uid == 0 || gid == 0) fatal("giving up rights: the user to become is root");
   drop_bounding_set();
   // Groups first: after setresuid there is no right left to change them.
   if (setgroups(0, nullptr) != 0) failed("setgroups");
-  if (setresgid(who.gid, who.gid, who.gid) != 0) failed("setresgid");
-  if (setresuid(who.uid, who.uid, who.uid) != 0) failed("setresuid");
+  if (setresgid(gid, gid, gid) != 0) failed("setresgid");
+  if (setresuid(uid, uid, uid) != 0) failed("setresuid");
 }
 
-void drop_capabilities() {
+// Drops all capabilities but those in `kept`, a set of bits; only capabilities below 32 can be
+// kept.
+void drop_capabilities(uint32_t kept = 0) {
   if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0)
     failed("PR_CAP_AMBIENT_CLEAR_ALL");
   __user_cap_header_struct head{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
-  __user_cap_data_struct data[2] = {};
+  __user_cap_data_struct data[2] = {{.effective = kept, .permitted = kept, .inheritable = 0}, {}};
   if (syscall(SYS_capset, &head, data) != 0) failed("capset");
   if (syscall(SYS_capget, &head, data) != 0) failed("capget");
-  for (const auto& half : data)
-    if ((half.effective | half.permitted | half.inheritable) != 0)
-      fatal("giving up rights: a capability is left");
+  const uint32_t left = data[0].effective | data[0].permitted;
+  if (left != kept || data[0].inheritable != 0 ||
+      (data[1].effective | data[1].permitted | data[1].inheritable) != 0)
+    fatal("giving up rights: a capability is left");
 }
 
-// Does not believe the calls above: looks, and tries to get root back.
+// Checks what the calls above did: reads the ids, and tries to become root again.
 void prove(const Identity& who) {
   uid_t r = 0, e = 0, s = 0;
   gid_t rg = 0, eg = 0, sg = 0;
@@ -114,12 +118,13 @@ void prove(const Identity& who) {
   if (who.change && getgroups(0, nullptr) != 0) fatal("giving up rights: a group is left");
   if (r == 0 || (who.change && rg == 0)) fatal("giving up rights: still root");
   if (setuid(0) == 0 || seteuid(0) == 0 || setresuid(0, 0, 0) == 0)
-    fatal("giving up rights: root came back");
+    fatal("giving up rights: the process could become root again");
   if (who.change && (setgid(0) == 0 || setegid(0) == 0 || setgroups(0, nullptr) == 0))
-    fatal("giving up rights: the group of root came back");
+    fatal("giving up rights: the process could get the group of root again");
 }
 
-// What may be done in the one directory. Not on it: executing, device files, sockets, pipes, links.
+// What may be done in the one directory. Not allowed: executing, device files, sockets, pipes,
+// links.
 constexpr uint64_t kFileRights = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_READ_FILE |
                                  LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_REMOVE_DIR |
                                  LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_DIR |
@@ -127,7 +132,8 @@ constexpr uint64_t kFileRights = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS
 // Newer than the headers of Debian 12.
 constexpr uint64_t kRefer = 1ull << 13, kTruncate = 1ull << 14;
 
-// Leaves the process the files of `directory`, or none. Descriptors that are open stay usable.
+// From now on the process can open files below `directory` only, or none. Open descriptors stay
+// usable.
 void confine_files(const std::string& directory) {
   const long abi =
       syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
@@ -152,7 +158,7 @@ void confine_files(const std::string& directory) {
   if (syscall(SYS_landlock_restrict_self, rules.get(), 0) != 0) failed("landlock_restrict_self");
 }
 
-// One rule of a filter; argument conditions hold together.
+// One rule of a filter; all of its argument conditions must be true.
 struct Condition {
   const char* name;
   scmp_arg_cmp arg;
@@ -165,7 +171,8 @@ constexpr scmp_arg_cmp masked(unsigned arg, uint64_t mask, uint64_t value) {
   return {.arg = arg, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value};
 }
 
-// What a call is allowed for, where its name alone allows too much. Several rows: any of them.
+// Conditions for calls whose name alone would allow too much. With several rows, one of them must
+// be true.
 constexpr Condition kConditions[] = {
     {"clone", masked(0, CLONE_THREAD | CLONE_NEWUSER, CLONE_THREAD)},
     {"socketpair", is(0, AF_UNIX)},
@@ -176,7 +183,7 @@ constexpr Condition kConditions[] = {
     {"prctl", is(0, PR_SET_VMA)},  // glibc names its memory with it
     {"prctl", is(0, PR_GET_DUMPABLE)},
     {"prctl", is(0, PR_GET_NO_NEW_PRIVS)},
-#ifndef RIMS_SANITIZED  // the sanitizers map as they like
+#ifndef RIMS_SANITIZED  // the sanitizers map memory in other ways
     {"mmap", masked(2, PROT_EXEC, 0)},
     {"mprotect", masked(2, PROT_EXEC, 0)},
 #endif
@@ -201,7 +208,7 @@ class Filter {
       conditional = true;
       add(name, number, SCMP_ACT_ALLOW, &row.arg);
     }
-    // Its own pid is only known here.
+    // The process's own pid is known only at run time.
     const std::string_view view = name;
     if (view == "tgkill") {
       const scmp_arg_cmp self = is(0, static_cast<uint64_t>(getpid()));
@@ -269,18 +276,27 @@ void hide_memory() {
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) failed("PR_SET_DUMPABLE");
 }
 
+void become(uint32_t uid, uint32_t gid, Keep keep) {
+  const bool reading = keep == Keep::reading;
+  if (reading && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) failed("PR_SET_KEEPCAPS");
+  change_identity(uid, gid);
+  drop_capabilities(reading ? 1U << CAP_DAC_READ_SEARCH : 0);
+  if (reading && prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) != 0) failed("PR_SET_KEEPCAPS");
+  prove({.change = true, .uid = uid, .gid = gid});
+}
+
 void enter(const Row& row, const Identity& who) {
   const pid_t parent = getppid();
   hide_memory();
   set_limits(row.limits, who.change);
   if (who.change) {
     if (!who.chroot.empty()) change_root(row, who.chroot);
-    change_identity(who);
+    change_identity(who.uid, who.gid);
   }
   drop_capabilities();
   prove(who);
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) failed("PR_SET_NO_NEW_PRIVS");
-  // A change of the uid may have set this again, and cleared the other.
+  // A change of the uid may have made it dumpable again, and have cleared the parent-death signal.
   hide_memory();
   if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) failed("PR_SET_PDEATHSIG");
   if (getppid() != parent) fatal("the controller is gone");

@@ -1,12 +1,12 @@
 // common/privdrop/privdrop.h - giving up every right that a process does not need, and proving it
 //
-//   Row    what a process may be: constexpr, one per program, in controller/process_table.h
+//   Row    what a process may be: constexpr, one per program, in common/privdrop/process_table.h
 //   enter  applies a Row. Every step that fails is fatal (result.h); the order is: no core file,
 //          rlimits, chroot, bounding set, supplementary groups, gid, uid, proof that root cannot
 //          be had back and that no capability is left, no-new-privs, not dumpable, end with the
 //          parent, Landlock (files of one directory or none), seccomp. Distinct uids keep processes
-//          from signalling each other. Descriptors are not its business: a child starts with 0 to 2
-//          and its control link, because the controller closes all others between fork and exec.
+//          from signalling each other. It closes no descriptors: a child starts with 0 to 2 and its
+//          control link, because the controller closes all others between fork and exec.
 //
 // Unprivileged start (development): no chroot and no identity change; all the rest is the same.
 // A kernel without Landlock (it is in Linux 5.13 and later, unless switched off) is no failure:
@@ -56,8 +56,19 @@ struct Identity {
 // After this the process is what its row says, or dead.
 void enter(const Row& row, const Identity& who);
 
-// What must not wait for enter(): no core file, not dumpable. For the first line of a program
-// that will hold secrets; execve(2) undoes the second.
+// What become() leaves.
+enum class Keep : unsigned char {
+  nothing,
+  reading,  // CAP_DAC_READ_SEARCH: every file may be read, and no other written
+};
+
+// For a program that root started but that works as an ordinary user: changes permanently to this
+// user, with this group only and without capabilities. Checked as in enter(); a step that fails is
+// fatal. Call it before any thread is started.
+void become(uint32_t uid, uint32_t gid, Keep keep = Keep::nothing);
+
+// What must be done before enter(): no core file, not dumpable. For the first line of a program
+// that will hold secrets; execve(2) makes it dumpable again.
 void hide_memory();
 
 }  // namespace rims::privdrop

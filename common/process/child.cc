@@ -29,6 +29,12 @@ constexpr off_t kMaxConfig = 64 << 20;
 // How long a program may take to end after the controller said Stop or went away.
 constexpr unsigned kStopSeconds = 15;
 
+// Without a link that the controller gives it a process is of no use: it is started again.
+void need_descriptors(const ipc::Packet& packet) {
+  for (const Fd& fd : packet.fds)
+    if (!fd) fatal("there is no room for a descriptor of the controller");
+}
+
 // Sends lines to rims-log and never waits: a full or dead link drops lines and counts them.
 class LogSink final : public log::Sink {
  public:
@@ -140,6 +146,7 @@ Task<Start> Child::Impl::start() {
   for (;;) {
     auto packet = co_await control.receive();
     if (!packet) std::_Exit(0);  // the controller gave up; nothing is to be finished
+    need_descriptors(*packet);
     switch (static_cast<ipc::ControlMsg>(packet->type)) {
       case ipc::ControlMsg::configure: {
         auto message = ipc::open_packet<ipc::Configure>(control, *packet);
@@ -192,9 +199,11 @@ Task<void> Child::Impl::serve() {
   for (;;) {
     auto packet = co_await control.receive();
     if (!packet) {
+      if (!stopping) log::error({}, "the link to the controller ended; this process ends, too");
       stop();
       co_return;
     }
+    need_descriptors(*packet);
     switch (static_cast<ipc::ControlMsg>(packet->type)) {
       case ipc::ControlMsg::attach: {
         auto message = ipc::open_packet<ipc::Attach>(control, *packet);

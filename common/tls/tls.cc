@@ -159,7 +159,7 @@ Task<Status> Session::handshake(Milliseconds limit) {
     }
     if (!flushed) co_return flushed;
     const auto left = std::chrono::duration_cast<Milliseconds>(deadline - Loop::now());
-    if (left.count() <= 0) co_return fail(Fault::peer_gone, "timeout", "TLS handshake: timeout");
+    if (left.count() <= 0) co_return fail(Fault::timeout, "timeout", "TLS handshake: timeout");
     CO_TRY_STATUS(co_await stream_.fill(left, 4096));
   }
 }

@@ -48,14 +48,15 @@ class Session {
   Session& operator=(const Session&) = delete;
   ~Session();
 
-  // Within `limit` altogether. Error: peer_gone, also when the peer speaks no TLS.
+  // Within `limit` altogether. Error: timeout, or peer_gone, also when the peer
+  // speaks no TLS.
   Task<Status> handshake(Milliseconds limit);
 
   [[nodiscard]] std::string_view input() const {
     return std::string_view(input_).substr(consumed_);
   }
   void consume(size_t count);  // wipes what it takes away
-  // Waits for at least one more byte of plaintext. Error: peer_gone ("timeout" or "closed").
+  // Waits for at least one more byte of plaintext. Error: peer_gone or timeout.
   Task<Status> fill(Milliseconds limit, size_t at_most = 16 * 1024);
   // Encrypts into the stream's output at once.
   void put(std::string_view bytes);

@@ -217,9 +217,9 @@ TEST(Stream, TellsTimeoutFromClosed) {
   Loop loop;
   auto [a, b] = socket_pair();
   Stream reader(loop, std::move(b), Milliseconds(1000));
-  EXPECT_EQ(run(loop, fill_once(reader, Milliseconds(5))).error().reply(), "timeout");
+  EXPECT_EQ(run(loop, fill_once(reader, Milliseconds(5))).error().fault(), Fault::timeout);
   a.reset();
-  EXPECT_EQ(run(loop, fill_once(reader, Milliseconds(5))).error().reply(), "closed");
+  EXPECT_EQ(run(loop, fill_once(reader, Milliseconds(5))).error().fault(), Fault::peer_gone);
 }
 
 TEST(Loop, SignalsArriveAsCallbacks) {

@@ -45,7 +45,7 @@ TEST(TimePoint, RefusesWhatIsNoTime) {
         "2023-11-14T22:13:20+25:00", "23-11-14T22:13:20Z", " 2023-11-14T22:13:20Z", "1700000000"})
     EXPECT_EQ(read(text), -1) << text;
   EXPECT_EQ(parse_time_point("x").error().reply(),
-            "\"x\" is no time such as 2026-11-21T22:00:00Z or \"2026-11-21 22:00\"");
+            "\"x\" is not a time such as 2026-11-21T22:00:00Z or \"2026-11-21 22:00\"");
 }
 
 }  // namespace

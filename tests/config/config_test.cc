@@ -185,24 +185,24 @@ TEST(Config, SaysWhereWhatWasExpectedAndTheNearestKey) {
       {"delivery: { recipient_delimiter: \"+-\" }\n",
        "f.yml:2:34: delivery.recipient_delimiter: expected one character or none, found \"+-\""},
       {"hostname: \"a b\"\n", "f.yml:2:1: hostname: expected a host name, found \"a b\""},
-      {"hostname: \"a\\tb\"\n", "f.yml:2:11: hostname: control bytes are not taken here"},
+      {"hostname: \"a\\tb\"\n", "f.yml:2:11: hostname: control characters are not allowed here"},
       {"tls: { certificate: c.pem }\n",
-       "f.yml:2:8: tls.certificate: expected tls.key with it, found none"},
+       "f.yml:2:8: tls.certificate: expected tls.key, too; found none"},
       {"listen: { imaps_port: 993 }\n",
-       "f.yml:2:11: listen.imaps_port: expected tls.certificate and tls.key with it, found none"},
+       "f.yml:2:11: listen.imaps_port: expected tls.certificate and tls.key, too; found none"},
       {"tls: { certificate: c, key: k }\nlisten: { imaps_port: 1430 }\n",
        "f.yml:3:11: listen.imaps_port: expected another port than imap_port"},
-      {"hostname: a\nhostname: b\n", "f.yml:3:1: the key \"hostname\" comes twice"},
-      {"hostname: &x a\n", "f.yml:2:11: anchors (&name) are not taken here"},
-      {"hostname: *x\n", "f.yml:2:11: aliases (*name) are not taken here"},
-      {"hostname: !!str a\n", "f.yml:2:11: tags (!name) are not taken here"},
-      {"--- \nhostname: a\n", "f.yml:2:1: a second document is not taken here"},
+      {"hostname: a\nhostname: b\n", "f.yml:3:1: the key \"hostname\" is given twice"},
+      {"hostname: &x a\n", "f.yml:2:11: anchors (&name) are not allowed here"},
+      {"hostname: *x\n", "f.yml:2:11: aliases (*name) are not allowed here"},
+      {"hostname: !!str a\n", "f.yml:2:11: tags (!name) are not allowed here"},
+      {"--- \nhostname: a\n", "f.yml:2:1: a second document is not allowed here"},
       {"limits: [[[[[[[[[[[[1]]]]]]]]]]]]\n", "f.yml:2:17: nested too deeply"},
       {"? [a]\n: b\n", "f.yml:2:3: expected a key, found a list or a map"},
-      {"username: solo\n", "f.yml:2:11: username: expected a password with it, found none"},
-      {"password: x\n", "f.yml:2:11: password: expected a username with it, found none"},
+      {"username: solo\n", "f.yml:2:11: username: expected password, too; found none"},
+      {"password: x\n", "f.yml:2:11: password: expected username, too; found none"},
       {"username: foo\npassword: x\n",
-       "f.yml:2:11: the user \"foo\" comes twice (first in line 1)"},
+       "f.yml:2:11: the user \"foo\" is given twice (first in line 1)"},
       {"username: solo\npassword: [ x ]\n",
        "f.yml:3:11: password: expected a password of 1 to 1024 bytes, found a list"},
       {"listen: { deliver_socket: /" + std::string(106, 'x') + "/y }\n",
@@ -214,6 +214,21 @@ TEST(Config, SaysWhereWhatWasExpectedAndTheNearestKey) {
            std::string(70, 'x') + "\""},
   };
   for (const auto& row : rows) EXPECT_EQ(error_of(kUser + row.text), row.error);
+  // Joined with what is above it.
+  const std::string deep = "base_dir: /" + std::string(1000, 'b') + "\n";
+  for (const std::string key : {"log_file", "paths.run_dir", "paths.pid_file"}) {
+    const bool inner = key.starts_with("paths.");
+    const std::string line = inner ? "paths: { " + key.substr(6) + ": " : key + ": ";
+    const auto config = [&](size_t size) {
+      return kUser + deep + (key == "paths.run_dir" ? "" : "listen: { deliver_socket: /s }\n") +
+             line + std::string(size, 'x') + (inner ? " }\n" : "\n");
+    };
+    EXPECT_TRUE(error_of(config(24))
+                    .contains(key + ": expected a path of at most 1024 bytes with the directories "
+                                    "above it, found \"/b"))
+        << error_of(config(24));
+    EXPECT_FALSE(error_of(config(22)).contains(key + ": expected")) << error_of(config(22));
+  }
 }
 
 TEST(Config, SaysWhatIsWrongWithAUser) {
@@ -240,11 +255,11 @@ TEST(Config, SaysWhatIsWrongWithAUser) {
       {"[ { user: a, pass: $argon2id$v=19$x } ]",
        "f.yml:1:31: user_list: pass: expected a plain password, found a hash; write it as hash:"},
       {"[ { user: \"a\\x01\", pass: b } ]",
-       "f.yml:1:22: user_list: user: control bytes are not taken here"},
+       "f.yml:1:22: user_list: user: control characters are not allowed here"},
       {"[ { user: " + std::string(256, 'u') + ", pass: b } ]",
        "f.yml:1:22: user_list: user: expected text of 1 to 255 bytes"},
       {"[ { user: a, pass: b }, { user: a, pass: c } ]",
-       "f.yml:1:36: the user \"a\" comes twice (first in line 1)"},
+       "f.yml:1:36: the user \"a\" is given twice (first in line 1)"},
       {"[]", "f.yml: no user: expected username and password, or user_list"},
   };
   for (const auto& row : rows) EXPECT_EQ(error_of("user_list: " + row.list + "\n"), row.error);

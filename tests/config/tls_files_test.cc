@@ -92,9 +92,10 @@ TEST_F(Tls, WhatIsWrongIsToldByFileAndReason) {
 
 TEST_F(Tls, AKeyThatOthersCanReadIsRefused) {
   chmod((directory + "/key.pem").c_str(), 0644);
-  EXPECT_EQ(error_of("cert.pem", "key.pem"),
-            "f.yml:4:3: tls.key: key.pem: mode 0644 lets others at the key; expected 0600, 0640 or "
-            "less");
+  EXPECT_EQ(
+      error_of("cert.pem", "key.pem"),
+      "f.yml:4:3: tls.key: key.pem: mode 0644 lets others read the key; expected 0600, 0640 or "
+      "less");
   chmod((directory + "/key.pem").c_str(), 0640);
   EXPECT_EQ(error_of("cert.pem", "key.pem"), "(accepted)");
 }

@@ -20,8 +20,8 @@
 
 #include <fmt/core.h>
 
+#include "common/privdrop/process_table.h"
 #include "common/process/child.h"
-#include "controller/process_table.h"
 
 namespace {
 
@@ -44,7 +44,7 @@ void send_raw(uint16_t type) {
 }
 
 const privdrop::Row& own_row() {
-  for (const privdrop::Row* row : controller::kProcessTable)
+  for (const privdrop::Row* row : privdrop::kProcessTable)
     if (name == row->binary) return *row;
   std::_Exit(92);
 }

@@ -22,7 +22,7 @@
 #include <gtest/gtest.h>
 
 #include "common/base/log.h"
-#include "controller/process_table.h"
+#include "common/privdrop/process_table.h"
 #include "controller/spawn.h"
 
 namespace rims::controller {
@@ -50,7 +50,7 @@ class SupervisorTest : public testing::Test {
     dir_ = mkdtemp(name);
     before_ = fs::current_path();
     fs::current_path(dir_);
-    for (const privdrop::Row* row : kProcessTable)
+    for (const privdrop::Row* row : privdrop::kProcessTable)
       fs::create_symlink(FAKE_CHILD, dir_ + "/" + row->binary);
     log::set_sink(&lines_);
     loop_.on_signal(SIGCHLD, [this] {
@@ -328,11 +328,11 @@ TEST(DescribeEnd, SaysWhatHappened) {
 
 // The strings for people say what the edges say.
 TEST(ProcessTable, LinksAreTheEdges) {
-  for (const privdrop::Row* row : kProcessTable) {
+  for (const privdrop::Row* row : privdrop::kProcessTable) {
     if (row->role == Role::controller) continue;
-    for (const privdrop::Row* other : kProcessTable) {
+    for (const privdrop::Row* other : privdrop::kProcessTable) {
       if (other == row || other->role == Role::controller) continue;
-      const bool edge = std::ranges::any_of(kEdges, [&](const Edge& e) {
+      const bool edge = std::ranges::any_of(privdrop::kEdges, [&](const privdrop::Edge& e) {
         return (e.a == row->role && e.b == other->role) || (e.b == row->role && e.a == other->role);
       });
       EXPECT_EQ(std::string_view(row->links).find(other->binary) != std::string_view::npos, edge)

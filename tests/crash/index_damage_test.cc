@@ -5,8 +5,9 @@
 //   RIMS_CRASH_SEED   other choices
 //
 // The account is small. Its index could wrongly be taken for an older one, for one that a killed
-// process has left ahead of the journal, or for that of another account; they are put in its place,
-// too, and agree in all they can.
+// process has left behind, or for that of another account; they are put in its place, too, and
+// agree in all they can. One that is ahead of the journal is evidence that the journal lost its
+// end: then no number that it knows is given out again, and all else is as the journal says.
 
 #include <cstdio>
 #include <functional>
@@ -17,12 +18,15 @@
 #include <fmt/format.h>
 
 #include "common/base/log.h"
-#include "common/store/bytes.h"
-#include "common/store/gdbm_key_value.h"
-#include "common/store/index_codec.h"
-#include "common/store/inspect.h"
+#include "common/index/gdbm_key_value.h"
+#include "common/index/index_codec.h"
+#include "common/index/structure_files.h"
+#include "common/mail/bytes.h"
+#include "common/maintenance/inspect.h"
+#include "common/message/kept_fields.h"
+#include "common/message/structure.h"
+#include "tests/account/file_fixture.h"
 #include "tests/crash/harness.h"
-#include "tests/store/file_fixture.h"
 
 namespace rims::store {
 namespace {
@@ -32,12 +36,18 @@ using Files = std::map<std::string, std::string>;  // by name, of one directory
 // GDBM files, with one of the rules of the index left out.
 class Mutant final : public KeyValueFactory {
  public:
-  enum class Without : uint8_t { nothing, dirty_mark, generations, checksums };
+  enum class Without : uint8_t { nothing, dirty_mark, generations, checksums, evidence };
   explicit Mutant(Without without) : without_(without), files_(without != Without::checksums) {}
   Result<std::unique_ptr<KeyValueStore>> open(const std::string& user, const AccountDir* dir,
                                               const std::string& name, OpenMode mode) override {
+    // An index that is thrown away is read once more, for what it knows.
+    if (without_ == Without::evidence && mode == OpenMode::read_only)
+      return fail(Fault::storage, "no evidence");
     TRY(auto store, files_.open(user, dir, name, mode));
     return std::make_unique<View>(std::move(store), without_);
+  }
+  std::vector<std::string> names(const std::string& user, const AccountDir* dir) override {
+    return files_.names(user, dir);
   }
   Status remove(const std::string& user, const AccountDir* dir, const std::string& name) override {
     return files_.remove(user, dir, name);
@@ -98,17 +108,27 @@ class IndexDamageTest : public FileTest {
     return o;
   }
 
+  // Numbers that are skipped after a stop that was not orderly.
+  static constexpr uint32_t kUnseen = 10'000;
+  // One chunk of structures, and a few that are in none.
+  static constexpr uint32_t kMessages = StructureFiles::kPerChunk + 4;
+
   // Every answer that the account gives.
   struct Answers {
     AccountState state;
     std::map<MessageId, std::string> messages;
+    std::map<MailboxId, std::vector<std::vector<UidRange>>>
+        vanished;  // since 0, and since the middle
   };
   Result<Answers> ask(const std::shared_ptr<Account>& account) {
     Answers a;
-    TRY(const auto* state,
-        run(loop_, std::static_pointer_cast<AccountImpl>(account)->whole_state()));
+    TRY(const auto* state, run(loop_, account->whole_state()));
     a.state = *state;
     for (const auto& [id, mailbox] : a.state.mailboxes()) {
+      for (const ModSeq since : {ModSeq(0), middle_}) {
+        TRY(auto gone, run(loop_, account->vanished(id, since)));
+        a.vanished[id].push_back(std::move(gone));
+      }
       for (const auto& e : mailbox->messages()) {
         if (a.messages.contains(e.message)) continue;
         TRY(const std::string bytes, run(loop_, account->read(e.message)));
@@ -116,10 +136,24 @@ class IndexDamageTest : public FileTest {
         a.messages[e.message] = bytes + structure;
       }
     }
+    std::vector<MessageId> all;
+    for (const auto& [id, bytes] : a.messages) all.push_back(id);
+    for (size_t from = 0; from < all.size();) {
+      TRY(const auto kept,
+          run(loop_, account->read_structures(std::span(all).subspan(from),
+                                              {.structure = true, .fields = true})));
+      for (size_t i = 0; i < kept.size(); i++, from++) {
+        TRY(const auto structure, message::StructureView::open(kept[i].structure));
+        TRY(const auto fields, message::KeptFields::open(kept[i].fields));
+        a.messages[all[from]] += structure.envelope();
+        a.messages[all[from]] += fields.header();
+      }
+    }
     return a;
   }
   static std::string difference(const Answers& before, const Answers& now) {
     if (auto different = now.state.difference(before.state); !different.empty()) return different;
+    if (now.vanished != before.vanished) return "the history of what was expunged";
     return now.messages == before.messages ? "" : "the bytes of a message";
   }
 
@@ -138,10 +172,12 @@ class IndexDamageTest : public FileTest {
   void fill(const std::string& user, uint8_t flag) {
     auto account = open(user);
     std::vector<NewMessage> list;
-    for (uint32_t i = 0; i < 12; i++) {
-      list.push_back(message(fmt::format("message {} of {}{}", i, user, std::string(100, 'x')),
-                             static_cast<uint8_t>(flag | (i % 3 == 0 ? kSeen : 0)),
+    for (uint32_t i = 0; i < kMessages; i++) {
+      const std::string bytes =
+          fmt::format("Subject: {} of {}\n\nmessage{}", i, user, std::string(100, 'x'));
+      list.push_back(message(bytes, static_cast<uint8_t>(flag | (i % 3 == 0 ? kSeen : 0)),
                              {"k" + std::to_string(i % 2)}));
+      list.back().structure = message::make_structure(bytes);
       list.back().delivery_key[0] = static_cast<uint8_t>(i + 1);
     }
     must(account->append(inbox(account), std::move(list)));
@@ -150,6 +186,9 @@ class IndexDamageTest : public FileTest {
     const auto work = account->find("Work/2026")->id;
     must(account->copy(inbox(account), uids({1, 2, 3, 4}), work));
     must(account->expunge(inbox(account), uids({2, 12})));
+    middle_ = account->modseq();
+    must(account->expunge(work, uids({4})));
+    must(account->expunge(inbox(account), uids({11})));
     account->claim_recent(work);
     account.reset();
     reopen();
@@ -177,16 +216,18 @@ class IndexDamageTest : public FileTest {
     index_ = files_in(dir());
     foreign_ = files_in(dir("bar"));
     journal_ = files_in(dir() / "journal");
-    ASSERT_TRUE(index_.contains("meta.gdbm") && index_.contains("mailbox_1.gdbm") &&
-                index_.contains("message.gdbm"));
+    for (const char* name :
+         {"meta.gdbm", "mailbox_1.gdbm", "message.gdbm", "structure_0", "fields_0"})
+      ASSERT_TRUE(index_.contains(name)) << name;
     auto account = open();
     // Further than the journal will be: written behind, and never closed.
     must(account->append(inbox(account), messages({"more", "and more"})));
     must(account->expunge(inbox(account), uids({5})));
     must(account->change_flags(
         inbox(account), {.uids = uids({1}), .op = FlagOp::add, .flags = kDraft, .keywords = {}}));
-    run(loop_, std::static_pointer_cast<AccountImpl>(account)->tidy());
+    run(loop_, account->tidy());
     ahead_ = files_in(dir());
+    const Snapshot known = must(account->whole_state())->snapshot();
     const auto start_over = [&] {
       account.reset();
       crash();
@@ -198,12 +239,21 @@ class IndexDamageTest : public FileTest {
     // What no record says yet, written behind: the journal still ends in CLEAN.
     (void)must(account->open_mailbox(inbox(account)));
     account->claim_recent(inbox(account));
-    run(loop_, std::static_pointer_cast<AccountImpl>(account)->tidy());
+    run(loop_, account->tidy());
     claimed_ = files_in(dir());
-    start_over();
-    auto answers = ask(account);
-    ASSERT_TRUE(answers) << answers.error().detail();
-    before_ = *std::move(answers);
+    // Two states that share nothing.
+    for (Answers* answers : {&before_, &beyond_}) {
+      start_over();
+      auto found = ask(account);
+      ASSERT_TRUE(found) << found.error().detail();
+      *answers = *std::move(found);
+    }
+    for (Record record : {Record(known), Record(Gap{.skip = kUnseen})})
+      beyond_.state.apply({.seq = before_.state.seq(),
+                           .time = 0,
+                           .location = {},
+                           .dropped = false,
+                           .record = std::move(record)});
     account.reset();
     crash();
   }
@@ -290,9 +340,12 @@ class IndexDamageTest : public FileTest {
       case 13:
         replace_by(older_);
         return name + " of an older time";
-      case 14:
-        replace_by(pick(2) ? ahead_ : claimed_);
-        return name + " of a process that was killed";
+      case 14: {
+        const bool ahead = pick(2) != 0;
+        knows_more_ |= ahead && name == "meta.gdbm";
+        replace_by(ahead ? ahead_ : claimed_);
+        return name + (ahead ? " of a process that was killed" : " of one killed after a claim");
+      }
       case 15:
         replace_by(foreign_);
         return name + " of another account";
@@ -302,6 +355,7 @@ class IndexDamageTest : public FileTest {
                                              "the index of another account"};
         const Files* const all[] = {&older_, &ahead_, &claimed_, &foreign_};
         const uint32_t which = pick(4);
+        knows_more_ |= all[which] == &ahead_;
         replace_all(*all[which]);
         return kNames[which];
       }
@@ -332,6 +386,8 @@ class IndexDamageTest : public FileTest {
   std::string once(Count& count) {
     restore();
     make_store();
+    knows_more_ = false;
+    const uint64_t faults_before = count.faults;
     count.states++;
     std::shared_ptr<Account> account;
     const bool in_use = pick(4) == 0;
@@ -359,8 +415,13 @@ class IndexDamageTest : public FileTest {
       }
       const auto now = ask(account);
       account.reset();
-      auto expected = before_;
-      if (now && round > 1) expected.state.advance(now->state.seq());  // the marks of closing
+      // Whether it was heeded depends on whether it was still whole.
+      const bool heeded =
+          now && knows_more_ && now->state.next_message() > before_.state.next_message();
+      const bool nothing_else = count.faults == faults_before + 1 && !in_use;
+      auto expected = heeded || (knows_more_ && nothing_else) ? beyond_ : before_;
+      // The marks of closing, and the numbers that are skipped.
+      if (now && (heeded || round > 1)) expected.state.advance(now->state.seq());
       const std::string different =
           now ? difference(expected, *now) : "reading: " + now.error().detail();
       if (!different.empty()) {
@@ -398,6 +459,9 @@ class IndexDamageTest : public FileTest {
   std::mt19937 random_;
   Files index_, older_, ahead_, claimed_, foreign_, journal_;
   Answers before_;
+  Answers beyond_;           // with the numbers that the index knew beyond the journal
+  bool knows_more_ = false;  // such an index was put in place
+  ModSeq middle_;            // the same for each user
 };
 
 TEST_F(IndexDamageTest, EveryDestructionIsFollowedByTheSameAnswers) {
@@ -412,7 +476,8 @@ TEST_F(IndexDamageTest, EveryRuleThatIsLeftOutIsNoticed) {
   for (const auto& [without, what] :
        {std::pair{Mutant::Without::dirty_mark, "mark of a dirty index"},
         std::pair{Mutant::Without::generations, "number of the flush"},
-        std::pair{Mutant::Without::checksums, "checksum of a value"}}) {
+        std::pair{Mutant::Without::checksums, "checksum of a value"},
+        std::pair{Mutant::Without::evidence, "reading of an index that knows more"}}) {
     Count count;
     build(without);
     const std::string wrong = destroy_often(2000, count, false);

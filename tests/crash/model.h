@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "common/store/types.h"
+#include "common/mail/types.h"
 
 namespace rims::store {
 

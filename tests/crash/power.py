@@ -47,8 +47,8 @@ storage:
 PROMISES = ("inbox", "copied", "flagged")
 # What reopen puts into INBOX and takes out again: the power may go in between.
 PASSING = hashlib.sha256(b"Subject: after the crash\r\n\r\n").hexdigest()
-FLAGGED = 4  # kFlagged of common/store/types.h
-SEAL, FIRST_RECORD = b"RIMSSEAL", 1024  # kSealMagic and kFirstRecord of common/store/segment.h
+FLAGGED = 4  # kFlagged of common/mail/types.h
+SEAL, FIRST_RECORD = b"RIMSSEAL", 1024  # kSealMagic and kFirstRecord of common/journal/segment.h
 COMPACTED = 3  # segments, before a recording ends
 
 

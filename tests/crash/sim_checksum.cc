@@ -7,8 +7,8 @@
 
 #include <sodium.h>
 
-#include "common/store/bytes.h"
-#include "common/store/segment.h"
+#include "common/journal/segment.h"
+#include "common/mail/bytes.h"
 
 namespace rims::store {
 

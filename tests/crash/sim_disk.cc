@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/store/segment.h"
+#include "common/journal/segment.h"
 
 namespace rims::store {
 namespace {
@@ -238,9 +238,8 @@ ssize_t SimDisk::read(int fd, void* to, size_t size, off_t offset) {
   const ssize_t n = Disk::read(fd, to, size, offset);
   if (blind.empty() || offset != 0 || n < static_cast<ssize_t>(kFirstRecord)) return n;
   SegmentHeader header;
-  uint32_t version = 0;
   auto* bytes = static_cast<char*>(to);
-  if (decode({bytes, kFirstRecord}, header, version) != HeaderState::good) return n;
+  if (decode({bytes, kFirstRecord}, header) != HeaderState::good) return n;
   if (blind == "number")
     header.number = static_cast<uint32_t>(std::stoul(leaf(path_of(fd))));
   else

@@ -21,7 +21,7 @@
 #include <string>
 #include <vector>
 
-#include "common/store/disk.h"
+#include "common/journal/disk.h"
 #include "tests/crash/sim_chance.h"
 
 namespace rims::store {

@@ -9,7 +9,8 @@
 #include <utility>
 #include <vector>
 
-#include "common/store/key_value.h"
+#include "common/index/key_value.h"
+#include "common/journal/account_dir.h"
 #include "tests/crash/sim_disk.h"
 
 namespace rims::store {
@@ -33,6 +34,12 @@ class SimIndex final : public KeyValueFactory {
     // By itself the kernel writes it, too, sooner or later.
     if (++opened_ % 2 == 0) settle(*file);
     return std::make_unique<View>(*this, name, file);
+  }
+  std::vector<std::string> names(const std::string& user, const AccountDir*) override {
+    std::vector<std::string> names;
+    for (const auto& [path, file] : files_)
+      if (file && path.starts_with(user + "/")) names.push_back(path.substr(user.size() + 1));
+    return names;
   }
   Status remove(const std::string& user, const AccountDir*, const std::string& name) override {
     if (fails()) return fault();

@@ -10,7 +10,7 @@
 #include <fmt/format.h>
 
 #include "common/base/encoding.h"
-#include "common/store/disk.h"
+#include "common/journal/disk.h"
 
 namespace rims::store {
 namespace {

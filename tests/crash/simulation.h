@@ -21,14 +21,14 @@
 #include <string>
 #include <vector>
 
+#include "common/account/store.h"
 #include "common/async/io_pool.h"
 #include "common/async/scope.h"
-#include "common/store/memory_journal.h"
-#include "common/store/store.h"
 #include "tests/crash/model.h"
 #include "tests/crash/sim_chance.h"
 #include "tests/crash/sim_disk.h"
 #include "tests/crash/sim_index.h"
+#include "tests/support/memory_journal.h"
 
 namespace rims::store {
 
@@ -85,7 +85,7 @@ class Simulation final : public Listener {
   void appended(MailboxId, std::span<const Uid>, const void* origin) override;
   void flags_changed(MailboxId, std::span<const Uid>, ModSeq, const void* origin) override;
   void expunged(MailboxId, std::span<const Uid>, ModSeq, const void* origin) override;
-  void mailboxes_changed() override;
+  void mailbox_changed(const Change&) override;
 
  private:
   static constexpr const char* kUser = "foo";

@@ -11,7 +11,8 @@
 #include <fmt/format.h>
 
 #include "common/base/encoding.h"
-#include "common/store/segment.h"
+#include "common/journal/reader.h"
+#include "common/journal/segment.h"
 #include "tests/crash/simulation.h"
 
 namespace rims::store {
@@ -36,8 +37,7 @@ struct Region {
 void find(const std::string& kind, const fs::path& path, const std::string& bytes,
           std::vector<Region>& found) {
   SegmentHeader segment;
-  uint32_t version = 0;
-  if (decode(bytes, segment, version) != HeaderState::good) return;
+  if (decode(bytes, segment) != HeaderState::good) return;
   if (kind == "segment header") {
     found.push_back({path, 0, kSegmentHeader});
     found.push_back({path, kSegmentHeaderCopy, kSegmentHeader});
@@ -147,9 +147,7 @@ Task<Result<Model>> Simulation::observe_harmed(bool* told) {
       ModelMessage& m = box.messages[e.uid.value];
       m.flags = e.flags;
       m.modseq = e.modseq.value;
-      for (unsigned i = 0; i < (*mailbox)->keywords().size(); i++) {
-        if ((e.keywords >> i & 1) != 0) m.keywords.insert((*mailbox)->keywords()[i]);
-      }
+      for (auto& name : (*mailbox)->keywords_of(e)) m.keywords.insert(std::move(name));
       const bool known =
           before != model_.mailboxes.end() && before->second.messages.contains(e.uid.value);
       if (known) m.number = before->second.messages.at(e.uid.value).number;
@@ -199,6 +197,15 @@ std::string Simulation::play_harmed() {
   told = told || static_cast<size_t>(
                      std::distance(fs::directory_iterator(account_dir() / "quarantine", none),
                                    fs::directory_iterator())) > quarantined;
+  // A segment that is not used is named by the log and by whoever looks at the journal.
+  if (shape_.harm == Harm::number || shape_.harm == Harm::account) {
+    auto reader = JournalReader::at((account_dir() / "journal").string(), disk_);
+    const JournalVisitor look{.segment = {},
+                              .record = {},
+                              .damage = [&](const JournalDamage&) { told = true; },
+                              .foreign = {}};
+    if (!reader || !reader->visit(look)) told = true;
+  }
   // The other copy has all of it.
   if (shape_.harm_in == "segment header" || shape_.harm_in == "footer") told = false;
   const std::string different = difference(model_, *found);

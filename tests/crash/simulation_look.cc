@@ -6,7 +6,7 @@
 
 #include <fmt/format.h>
 
-#include "common/store/segment.h"
+#include "common/journal/segment.h"
 #include "tests/crash/simulation.h"
 
 namespace rims::store {
@@ -28,9 +28,7 @@ Task<Status> Simulation::observe_mailbox(const MailboxInfo* info, Model& model) 
     auto& m = box.messages[e.uid.value];
     m.flags = e.flags;
     m.modseq = e.modseq.value;
-    for (unsigned i = 0; i < mailbox->keywords().size(); i++) {
-      if ((e.keywords >> i & 1) != 0) m.keywords.insert(mailbox->keywords()[i]);
-    }
+    for (auto& keyword : mailbox->keywords_of(e)) m.keywords.insert(std::move(keyword));
     CO_TRY(const std::string text, co_await account_->read(e.message));
     unsigned long long run = 0;
     if (sscanf(text.c_str(), "message %u of run %llu", &m.number, &run) != 2 ||

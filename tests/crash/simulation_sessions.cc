@@ -5,7 +5,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "common/store/account_impl.h"
+#include "common/account/account.h"
 #include "tests/crash/simulation.h"
 
 namespace rims::store {
@@ -99,7 +99,9 @@ void Simulation::flags_changed(MailboxId id, std::span<const Uid> uids, ModSeq,
 void Simulation::expunged(MailboxId id, std::span<const Uid> uids, ModSeq, const void* origin) {
   told(Told::Kind::expunged, id, uids, origin);
 }
-void Simulation::mailboxes_changed() { told(Told::Kind::mailboxes, MailboxId(), {}, nullptr); }
+void Simulation::mailbox_changed(const Change&) {
+  told(Told::Kind::mailboxes, MailboxId(), {}, nullptr);
+}
 
 // --- sessions ---
 
@@ -175,7 +177,7 @@ void Simulation::intrude() {
   Flags record{.mailbox = MailboxId(op->mailbox_id),
                .op = op->op,
                .flags = op->flags,
-               .keywords = 0,
+               .keywords = {},
                .ranges = {{first, first + 2}}};
   // Such a record changes every message in its ranges, whatever its flags were: only those are
   // told apart here that it really changes.
@@ -189,7 +191,7 @@ void Simulation::intrude() {
     // Only while nobody else may change the same: the model must know what it does.
     return;
   }
-  journals_.intrude(kUser, RecordType::flags, record.encode());
+  journals_.intrude(kUser, record);
   intruded_.push_back(std::move(op));
   tally_.races++;
 }
@@ -278,14 +280,11 @@ Task<void> Simulation::read_one(std::shared_ptr<Account> account) {
 }
 
 // As the store does it in the background: the index is written behind, memory given back.
-Task<void> Simulation::tidy(std::shared_ptr<Account> account) {
-  co_await dynamic_cast<AccountImpl&>(*account).tidy();
-}
+Task<void> Simulation::tidy(std::shared_ptr<Account> account) { co_await account->tidy(); }
 
 // As well.
 Task<void> Simulation::compact(std::shared_ptr<Account> account, int64_t retention) {
-  auto& impl = dynamic_cast<AccountImpl&>(*account);
-  co_await impl.compact({.retention = retention, .small = 0, .longest_pause = 0}, now_);
+  co_await account->compact({.retention = retention, .small = 0, .longest_pause = 0}, now_);
 }
 
 Task<void> Simulation::one(std::shared_ptr<Account> account) {

@@ -188,7 +188,7 @@ TEST_F(SimulationTest, EveryMissingOrLateFlushIsNoticed) {
       {"sync of mailbox", &Shape::index_mutant, Style::stops},
       {"late sync of mailbox", &Shape::index_mutant, Style::stops},
   };
-  const uint64_t most = from_environment("RIMS_MUTANT_RUNS", 1000);
+  const uint64_t most = from_environment("RIMS_MUTANT_RUNS", 3000);
   Tally tally;
   int noticed = 0, all = 0;
   const char* only = getenv("RIMS_MUTANT");
@@ -233,7 +233,7 @@ TEST_F(SimulationTest, EveryMissingCheckIsNoticed) {
       {"structure", Harm::bit},     {"footer", Harm::bit},      {"segment header", Harm::bit},
       {"number", Harm::number},     {"account", Harm::account}, {"key", Harm::record},
   };
-  constexpr uint64_t kSound = 25, kMost = 150;
+  constexpr uint64_t kSound = 25, kMost = 600;
   Tally tally;
   int noticed = 0;
   for (const auto& mutant : kMutants) {

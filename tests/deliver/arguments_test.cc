@@ -7,6 +7,8 @@
 
 #include <gtest/gtest.h>
 
+#include "common/ipc/deliver_link.h"
+
 namespace rims::deliver {
 namespace {
 
@@ -90,8 +92,8 @@ TEST(Arguments, WrongUseIs64) {
 }
 
 TEST(Arguments, WhatCanNotBeAnAddressHasItsOwnStatus) {
-  const std::string longest(kMaxAddress, 'x');
-  EXPECT_EQ(good({"-d", longest.c_str()}).recipients.front().size(), kMaxAddress);
+  const std::string longest(ipc::kMaxAddress, 'x');
+  EXPECT_EQ(good({"-d", longest.c_str()}).recipients.front().size(), ipc::kMaxAddress);
   EXPECT_EQ(status({"-d", (longest + "x").c_str()}), EX_NOUSER);
   EXPECT_EQ(status({"-d", "a\nb"}), EX_NOUSER);
   EXPECT_EQ(status({"-d", "a\x7f"}), EX_NOUSER);
@@ -131,7 +133,7 @@ TEST(Arguments, TheEnvironmentOfEximOpenSmtpdAndPostfix) {
 
 TEST(Arguments, ALongQueueIdIsCutNotRefused) {
   const std::string id(5000, 'q');
-  EXPECT_EQ(good({"-d", "foo", "-i", id.c_str()}).delivery_id.size(), kMaxDeliveryId);
+  EXPECT_EQ(good({"-d", "foo", "-i", id.c_str()}).delivery_id.size(), ipc::kMaxDeliveryId);
 }
 
 TEST(Arguments, TooManyRecipientsAreRefused) {

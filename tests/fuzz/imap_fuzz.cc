@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "common/base/ascii.h"
+#include "common/base/utf8.h"
 #include "common/imap/mailbox_name.h"
 #include "common/imap/printer.h"
 #include "common/imap/reader.h"
@@ -112,14 +113,13 @@ void client(std::string_view bytes, bool before_login) {
 
 void mailbox_name(std::string_view bytes) {
   if (const auto name = from_modified_utf7(bytes)) {
-    insist(valid_utf8(*name));
+    insist(utf8::is_valid(*name));
     insist(to_modified_utf7(*name) == bytes);
   }
   const std::string wire = to_modified_utf7(bytes);
   const auto back = from_modified_utf7(wire);
   insist(back.has_value());
-  if (valid_utf8(bytes)) insist(*back == bytes);
-  (void)check_new_mailbox_name(bytes);
+  if (utf8::is_valid(bytes)) insist(*back == bytes);
   std::string out;
   append_mailbox(out, bytes);
   out.clear();

@@ -11,8 +11,8 @@
 #include <sodium.h>
 
 #include "common/base/result.h"
-#include "common/store/gdbm_key_value.h"
-#include "common/store/index_codec.h"
+#include "common/index/gdbm_key_value.h"
+#include "common/index/index_codec.h"
 
 namespace {
 
@@ -73,6 +73,17 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         require(IndexCodec::decode_locations(IndexCodec::encode_locations(chunk), chunk), "places");
       return 0;
     }
+    case 8: {
+      std::vector<ExpungedRange> all;
+      if (value.empty()) return 0;
+      const auto count = static_cast<uint8_t>(value.front());
+      if (!IndexCodec::decode_expunged(fitted(value.substr(1), kListChunk), count, all)) return 0;
+      std::string made;
+      std::vector<ExpungedRange> again;
+      require(IndexCodec::add_expunged(made, 0, all), "expunged");
+      require(IndexCodec::decode_expunged(made, count, again) && again == all, "expunged");
+      return 0;
+    }
     case 5:
     case 6:
     case 7: {
@@ -80,7 +91,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       const auto counters = fitted(value, 64);
       (void)IndexCodec::decode_counters(counters, mailbox);
       const auto rest = value.size() > 64 ? value.substr(64) : std::string_view();
-      if (data[0] > 5) (void)IndexCodec::decode_keywords(fitted(rest, kKeywordTable), loading);
+      if (data[0] > 5) (void)IndexCodec::decode_sets(rest, loading);
       if (!IndexCodec::decode_entries(fitted(rest, kSlotsPerChunk * kEntrySlot), 0, loading))
         return 0;
       if (!IndexCodec::finish(std::move(loading), mailbox)) return 0;

@@ -11,11 +11,11 @@
 
 #include <sodium.h>
 
+#include "common/account/compaction.h"
 #include "common/base/result.h"
-#include "common/store/bytes.h"
-#include "common/store/compaction.h"
-#include "common/store/segment.h"
-#include "common/store/state.h"
+#include "common/journal/segment.h"
+#include "common/mail/bytes.h"
+#include "common/mail/state.h"
 
 namespace {
 
@@ -27,9 +27,10 @@ void require(bool holds, const char* what) {
   std::abort();  // libFuzzer keeps the input
 }
 
-template <class Record>
+template <class R>
 void round_trip(std::string_view meta) {
-  if (const auto r = Record::decode(meta)) require(r->encode() == meta, "encode(decode(x)) is x");
+  if (const auto r = R::decode(meta)) require(r->encode() == meta, "encode(decode(x)) is x");
+  for (uint8_t version = 1; version < R::kVersion; version++) (void)R::decode(meta, version);
 }
 
 void all_decoders(RecordType type, std::string_view meta) {
@@ -64,6 +65,10 @@ void all_decoders(RecordType type, std::string_view meta) {
       return round_trip<UidNext>(meta);
     case RecordType::special_use:
       return round_trip<SpecialUseSet>(meta);
+    case RecordType::snapshot:
+      return round_trip<Snapshot>(meta);
+    case RecordType::account:
+      return round_trip<AccountNamed>(meta);
     case RecordType::footer: {
       std::vector<Entry> entries;
       (void)decode_footer(meta, kFooterVersion, uint64_t{1} << 30, entries);
@@ -75,8 +80,7 @@ void all_decoders(RecordType type, std::string_view meta) {
 
 void read_segment(const std::string& bytes) {
   SegmentHeader header;
-  uint32_t version = 0;
-  if (decode(bytes, header, version) != HeaderState::good) return;
+  if (decode(bytes, header) != HeaderState::good) return;
   const ReadAt read = [&](uint64_t offset, size_t size) -> rims::Result<std::string> {
     if (offset >= bytes.size()) return std::string();
     return bytes.substr(offset, size);
@@ -97,13 +101,16 @@ void read_segment(const std::string& bytes) {
       require(e.header.seq > seq, "numbers grow");
       seq = e.header.seq;
       all_decoders(e.header.type, e.meta);
-      (void)state.apply(e.header.type, e.header.seq, e.header.time, e.meta);
-      (void)survey.add({e.header.type,
-                        e.header.seq,
-                        e.header.time,
-                        e.meta,
-                        {1, e.offset, e.header.meta, e.header.aux, e.header.body},
-                        (e.header.flags & kDropped) != 0});
+      const auto& h = e.header;
+      auto record = decode(h.type, h.version, h.seq, e.meta, {});
+      if (!record) continue;
+      const JournalEvent event{.seq = h.seq,
+                               .time = h.time,
+                               .location = {1, e.offset, h.meta, h.aux, h.body},
+                               .dropped = (h.flags & kDropped) != 0,
+                               .record = *std::move(record)};
+      state.apply(event);
+      survey.add(event);
     }
     for (const auto& broken : state.broken_invariants())
       require(broken.starts_with("invariant 3:") || broken.starts_with("invariant 8:") ||
@@ -156,7 +163,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   uint64_t seq = 0, batch = 1;
   while (in.left() > 2) {
     RecordHeader h;
-    h.type = static_cast<RecordType>(in.num<uint8_t>() % 16);
+    h.type = static_cast<RecordType>(in.num<uint8_t>() % 20);
     const auto length = in.num<uint16_t>();
     const auto meta = in.raw(std::min<size_t>(length, in.left()));
     all_decoders(h.type, meta);

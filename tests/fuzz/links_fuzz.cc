@@ -7,13 +7,11 @@
 #include <cstdlib>
 #include <string>
 #include <string_view>
+#include <tuple>
+#include <utility>
 
 #include "common/config/parts.h"
-#include "common/ipc/auth_link.h"
-#include "common/ipc/control_link.h"
-#include "common/ipc/deliver_link.h"
-#include "common/ipc/log_link.h"
-#include "common/ipc/session_link.h"
+#include "common/ipc/links.h"
 #include "deliver/intake.h"
 
 namespace {
@@ -27,10 +25,19 @@ void round_trip(std::string_view bytes) {
 }
 
 template <class... Messages>
-void one_of(uint8_t which, std::string_view bytes) {
+void one_of(std::tuple<Messages...>*, uint8_t which, std::string_view bytes) {
   uint8_t n = 0;
   ((n++ == which % sizeof...(Messages) ? round_trip<Messages>(bytes) : void()), ...);
 }
+
+template <class... Direction>
+auto messages(std::tuple<Direction...>*)
+    -> decltype(std::tuple_cat(std::declval<typename Direction::Messages>()...));
+
+using Parts = std::tuple<config::LogPart, config::AuthPart, config::LoginPart, config::ImapdPart,
+                         config::DeliverdPart>;
+using All = decltype(std::tuple_cat(std::declval<Parts>(),
+                                    messages(static_cast<ipc::Directions*>(nullptr))));
 
 // The stored form has no bare LF unless the input had a CRLF, and is stable.
 void stored(std::string_view bytes) {
@@ -48,11 +55,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const std::string_view bytes(static_cast<const char*>(static_cast<const void*>(data + 1)),
                                size - 1);
-  one_of<ipc::LoginRequest, ipc::LoginReply, ipc::Ticket, ipc::UserQuery, ipc::UserReply,
-         ipc::Submit, ipc::SubmitReply, ipc::Deliver, ipc::DeliverReply, ipc::Configure,
-         ipc::Attach, ipc::Begin, ipc::Ready, ipc::Reload, ipc::Stop, ipc::LogLine, ipc::Handover,
-         config::LogPart, config::AuthPart, config::LoginPart, config::ImapdPart,
-         config::DeliverdPart>(data[0], bytes);
+  one_of(static_cast<All*>(nullptr), data[0], bytes);
   stored(bytes);
   return 0;
 }

@@ -18,7 +18,11 @@ using namespace rims::message;
 
 void check(std::string_view message, const Limits& limits) {
   const std::string blob = make_structure(message, limits);
-  const std::string fault = structure_fault(message, blob);
+  std::string fault = structure_fault(message, blob);
+  if (fault.empty()) fault = texts_fault(message, blob);
+  if (fault.empty())
+    fault = kept_fields_fault(message, blob, {"from", "Subject", "content-type", "list-id"},
+                              {"", "a", "\xc3\xa4"});
   if (!fault.empty()) {
     std::fprintf(stderr, "%s\n", fault.c_str());
     std::abort();

@@ -13,7 +13,7 @@
 #include "cli/formats/mbox.h"
 #include "cli/formats/ruby_rims.h"
 #include "cli/import_mail.h"
-#include "common/store/state.h"
+#include "common/mail/state.h"
 #include "deliver/intake.h"
 
 namespace {

@@ -1,10 +1,11 @@
 // tests/fuzz/structure_view_fuzz.cc - a structure blob that came back wrong from disk
 //
-// The first byte: even, the rest is a blob as it stands; odd, the rest is made to add up first, so
-// that the table of parts is reached.
+// The first byte: 0 of 3, the rest is a blob as it stands; 1, the rest is made to add up first, so
+// that the table of parts is reached; 2, the rest is kept fields that are made to add up.
 //
 // Promises   a blob opens or is refused; of one that opens every range lies within the message,
-//            every part has one parent and stands behind it, and every section can be asked for
+//            every part has one parent and stands behind it, and every section can be asked for;
+//            kept fields open or are refused, and may be searched
 
 #include <algorithm>
 #include <cstdint>
@@ -15,7 +16,10 @@
 #include <vector>
 
 #include "common/message/blob.h"
+#include "common/message/header.h"
+#include "common/message/kept_fields.h"
 #include "common/message/structure.h"
+#include "common/message/text.h"
 
 namespace {
 
@@ -37,7 +41,7 @@ void make_it_add_up(std::string& blob) {
   std::memcpy(head.magic, blob::kMagic, sizeof head.magic);
   head.version = blob::kVersion;
   head.flags &= blob::kKnownFlags;
-  head.reserved = 0;
+  head.fields_size = 0;
   head.part_count = head.part_count % most + 1;
   const auto texts = static_cast<uint32_t>(rest - head.part_count * sizeof(blob::Row));
   head.envelope_size = texts / 2;
@@ -46,12 +50,35 @@ void make_it_add_up(std::string& blob) {
   std::memcpy(blob.data(), &head, sizeof head);
 }
 
+void try_fields(std::string bytes, bool add_up) {
+  if (add_up && bytes.size() >= sizeof(blob::FieldsHead)) {
+    auto head = blob::read<blob::FieldsHead>(bytes, 0);
+    const size_t rest = std::min<size_t>(bytes.size() - sizeof head, 0xffff);
+    bytes.resize(sizeof head + rest);
+    std::memcpy(head.magic, blob::kFieldsMagic, sizeof head.magic);
+    head.version = blob::kFieldsVersion;
+    head.flags &= blob::kKnownFlags;
+    head.header_size = static_cast<uint16_t>(std::min<size_t>(head.header_size, rest));
+    head.texts_size = static_cast<uint16_t>(rest - head.header_size);
+    std::memcpy(bytes.data(), &head, sizeof head);
+  }
+  const auto kept = KeptFields::open(bytes);
+  if (!kept) return;
+  insist(kept->header().size() < bytes.size());
+  static const auto needle = Needle::make("a");
+  const std::string_view names[] = {"from", "subject", "list-id"};
+  for (const std::string_view name : names)
+    if (kept->has(*KeptNames::of(name))) static_cast<void>(kept->contains(name, *needle));
+  insist(kept->sent_day().has_value() == kept->sent_time().has_value());
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   std::string blob(reinterpret_cast<const char*>(data) + 1, size - 1);
-  if (data[0] % 2 != 0) make_it_add_up(blob);
+  try_fields(blob, data[0] % 3 == 2);
+  if (data[0] % 3 == 1) make_it_add_up(blob);
   const auto view = StructureView::open(blob);
   if (!view) return 0;
 

@@ -107,7 +107,7 @@ const std::vector<Transcript>& transcripts() {
         "KJAB4 EXPUNGE\r\n"}},
       {"a person with nc: LF alone, empty lines, mistakes",
        "a noop\n\n\r\nb foo\nc LOGIN {1}\nx {1}\r\ny\n\n",
-       {"a NOOP\r\n", "b BAD expected command at column 3", "+", "+", "c LOGIN \"x\" \"y\"\r\n"}},
+       {"a NOOP\r\n", "b BAD unknown command foo", "+", "+", "c LOGIN \"x\" \"y\"\r\n"}},
       {"several literals in one command",
        "a FETCH 1 BODY[HEADER.FIELDS ({2}\r\nTo {2+}\r\nCc {4}\r\nFrom)]<0.5>\r\nb NOOP\r\n",
        {"+", "+", "a FETCH 1 (BODY[HEADER.FIELDS (\"To\" \"Cc\" \"From\")]<0.5>)\r\n",
@@ -184,11 +184,13 @@ TEST(Reader, SwallowsTooBigANonSynchronizingLiteralWithoutKeepingIt) {
 }
 
 TEST(Reader, OnlyAppendsMessageMayBeLarge) {
-  for (const char* line : {"a LOGIN {21}\r\n", "a APPEND {21}\r\n", "a APPENDX x {21}\r\n",
-                           "a NOOP APPEND x {21}\r\n", "APPEND x {21}\r\n", "a APPEND{21}\r\n"})
+  for (const char* line :
+       {"a LOGIN {21}\r\n", "a APPEND {21}\r\n", "a NOOP APPEND x {21}\r\n", "a APPEND{21}\r\n"})
     EXPECT_EQ(session(small(), line).at(0).substr(line[0] == 'a' ? 2 : 7),
               "NO [TOOBIG] the literal is too big")
         << line;
+  EXPECT_EQ(session(small(), "a APPENDX x {21}\r\nAPPEND x {21}\r\n"),
+            Lines({"a BAD unknown command APPENDX", "APPEND BAD unknown command x"}));
   ReaderLimits no_append = small();
   no_append.message_bytes = 0;
   EXPECT_EQ(session(no_append, "a APPEND x {21}\r\n"),
@@ -254,8 +256,107 @@ TEST(Reader, TextAfterLiteralsCountsForTheLine) {
             Lines({"a BAD [TOOBIG] the line is too long", "b NOOP\r\n"}));
 }
 
+// RFC 2971 §3.3: 30 fields, names of 30 octets and values of 1,024, in every form of a string.
+TEST(Reader, TheLargestIdIsTaken) {
+  for (const ReaderLimits& limits : {limits_before_login(), limits_after_login(1024, 1000)}) {
+    for (const std::string form : {"quoted", "escaped", "}", "+}"}) {
+      const auto string = [&](size_t size) {
+        std::string text(size, 'x');
+        if (form.ends_with('}')) return '{' + std::to_string(size) + form + "\r\n" + text;
+        if (form == "escaped") {
+          text.clear();
+          for (size_t i = 0; i < size; i++) text += "\\\"";
+        }
+        return '"' + text + '"';
+      };
+      std::string input = std::string(kMaxTag, 't') + " ID (";
+      for (int i = 0; i < 30; i++) input += (i == 0 ? "" : " ") + string(30) + ' ' + string(1024);
+      input += ")\r\n";
+      Reader reader(limits, ParserLimits{});
+      std::string_view rest = input;
+      Event event{};
+      do event = reader.next(rest);
+      while (event == Event::go_ahead);
+      ASSERT_EQ(event, Event::command) << form;
+      const Result<Command> command = reader.take();
+      ASSERT_TRUE(command) << form << ": " << command.error().reply();
+      const auto& fields = std::get<Id>(command->args).fields;
+      ASSERT_EQ(fields.size(), 30U);
+      for (const auto& [name, value] : fields) {
+        EXPECT_EQ(name.size(), 30U);
+        EXPECT_EQ(value.value_or("").size(), 1024U);
+      }
+    }
+  }
+}
+
+TEST(Reader, OnlyIdMayBeLonger) {  // RFC 2971 §3.3
+  ReaderLimits l = small();
+  l.id_bytes = 200;
+  l.id_literals = 6;
+  const std::string value(30, 'x');
+  const auto id = [](const std::string& fields) { return "a ID (" + fields + ")\r\n"; };
+  const std::string quoted =
+      "\"n\" \"" + value + "\" \"m\" \"" + value + "\" \"o\" \"" + value + '"';
+  EXPECT_EQ(session(l, id(quoted)), Lines({id(quoted)}));
+  EXPECT_EQ(session(l, "  a ID (").size(), 0U);
+  EXPECT_EQ(session(l, id(quoted + " \"p\" \"" + value + value + value + '"') + "b NOOP\r\n"),
+            Lines({"a BAD [TOOBIG] the line is too long", "b NOOP\r\n"}));
+  EXPECT_EQ(session(l, "a IDLE (" + quoted + ")\r\nb NOOP\r\n"),
+            Lines({"a BAD [TOOBIG] the line is too long", "b NOOP\r\n"}));
+  const std::string four =
+      "{1+}\r\nn {20+}\r\n" + value.substr(10) + " {1+}\r\nm {20+}\r\n" + value.substr(10);
+  EXPECT_EQ(session(l, id(four)).size(), 1U);
+  EXPECT_TRUE(session(l, id(four))[0].starts_with("a ID (\"n\" \"xxx"));
+  EXPECT_EQ(session(l, id(four + " {1+}\r\no {1+}\r\np {1+}\r\nq NIL") + "b NOOP\r\n"),
+            Lines({"a NO [TOOBIG] too many literals in one command", "b NOOP\r\n"}));
+  EXPECT_EQ(session(l, "a LOGIN {20+}\r\n" + value.substr(10) + " {20+}\r\n" + value.substr(10) +
+                           "\r\nb NOOP\r\n"),
+            Lines({"a NO [TOOBIG] the literals of the command are too big", "b NOOP\r\n"}));
+  // Wherever it is cut.
+  const std::string whole = id(quoted);
+  for (size_t cut = 1; cut < whole.size(); cut++) {
+    Reader reader(l, ParserLimits{});
+    Lines out;
+    feed(reader, whole.substr(0, cut), out);
+    for (const char c : whole.substr(cut)) feed(reader, {&c, 1}, out);
+    EXPECT_EQ(out, Lines({whole})) << cut;
+  }
+}
+
+// That there is no such command is said whatever follows its name, and nothing of that is a
+// command.
+TEST(Reader, AnUnknownCommandIsCalledSo) {
+  const std::string x(200, 'x');
+  const std::string name(32, 'N');
+  const struct {
+    std::string bytes;
+    Lines told;
+  } rows[] = {
+      {"a FOO \"x\" {3}\r\nabc y\r\n", {"+", "a BAD unknown command FOO"}},
+      {"a FOO {3+}\r\nabc {3}\r\n\0\r\n\r\n"s, {"+", "a BAD unknown command FOO"}},
+      {"a FOO {21}\r\n", {"a BAD unknown command FOO"}},
+      {"a FOO {21+}\r\n" + x.substr(179) + " {1+}\r\nx\r\n", {"a BAD unknown command FOO"}},
+      {"a UID FOO {21+}\r\n" + x.substr(179) + "\r\n", {"a BAD unknown command UID FOO"}},
+      {"a FOO " + x + "\r\n", {"a BAD unknown command FOO"}},
+      {"a \xff " + x + "{3+}\r\nb N\r\n", {"a BAD unknown command ?"}},
+      {"a " + name + x + "\r\n", {"a BAD unknown command " + name + "..."}},
+      {"a SEARCH " + x + "\r\n", {"a BAD [TOOBIG] the line is too long"}},
+      {"a SEARCH {21}\r\n", {"a NO [TOOBIG] the literal is too big"}},
+  };
+  for (const auto& row : rows) {
+    Lines told = row.told;
+    told.emplace_back("b NOOP\r\n");
+    EXPECT_EQ(session(small(), row.bytes + "b NOOP\r\n"), told) << row.bytes;
+    Reader reader(small(), ParserLimits{});
+    Lines out;
+    for (const char c : row.bytes + "b NOOP\r\n") feed(reader, {&c, 1}, out);
+    EXPECT_EQ(out, told) << row.bytes;
+  }
+}
+
 TEST(Reader, SkippingEnds) {
-  EXPECT_EQ(session(small(), "a " + std::string(1200, 'x')),
+  EXPECT_EQ(session(small(), "a NOOP " + std::string(1200, 'x')),
             Lines({"a BAD [TOOBIG] the line is too long", "BYE too much input"}));
   EXPECT_EQ(session(small(), "a APPEND x {1001+}\r\n"), Lines({"BYE too much input"}));
   EXPECT_EQ(session(small(), "a NOOP {99999999999999999999999999+}\r\n"),
@@ -330,6 +431,8 @@ TEST(ReaderMemory, EndlessInputInEveryState) {
       {"a line of a dialogue", "", "QUJD", true},
       {"refused literals in a skipped line", "a " + std::string(3000, 'x'), "{9+}\r\nxxxxxxxxx"},
       {"a sequence set", "a COPY 1", ",1"},
+      {"ID", "a ID (", "\"x\" \"y\" "},
+      {"literals of ID", "a ID (", "{100+}\r\n" + std::string(100, 'x')},
   };
   ReaderLimits limits;
   limits.line_bytes = 2000;
@@ -337,10 +440,13 @@ TEST(ReaderMemory, EndlessInputInEveryState) {
   limits.literal_sum = 2000;
   limits.literal_count = 10;
   limits.message_bytes = 10'000;
+  limits.id_bytes = 3000;
+  limits.id_literals = 20;
   limits.skip_bytes = 1'000'000;
   // Buffers grow by doubling; the message's is made in its own size.
   const size_t cap = 2 * (limits.line_bytes + limits.literal_sum) + limits.message_bytes +
                      2 * limits.literal_count * sizeof(std::string) + 256;
+  ASSERT_GT(cap, 4 * limits.id_bytes + 2 * limits.id_literals * sizeof(std::string));
   for (const bool wipe : {false, true}) {
     limits.wipe = wipe;
     for (const auto& row : rows) {

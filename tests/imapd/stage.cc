@@ -94,7 +94,7 @@ void Stage::start() {
   options.key_values = &key_values;
   options.disk = disk;
   store.emplace(loop, pool, std::move(options));
-  worker.emplace(loop, pool, *store, settings);
+  worker.emplace(loop, pool, *store, settings, protocol);
 }
 
 Task<void> Stage::stop() {

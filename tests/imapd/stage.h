@@ -13,10 +13,12 @@
 #include "common/async/io_pool.h"
 #include "common/async/scope.h"
 #include "common/async/stream.h"
-#include "common/store/disk.h"
-#include "common/store/key_value.h"
-#include "common/store/memory_journal.h"
-#include "imapd/worker.h"
+#include "common/index/key_value.h"
+#include "common/index/memory_key_value.h"
+#include "common/journal/disk.h"
+#include "imapd/imap/protocol.h"
+#include "imapd/worker/worker.h"
+#include "tests/support/memory_journal.h"
 
 namespace rims::test {
 
@@ -62,6 +64,7 @@ class Stage {
   store::MemoryJournals journals{loop};
   store::MemoryKeyValues key_values;
   config::ImapdPart settings;
+  imapd::Protocol protocol = imapd::imap_protocol();
   store::Disk* disk = nullptr;  // whose free space is looked at, from start() on
   std::optional<store::Store> store;
   std::optional<imapd::Worker> worker;

@@ -2,7 +2,10 @@
 
 #include "common/ipc/link.h"
 
+#include <cstring>
 #include <fcntl.h>
+#include <filesystem>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <gtest/gtest.h>
@@ -10,6 +13,7 @@
 #include "common/async/scope.h"
 #include "common/base/encoding.h"
 #include "common/ipc/auth_link.h"
+#include "common/ipc/sealed.h"
 #include "common/ipc/session_link.h"
 
 namespace rims::ipc {
@@ -64,6 +68,26 @@ TEST(Wire, LengthsEnumsAndBoolsOutOfBoundsAreRefused) {
   with_tag[tag_length_at] = 0;
   with_tag.erase(tag_length_at + 1, 1);
   EXPECT_FALSE(decode<Handover>(with_tag).has_value());
+}
+
+struct Bounded {
+  static constexpr uint16_t kType = 1;
+  bool yes = false;
+  Mechanism mechanism = Mechanism::login;
+  int64_t date = 0;
+  Text<1, 3> text;
+  Sealed<5> secret;
+  List<Text<0, 2>, 4> list;
+  static constexpr auto kFields = std::tuple(&Bounded::yes, &Bounded::mechanism, &Bounded::date,
+                                             &Bounded::text, &Bounded::secret, &Bounded::list);
+};
+
+TEST(Wire, TheLargestMessageHasTheSizeThatItsTypeSays) {
+  Bounded largest;
+  largest.text = "abc";
+  largest.secret.value = Secret("12345");
+  for (int i = 0; i < 4; i++) largest.list.value.emplace_back("xy");
+  EXPECT_EQ(encode(largest).size(), kMaxSize<Bounded>);
 }
 
 class LinkTest : public testing::Test {
@@ -124,6 +148,95 @@ TEST_F(LinkTest, AShortAndAnOversizedMessageEndTheLink) {
   ASSERT_GT(::send(other.get(), large.data(), large.size(), 0), 0);
   EXPECT_FALSE(run(loop, second.receive()).has_value());
   EXPECT_FALSE(second.open());
+}
+
+TEST_F(LinkTest, AMessageOfItsLargestSizeIsTakenAndOneOfAByteMoreEndsTheLink) {
+  using Small = Says<Bounded>;
+  for (const bool over : {false, true}) {
+    auto pair = make_pair();
+    const Fd other = std::move((*pair)[0]);
+    Link reader(loop, std::move((*pair)[1]), "rims-login", Small::kAccepts);
+    const size_t size = kMaxSize<Bounded> + (over ? 1 : 0);
+    const std::string bytes = std::string("\0\1", 2) + std::string(size, 'x');
+    ASSERT_GT(::send(other.get(), bytes.data(), bytes.size(), 0), 0);
+    EXPECT_EQ(run(loop, reader.receive()).has_value(), !over);
+    EXPECT_EQ(reader.open(), !over);
+  }
+}
+
+// A process that may not open more has not been sent something wrong.
+TEST_F(LinkTest, ADescriptorThatFindsNoRoomIsNoBreach) {
+  auto pair = make_pair();
+  Link writer(loop, std::move((*pair)[0]), "rims-imapd", kLoginAcceptsFromImapd);
+  Link reader(loop, std::move((*pair)[1]), "rims-login", kImapdAcceptsFromLogin);
+  const auto send = [&] {
+    std::vector<Fd> fds;
+    fds.emplace_back(open("/dev/null", O_RDONLY | O_CLOEXEC));
+    Handover h;
+    h.tag = "a1";
+    ASSERT_TRUE(run(loop, writer.send(std::move(h), std::move(fds))));
+  };
+  send();
+  rlimit old{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &old), 0);
+  const int next = ::dup(0);
+  ::close(next);
+  const rlimit none{static_cast<rlim_t>(next), old.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  auto packet = run(loop, reader.receive());
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &old), 0);
+  ASSERT_TRUE(packet);
+  ASSERT_EQ(packet->fds.size(), 1U);
+  EXPECT_FALSE(packet->fds.front());
+  EXPECT_EQ(sealed_size(packet->fds.front().get(), 10).error().fault(), Fault::storage);
+  ASSERT_TRUE(reader.open());
+  send();
+  packet = run(loop, reader.receive());
+  ASSERT_TRUE(packet);
+  EXPECT_TRUE(packet->fds.front());
+}
+
+// Whatever is wrong with a message, what came with it is closed.
+TEST_F(LinkTest, NoDescriptorOutlivesAMessageThatIsRefused) {
+  const auto open_now = [] {
+    const std::filesystem::directory_iterator all("/proc/self/fd");
+    return std::distance(begin(all), end(all));
+  };
+  const Fd passed(open("/dev/null", O_RDONLY | O_CLOEXEC));
+  const std::string type("\0\1", 2);
+  for (const auto& [bytes, count] : {std::pair<std::string, size_t>{"", 1},
+                                     {"", kMaxFds},
+                                     {"", kMaxFds + 3},
+                                     {"x", 2},
+                                     {std::string("\0\x09", 2), 1},
+                                     {type + "x", kMaxFds},
+                                     {type + "x", kMaxFds + 3},
+                                     {std::string(kMaxMessage + 1, 'x'), 1}}) {
+    SCOPED_TRACE(::testing::Message() << bytes.size() << " bytes, " << count << " descriptors");
+    auto pair = make_pair();
+    const Fd other = std::move((*pair)[0]);
+    Link reader(loop, std::move((*pair)[1]), "rims-login", kImapdAcceptsFromLogin);
+    const auto before = open_now();
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * (kMaxFds + 3))] = {};
+    iovec io{.iov_base = const_cast<char*>(bytes.data()), .iov_len = bytes.size()};
+    msghdr header{};
+    header.msg_iov = &io;
+    header.msg_iovlen = 1;
+    header.msg_control = control;
+    header.msg_controllen = CMSG_SPACE(sizeof(int) * count);
+    cmsghdr* c = CMSG_FIRSTHDR(&header);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof(int) * count);
+    for (size_t i = 0; i < count; i++) {
+      const int fd = passed.get();
+      std::memcpy(CMSG_DATA(c) + i * sizeof fd, &fd, sizeof fd);
+    }
+    ASSERT_EQ(sendmsg(other.get(), &header, 0), static_cast<ssize_t>(bytes.size()));
+    EXPECT_FALSE(run(loop, reader.receive()).has_value());
+    EXPECT_FALSE(reader.open());
+    EXPECT_EQ(open_now(), before);
+  }
 }
 
 TEST_F(LinkTest, APeerThatIsGoneIsAnErrorNotACrash) {

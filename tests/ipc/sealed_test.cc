@@ -48,7 +48,7 @@ TEST(Sealed, PipesFilesAndUnreadableDescriptorsAreRefused) {
   EXPECT_EQ(sealed_size(a.get(), 10).error().fault(), Fault::refused);
   const Fd file(open("/dev/null", O_RDONLY | O_CLOEXEC));
   EXPECT_EQ(sealed_size(file.get(), 10).error().fault(), Fault::refused);
-  EXPECT_EQ(sealed_size(-1, 10).error().fault(), Fault::refused);
+  EXPECT_EQ(sealed_size(-1, 10).error().fault(), Fault::storage);
 
   auto fd = sealed_copy("abc", "test");
   ASSERT_TRUE(fd.has_value());

@@ -42,7 +42,13 @@ TEST_F(Dialogues, RefusesEverythingElse) {
   greeting(c);
   EXPECT_EQ(ask(c, "a SELECT INBOX").substr(0, 5), "a NO ");
   EXPECT_EQ(ask(c, "a UID FETCH 1 FLAGS").substr(0, 5), "a NO ");
-  EXPECT_EQ(ask(c, "a FROBNICATE").substr(0, 6), "a BAD ");
+  EXPECT_EQ(ask(c, "a FROBNICATE"), "a BAD unknown command FROBNICATE\r\n");
+  EXPECT_EQ(ask(c, "a UID FROB 1"), "a BAD unknown command UID FROB\r\n");
+  EXPECT_EQ(ask(c, "a F\xe4 \"\xff ((("), "a BAD unknown command F?\r\n");
+  say(c, "a FOO \"x\" {3}\r\nabc y {2+}\r\nb\n\r\nc NOOP\r\n");
+  EXPECT_EQ(hear(c, "c OK NOOP completed\r\n"),
+            "+ OK\r\na BAD unknown command FOO\r\nc OK NOOP completed\r\n");
+  EXPECT_EQ(ask(c, "a FOO " + std::string(9000, 'x')), "a BAD unknown command FOO\r\n");
   EXPECT_EQ(ask(c, "a STARTTLS"), "a BAD TLS is not offered\r\n");
   EXPECT_EQ(ask(c, "a AUTHENTICATE GSSAPI"), "a NO this mechanism is not offered\r\n");
   EXPECT_EQ(ask(c, "((((").substr(0, 6), "* BAD ");
@@ -129,6 +135,20 @@ TEST_F(Dialogues, CramMd5SendsAFreshChallengeAndPassesTheDigest) {
   Client& c = connect();
   greeting(c);
   EXPECT_EQ(ask(c, "a AUTHENTICATE CRAM-MD5 Zm9v"), "a BAD the challenge comes first\r\n");
+}
+
+TEST_F(Dialogues, CramMd5WorksWithTheLongestNameOfAServer) {
+  part.hostname = std::string(ipc::kMaxHostName, 'h');
+  verdict = ipc::Verdict::granted;
+  start();
+  Client& c = connect();
+  greeting(c);
+  const std::string line = ask(c, "a AUTHENTICATE CRAM-MD5");
+  ASSERT_TRUE(line.starts_with("+ "));
+  say(c, to_base64("foo 0123456789abcdef0123456789abcdef") + "\r\n");
+  (void)handed();
+  EXPECT_EQ(requests.back().challenge.value, *from_base64(line.substr(2, line.size() - 4)));
+  EXPECT_TRUE(requests.back().challenge.value.ends_with("@" + part.hostname.value + ">"));
 }
 
 TEST_F(Dialogues, CramMd5IsNotOfferedWhereNoPasswordIsStoredPlain) {
@@ -267,13 +287,56 @@ TEST_F(Dialogues, LimitsBeforeLogin) {
     greeting(c);
     std::string text;
     // Literals and their refusals, spread over commands: the sum counts.
-    for (int i = 0; i < 40; i++)
+    for (int i = 0; i < 80; i++)
       text += "a ID (\"x\" {2000+}\r\n" + std::string(2000, 'x') + ")\r\n";
     c.stream.put(text);
     (void)run(loop, c.stream.flush());
     const std::string heard = hear_all(c);
     EXPECT_NE(heard.find("* BYE "), std::string::npos) << heard.substr(heard.size() - 200);
   }
+}
+
+// RFC 2971 §3.3: 30 fields, names of 30 octets, values of 1,024.
+TEST_F(Dialogues, TheLargestIdIsTaken) {
+  start();
+  for (const char* form : {"quoted", "escaped", "{", "{+"}) {
+    const auto string = [&](size_t size) {
+      const std::string octets(size, form[0] == 'e' ? '"' : 'x');
+      if (form[0] == 'q') return '"' + octets + '"';
+      if (form[0] == '{')
+        return '{' + std::to_string(size) + (form[1] == '+' ? "+}\r\n" : "}\r\n") + octets;
+      std::string escaped = "\"";
+      for (const char c : octets) (escaped += '\\') += c;
+      return escaped + '"';
+    };
+    const auto command = [&](int fields, size_t name, size_t value) {
+      std::string text = "a ID (";
+      for (int i = 0; i < fields; i++)
+        text += (i == 0 ? "" : " ") + string(name) + ' ' + string(value);
+      return text + ")\r\n";
+    };
+    Client& c = connect();
+    greeting(c);
+    say(c, command(30, 30, 1024));
+    EXPECT_TRUE(hear(c, "a OK ID completed\r\n")
+                    .ends_with("* ID (\"name\" \"RIMS\")\r\na OK ID completed\r\n"))
+        << form;
+    EXPECT_EQ(ask(c, "b NOOP"), "b OK NOOP completed\r\n") << form;
+    say(c, "c LOGIN foo bar\r\n");
+    EXPECT_EQ(handed().message.tag.value, "c");
+    // One more octet, or field, is too much.
+    Client& more = connect();
+    greeting(more);
+    for (const auto& text : {command(1, 31, 1), command(1, 1, 1025)}) {
+      say(more, text + "d NOOP\r\n");
+      EXPECT_NE(hear(more, "d OK NOOP completed\r\n").find("a NO "), std::string::npos) << form;
+    }
+  }
+  // No other command may be so long.
+  Client& c = connect();
+  greeting(c);
+  EXPECT_EQ(ask(c, "a LOGIN \"" + std::string(30'000, 'x') + "\" y"),
+            "a BAD [TOOBIG] the line is too long\r\n");
 }
 
 TEST_F(Dialogues, UnfinishedCommandsHoldLittleAndEndByTime) {

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/resource.h>
 
 #include "tests/login/harness.h"
@@ -90,6 +91,25 @@ TEST_F(Servers, AFullHouseIsOpenedByTheOldestWhoHasNotLoggedIn) {
   EXPECT_EQ(server->connections(), 3u);
 }
 
+// A client that is gone without a word, or a router that forgets, is noticed within minutes; the
+// socket keeps these options when it is the worker's.
+TEST_F(Servers, TheKernelAsksSilentClientsWhetherTheyAreThere) {
+  start();
+  Client& client = dial(listen());
+  greeting(client);
+  say(client, "a LOGIN foo bar\r\n");
+  const Handed got = handed();
+  const auto option = [&](int level, int name) {
+    int value = 0;
+    socklen_t size = sizeof value;
+    EXPECT_EQ(getsockopt(got.fd.get(), level, name, &value, &size), 0);
+    return value;
+  };
+  EXPECT_EQ(option(SOL_SOCKET, SO_KEEPALIVE), 1);
+  EXPECT_LE(option(IPPROTO_TCP, TCP_KEEPIDLE), 300);
+  EXPECT_LE(option(IPPROTO_TCP, TCP_KEEPINTVL) * option(IPPROTO_TCP, TCP_KEEPCNT), 300);
+}
+
 TEST_F(Servers, WithoutDescriptorsItWaitsAndGoesOn) {
   start();
   const sockaddr_in address = listen();
@@ -103,7 +123,7 @@ TEST_F(Servers, WithoutDescriptorsItWaitsAndGoesOn) {
   const rlimit none{static_cast<rlim_t>(next), old.rlim_max};
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
   const auto cpu = std::clock();
-  EXPECT_EQ(run(loop, waiting.stream.fill(500ms)).error().reply(), "timeout");
+  EXPECT_EQ(run(loop, waiting.stream.fill(500ms)).error().fault(), Fault::timeout);
   EXPECT_LT(std::clock() - cpu, CLOCKS_PER_SEC / 5) << "it spins";
   EXPECT_EQ(ask(clients[0], "a NOOP"), "a OK NOOP completed\r\n");
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &old), 0);

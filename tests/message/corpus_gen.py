@@ -67,6 +67,14 @@ AUTHORS = [
 ]
 numbered("addr-author", AUTHORS, lambda h: h + "\nbody\n")
 
+# Author and recipient that are next to nothing.
+for name, value in [
+    ("quotes", '""'), ("two-quotes", '"" ""'), ("quotes-space", '" "'), ("quotes-comment", '"" (c)'), ("quotes-angle", '"" <>'),
+    ("quotes-domain", '""@b'), ("quotes-then", '"", a@b'), ("quotes-group", '"":;'), ("angle", "<>"), ("semicolon", ";"),
+    ("comma", ","), ("comment", "(c)"), ("group", ":;"), ("undisclosed", "undisclosed-recipients:;"),
+]:
+    add("addr-empty-" + name, "From: %s\nTo: %s\nSubject: x\n\nbody\n" % (value, value))
+
 # ---------------------------------------------------------------- header syntax
 
 HEADERS = [

@@ -43,8 +43,28 @@ const Corpus& corpus() {
 TEST(Corpus, IsThere) { EXPECT_GE(corpus().size(), 600U) << "set RIMS_MESSAGE_CORPUS"; }
 
 TEST(Corpus, HasASoundStructure) {
-  for (const auto& [name, message] : corpus())
-    EXPECT_EQ(structure_fault(message, make_structure(message)), "") << name;
+  for (const auto& [name, message] : corpus()) {
+    const std::string blob = make_structure(message);
+    EXPECT_EQ(structure_fault(message, blob), "") << name;
+    EXPECT_EQ(texts_fault(message, blob), "") << name;
+  }
+}
+
+TEST(Corpus, KeepsFieldsThatAnswerAsTheHeaderDoes) {
+  const std::vector<std::string> names = {"From",       "TO",           "cc",     "Subject",
+                                          "Date",       "Message-ID",   "sender", "Reply-To",
+                                          "References", "content-type", "List-Id"};
+  const std::vector<std::string> texts = {
+      "", "a", "body", "example", "\"", "gr\xc3\xbcsse", "\xe4\xbd\xa0", "<", "\n"};
+  size_t answered = 0;
+  for (const auto& [name, message] : corpus()) {
+    const std::string blob = make_structure(message);
+    EXPECT_EQ(kept_fields_fault(message, blob, names, texts), "") << name;
+    const auto view = StructureView::open(blob);
+    const auto kept = KeptFields::open(view->fields());
+    answered += kept && kept->has(*KeptNames::of(std::span(names))) ? 1 : 0;
+  }
+  EXPECT_GT(answered, corpus().size() * 9 / 10) << "hardly anything is kept";
 }
 
 // Mail is cut short by disks, relays and attackers. Long messages are cut at some bytes only.
@@ -53,7 +73,12 @@ TEST(Corpus, HasASoundStructureWhereverItIsCut) {
     const size_t step = message.size() < 1500 ? 1 : message.size() / 100;
     for (size_t length = 0; length < message.size(); length += step) {
       const std::string_view cut = std::string_view(message).substr(0, length);
-      ASSERT_EQ(structure_fault(cut, make_structure(cut)), "") << name << " cut at " << length;
+      const std::string blob = make_structure(cut);
+      ASSERT_EQ(structure_fault(cut, blob), "") << name << " cut at " << length;
+      if (length % 8 == 0) ASSERT_EQ(texts_fault(cut, blob), "") << name << " cut at " << length;
+      if (length % 32 == 0)
+        ASSERT_EQ(kept_fields_fault(cut, blob, {"from", "Subject"}, {}), "")
+            << name << " cut at " << length;
     }
   }
 }
@@ -70,6 +95,7 @@ TEST(Corpus, HasASoundStructureUnderAnyLimits) {
     for (const auto& [name, message] : corpus()) {
       const std::string blob = make_structure(message, limits);
       ASSERT_EQ(structure_fault(message, blob), "") << name << " with limits " << n;
+      ASSERT_EQ(texts_fault(message, blob), "") << name << " with limits " << n;
       ASSERT_LE(StructureView::open(blob)->part_count(), std::max(limits.parts, 1U)) << name;
     }
   }

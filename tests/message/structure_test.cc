@@ -155,6 +155,37 @@ TEST(Structure, PartOneOfASimpleMessageIsItsBody) {
   EXPECT_EQ(m.section("1.TEXT"), "NIL");
 }
 
+// RFC 3501 §9 body-type-mpart has at least one part, so BODYSTRUCTURE shows an empty one where
+// there is none: FETCH must find it.
+TEST(Structure, PartOneOfAnEmptyMultipartIsEmpty) {
+  constexpr std::string_view kStandIn =
+      R"((("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0) "mixed"))";
+  for (const char* body :
+       {"", "\n", "no boundary\n", "--b--\n", "--b--\nepilogue\n", "--c\n\nx\n"}) {
+    const std::string message =
+        "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n" + std::string(body);
+    const Parsed m(message);
+    EXPECT_EQ(m.body(), kStandIn) << body;
+    EXPECT_EQ(m.section("1"), "") << body;
+    EXPECT_EQ(m.section("1.MIME"), "") << body;
+    EXPECT_EQ(m.section("TEXT"), body);
+    for (const char* none : {"2", "1.1", "1.TEXT", "1.HEADER", "1.1.MIME", "0"})
+      EXPECT_EQ(m.section(none), "NIL") << none << " of " << body;
+
+    const Parsed inside(
+        "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=out\n\n--out\n" +
+        message.substr(18) + "\n--out\nContent-Type: message/rfc822\n\n" + message + "\n--out--\n");
+    EXPECT_EQ(inside.section("1.1"), "") << body;
+    EXPECT_EQ(inside.section("1.1.MIME"), "") << body;
+    EXPECT_EQ(inside.section("1.2"), "NIL") << body;
+    EXPECT_EQ(inside.section("2.1"), "") << body;
+    EXPECT_EQ(inside.section("2.1.MIME"), "") << body;
+    EXPECT_EQ(inside.section("2.TEXT"), body);
+    for (const char* none : {"2.2", "2.1.1", "1.1.1", "1.1.TEXT", "2.1.HEADER"})
+      EXPECT_EQ(inside.section(none), "NIL") << none << " of " << body;
+  }
+}
+
 TEST(Structure, KnowsTheDateAsWritten) {
   const Parsed m(kNested);
   EXPECT_EQ(m.view->sent_day(), day_number(2026, 11, 21));

@@ -31,7 +31,7 @@
 #include <gtest/gtest.h>
 
 #include "common/base/fd.h"
-#include "controller/process_table.h"
+#include "common/privdrop/process_table.h"
 
 namespace rims::privdrop {
 namespace {
@@ -128,7 +128,7 @@ void expect_confined(std::map<std::string, std::string>& status) {
 }
 
 TEST(Privdrop, UnprivilegedStartGivesUpAllButTheIdentity) {
-  for (const Row* row : controller::kProcessTable) {
+  for (const Row* row : privdrop::kProcessTable) {
     if (row->syscalls.empty()) continue;
     SCOPED_TRACE(row->binary);
     auto status = status_after([&] {
@@ -145,7 +145,7 @@ TEST(Privdrop, StartAsRootBecomesTheUserWithoutAnyGroup) {
   const gid_t groups[] = {4, 20};
   ASSERT_EQ(setgroups(2, groups), 0);
   auto status = status_after([&] {
-    enter(controller::kLoginRow, {.change = true, .uid = 4711, .gid = 4712, .chroot = empty.path});
+    enter(privdrop::kLoginRow, {.change = true, .uid = 4711, .gid = 4712, .chroot = empty.path});
     struct stat st{};
     if (stat("/etc", &st) == 0) std::_Exit(97);
   });
@@ -155,6 +155,53 @@ TEST(Privdrop, StartAsRootBecomesTheUserWithoutAnyGroup) {
   EXPECT_EQ(status["Gid"], "4712\t4712\t4712\t4712");
   EXPECT_EQ(status["Groups"], "");
   EXPECT_EQ(status["CapBnd"], "0000000000000000");
+}
+
+// A command that root runs as the mail user.
+TEST(Privdrop, BecomingAUserLeavesRootsGroupsAndCapabilitiesBehind) {
+  if (!is_root()) GTEST_SKIP() << "needs root";
+  const gid_t groups[] = {0, 4, 20};
+  ASSERT_EQ(setgroups(3, groups), 0);
+  auto status = status_after([] { become(4711, 4712); });
+  ASSERT_EQ(setgroups(0, nullptr), 0);
+  EXPECT_EQ(status["Uid"], "4711\t4711\t4711\t4711");
+  EXPECT_EQ(status["Gid"], "4712\t4712\t4712\t4712");
+  EXPECT_EQ(status["Groups"], "");
+  for (const char* set : {"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"})
+    EXPECT_EQ(status[set], "0000000000000000") << set;
+}
+
+TEST(Privdrop, WhoKeepsReadingReadsAllFilesAndWritesNone) {
+  if (!is_root()) GTEST_SKIP() << "needs root";
+  const TempDir private_(0700);
+  const std::string file = private_.path + "/file";
+  const Fd made(open(file.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  const gid_t groups[] = {4};
+  ASSERT_EQ(setgroups(1, groups), 0);
+  auto status = status_after([&] {
+    become(4711, 4712, Keep::reading);
+    if (!Fd(open(file.c_str(), O_RDONLY | O_CLOEXEC))) std::_Exit(97);
+    if (Fd(open(file.c_str(), O_WRONLY | O_CLOEXEC))) std::_Exit(96);
+    if (Fd(open((file + "2").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600))) std::_Exit(95);
+    bool reads = false;  // threads are no less
+    std::thread([&] { reads = Fd(open(file.c_str(), O_RDONLY | O_CLOEXEC)).get() >= 0; }).join();
+    if (!reads) std::_Exit(94);
+  });
+  ASSERT_EQ(setgroups(0, nullptr), 0);
+  EXPECT_EQ(status["Uid"], "4711\t4711\t4711\t4711");
+  EXPECT_EQ(status["Groups"], "");
+  for (const char* set : {"CapPrm", "CapEff"}) EXPECT_EQ(status[set], "0000000000000004") << set;
+  for (const char* set : {"CapInh", "CapBnd", "CapAmb"})
+    EXPECT_EQ(status[set], "0000000000000000") << set;
+}
+
+TEST(Privdrop, NobodyBecomesRoot) {
+  EXPECT_TRUE(was_fatal(in_child([] { become(0, 4712); })));
+  EXPECT_TRUE(was_fatal(in_child([] { become(4711, 0); })));
+  EXPECT_TRUE(was_fatal(in_child([] {
+    become_nobody();
+    become(4711, 4712);
+  }))) << "without the right to it";
 }
 
 int in_row(const Row& row, const std::function<void()>& f) {
@@ -168,8 +215,8 @@ int in_row(const Row& row, const std::function<void()>& f) {
 bool killed_by_filter(int status) { return WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS; }
 
 TEST(Privdrop, AForbiddenCallEndsTheProcess) {
-  const Row* rows[] = {&controller::kLogRow, &controller::kAuthRow, &controller::kLoginRow,
-                       &controller::kImapdRow, &controller::kDeliverdRow};
+  const Row* rows[] = {&privdrop::kLogRow, &privdrop::kAuthRow, &privdrop::kLoginRow,
+                       &privdrop::kImapdRow, &privdrop::kDeliverdRow};
   for (const Row* row : rows) {
     SCOPED_TRACE(row->binary);
     EXPECT_TRUE(killed_by_filter(in_row(*row, [] { socket(AF_INET, SOCK_STREAM, 0); })));
@@ -197,11 +244,11 @@ TEST(Privdrop, AForbiddenCallEndsTheProcess) {
 #ifndef RIMS_SANITIZED
 TEST(Privdrop, OnlyRimsImapdAndRimsLogOpenFiles) {
   const auto opens = [] { syscall(SYS_openat, AT_FDCWD, "/dev/null", O_RDONLY); };
-  EXPECT_TRUE(killed_by_filter(in_row(controller::kLoginRow, opens)));
-  EXPECT_TRUE(killed_by_filter(in_row(controller::kAuthRow, opens)));
-  EXPECT_TRUE(killed_by_filter(in_row(controller::kDeliverdRow, opens)));
-  EXPECT_EQ(in_row(controller::kImapdRow, opens), 0);
-  EXPECT_EQ(in_row(controller::kLogRow, opens), 0);
+  EXPECT_TRUE(killed_by_filter(in_row(privdrop::kLoginRow, opens)));
+  EXPECT_TRUE(killed_by_filter(in_row(privdrop::kAuthRow, opens)));
+  EXPECT_TRUE(killed_by_filter(in_row(privdrop::kDeliverdRow, opens)));
+  EXPECT_EQ(in_row(privdrop::kImapdRow, opens), 0);
+  EXPECT_EQ(in_row(privdrop::kLogRow, opens), 0);
 }
 #endif
 
@@ -212,7 +259,7 @@ TEST(Privdrop, FilesOutsideOfTheOneDirectoryAreOutOfReach) {
   const auto open_in = [&](const std::string& directory, const std::string& path, int flags) {
     return in_child([&] {
       become_nobody();
-      enter(controller::kImapdRow, {.directory = directory});
+      enter(privdrop::kImapdRow, {.directory = directory});
       const Fd fd(open(path.c_str(), flags | O_CLOEXEC, 0600));
       std::_Exit(fd ? 0 : errno);
     });
@@ -230,13 +277,13 @@ TEST(Privdrop, FilesOutsideOfTheOneDirectoryAreOutOfReach) {
 
 TEST(Privdrop, ThreadsWorkWhereTheTableSaysSo) {
   const auto thread = [] { std::thread([] {}).join(); };
-  EXPECT_EQ(in_row(controller::kAuthRow, thread), 0);
-  EXPECT_EQ(in_row(controller::kImapdRow, thread), 0);
-  EXPECT_TRUE(killed_by_filter(in_row(controller::kLoginRow, thread)));
+  EXPECT_EQ(in_row(privdrop::kAuthRow, thread), 0);
+  EXPECT_EQ(in_row(privdrop::kImapdRow, thread), 0);
+  EXPECT_TRUE(killed_by_filter(in_row(privdrop::kLoginRow, thread)));
 }
 
 TEST(Privdrop, AnAbortIsAnAbort) {
-  const int status = in_row(controller::kLoginRow, [] {
+  const int status = in_row(privdrop::kLoginRow, [] {
     std::signal(SIGABRT, SIG_DFL);
     std::abort();
   });
@@ -245,18 +292,18 @@ TEST(Privdrop, AnAbortIsAnAbort) {
 
 TEST(Privdrop, StillBeingRootIsFatal) {
   if (!is_root()) GTEST_SKIP() << "needs root";
-  EXPECT_TRUE(was_fatal(in_child([] { enter(controller::kLogRow, {}); })));
+  EXPECT_TRUE(was_fatal(in_child([] { enter(privdrop::kLogRow, {}); })));
+  EXPECT_TRUE(
+      was_fatal(in_child([] { enter(privdrop::kLogRow, {.change = true, .uid = 0, .gid = 0}); })));
   EXPECT_TRUE(was_fatal(
-      in_child([] { enter(controller::kLogRow, {.change = true, .uid = 0, .gid = 0}); })));
-  EXPECT_TRUE(was_fatal(
-      in_child([] { enter(controller::kLogRow, {.change = true, .uid = 4711, .gid = 0}); })));
+      in_child([] { enter(privdrop::kLogRow, {.change = true, .uid = 4711, .gid = 0}); })));
 }
 
 TEST(Privdrop, AChrootThatIsNotEmptyOrNotRootsIsFatal) {
   if (!is_root()) GTEST_SKIP() << "needs root";
   const auto enter_in = [](const std::string& path) {
     return in_child([&] {
-      enter(controller::kLoginRow, {.change = true, .uid = 4711, .gid = 4711, .chroot = path});
+      enter(privdrop::kLoginRow, {.change = true, .uid = 4711, .gid = 4711, .chroot = path});
     });
   };
   const TempDir good(0755), writable(0777), foreign(0755), full(0755);
@@ -286,8 +333,7 @@ TEST(Privdrop, EveryStepThatFailsIsFatal) {
   const auto with = [&](uint64_t mask) {
     return in_child([&] {
       keep_only(mask);
-      enter(controller::kLoginRow,
-            {.change = true, .uid = 4711, .gid = 4711, .chroot = empty.path});
+      enter(privdrop::kLoginRow, {.change = true, .uid = 4711, .gid = 4711, .chroot = empty.path});
     });
   };
   EXPECT_EQ(with(kAll), 0);
@@ -299,7 +345,7 @@ TEST(Privdrop, EveryStepThatFailsIsFatal) {
 
 TEST(Privdrop, AnUnknownCallInAListIsFatal) {
   static constexpr const char* kCalls[] = {"read", "no_such_call"};
-  Row row = controller::kLogRow;
+  Row row = privdrop::kLogRow;
   row.syscalls = kCalls;
   EXPECT_TRUE(was_fatal(in_child([&] {
     become_nobody();
@@ -308,7 +354,7 @@ TEST(Privdrop, AnUnknownCallInAListIsFatal) {
 }
 
 TEST(Privdrop, LimitsAreSetHardAndNeverRaised) {
-  Row row = controller::kImapdRow;
+  Row row = privdrop::kImapdRow;
   row.limits = {.open_files = 50, .file_size = 12345, .processes = 0};
   EXPECT_EQ(in_row(row,
                    [] {
@@ -331,7 +377,7 @@ TEST(Privdrop, AnOrphanEndsAtOnce) {
     const pid_t leaf = fork();
     if (leaf == 0) {
       become_nobody();
-      enter(controller::kLogRow, {});
+      enter(privdrop::kLogRow, {});
       if (write(up[1], "x", 1) != 1) std::_Exit(1);
       for (;;) poll(nullptr, 0, -1);
     }

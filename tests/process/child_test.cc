@@ -18,7 +18,7 @@
 
 #include "common/base/log.h"
 #include "common/ipc/log_link.h"
-#include "controller/process_table.h"
+#include "common/privdrop/process_table.h"
 
 namespace rims::process {
 namespace {
@@ -29,7 +29,7 @@ using ipc::Role;
 // What the child does when it is asked to, for the test to see.
 int child_main() {
   Loop loop;
-  Child child(loop, controller::kLoginRow);
+  Child child(loop, privdrop::kLoginRow);
   Start start = child.wait_for_start();
   if (start.index != 3 || start.workers != 5 || start.config != "the part") return 11;
   if (start.attached.size() != 1 || start.attached[0].peer != Role::auth) return 12;
@@ -134,6 +134,7 @@ TEST_F(ChildTest, TheEndOfTheControlLinkIsAStop) {
   begin();
   EXPECT_EQ(line(), "started with 1 links");
   control_.reset();
+  EXPECT_EQ(line(), "the link to the controller ended; this process ends, too");
   EXPECT_EQ(line(), "stop");
   EXPECT_EQ(WEXITSTATUS(wait()), 7);
 }

@@ -128,8 +128,12 @@ class Live(unittest.TestCase):
             flags = imap.uid("FETCH", "6", "(FLAGS)")[1][0]
             self.assertIn(b"\\Seen", flags)
             self.assertIn(b"$Work", flags)
+            self.assertNotIn(b"\\Deleted", flags)
             body = imap.uid("FETCH", "6", "(BODY.PEEK[])")[1][0][1]
             self.assertTrue(body.startswith(b"Subject: message 1\r\n"))
+            imap.close()  # which expunges what is deleted
+            imap.select("INBOX", readonly=True)
+            self.assertEqual(imap.uid("SEARCH", "ALL")[1], [b"3 5 6"])
         done = ctl(suite, "undelete", "--into", "Restored", "--json", "foo")
         self.assertEqual(done, {"mailboxes": [
             {"mailbox": "Restored", "messages": 2, "uids": "1:2", "failed": 0}]})
@@ -149,7 +153,7 @@ class Live(unittest.TestCase):
             self.assertEqual(imap.noop()[0], "OK")
             lines = ctl(suite, "dump", "baz").splitlines()
             self.assertTrue(any("append mailbox 1 uid" in line for line in lines))
-            self.assertRegex(lines[1], r"^1 20\d\d-\d\d-\d\dT\S+Z 00000001\+1024 mailbox-created ")
+            self.assertRegex(lines[1], r"^1 20\d\d-\d\d-\d\dT\S+Z 00000001\+1024 snapshot the account")
             records = [json.loads(line) for line in
                        ctl(suite, "dump", "--json", "--from", "3", "baz").splitlines()]
             self.assertEqual([r["record"] for r in records][:2], [3, 4])
@@ -159,7 +163,7 @@ class Live(unittest.TestCase):
         # The account is taken from the session, and given back.
         with suite.login("baz") as imap:
             text = ctl(suite, "check", "--repair", "baz")
-            self.assertIn("the index was rebuilt", text)
+            self.assertRegex(text, "the index was (rebuilt|kept)")
             self.assertIn("index checked", text)
         with suite.login("baz") as imap:
             self.assertEqual(imap.select("INBOX")[0], "OK")
@@ -216,21 +220,21 @@ class Damaged(unittest.TestCase):
 
     def test_a_flipped_bit_of_a_message_and_of_a_header(self):
         with open(self.journal, "rb") as f:
-            at = f.read().index(b"Subject: message 3")
+            at = f.read().rindex(b"Subject: message 3")  # before it in the structure
         self.flip(self.journal, at + 4)
         self.damage("journal/00000001 at offset ", "the message's checksum is wrong (message 4)",
                     "message 4 in \"INBOX\", uid 4: its bytes are damaged",
                     "restore what is missing from a backup (rims-ctl restore)")
         self.setUp()
         self.flip(self.journal, RECORD + 9)
-        self.damage(f"journal/00000001 at offset {RECORD}, ", "record 1 (mailbox-created): its header has one wrong bit",
+        self.damage(f"journal/00000001 at offset {RECORD}, ", "record 1 (snapshot): its header has one wrong bit",
                     "all of it is served; \"rims-ctl check --repair\" writes it again")
-        self.assertIn("1 record headers with one wrong bit were written again", ctl(self.suite, "check", "--repair", "foo"))
+        self.assertIn("1 records with one wrong bit were written again as they were", ctl(self.suite, "check", "--repair", "foo"))
         self.assertRegex(ctl(self.suite, "check", "foo"), "(?m)^foo: sound: 5 messages in 6 mailboxes")
 
     def test_repair_leaves_what_can_be_served(self):
         with open(self.journal, "rb") as f:
-            at = f.read().index(b"Subject: message 3")
+            at = f.read().rindex(b"Subject: message 3")
         for back in (300, 301):  # its header or its structure; more than one bit
             self.flip(self.journal, at - back)
         text = ctl(self.suite, "check", "--repair", "foo", status=1)
@@ -267,7 +271,7 @@ class Damaged(unittest.TestCase):
         if os.geteuid() == 0:
             where = os.stat(self.suite.mail)
             os.chown(account(self.suite, "journal", "notes.txt"), where.st_uid, where.st_gid)
-        self.assertIn("notes.txt: is no segment", ctl(self.suite, "check", "foo"))
+        self.assertIn("notes.txt: is not a segment of the journal", ctl(self.suite, "check", "foo"))
 
     def test_wrong_owner_and_mode(self):
         os.chmod(self.journal, 0o644)

@@ -436,14 +436,14 @@ class BackupTest(unittest.TestCase):
             told("has no backup of foo", "restore", "foo", "--from", directory + "/none")
             told("nobody has no account and is not in user_list", "restore", "nobody", "--from", directory,
                  "--mailbox", "INBOX")
-            told('there was no mailbox "None" then', "restore", "foo", "--from", directory,
+            told('there was no mailbox "None" at that time', "restore", "foo", "--from", directory,
                  "--mailbox", "None")
-            told('mailbox "INBOX" had no message with uid 7 then', "restore", "foo", "--from",
+            told('mailbox "INBOX" had no message with uid 7 at that time', "restore", "foo", "--from",
                  directory, "--mailbox", "INBOX", "--uid", "7")
-            told("there is nothing of 2001-01-01T00:00:00Z or before", "restore", "foo", "--from",
+            told("there is no record from 2001-01-01T00:00:00Z or before", "restore", "foo", "--from",
                  directory, "--at", "2001-01-01T00:00:00Z")
             told("no backup is here", "backup", "--verify", suite.run_dir)
-            told('"soon" is no time such as', "restore", "foo", "--at", "soon", status=2)
+            told('"soon" is not a time such as', "restore", "foo", "--at", "soon", status=2)
             told("need --from DIR, --at TIME or both", "restore", "foo", status=2)
             told("--uid and --into need --mailbox", "restore", "foo", "--from", directory, "--uid",
                  "1", status=2)

@@ -33,8 +33,8 @@ class Failure(AssertionError):
     """The suite did not do what every test may rely on."""
 
 
-def wait_for(condition, limit, what):
-    """Polls until `condition()` is true and returns its value; a Failure after `limit` seconds."""
+def wait_for(condition, limit, what, step=0.01):
+    """Polls every `step` seconds until `condition()` is true and returns its value; a Failure after `limit`."""
     end = time.monotonic() + limit
     while True:
         value = condition()
@@ -42,7 +42,7 @@ def wait_for(condition, limit, what):
             return value
         if time.monotonic() > end:
             raise Failure(f"not within {limit:g} s: {what}")
-        time.sleep(0.01)
+        time.sleep(step)
 
 
 def readable_by_nobody(path):

@@ -141,7 +141,7 @@ class Tools(unittest.TestCase):
         with open(path, "rb") as f:
             at = f.read().rindex(b"Subject: number 3")
         flip(path, at + 4)
-        self.assertIn('"INBOX" uid 3 does not come back: ', ctl(suite, "undelete", "user2", status=1))
+        self.assertIn('"INBOX" uid 3 can not be brought back: ', ctl(suite, "undelete", "user2", status=1))
 
     def test_dump_shows_every_record(self):
         suite = self.suite
@@ -172,6 +172,8 @@ class Tools(unittest.TestCase):
             self.assertEqual((report["messages"], report["complete"]), (2, False))
         flip(path, RECORD + 9)
         self.assertIn("this is what is left", ctl(suite, "mailbox", "list", "user4", status=1))
+        for words in (["-l"], []):
+            self.assertEqual(ctl(suite, "undelete", *words, "user4", status=1).count("damaged: "), 1)
         self.assertIn("damaged: ", ctl(suite, "dump", "user4"))
         self.assertIn(RECORD, [r["offset"] for r in ctl(suite, "dump", "--json", "user4") if "damage" in r])
         report = ctl(suite, "export", "--json", "user4", "--to", "mbox", f"{self.directory}/4", status=1)
@@ -266,7 +268,7 @@ class Tools(unittest.TestCase):
         write(f"{root}/.B/dovecot-uidlist", "3 V1500000000 N51\n2 :6.old\n3 :7.z\n50 :8.new\n")
         report = ctl(suite, *words, status=1)
         self.assertEqual((report["messages"], report["taken_before"]), (1, 6))
-        self.assertIn("1 messages got new UIDs: theirs were used up", [n["what"] for n in report["notes"]])
+        self.assertIn("1 messages got new UIDs: theirs were already used", [n["what"] for n in report["notes"]])
         # Subscriptions go through mbox files, too.
         ctl(suite, "export", "user7", "--to", "mbox", f"{self.directory}/7box")
         ctl(suite, "import", "user8", "--from", "mbox", f"{self.directory}/7box")
@@ -338,6 +340,71 @@ class Restored(unittest.TestCase):
             self.assertEqual(texts, [mail("other"), mail("first")])
         suite.stop()
 
+    def test_a_damaged_message_is_replaced(self):
+        suite = self.suite
+        suite.start()
+        with suite.login() as imap:
+            for n in range(3):
+                imap.append("INBOX", "(\\Flagged Key)", DATE, mail(f"number {n}"))
+        ctl(suite, "backup", "foo", self.backup)
+        suite.stop()
+        path = account(suite, "foo", "journal", "00000001")
+        with open(path, "rb") as f:
+            flip(path, f.read().rindex(b"Subject: number 1") + 4)
+        self.assertIn("its bytes are damaged", ctl(suite, "check", "foo", status=1))
+        words = ("restore", "foo", "--from", self.backup)
+        report = ctl(suite, *words, "-n", "--json")["plan"]
+        self.assertEqual([m["damaged"] for m in report if m["name"] == "INBOX"], [1])
+        self.assertIn("foo: 1 damaged messages were replaced", ctl(suite, *words))
+        report = ctl(suite, *words, "--json")
+        for number in ("messages_restored", "damaged_replaced", "flags_changed", "messages_expunged"):
+            self.assertEqual(report[number], 0, number)
+        said = ctl(suite, "check", "foo", status=1)
+        self.assertNotIn("its bytes are damaged", said)
+        self.assertIn("no mailbox has this message any more", said)
+        with suite.start(), suite.login() as imap:
+            self.assertEqual(uids(imap, "INBOX"), [1, 3, 4])
+            told = imap.uid("FETCH", "4", "(FLAGS INTERNALDATE BODY.PEEK[])")[1]
+            self.assertEqual(told[0][1], mail("number 1"))
+            head = b" ".join(part if isinstance(part, bytes) else part[0] for part in told)
+            for part in (b"\\Flagged", b"Key", b'" 1-Jan-2020 00:00:00 +0000"'):
+                self.assertIn(part, head)
+
+    def test_another_users_mail_is_refused(self):
+        suite = Suite(users={"foo": "x", "bar": "x"})
+        self.addCleanup(suite.close)
+        suite.start()
+        for user in ("foo", "bar"):
+            suite.deliver(mail(user), user=user)
+        suite.stop()
+        ctl(suite, "backup", "--all", self.backup)
+        foo, bar, aside = account(suite, "foo"), account(suite, "bar"), f"{suite.mail}/aside"
+        for old, new in ((foo, aside), (bar, foo), (aside, bar)):
+            os.rename(old, new)
+        for words in (["backup", "--all", f"{suite.directory}/other"], ["backup", "foo", self.backup],
+                      ["mailbox", "list", "foo"], ["export", "foo", "--to", "mbox", f"{suite.directory}/mbox"],
+                      ["undelete", "-l", "foo"], ["restore", "-n", "foo", "--from", self.backup],
+                      ["check", "foo"]):
+            self.assertIn('holds the mail of "bar", whose place is ', ctl(suite, *words, status=1), words)
+        self.assertIn('another user, "bar"', ctl(suite, "restore", "foo", "--from", self.backup, status=1))
+        ctl(suite, "dump", "foo")
+        # One that is in the wrong place does not keep the others from their backup.
+        os.rename(foo, aside)
+        subprocess.run(["cp", "-a", bar, foo], check=True)
+        said = ctl(suite, "backup", "--all", f"{suite.directory}/other", status=1)
+        self.assertRegex(said, r"(?m)^foo: .* new, ")
+        self.assertIn(f"bar: mailbox.3/{os.path.relpath(bar, suite.mail + '/mailbox.3')} holds the mail of "
+                      '"foo"', said)
+        self.assertIn("is a backup of foo, not of bar",
+                      ctl(suite, "restore", "bar", "--from",
+                          f"{self.backup}/{hashlib.sha256(b'foo').hexdigest()}", status=1))
+        shutil.rmtree(bar)
+        os.symlink(aside, bar)
+        for words in (["restore", "bar", "--from", self.backup], ["backup", "bar", self.backup],
+                      ["check", "bar"]):
+            self.assertIn("symbolic link, which is not followed: put the directory",
+                          ctl(suite, *words, status=1), words)
+
     def test_no_uid_of_a_future_that_was_undone_is_given_again(self):
         suite = self.suite
         root = f"{suite.directory}/source"
@@ -383,6 +450,37 @@ class Restored(unittest.TestCase):
             suite.start()
             with suite.login() as imap:
                 self.assertEqual(imap.select("INBOX")[1], [b"1"])
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root, to become the mail user")
+    def test_a_restore_has_none_of_roots_groups(self):
+        """What a group of the caller may write, the mail user may not."""
+        suite, adm = self.suite, 4
+        with suite, tempfile.TemporaryDirectory(prefix="rims-root-") as private:
+            suite.deliver(b"A: b\n\n")
+
+            def restore(*scope):
+                return subprocess.run(
+                    [f"{suite.stage}/sbin/rims-ctl", "-c", suite.config, "restore", "-q", "foo", "--from",
+                     private, *scope], capture_output=True, timeout=60, cwd="/", check=False,
+                    stdin=subprocess.DEVNULL, extra_groups=[adm])
+            subprocess.run([f"{suite.stage}/sbin/rims-ctl", "-c", suite.config, "backup", "-q", "foo", private],
+                           check=True, timeout=60)
+            suite.stop()
+            shutil.rmtree(account(suite, "foo"))
+            store = os.path.join(suite.mail, "mailbox.3")
+            os.rename(store, store + ".away")
+            os.mkdir(store)
+            os.chown(store, 0, adm)
+            os.chmod(store, 0o775)
+            for scope in ((), ("--mailbox", "INBOX")):
+                done = restore(*scope)
+                self.assertEqual(done.returncode, 4, done.stderr.decode())
+                self.assertIn("Permission denied", done.stderr.decode())
+                self.assertEqual(os.listdir(store), [])
+            os.rmdir(store)
+            os.rename(store + ".away", store)
+            self.assertEqual(restore().returncode, 0)
+            self.assert_of_the_mail_user(account(suite, "foo"))
 
     def assert_of_the_mail_user(self, directory):
         for where, _, names in os.walk(directory):

@@ -182,6 +182,17 @@ TEST_F(Tls, NothingFollowsTheHandshakeUnasked) {
   EXPECT_LT(got, 64U);  // the alert at the end; a session ticket has some hundred bytes
 }
 
+TEST_F(Tls, SilenceIsATimeout) {
+  TlsClient client(std::move(peer), {}, [](TlsClient& c) {
+    char rest[64];
+    while (::recv(c.fd(), rest, sizeof rest, 0) > 0) {
+    }
+  });
+  ASSERT_TRUE(handshake()) << error;
+  EXPECT_EQ(run(loop, session->fill(10ms)).error().fault(), Fault::timeout);
+  end();
+}
+
 TEST_F(Tls, AnEndWithoutCloseNotifyIsAnEnd) {
   TlsClient client(std::move(peer), {}, [](TlsClient& c) {
     ::shutdown(c.fd(), SHUT_WR);

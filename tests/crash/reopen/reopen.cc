@@ -19,10 +19,10 @@
 
 #include <fmt/core.h>
 
+#include "common/account/store.h"
 #include "common/async/io_pool.h"
 #include "common/async/loop.h"
 #include "common/base/encoding.h"
-#include "common/store/store.h"
 
 namespace {
 

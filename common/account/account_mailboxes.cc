@@ -1,0 +1,264 @@
+// common/account/account_mailboxes.cc - CREATE, DELETE, RENAME, SUBSCRIBE
+//
+// These take the account for themselves: nothing else goes into their commit, so the names that
+// a builder sees are all the names there are.
+
+#include <ctime>
+
+#include "common/account/account.h"
+
+namespace rims::store {
+namespace {
+
+std::unexpected<Error> nonexistent() {
+  return fail(Fault::not_found, "no such mailbox", {}, "NONEXISTENT");
+}
+
+std::unexpected<Error> exists() {
+  return fail(Fault::refused, "the mailbox exists already", {}, "ALREADYEXISTS");
+}
+
+// The names below `name`, in order.
+std::vector<std::pair<std::string, MailboxId>> inferiors(const AccountState& state,
+                                                         std::string_view name) {
+  std::vector<std::pair<std::string, MailboxId>> found;
+  const std::string prefix = std::string(name) + kHierarchySeparator;
+  for (auto it = state.names().lower_bound(prefix);
+       it != state.names().end() && it->first.starts_with(prefix); ++it)
+    found.emplace_back(it->first, it->second);
+  return found;
+}
+
+// "a/b/c" -> "a", "a/b"
+std::vector<std::string> parents(std::string_view name) {
+  std::vector<std::string> list;
+  for (size_t at = name.find(kHierarchySeparator); at != name.npos;
+       at = name.find(kHierarchySeparator, at + 1))
+    list.emplace_back(name.substr(0, at));
+  return list;
+}
+
+// \Noselect names above `name` that hold nothing but `name` go with it.
+void drop_empty_parents(Plan& plan, std::string_view name, size_t leaving) {
+  auto above = parents(name);
+  for (auto it = above.rbegin(); it != above.rend(); ++it) {
+    const auto mailbox = plan.state().mailbox(*it);
+    if (!mailbox || !mailbox->info().noselect) return;
+    if (inferiors(plan.state(), *it).size() > leaving) return;
+    plan.add(MailboxRemoved{mailbox->info().id});
+    leaving++;
+  }
+}
+
+}  // namespace
+
+Status Account::room_for(size_t more) const {
+  if (state_.mailboxes().size() + more > limits_.mailboxes)
+    return fail(Fault::limit, "too many mailboxes", {}, "LIMIT");
+  return {};
+}
+
+Status Account::plan_parents(Plan& plan, std::string_view name,
+                             std::map<std::string, MailboxId>& made) {
+  std::vector<std::string> missing;
+  for (auto& parent : parents(name)) {
+    if (!state_.mailbox(parent)) missing.push_back(std::move(parent));
+  }
+  TRY_STATUS(room_for(missing.size() + 1));
+  for (auto& parent : missing) {
+    const MailboxId id = plan.take_mailbox();
+    plan.add(MailboxCreated{id, plan.take_uidvalidity(), SpecialUse::none, false, parent});
+    made[std::move(parent)] = id;
+  }
+  return {};
+}
+
+Task<Status> Account::make_standard_mailboxes() {
+  co_return co_await commit(
+      [](Plan& plan) -> Result<Built> {
+        if (!plan.empty()) return Built::later;
+        if (plan.state().mailbox("INBOX")) return Built::nothing;
+        plan.be_exclusive();
+        const std::pair<const char*, SpecialUse> standard[] = {
+            {"INBOX", SpecialUse::none},  {"Drafts", SpecialUse::drafts},
+            {"Sent", SpecialUse::sent},   {"Junk", SpecialUse::junk},
+            {"Trash", SpecialUse::trash}, {"Archive", SpecialUse::archive},
+        };
+        for (const auto& [name, use] : standard) {
+          if (plan.state().mailbox(name)) continue;
+          plan.add(MailboxCreated{plan.take_mailbox(), plan.take_uidvalidity(), use, false, name});
+          plan.add(Subscription{true, name});
+        }
+        return Built::records;
+      },
+      {});
+}
+
+Task<Result<MailboxId>> Account::create(std::string name, SpecialUse special_use) {
+  name = canonical_name(name);
+  CO_TRY_STATUS(check_name(name, limits_));
+  const auto made = std::make_shared<MailboxId>();  // shared with the builder, which may outlive us
+  CO_TRY_STATUS(co_await commit(
+      [this, name, special_use, made](Plan& plan) -> Result<Built> {
+        if (!plan.empty()) return Built::later;
+        plan.be_exclusive();
+        const auto before = state_.mailbox(name);
+        if (before && !before->info().noselect) return exists();
+        if (special_use != SpecialUse::none) {
+          for (const auto& [id, mailbox] : state_.mailboxes()) {
+            if (mailbox->info().special_use == special_use)
+              return fail(Fault::refused, "another mailbox has this use", {}, "USEATTR");
+          }
+        }
+        std::map<std::string, MailboxId> parents_made;
+        TRY_STATUS(plan_parents(plan, name, parents_made));
+        if (before) plan.add(MailboxRemoved{before->info().id});
+        *made = plan.take_mailbox();
+        plan.add(MailboxCreated{*made, plan.take_uidvalidity(), special_use, false, name});
+        return Built::records;
+      },
+      {}));
+  co_return *made;
+}
+
+Task<Status> Account::create_noselect(std::string name) {
+  name = canonical_name(name);
+  CO_TRY_STATUS(check_name(name, limits_));
+  co_return co_await commit(
+      [this, name](Plan& plan) -> Result<Built> {
+        if (!plan.empty()) return Built::later;
+        plan.be_exclusive();
+        if (state_.mailbox(name) || name == "INBOX") return exists();
+        std::map<std::string, MailboxId> parents_made;
+        TRY_STATUS(plan_parents(plan, name, parents_made));
+        plan.add(MailboxCreated{plan.take_mailbox(), plan.take_uidvalidity(), SpecialUse::none,
+                                true, name});
+        return Built::records;
+      },
+      {});
+}
+
+Task<Status> Account::set_special_use(MailboxId id, SpecialUse use) {
+  co_return co_await commit(
+      [this, id, use](Plan& plan) -> Result<Built> {
+        if (!plan.empty()) return Built::later;
+        plan.be_exclusive();
+        const auto mailbox = state_.mailbox(id);
+        if (!mailbox || mailbox->info().noselect) return nonexistent();
+        if (mailbox->info().special_use == use) return Built::nothing;
+        plan.add(SpecialUseSet{id, use});
+        return Built::records;
+      },
+      {});
+}
+
+Task<Status> Account::remove(std::string name) {
+  name = canonical_name(name);
+  co_return co_await commit(
+      [this, name](Plan& plan) -> Result<Built> {
+        if (!plan.empty()) return Built::later;
+        plan.be_exclusive();
+        if (name == "INBOX") return fail(Fault::refused, "INBOX stays", {}, "CANNOT");
+        const auto mailbox = state_.mailbox(name);
+        if (!mailbox) return nonexistent();
+        const bool parent = !inferiors(state_, name).empty();
+        if (parent && mailbox->info().noselect)
+          return fail(Fault::refused, "the name has inferiors", {}, "HASCHILDREN");
+        plan.add(MailboxRemoved{mailbox->info().id});
+        if (parent)
+          plan.add(MailboxCreated{plan.take_mailbox(), plan.take_uidvalidity(), SpecialUse::none,
+                                  true, name});
+        else
+          drop_empty_parents(plan, name, 1);
+        return Built::records;
+      },
+      {});
+}
+
+Task<Status> Account::rename(std::string from, std::string to) {
+  from = canonical_name(from);
+  to = canonical_name(to);
+  CO_TRY_STATUS(check_name(to, limits_));
+  std::vector<std::shared_ptr<Mailbox>> pins;
+  if (from == "INBOX") {
+    if (failure_ || closing_) co_return unusable();
+    const auto inbox = state_.mailbox("INBOX");
+    if (!inbox) co_return nonexistent();
+    CO_TRY(auto pin, co_await load(inbox->info().id));
+    pins.push_back(std::move(pin));
+  }
+  co_return co_await commit(
+      [this, from, to](Plan& plan) -> Result<Built> {
+        if (!plan.empty()) return Built::later;
+        plan.be_exclusive();
+        const auto mailbox = state_.mailbox(from);
+        if (!mailbox) return nonexistent();
+        if (state_.mailbox(to)) return exists();
+        const std::string prefix = from + kHierarchySeparator;
+        if (to.starts_with(prefix) && from != "INBOX")
+          return fail(Fault::refused, "a mailbox can not be moved below itself", {}, "CANNOT");
+
+        std::map<std::string, MailboxId> made;
+        if (from == "INBOX") {
+          TRY_STATUS(plan_parents(plan, to, made));
+          const MailboxId id = plan.take_mailbox();
+          plan.add(MailboxCreated{id, plan.take_uidvalidity(), SpecialUse::none, false, to});
+          const auto& keywords = mailbox->keywords();
+          for (size_t i = 0; i < keywords.names().size(); i++)
+            plan.add(Keyword{id, static_cast<KeywordIndex>(i), keywords.names()[i]});
+          if (mailbox->messages().empty()) return Built::records;
+          Copy copy{.from = mailbox->info().id, .to = id, .items = {}};
+          std::vector<Uid> uids;
+          for (const auto& e : mailbox->messages()) {
+            const auto set = keywords.of(e.keywords);
+            copy.items.push_back({e.uid, e, {set.begin(), set.end()}});
+            copy.items.back().entry.uid = Uid(static_cast<uint32_t>(copy.items.size()));
+            uids.push_back(e.uid);
+          }
+          plan.add(std::move(copy));
+          plan.add(Expunge{mailbox->info().id, to_ranges(uids)});
+          return Built::records;
+        }
+
+        const auto below = inferiors(state_, from);
+        for (const auto& [name, id] : below) {
+          TRY_STATUS(check_name(to + name.substr(from.size()), limits_));
+        }
+        TRY_STATUS(plan_parents(plan, to, made));
+        plan.add(MailboxRenamed{mailbox->info().id, to});
+        for (const auto& [name, id] : below)
+          plan.add(MailboxRenamed{id, to + name.substr(from.size())});
+        // A parent that the new name needs stays.
+        if (!to.starts_with(from.substr(0, from.rfind(kHierarchySeparator)) + kHierarchySeparator))
+          drop_empty_parents(plan, from, 1 + below.size());
+        return Built::records;
+      },
+      std::move(pins));
+}
+
+Task<Status> Account::subscribe(std::string name) {
+  name = canonical_name(name);
+  CO_TRY_STATUS(check_name(name, limits_));
+  co_return co_await commit(
+      [this, name](Plan& plan) -> Result<Built> {
+        if (state_.subscriptions().contains(name)) return Built::nothing;
+        if (state_.subscriptions().size() >= limits_.subscriptions)
+          return fail(Fault::limit, "too many subscriptions", {}, "LIMIT");
+        plan.add(Subscription{true, name});
+        return Built::records;
+      },
+      {});
+}
+
+Task<Status> Account::unsubscribe(std::string name) {
+  name = canonical_name(name);
+  co_return co_await commit(
+      [this, name](Plan& plan) -> Result<Built> {
+        if (!state_.subscriptions().contains(name)) return Built::nothing;
+        plan.add(Subscription{false, name});
+        return Built::records;
+      },
+      {});
+}
+
+}  // namespace rims::store

@@ -1,0 +1,342 @@
+// common/account/account_messages.cc - APPEND, COPY, MOVE, STORE, EXPUNGE
+//
+// A builder looks its mailboxes up again by id each time it runs: after a lost race they may be
+// gone or have changed.
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "common/account/account.h"
+
+namespace rims::store {
+namespace {
+
+std::unexpected<Error> try_create() {
+  return fail(Fault::not_found, "no such mailbox", {}, "TRYCREATE");
+}
+
+std::unexpected<Error> used_up(Uid uid) {
+  return fail(Fault::refused, "UID " + std::to_string(uid.value) + " is used up", {}, "CANNOT");
+}
+
+std::unexpected<Error> no_uids_left() {
+  return fail(Fault::limit, "the mailbox has no unique identifiers left", {}, "LIMIT");
+}
+
+std::vector<Uid> ascending(std::vector<Uid> uids) {
+  std::ranges::sort(uids);
+  const auto doubled = std::ranges::unique(uids);
+  uids.erase(doubled.begin(), doubled.end());
+  return uids;
+}
+
+// A mailbox that takes messages, or nullptr.
+std::shared_ptr<Mailbox> target(const AccountState& state, MailboxId id) {
+  auto mailbox = state.mailbox(id);
+  return mailbox && !mailbox->info().noselect ? mailbox : nullptr;
+}
+
+std::vector<Uid> existing(const Mailbox& mailbox, const std::vector<Uid>& uids) {
+  std::vector<Uid> found;
+  for (const Uid uid : uids) {
+    if (mailbox.find(uid)) found.push_back(uid);
+  }
+  return found;
+}
+
+bool keyed(const DeliveryKey& key, uint32_t window) { return key != DeliveryKey{} && window != 0; }
+bool keyed(const NewMessage& m) { return keyed(m.delivery_key, m.duplicate_window); }
+
+// The first copy of a message that is delivered again, or nullptr.
+const Delivery* first_copy(const Plan& plan, const NewMessage& m) {
+  if (!keyed(m)) return nullptr;
+  return plan.state().deliveries().find(m.delivery_key, plan.time(), m.duplicate_window);
+}
+
+struct AppendJob {
+  MailboxId mailbox;
+  std::vector<NewMessage> messages;
+  Appended result;
+};
+
+struct CopyJob {
+  MailboxId from, to;
+  std::vector<Uid> uids;
+  bool move = false;
+  Copied result;
+};
+
+struct FlagJob {
+  MailboxId mailbox;
+  FlagChange change;
+  std::vector<FlagOutcome> outcomes;
+};
+
+struct ExpungeJob {
+  MailboxId mailbox;
+  std::vector<Uid> uids, gone;
+};
+
+// Messages of `from` become messages of `to`; with `move` they leave `from` in the same commit.
+Result<Built> plan_copy(Plan& plan, CopyJob& job, const Limits& limits) {
+  job.result = {};
+  const auto from = plan.state().mailbox(job.from);
+  const auto to = target(plan.state(), job.to);
+  if (!from) return fail(Fault::not_found, "no such mailbox", {}, "NONEXISTENT");
+  if (!to) return try_create();
+  const auto uids = existing(*from, job.uids);
+  job.result.uidvalidity = to->info().uidvalidity;
+  if (uids.empty()) return Built::nothing;
+  const auto ranges = to_ranges(uids);
+  if (!plan.untouched(job.from, ranges)) return Built::later;
+  TRY_STATUS(plan.reserve_uids(*to, uids.size()));
+  Copy record{.from = job.from, .to = job.to, .items = {}};
+  record.items.reserve(uids.size());
+  std::unordered_map<KeywordSet, KeywordList> known;
+  for (const Uid uid : uids) {
+    MessageEntry entry = *from->find(uid);
+    const auto [list, fresh] = known.try_emplace(entry.keywords);
+    if (fresh) list->second = plan.translate(*from, *to, entry.keywords, limits.keyword_bytes);
+    entry.uid = plan.take_uid(*to);
+    record.items.push_back({uid, entry, list->second});
+    job.result.uids.emplace_back(uid, entry.uid);
+  }
+  plan.add(std::move(record));
+  if (job.move) {
+    plan.touch(job.from, ranges);
+    plan.add(Expunge{job.from, ranges});
+  }
+  return Built::records;
+}
+
+// Consecutive messages as ranges, over the gaps between their uids: nothing is there.
+std::vector<UidRange> message_ranges(const Mailbox& mailbox, const std::vector<Uid>& uids) {
+  const auto messages = mailbox.messages();
+  std::vector<UidRange> ranges;
+  size_t next = messages.size();
+  for (const Uid uid : uids) {
+    const auto at = static_cast<size_t>(mailbox.find(uid) - messages.data());
+    if (at == next && !ranges.empty())
+      ranges.back().last = uid.value;
+    else
+      ranges.push_back({uid.value, uid.value});
+    next = at + 1;
+  }
+  return ranges;
+}
+
+}  // namespace
+
+Task<Result<Appended>> Account::append(MailboxId mailbox, std::vector<NewMessage> messages,
+                                       const void* origin) {
+  if (failure_ || closing_) co_return unusable();
+  if (!target(state_, mailbox)) co_return try_create();
+  for (const auto& m : messages) {
+    if (m.bytes.view().size() > std::min<size_t>(limits_.message_bytes, UINT32_MAX))
+      co_return fail(Fault::limit, "the message is too large", {}, "LIMIT");
+    if (m.delivery_id.size() > kMaxDeliveryId || m.structure.size() > UINT32_MAX ||
+        (m.flags & ~kAllSystemFlags) != 0)
+      co_return fail(Fault::bug, "internal error", "append: flags, structure or delivery id");
+  }
+  std::vector<std::shared_ptr<Mailbox>> pins;
+  CO_TRY(auto pin, co_await load(mailbox));
+  pins.push_back(std::move(pin));
+
+  // Shared with the builder: it may outlive this call when the caller is destroyed.
+  const auto job = std::make_shared<AppendJob>(AppendJob{mailbox, std::move(messages), {}});
+  CO_TRY_STATUS(co_await commit(
+      [this, job](Plan& plan) -> Result<Built> {
+        const auto to = target(state_, job->mailbox);
+        if (!to) return try_create();
+        // The same delivery is in this very commit: when that is done, its first copy is known.
+        for (const auto& m : job->messages) {
+          if (keyed(m) && plan.has_delivery(m.delivery_key)) return Built::later;
+        }
+        TRY_STATUS(plan.reserve_uids(*to, job->messages.size()));
+        Uid next = plan.uidnext(*to);
+        for (const auto& m : job->messages) {
+          if (m.uid.value != 0 && m.uid < next) return used_up(m.uid);
+          next = std::max(m.uid, next);
+          if (next.value >= UINT32_MAX - 1) return no_uids_left();
+          next = Uid(next.value + 1);
+        }
+
+        job->result = {.uidvalidity = to->info().uidvalidity, .uids = {}, .repeated = 0};
+        for (const auto& m : job->messages) {
+          if (const auto* first = first_copy(plan, m)) {
+            job->result.uids.push_back(first->uid);
+            job->result.repeated++;
+            continue;
+          }
+          Append record;
+          TRY(record.keywords,
+              plan.keywords(*to, m.keywords, limits_.keyword_bytes, Plan::NoRoom::leave_out));
+          record.mailbox = job->mailbox;
+          record.entry.message = plan.take_message();
+          if (m.uid.value != 0) plan.skip_to_uid(*to, m.uid);
+          record.entry.uid = plan.take_uid(*to);
+          record.entry.flags = m.flags;
+          record.entry.date = m.date;
+          record.entry.zone = m.zone;
+          record.entry.size = static_cast<uint32_t>(m.bytes.view().size());
+          record.delivery_id = m.delivery_id;
+          record.delivery_key = m.delivery_key;
+          if (keyed(m)) plan.take_delivery(m.delivery_key);
+          job->result.uids.push_back(record.entry.uid);
+          plan.add(std::move(record), m.structure, m.bytes.view());
+        }
+        const bool nothing = job->result.repeated == job->messages.size();
+        return nothing ? Built::nothing : Built::records;
+      },
+      std::move(pins), origin));
+  co_return std::move(job->result);
+}
+
+std::optional<Delivery> Account::delivered(const DeliveryKey& key, uint32_t window) const {
+  if (failure_ || closing_ || !keyed(key, window)) return std::nullopt;
+  const auto* first = state_.deliveries().find(key, now(), window);
+  return first ? std::optional(*first) : std::nullopt;
+}
+
+Task<Result<Copied>> Account::copy(MailboxId from, std::vector<Uid> uids, MailboxId to,
+                                   const void* origin) {
+  return copy_or_move(from, std::move(uids), to, false, origin);
+}
+
+Task<Result<Copied>> Account::move(MailboxId from, std::vector<Uid> uids, MailboxId to,
+                                   const void* origin) {
+  return copy_or_move(from, std::move(uids), to, true, origin);
+}
+
+Task<Result<Copied>> Account::copy_or_move(MailboxId from, std::vector<Uid> uids, MailboxId to,
+                                           bool move, const void* origin) {
+  if (failure_ || closing_) co_return unusable();
+  if (!target(state_, to)) co_return try_create();
+  std::vector<std::shared_ptr<Mailbox>> pins;
+  CO_TRY(auto source, co_await load(from));
+  CO_TRY(auto destination, co_await load(to));
+  pins.push_back(std::move(source));
+  pins.push_back(std::move(destination));
+  const auto job =
+      std::make_shared<CopyJob>(CopyJob{from, to, ascending(std::move(uids)), move, {}});
+  CO_TRY_STATUS(co_await commit([this, job](Plan& plan) { return plan_copy(plan, *job, limits_); },
+                                std::move(pins), origin));
+  co_return std::move(job->result);
+}
+
+Task<Result<std::vector<FlagOutcome>>> Account::change_flags(MailboxId mailbox, FlagChange change,
+                                                             const void* origin) {
+  using Verdict = FlagOutcome::Verdict;
+  if (failure_ || closing_) co_return unusable();
+  if ((change.flags & ~kAllSystemFlags) != 0)
+    co_return fail(Fault::bug, "internal error", "change_flags: unknown flags");
+  std::vector<std::shared_ptr<Mailbox>> pins;
+  CO_TRY(auto open, co_await load(mailbox));
+  pins.push_back(open);
+  change.uids = ascending(std::move(change.uids));
+  const auto job = std::make_shared<FlagJob>(FlagJob{mailbox, std::move(change), {}});
+  CO_TRY_STATUS(co_await commit(
+      [this, job](Plan& plan) -> Result<Built> {
+        const auto& want = job->change;
+        job->outcomes.clear();
+        const auto target_mailbox = state_.mailbox(job->mailbox);
+        if (!target_mailbox) return fail(Fault::not_found, "no such mailbox", {}, "NONEXISTENT");
+        const auto present = existing(*target_mailbox, want.uids);
+        if (!plan.untouched(job->mailbox, to_ranges(present))) return Built::later;
+
+        const auto& keywords = target_mailbox->keywords();
+        KeywordList list;
+        if (want.op == FlagOp::remove) {
+          // A name that nobody has used can not be taken away.
+          for (const auto& keyword : want.keywords) {
+            if (const auto index = keywords.find(keyword)) list.push_back(*index);
+          }
+          std::ranges::sort(list);
+        } else if (!present.empty()) {
+          TRY(list, plan.keywords(*target_mailbox, want.keywords, limits_.keyword_bytes,
+                                  Plan::NoRoom::refuse));
+        }
+        // What it makes of a set: is another one, and not too large?
+        std::unordered_map<KeywordSet, bool> other;
+        for (const Uid uid : present) {
+          const KeywordSet set = target_mailbox->find(uid)->keywords;
+          if (other.contains(set)) continue;
+          const auto before = keywords.of(set);
+          const auto after = want.op == FlagOp::replace ? list
+                             : want.op == FlagOp::add   ? merged(before, list)
+                                                        : without(before, list);
+          if (after.size() > kMaxKeywordsOfMessage && after.size() > before.size())
+            return fail(Fault::limit, "too many keywords", {}, "LIMIT");
+          other[set] = !std::ranges::equal(before, after);
+        }
+        std::vector<Uid> changing;
+        for (const Uid uid : want.uids) {
+          const auto* e = target_mailbox->find(uid);
+          if (!e) {
+            job->outcomes.push_back({.uid = uid, .verdict = Verdict::gone});
+            continue;
+          }
+          bool changes = other.at(e->keywords);
+          switch (want.op) {
+            case FlagOp::replace:
+              changes = changes || e->flags != want.flags;
+              break;
+            case FlagOp::add:
+              changes = changes || (want.flags & ~e->flags) != 0;
+              break;
+            case FlagOp::remove:
+              changes = changes || (want.flags & e->flags) != 0;
+              break;
+          }
+          const bool newer = want.unchanged_since && e->modseq > *want.unchanged_since;
+          job->outcomes.push_back({.uid = uid,
+                                   .verdict = newer     ? Verdict::too_new
+                                              : changes ? Verdict::changed
+                                                        : Verdict::unchanged});
+          if (changes && !newer) changing.push_back(uid);
+        }
+        if (changing.empty()) return plan.empty() ? Built::nothing : Built::records;
+        auto ranges = message_ranges(*target_mailbox, changing);
+        plan.touch(job->mailbox, ranges);
+        plan.add(Flags{job->mailbox, want.op, want.flags, std::move(list), std::move(ranges)});
+        return Built::records;
+      },
+      std::move(pins), origin));
+  for (auto& outcome : job->outcomes) {
+    const auto* e = open->find(outcome.uid);
+    if (!e) {
+      outcome.verdict = Verdict::gone;
+      continue;
+    }
+    outcome.flags = e->flags;
+    outcome.keywords = e->keywords;
+    outcome.modseq = e->modseq;
+  }
+  co_return std::move(job->outcomes);
+}
+
+Task<Result<std::vector<Uid>>> Account::expunge(MailboxId mailbox, std::vector<Uid> uids,
+                                                const void* origin) {
+  if (failure_ || closing_) co_return unusable();
+  std::vector<std::shared_ptr<Mailbox>> pins;
+  CO_TRY(auto open, co_await load(mailbox));
+  pins.push_back(std::move(open));
+  const auto job =
+      std::make_shared<ExpungeJob>(ExpungeJob{mailbox, ascending(std::move(uids)), {}});
+  CO_TRY_STATUS(co_await commit(
+      [this, job](Plan& plan) -> Result<Built> {
+        const auto from = state_.mailbox(job->mailbox);
+        if (!from) return fail(Fault::not_found, "no such mailbox", {}, "NONEXISTENT");
+        job->gone = existing(*from, job->uids);
+        if (job->gone.empty()) return Built::nothing;
+        auto ranges = to_ranges(job->gone);
+        if (!plan.untouched(job->mailbox, ranges)) return Built::later;
+        plan.touch(job->mailbox, ranges);
+        plan.add(Expunge{job->mailbox, std::move(ranges)});
+        return Built::records;
+      },
+      std::move(pins), origin));
+  co_return std::move(job->gone);
+}
+
+}  // namespace rims::store

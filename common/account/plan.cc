@@ -1,0 +1,186 @@
+// common/account/plan.cc - numbers given out ahead of the disk
+
+#include "common/account/plan.h"
+
+#include <algorithm>
+#include <variant>
+
+#include "common/base/ascii.h"
+
+namespace rims::store {
+namespace {
+
+// A clock that is beyond this (2097) is wrong, and leaves numbers for when it is right again.
+constexpr uint32_t kLatestUidValidity = 0xf000'0000;
+
+}  // namespace
+
+Plan::Overlay& Plan::overlay(const Mailbox& mailbox) {
+  auto& o = overlays_[mailbox.info().id];
+  if (o.uidnext.value == 0) o.uidnext = mailbox.info().uidnext;
+  return o;
+}
+
+Status Plan::reserve_uids(const Mailbox& mailbox, size_t count) {
+  if (count >= UINT32_MAX - overlay(mailbox).uidnext.value)
+    return fail(Fault::limit, "the mailbox has no unique identifiers left", {}, "LIMIT");
+  return {};
+}
+
+Uid Plan::take_uid(const Mailbox& mailbox) {
+  auto& next = overlay(mailbox).uidnext;
+  const Uid uid = next;
+  next = Uid(uid.value + 1);
+  return uid;
+}
+
+UidValidity Plan::take_uidvalidity() {
+  const uint32_t wanted = std::clamp<uint32_t>(time_, 1, kLatestUidValidity);
+  last_uidvalidity_ = UidValidity(std::max(wanted, last_uidvalidity_.value + 1));
+  return last_uidvalidity_;
+}
+
+Result<KeywordList> Plan::keywords(const Mailbox& mailbox, std::span<const std::string> names,
+                                   size_t name_limit, NoRoom no_room) {
+  auto& o = overlay(mailbox);
+  const size_t before = o.new_keywords.size();
+  const size_t known = mailbox.keywords().names().size();
+  KeywordList list;
+  for (const auto& wanted : names) {
+    std::optional<size_t> index = mailbox.keywords().find(wanted);
+    for (size_t i = 0; !index && i < o.new_keywords.size(); i++) {
+      if (ascii::equal(o.new_keywords[i], wanted)) index = known + i;
+    }
+    const bool too_long = wanted.empty() || wanted.size() > name_limit;
+    const bool full = !index && known + o.new_keywords.size() >= kMaxKeywords;
+    const bool too_many = list.size() >= kMaxKeywordsOfMessage &&
+                          (!index || std::ranges::find(list, *index) == list.end());
+    if ((!index && too_long) || full || too_many) {
+      if (no_room == NoRoom::leave_out) continue;
+      o.new_keywords.resize(before);
+      return fail(Fault::limit, too_long ? "a keyword is too long" : "too many keywords", {},
+                  "LIMIT");
+    }
+    if (!index) {
+      index = known + o.new_keywords.size();
+      o.new_keywords.push_back(wanted);
+    }
+    list.push_back(static_cast<KeywordIndex>(*index));
+  }
+  for (size_t i = before; i < o.new_keywords.size(); i++)
+    add(Keyword{mailbox.info().id, static_cast<KeywordIndex>(known + i), o.new_keywords[i]});
+  std::ranges::sort(list);
+  const auto doubled = std::ranges::unique(list);
+  list.erase(doubled.begin(), doubled.end());
+  return list;
+}
+
+KeywordList Plan::translate(const Mailbox& from, const Mailbox& to, KeywordSet set,
+                            size_t name_limit) {
+  const auto list = from.keywords().of(set);
+  if (&from == &to || list.empty()) return {list.begin(), list.end()};
+  std::vector<std::string> names;
+  for (const KeywordIndex index : list) names.push_back(from.keywords().names()[index]);
+  return keywords(to, names, name_limit, NoRoom::leave_out).value_or(KeywordList());
+}
+
+namespace {
+
+// What a record says of a mailbox, as a snapshot would say it.
+class SaidAgain {
+ public:
+  explicit SaidAgain(const AccountState& state) : state_(state) {}
+
+  void operator()(const MailboxCreated& r) {
+    auto& m = mailboxes_[r.id];
+    m = {.id = r.id,
+         .uidvalidity = r.uidvalidity,
+         .special_use = r.special_use,
+         .noselect = r.noselect,
+         .name = r.name,
+         .keywords = {}};
+  }
+  void operator()(const MailboxRemoved& r) {
+    mailboxes_.erase(r.id);
+    removed_.insert(r.id.value);
+  }
+  void operator()(const MailboxRenamed& r) {
+    if (auto* m = known(r.id)) m->name = r.name;
+  }
+  void operator()(const SpecialUseSet& r) {
+    if (auto* m = known(r.mailbox)) m->special_use = r.special_use;
+  }
+  void operator()(const Keyword& r) {
+    if (auto* m = known(r.mailbox)) m->keywords.emplace_back(r.index, r.name);
+  }
+  void operator()(const UidNext& r) {
+    if (auto* m = known(r.mailbox)) m->uidnext = std::max(m->uidnext, r.uid);
+  }
+  void operator()(const Subscription& r) {
+    if (r.on) subscribed_.push_back(r.name);
+  }
+  void operator()(const auto&) {}
+
+  // nullopt: nothing.
+  std::optional<Snapshot> take() {
+    Snapshot all{.mailboxes = {}, .removed = removed_.ranges(), .subscribed = subscribed_};
+    for (auto& [id, mailbox] : mailboxes_) all.mailboxes.push_back(std::move(mailbox));
+    if (all.mailboxes.empty() && all.removed.empty() && all.subscribed.empty()) return std::nullopt;
+    return all;
+  }
+
+ private:
+  Snapshot::OfMailbox* known(MailboxId id) {
+    if (const auto found = mailboxes_.find(id); found != mailboxes_.end()) return &found->second;
+    const auto mailbox = state_.mailbox(id);
+    if (!mailbox) return nullptr;
+    auto& m = mailboxes_[id];
+    m = AccountState::of(*mailbox);
+    m.keywords.clear();  // only those that are new
+    return &m;
+  }
+
+  const AccountState& state_;
+  std::map<MailboxId, Snapshot::OfMailbox> mailboxes_;
+  IdRanges removed_;
+  std::vector<std::string> subscribed_;
+};
+
+}  // namespace
+
+std::optional<Snapshot> Plan::said_again() const {
+  SaidAgain again(state_);
+  for (const auto& draft : drafts_) std::visit(again, draft.record);
+  return again.take();
+}
+
+std::vector<Draft>& Plan::finish(const Journal& journal) {
+  if (auto again = said_again()) add(*std::move(again));
+  if (journal.begins_segment(drafts_)) {
+    Snapshot all = state_.snapshot();
+    // What a damaged segment holds may come back: nothing is said to be gone.
+    all.whole = all.whole && journal.lost() == 0;
+    std::vector<Draft> front;
+    front.push_back(draft(std::move(all), time_));
+    // Each segment says whose it is, in case the others are lost.
+    if (!state_.named().user.empty()) front.push_back(draft(state_.named(), time_));
+    in_front_ = front.size();
+    drafts_.insert(drafts_.begin(), std::make_move_iterator(front.begin()),
+                   std::make_move_iterator(front.end()));
+  }
+  return drafts_;
+}
+
+bool Plan::untouched(MailboxId mailbox, std::span<const UidRange> uids) const {
+  const auto found = overlays_.find(mailbox);
+  if (found == overlays_.end()) return true;
+  return std::ranges::none_of(found->second.touched,
+                              [&](const auto& ranges) { return overlap(ranges, uids); });
+}
+
+void Plan::touch(MailboxId mailbox, std::span<const UidRange> uids) {
+  const auto found = state_.mailbox(mailbox);
+  if (found) overlay(*found).touched.emplace_back(uids.begin(), uids.end());
+}
+
+}  // namespace rims::store

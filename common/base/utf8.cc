@@ -1,0 +1,46 @@
+// common/base/utf8.cc - see utf8.h
+
+#include "common/base/utf8.h"
+
+#include <algorithm>
+
+#include <unicode/utf8.h>
+
+namespace rims::utf8 {
+
+First first_beyond_ascii(std::string_view text) {
+  const auto length = static_cast<int32_t>(std::min<size_t>(text.size(), U8_MAX_LENGTH));
+  const int32_t wanted = U8_COUNT_TRAIL_BYTES(static_cast<unsigned char>(text.front())) + 1;
+  int32_t used = 0;
+  UChar32 point = 0;
+  U8_NEXT(text.data(), used, length, point);  // NOLINT(bugprone-inc-dec-in-conditions): ICU's
+  if (point < 0) return {.cut = used == length && length < wanted};
+  return {.point = static_cast<uint32_t>(point), .bytes = static_cast<size_t>(used)};
+}
+
+bool is_valid(std::string_view text) {
+  while (!text.empty()) {
+    const size_t bytes = first(text).bytes;
+    if (bytes == 0) return false;
+    text.remove_prefix(bytes);
+  }
+  return true;
+}
+
+void append(std::string& out, uint32_t point) {
+  char bytes[U8_MAX_LENGTH];
+  size_t length = 0;
+  bool failed = false;
+  U8_APPEND(bytes, length, sizeof bytes, point, failed);
+  if (failed)
+    out += "\xef\xbf\xbd";
+  else
+    out.append(bytes, length);
+}
+
+size_t start_of(std::string_view text, size_t at) {
+  while (at > 0 && U8_IS_TRAIL(text[at])) at--;
+  return at;
+}
+
+}  // namespace rims::utf8

@@ -1,0 +1,76 @@
+// common/mail/types.cc - looking up in a mailbox; owning a mapped message
+
+#include "common/mail/types.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+namespace rims::store {
+
+std::string_view name(SpecialUse use) {
+  constexpr std::string_view names[] = {"", "\\Drafts", "\\Sent", "\\Junk", "\\Trash", "\\Archive"};
+  static_assert(std::size(names) == static_cast<size_t>(SpecialUse::last) + 1);
+  return names[static_cast<size_t>(use)];
+}
+
+const MessageEntry* Mailbox::find(Uid uid) const {
+  const auto it = std::ranges::lower_bound(messages_, uid, {}, &MessageEntry::uid);
+  return it != messages_.end() && it->uid == uid ? &*it : nullptr;
+}
+
+std::vector<std::string> Mailbox::keywords_of(const MessageEntry& entry) const {
+  std::vector<std::string> names;
+  for (const KeywordIndex index : keywords_.of(entry.keywords))
+    names.push_back(keywords_.names()[index]);
+  return names;
+}
+
+bool Mailbox::operator==(const Mailbox& other) const {
+  const auto same = [&](MessageEntry a, MessageEntry b) {
+    if (!std::ranges::equal(keywords_.of(a.keywords), other.keywords_.of(b.keywords))) return false;
+    a.keywords = b.keywords = KeywordSet(0);
+    return a == b;
+  };
+  return info_ == other.info_ && keywords_ == other.keywords_ && loaded_ == other.loaded_ &&
+         deleted_ == other.deleted_ && std::ranges::equal(messages_, other.messages_, same);
+}
+
+Result<MessageBytes> MessageBytes::map(const Fd& fd) {
+  struct stat st{};
+  if (fstat(fd.get(), &st) != 0) return fail_errno("fstat of a message", errno);
+  MessageBytes bytes;
+  if (st.st_size <= 0) return bytes;
+  const auto size = static_cast<size_t>(st.st_size);
+  void* at = mmap(nullptr, size, PROT_READ, MAP_SHARED, fd.get(), 0);
+  if (at == MAP_FAILED) return fail_errno("mmap of a message", errno);
+  bytes.map_ = static_cast<const char*>(at);
+  bytes.map_size_ = size;
+  return bytes;
+}
+
+MessageBytes::MessageBytes(MessageBytes&& other) noexcept
+    : text_(std::move(other.text_)),
+      map_(std::exchange(other.map_, nullptr)),
+      map_size_(std::exchange(other.map_size_, 0)) {}
+
+MessageBytes& MessageBytes::operator=(MessageBytes&& other) noexcept {
+  if (this != &other) {
+    reset();
+    text_ = std::move(other.text_);
+    map_ = std::exchange(other.map_, nullptr);
+    map_size_ = std::exchange(other.map_size_, 0);
+  }
+  return *this;
+}
+
+MessageBytes::~MessageBytes() { reset(); }
+
+void MessageBytes::reset() {
+  // Never written to, and munmap takes no const.
+  if (map_) munmap(const_cast<char*>(map_), map_size_);
+  map_ = nullptr;
+}
+
+}  // namespace rims::store

@@ -1,0 +1,60 @@
+// common/maintenance/restore_account.h - an account that does not exist, made from a backup
+//
+// Its segments are copied: UIDs, UIDVALIDITY, MODSEQ, flags are as they were. With a point in time
+// the journal ends there. The account is made under another name and renamed when it is complete,
+// so it is there completely or not at all.
+//
+// Changes after the restored point are lost, but clients may have seen them: so a gap record
+// follows, and no UID is given out a second time for another message.
+//
+//   Blocking; for tools.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <sys/types.h>
+#include <vector>
+
+#include "common/base/fd.h"
+#include "common/base/result.h"
+#include "common/journal/account_dir.h"
+#include "common/journal/disk.h"
+#include "common/journal/reader.h"
+#include "common/maintenance/backup_manifest.h"
+
+namespace rims::store {
+
+// How many numbers are skipped for what happened after the last backup.
+inline constexpr uint32_t kRestoreSkip = 10'000;
+
+struct RestoreJob {
+  std::string account;         // 64 hex digits
+  uint64_t upto = UINT64_MAX;  // the last record that is wanted
+  // Numbers that the backup is known to have given out after `upto`.
+  uint32_t skip = 0;
+  uint32_t now = 0;  // seconds since 1970 (UTC)
+  std::function<void(uint64_t done, uint64_t total)> progress;
+  Disk* disk = nullptr;  // unset: the system's
+};
+
+struct RestoredAccount {
+  uint64_t bytes = 0;
+  uint64_t last_seq = 0;              // without the gap record
+  std::vector<std::string> problems;  // in the backup; the rest is restored
+};
+
+// `backup`: DIR/<account>. refused: the account exists. limit: not enough space.
+Result<RestoredAccount> restore_account(const Fd& base, const AccountDir& backup,
+                                        const BackupManifest& manifest, const RestoreJob& job);
+
+// Does the account have a directory with a journal? An error: something is there that can not be
+// opened, such as a symbolic link.
+Result<bool> account_exists(const Fd& base, const std::string& account);
+
+// refused: this backup (at `path`, for messages) is of another user's mail. What its journal says
+// counts more than the manifest: directories may have been swapped when it was made.
+Status is_backup_of(const std::string& user, JournalReader& journal, const BackupManifest& manifest,
+                    const std::string& path);
+
+}  // namespace rims::store

@@ -1,9 +1,0 @@
-// imapd/commands/idle.cc - IDLE: news as it comes (RFC 2177)
-
-#include "imapd/session.h"
-
-namespace rims::imapd::commands {
-
-Task<Result<Reply>> idle(Session& session, imap::Command) { co_return co_await session.idle(); }
-
-}  // namespace rims::imapd::commands

@@ -1,0 +1,72 @@
+// imapd/imap/command_table.cc - one row per command, in the order of imap::Arguments
+
+#include "imapd/imap/command_table.h"
+
+#include <type_traits>
+#include <variant>
+
+namespace rims::imapd {
+namespace {
+
+template <class Command>
+struct RowOf {
+  CommandRow row;
+};
+
+// A row names its command's type, so that its place in imap::Arguments does not matter here.
+// Columns: needs, uses numbers, changes messages, post-only, handler.
+constexpr auto kRows = std::tuple{
+    RowOf<imap::Noop>{{"NOOP", Needs::nothing, false, false, true, commands::noop}},
+    RowOf<imap::Capability>{
+        {"CAPABILITY", Needs::nothing, false, false, true, commands::capability}},
+    RowOf<imap::Logout>{{"LOGOUT", Needs::nothing, false, false, true, commands::logout}},
+    RowOf<imap::Id>{{"ID", Needs::nothing, false, false, true, commands::id}},
+    RowOf<imap::Starttls>{{"STARTTLS", Needs::logged_out, false, false, false, nullptr}},
+    RowOf<imap::Authenticate>{{"AUTHENTICATE", Needs::logged_out, false, false, false, nullptr}},
+    RowOf<imap::Login>{{"LOGIN", Needs::logged_out, false, false, false, nullptr}},
+    RowOf<imap::Enable>{{"ENABLE", Needs::login, false, false, false, nullptr}},
+    RowOf<imap::Select>{{"SELECT", Needs::login, false, false, false, commands::select}},
+    RowOf<imap::Examine>{{"EXAMINE", Needs::login, false, false, false, commands::examine}},
+    RowOf<imap::Create>{{"CREATE", Needs::login, false, false, false, commands::create}},
+    RowOf<imap::Delete>{{"DELETE", Needs::login, false, false, false, commands::remove}},
+    RowOf<imap::Rename>{{"RENAME", Needs::login, false, false, false, commands::rename}},
+    RowOf<imap::Subscribe>{{"SUBSCRIBE", Needs::login, false, false, false, commands::subscribe}},
+    RowOf<imap::Unsubscribe>{
+        {"UNSUBSCRIBE", Needs::login, false, false, false, commands::unsubscribe}},
+    RowOf<imap::List>{{"LIST", Needs::login, false, false, false, commands::list}},
+    RowOf<imap::Lsub>{{"LSUB", Needs::login, false, false, false, commands::lsub}},
+    RowOf<imap::StatusQuery>{{"STATUS", Needs::login, false, false, false, commands::status}},
+    RowOf<imap::Append>{{"APPEND", Needs::login, false, false, true, commands::append}},
+    RowOf<imap::Namespace>{{"NAMESPACE", Needs::login, false, false, false, commands::name_space}},
+    RowOf<imap::Idle>{{"IDLE", Needs::login, false, false, false, commands::idle}},
+    RowOf<imap::Check>{{"CHECK", Needs::selected, false, false, false, commands::check}},
+    // CLOSE of an examined mailbox is fine: it removes nothing (RFC 3501 §6.4.2).
+    RowOf<imap::Close>{{"CLOSE", Needs::selected, false, false, false, commands::close}},
+    RowOf<imap::Unselect>{{"UNSELECT", Needs::selected, false, false, false, commands::unselect}},
+    RowOf<imap::Expunge>{{"EXPUNGE", Needs::selected, false, true, false, commands::expunge}},
+    RowOf<imap::Search>{{"SEARCH", Needs::selected, true, false, false, commands::search}},
+    RowOf<imap::Fetch>{{"FETCH", Needs::selected, true, false, false, commands::fetch}},
+    RowOf<imap::Store>{{"STORE", Needs::selected, true, true, false, commands::store}},
+    // EXPUNGE may be sent during COPY (RFC 3501 §7.4.1 names only FETCH, STORE and SEARCH): its own
+    // numbers are resolved before that.
+    RowOf<imap::Copy>{{"COPY", Needs::selected, false, false, false, commands::copy}},
+};
+
+template <size_t Index>
+constexpr const CommandRow& row_for() {
+  return std::get<RowOf<std::variant_alternative_t<Index, imap::Arguments>>>(kRows).row;
+}
+
+template <size_t... Index>
+constexpr auto pointers(std::index_sequence<Index...>) {
+  return std::array<const CommandRow*, sizeof...(Index)>{&row_for<Index>()...};
+}
+
+constexpr auto kByIndex = pointers(std::make_index_sequence<kCommandRows>());
+
+}  // namespace
+
+const CommandRow& row_at(size_t index) { return *kByIndex[index]; }
+const CommandRow& row_of(const imap::Command& command) { return row_at(command.args.index()); }
+
+}  // namespace rims::imapd

@@ -1,0 +1,98 @@
+// imapd/imap/commands/append.cc - APPEND: a message of the client's into a mailbox, or, for the
+// delivery user, to any user
+//
+//   RFC  3501 §6.3.11; 4315 §3 (APPENDUID); 5530 §3 (TRYCREATE, LIMIT)
+//
+// The bytes are stored as they came. The delivery user names the target in the mailbox argument:
+// "b64user-mbox" SP base64 of the user SP mailbox. Its message is delivered like any other, through
+// rims-deliverd: OK means that it is durable there.
+
+#include <ctime>
+#include <utility>
+#include <variant>
+
+#include "common/base/encoding.h"
+#include "common/imap/response.h"
+#include "common/ipc/sealed.h"
+#include "imapd/imap/render.h"
+#include "imapd/imap/session.h"
+
+namespace rims::imapd::commands {
+namespace {
+
+struct Target {
+  std::string user, mailbox;
+};
+
+std::optional<Target> target_of(std::string_view name) {
+  constexpr std::string_view kForm = "b64user-mbox ";
+  if (!name.starts_with(kForm)) return std::nullopt;
+  name.remove_prefix(kForm.size());
+  const size_t space = name.find(' ');
+  if (space == std::string_view::npos) return std::nullopt;
+  auto user = from_base64(name.substr(0, space));
+  std::string mailbox(name.substr(space + 1));
+  if (!user || user->empty() || mailbox.empty()) return std::nullopt;
+  return Target{.user = std::move(*user), .mailbox = std::move(mailbox)};
+}
+
+Task<Result<Reply>> post(Session& session, imap::Append args) {
+  const auto target = target_of(args.mailbox);
+  if (!target)
+    co_return fail(Fault::syntax, "expected a mailbox of the form b64user-mbox USER MAILBOX");
+  ipc::Submit order;
+  order.recipient = target->user;
+  order.mailbox = target->mailbox;
+  order.flags = args.flags.system;
+  if (args.date) order.internal_date = imap::to_unix(*args.date);
+  if (!order.recipient.within() || !order.mailbox.within())
+    co_return fail(Fault::limit, "the name is too long", {}, "LIMIT");
+  CO_TRY(Fd message, ipc::sealed_copy(args.message, "rims-post"));
+  CO_TRY(const ipc::SubmitReply reply,
+         co_await session.host().submit(std::move(order), std::move(message)));
+  switch (reply.status) {
+    case ipc::Delivery::delivered:
+      co_return Reply{.text = "APPEND done", .code = {}};
+    case ipc::Delivery::no_user:
+      co_return fail(Fault::not_found, "no such user", {}, "NONEXISTENT");
+    case ipc::Delivery::no_mailbox:
+      co_return fail(Fault::not_found, "no such mailbox", {}, "NONEXISTENT");
+    case ipc::Delivery::rejected:
+      co_return fail(Fault::refused, "the message was refused", reply.reason.value, "CANNOT");
+    case ipc::Delivery::not_permitted:
+      co_return fail(Fault::refused, "not permitted", reply.reason.value, "NOPERM");
+    case ipc::Delivery::temporary:
+      break;
+  }
+  co_return fail(Fault::storage, "not delivered, try again later", reply.reason.value);
+}
+
+}  // namespace
+
+Task<Result<Reply>> append(Session& session, imap::Command command) {
+  auto& args = std::get<imap::Append>(command.args);
+  if (args.message.empty()) co_return fail(Fault::refused, "the message is empty", {}, "CANNOT");
+  if (session.post_only()) co_return co_await post(session, std::move(args));
+
+  const store::MailboxInfo* target = session.account().find(args.mailbox);
+  if (!target || target->noselect) co_return try_create();
+  const MailboxId id = target->id;
+  CO_TRY_STATUS(co_await session.host().room_for(args.message.size()));
+
+  store::NewMessage message;
+  message.structure = co_await session.host().make_structure(args.message);
+  message.bytes = store::MessageBytes(std::move(args.message));
+  message.flags = args.flags.system;
+  message.keywords = std::move(args.flags.keywords);
+  message.date = args.date ? imap::to_unix(*args.date) : std::time(nullptr);
+  message.zone = args.date ? args.date->zone : int16_t{0};
+  std::vector<store::NewMessage> messages;
+  messages.push_back(std::move(message));
+  CO_TRY(const store::Appended made,
+         co_await session.account().append(id, std::move(messages), session.origin()));
+  imap::NumberSet<Uid> uids;
+  for (const Uid uid : made.uids) uids.add(uid);
+  co_return Reply{.text = "APPEND done", .code = imap::append_uid_code(made.uidvalidity, uids)};
+}
+
+}  // namespace rims::imapd::commands

@@ -1,0 +1,43 @@
+// imapd/imap/commands/capability.cc - CAPABILITY, NOOP, CHECK, LOGOUT, ID, NAMESPACE: commands that
+// say something about the server and touch no mailbox
+//
+//   RFC  3501 §6.1.1, §6.1.2, §6.1.3, §6.4.1; 2971 (ID); 2342 (NAMESPACE)
+
+#include "common/imap/response.h"
+#include "imapd/imap/session.h"
+
+namespace rims::imapd::commands {
+
+Task<Result<Reply>> capability(Session& session, imap::Command) {
+  imap::append_untagged(session.out(), "CAPABILITY " + session.capabilities());
+  co_return Reply{.text = "CAPABILITY done", .code = {}};
+}
+
+// The command loop sends what is new (RFC 3501 §6.1.2).
+Task<Result<Reply>> noop(Session&, imap::Command) {
+  co_return Reply{.text = "NOOP done", .code = {}};
+}
+
+// Every change is durable before it is told, so there is nothing to do (RFC 3501 §6.4.1).
+Task<Result<Reply>> check(Session&, imap::Command) {
+  co_return Reply{.text = "CHECK done", .code = {}};
+}
+
+Task<Result<Reply>> logout(Session& session, imap::Command) {
+  session.bye("logging out");
+  co_return Reply{.text = "LOGOUT done", .code = {}};
+}
+
+// What the client says is not used. Our answer has no version, which could help an attacker.
+Task<Result<Reply>> id(Session& session, imap::Command) {
+  imap::append_untagged(session.out(), "ID (\"name\" \"RIMS\")");
+  co_return Reply{.text = "ID done", .code = {}};
+}
+
+// One personal namespace without a prefix, no others (RFC 2342 §5).
+Task<Result<Reply>> name_space(Session& session, imap::Command) {
+  imap::append_untagged(session.out(), "NAMESPACE ((\"\" \"/\")) NIL NIL");
+  co_return Reply{.text = "NAMESPACE done", .code = {}};
+}
+
+}  // namespace rims::imapd::commands

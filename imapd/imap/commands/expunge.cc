@@ -1,0 +1,38 @@
+// imapd/imap/commands/expunge.cc - EXPUNGE and UID EXPUNGE
+//
+//   RFC  3501 §6.4.3; 4315 §2.1 (UID EXPUNGE)
+//
+// The command loop sends the EXPUNGE responses, as for expunges by other sessions. For a message
+// that the client does not know of yet, nothing is sent.
+
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "imapd/imap/session.h"
+
+namespace rims::imapd::commands {
+
+Task<Result<Reply>> expunge(Session& session, imap::Command command) {
+  const auto& args = std::get<imap::Expunge>(command.args);
+  Selected& selected = session.selected();
+  std::vector<Uid> doomed;
+  const auto consider = [&](Uid uid) {
+    const store::MessageEntry* message = selected.mailbox->find(uid);
+    if (message && (message->flags & store::kDeleted) != 0) doomed.push_back(uid);
+  };
+  if (args.uids) {
+    CO_TRY(const std::vector<uint32_t> indexes, session.resolve(*args.uids, true));
+    for (const uint32_t index : indexes) consider(selected.view.uid_at(index));
+  } else {
+    for (const store::MessageEntry& message : selected.mailbox->messages())
+      if ((message.flags & store::kDeleted) != 0) doomed.push_back(message.uid);
+  }
+  if (!doomed.empty()) {
+    CO_TRY([[maybe_unused]] auto gone,
+           co_await session.account().expunge(selected.id(), std::move(doomed), session.origin()));
+  }
+  co_return Reply{.text = args.uids ? "UID EXPUNGE done" : "EXPUNGE done", .code = {}};
+}
+
+}  // namespace rims::imapd::commands

@@ -1,0 +1,425 @@
+// imapd/imap/commands/fetch.cc - FETCH and UID FETCH
+//
+//   RFC      3501 §6.4.5, §6.4.8, §7.4.2; 5530 §3 (EXPUNGEISSUED)
+//   Sources  flags, dates and sizes from the mailbox in memory; ENVELOPE, BODYSTRUCTURE and the
+//            header fields that are kept copied from what was made at append, for many messages at
+//            a time; bodies and other fields read from the journal, never parsed here
+//
+// Invariants
+//   1. \Seen is durable before the text that sets it is sent, and its FLAGS are in the same
+//   response.
+//   2. A response is complete, or the connection ends: what cannot be read is noticed before the
+//      response is begun, or the socket is closed inside a literal.
+//   3. Memory is bounded: of a large body one piece at a time is held, and only as fast as the
+//      client reads.
+
+#include <algorithm>
+#include <span>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "common/base/log.h"
+#include "common/imap/date.h"
+#include "common/imap/response.h"
+#include "common/message/header.h"
+#include "imapd/imap/message_reader.h"
+#include "imapd/imap/render.h"
+#include "imapd/imap/session.h"
+
+namespace rims::imapd::commands {
+namespace {
+
+// A body is read and sent in pieces of this size.
+constexpr uint32_t kPiece = 256 * 1024;
+// HEADER.FIELDS looks at no more of a header than this; longer ones are attacks.
+constexpr uint32_t kHeaderLimit = 1 << 20;
+// \Seen is set for at most this many messages by one change of the account.
+constexpr size_t kSeenBatch = 64;
+
+using Text = imap::FetchSection::Text;
+using Form = imap::FetchSection::Form;
+
+// What one FETCH asks for, worked out once.
+struct Plan {
+  uint16_t items = 0;
+  bool by_uid = false;
+  bool sets_seen = false;
+  bool needs_structure = false;
+  std::vector<std::string> labels;  // "BODY[1.2.MIME]<5>", one per section
+  // HEADER.FIELDS, one per section: what picks them, and their names when all of them are kept.
+  std::vector<std::optional<message::FieldPicker>> pickers;
+  std::vector<std::optional<message::KeptNames>> kept;
+  store::Wanted wanted;
+};
+
+bool picks_fields(const imap::FetchSection& section) {
+  return section.text == Text::header_fields || section.text == Text::header_fields_not;
+}
+
+bool is_whole_message(const imap::FetchSection& section) {
+  return section.part.empty() && section.text == Text::whole;
+}
+
+std::string_view text_name(Text text) {
+  switch (text) {
+    case Text::whole:
+      return "";
+    case Text::header:
+      return "HEADER";
+    case Text::header_fields:
+      return "HEADER.FIELDS";
+    case Text::header_fields_not:
+      return "HEADER.FIELDS.NOT";
+    case Text::text:
+      return "TEXT";
+    case Text::mime:
+      return "MIME";
+  }
+  return "";
+}
+
+std::string label_of(const imap::FetchSection& section) {
+  switch (section.form) {
+    case Form::rfc822:
+      return "RFC822";
+    case Form::rfc822_header:
+      return "RFC822.HEADER";
+    case Form::rfc822_text:
+      return "RFC822.TEXT";
+    case Form::body:
+      break;
+  }
+  std::string label = "BODY[";
+  for (const uint32_t number : section.part) {
+    if (label.back() != '[') label += '.';
+    imap::append_number(label, number);
+  }
+  const std::string_view name = text_name(section.text);
+  if (!name.empty() && label.back() != '[') label += '.';
+  label += name;
+  if (picks_fields(section)) {
+    char before = '(';
+    label += ' ';
+    for (const std::string& field : section.fields) {
+      label += before;
+      before = ' ';
+      imap::append_astring(label, field);
+    }
+    label += ')';
+  }
+  label += ']';
+  if (section.partial) {
+    label += '<';
+    imap::append_number(label, section.partial->offset);
+    label += '>';
+  }
+  return label;
+}
+
+Plan plan_of(const imap::Fetch& args, bool by_uid, bool read_only) {
+  Plan plan{.items = args.items, .by_uid = by_uid};
+  if (by_uid) plan.items |= imap::Fetch::uid;
+  plan.needs_structure =
+      (args.items & (imap::Fetch::envelope | imap::Fetch::body | imap::Fetch::body_structure)) != 0;
+  for (const imap::FetchSection& section : args.sections) {
+    plan.labels.push_back(label_of(section));
+    if (!section.peek && !read_only) plan.sets_seen = true;
+    plan.pickers.emplace_back();
+    if (picks_fields(section))
+      plan.pickers.back().emplace(section.fields, section.text == Text::header_fields_not);
+    plan.kept.emplace_back();
+    if (section.text == Text::header_fields && section.part.empty())
+      plan.kept.back() = message::KeptNames::of(section.fields);
+    if (plan.kept.back())
+      plan.wanted.fields = true;
+    else if (!is_whole_message(section))
+      plan.needs_structure = true;
+  }
+  plan.wanted.structure = plan.needs_structure;
+  return plan;
+}
+
+message::Section section_of(Text text) {
+  switch (text) {
+    case Text::whole:
+      return message::Section::all;
+    case Text::header:
+    case Text::header_fields:
+    case Text::header_fields_not:
+      return message::Section::header;
+    case Text::text:
+      return message::Section::text;
+    case Text::mime:
+      return message::Section::mime;
+  }
+  return message::Section::all;
+}
+
+// <offset.length> of `length` bytes (RFC 3501 §6.4.5): nothing when it starts beyond the end.
+message::Range cut(message::Range range, const std::optional<imap::Partial>& partial) {
+  if (!partial) return range;
+  const uint32_t skipped = std::min(partial->offset, range.length);
+  return {.offset = range.offset + skipped,
+          .length = std::min(partial->length, range.length - skipped)};
+}
+
+// Puts the space between the items of one response. `out` does not show whether an item is the
+// first: a body may end in "(", or may have been passed on already.
+struct Items {
+  std::string& out;
+  bool first = true;
+  void begin(std::string_view name) {
+    if (!first) out += ' ';
+    first = false;
+    out += name;
+    out += ' ';
+  }
+};
+
+void append_entry_items(Items& response, const Selected& selected, const store::MessageEntry& entry,
+                        uint16_t items) {
+  std::string& out = response.out;
+  if ((items & imap::Fetch::uid) != 0) {
+    response.begin("UID");
+    imap::append_number(out, entry.uid.value);
+  }
+  if ((items & imap::Fetch::flags) != 0) {
+    response.begin("FLAGS");
+    append_message_flags(out, selected, entry);
+  }
+  if ((items & imap::Fetch::internal_date) != 0) {
+    response.begin("INTERNALDATE");
+    out += '"';
+    imap::append_date_time(out, imap::from_unix(entry.date, entry.zone));
+    out += '"';
+  }
+  if ((items & imap::Fetch::rfc822_size) != 0) {
+    response.begin("RFC822.SIZE");
+    imap::append_number(out, entry.size);
+  }
+}
+
+void append_structure_items(Items& response, const message::StructureView& view, uint16_t items) {
+  std::string& out = response.out;
+  if ((items & imap::Fetch::envelope) != 0) {
+    response.begin("ENVELOPE");
+    out += view.envelope();
+  }
+  if ((items & imap::Fetch::body) != 0) {
+    response.begin("BODY");
+    out += view.body();
+  }
+  if ((items & imap::Fetch::body_structure) != 0) {
+    response.begin("BODYSTRUCTURE");
+    out += view.bodystructure();
+  }
+}
+
+// The rest of a body whose first piece is in out() already. After this the literal is begun, so a
+// failure can only end the connection.
+Task<Status> stream_rest(Session& session, MessageReader& reader, message::Range rest) {
+  while (rest.length > 0) {
+    const uint32_t length = std::min(rest.length, kPiece);
+    auto piece = co_await reader.bytes({.offset = rest.offset, .length = length});
+    if (!piece) {
+      log::error(session.id(), "FETCH: {}", piece.error().detail());
+      co_return fail(Fault::peer_gone, "closed", "a body could not be read to its end");
+    }
+    CO_TRY_STATUS(co_await session.pass(std::move(*piece)));
+    rest.offset += length;
+    rest.length -= length;
+  }
+  co_return Status();
+}
+
+void append_fields(Items& response, const std::string& label, const std::string& fields,
+                   const std::optional<imap::Partial>& partial) {
+  const message::Range part =
+      cut({.offset = 0, .length = static_cast<uint32_t>(fields.size())}, partial);
+  response.begin(label);
+  imap::append_literal_head(response.out, part.length);
+  response.out += part.of(fields);
+}
+
+// Takes the section from the kept fields. False: the message must be read.
+bool append_kept_section(Items& response, MessageReader& reader, const imap::FetchSection& section,
+                         const Plan& plan, size_t i) {
+  if (!plan.kept[i]) return false;
+  const message::KeptFields* fields = reader.fields();
+  if (!fields || !fields->has(*plan.kept[i])) return false;
+  append_fields(response, plan.labels[i], plan.pickers[i]->pick(fields->header()), section.partial);
+  return true;
+}
+
+// One section, read and appended. Errors: storage as long as nothing of the message was passed on.
+Task<Status> append_section(Session& session, Items& response, MessageReader& reader,
+                            const imap::FetchSection& section, const Plan& plan, size_t i) {
+  const std::string& label = plan.labels[i];
+  std::optional<message::Range> range = message::Range{.offset = 0, .length = reader.size()};
+  if (!is_whole_message(section)) {
+    CO_TRY(const message::StructureView* view, co_await reader.structure());
+    range = view->locate(section.part, section_of(section.text));
+  }
+  std::string& out = session.out();
+  if (!range) {
+    response.begin(label);
+    out += "NIL";
+    co_return Status();
+  }
+  if (picks_fields(section)) {
+    range->length = std::min(range->length, kHeaderLimit);
+    CO_TRY(const std::string header, co_await reader.bytes(*range));
+    append_fields(response, label, plan.pickers[i]->pick(header), section.partial);
+    co_return Status();
+  }
+  const message::Range part = cut(*range, section.partial);
+  const uint32_t first = std::min(part.length, kPiece);
+  CO_TRY(const std::string bytes, co_await reader.bytes({.offset = part.offset, .length = first}));
+  response.begin(label);
+  imap::append_literal_head(out, part.length);
+  out += bytes;
+  const message::Range rest{.offset = part.offset + first, .length = part.length - first};
+  if (rest.length == 0) co_return Status();
+  co_return co_await stream_rest(session, reader, rest);
+}
+
+struct Progress {
+  Unreadable unreadable;
+  bool some_gone = false;
+  std::optional<Error> failed;  // the first other error
+
+  void note(const Error& why) {
+    if (!unreadable.take(why) && !failed) failed = why;
+  }
+};
+
+// One FETCH response. Error: peer_gone only; what cannot be read is noted and left out.
+Task<Status> fetch_one(Session& session, const imap::Fetch& args, const Plan& plan, uint32_t index,
+                       bool seen_now, store::Structures::One kept, Progress& progress) {
+  Selected& selected = session.selected();
+  const store::MessageEntry* present = selected.mailbox->find(selected.view.uid_at(index));
+  if (!present) {
+    progress.some_gone = true;
+    co_return Status();
+  }
+  store::MessageEntry entry = *present;
+  const auto items =
+      static_cast<uint16_t>(plan.items | (seen_now ? imap::Fetch::flags : uint16_t{0}));
+
+  MessageReader reader(session.host(), session.account(), entry, kept);
+  const message::StructureView* structure = nullptr;
+  if (plan.needs_structure) {
+    auto read = co_await reader.structure();
+    if (!read) {
+      progress.note(read.error());
+      co_return Status();
+    }
+    structure = *read;
+    // The flags may have changed while we waited; the client gets the current ones.
+    if (const store::MessageEntry* now = selected.mailbox->find(entry.uid)) entry = *now;
+  }
+  const bool tells_flags = (items & imap::Fetch::flags) != 0;
+  if (tells_flags) selected.view.told_flags(entry.uid);
+  std::string& out = session.out();
+  const size_t begin = out.size();
+  const uint64_t passed = session.passed();
+  out += "* ";
+  imap::append_number(out, index + 1);
+  out += " FETCH (";
+  Items response{out};
+  append_entry_items(response, selected, entry, items);
+  if (structure) append_structure_items(response, *structure, items);
+  for (size_t i = 0; i < args.sections.size(); i++) {
+    if (append_kept_section(response, reader, args.sections[i], plan, i)) continue;
+    const Status done =
+        co_await append_section(session, response, reader, args.sections[i], plan, i);
+    if (done) continue;
+    const Fault fault = done.error().fault();
+    if (fault == Fault::peer_gone || fault == Fault::timeout)
+      co_return std::unexpected(done.error());
+    // After a large section, part of the response is on its way.
+    if (session.passed() != passed) {
+      log::error(session.id(), "FETCH: {}", done.error().detail());
+      co_return fail(Fault::peer_gone, "closed", "a response could not be finished");
+    }
+    progress.note(done.error());
+    out.resize(begin);
+    if (tells_flags) selected.view.flags_changed(entry.uid);
+    co_return Status();
+  }
+  out += ")\r\n";
+  co_return Status();
+}
+
+// The ids of the message at indexes[from] and of those that follow it.
+std::vector<MessageId> coming(const Selected& selected, std::span<const uint32_t> indexes) {
+  std::vector<MessageId> messages;
+  for (const uint32_t index : indexes.first(std::min(indexes.size(), StructuresAhead::kMost)))
+    if (const auto* present = selected.mailbox->find(selected.view.uid_at(index)))
+      messages.push_back(present->message);
+  return messages;
+}
+
+}  // namespace
+
+Task<Result<Reply>> fetch(Session& session, imap::Command command) {
+  const auto& args = std::get<imap::Fetch>(command.args);
+  CO_TRY(const std::vector<uint32_t> indexes, session.resolve(args.messages, command.by_uid));
+  Selected& selected = session.selected();
+  const Plan plan = plan_of(args, command.by_uid, selected.read_only);
+  TimeSlice slice(session.host().loop());
+  StructuresAhead ahead(session.account(), plan.wanted);
+  Progress progress{.unreadable{session.account(), session.id(), "FETCH"}, .failed = {}};
+  std::vector<Uid> made_seen;  // of the present batch, ascending
+  if ((plan.items & imap::Fetch::flags) != 0 || plan.sets_seen) session.tell_keywords();
+
+  for (size_t i = 0; i < indexes.size(); i++) {
+    if (plan.sets_seen && i % kSeenBatch == 0) {
+      made_seen.clear();
+      for (size_t j = i; j < std::min(indexes.size(), i + kSeenBatch); j++) {
+        const store::MessageEntry* present =
+            selected.mailbox->find(selected.view.uid_at(indexes[j]));
+        if (present && (present->flags & store::kSeen) == 0) made_seen.push_back(present->uid);
+      }
+      if (!made_seen.empty()) {
+        rims::store::FlagChange change{
+            .uids = made_seen, .op = rims::store::FlagOp::add, .flags = rims::store::kSeen};
+        const auto outcomes = co_await session.account().change_flags(
+            selected.id(), std::move(change), session.origin());
+        // When nothing can be written, mail can still be read; it stays unseen.
+        if (!outcomes) {
+          if (outcomes.error().code() != "UNAVAILABLE" || session.account().failed())
+            co_return std::unexpected(outcomes.error());
+          made_seen.clear();
+        }
+      }
+    }
+    const bool seen_now = std::ranges::binary_search(made_seen, selected.view.uid_at(indexes[i]));
+    store::Structures::One kept;
+    const store::MessageEntry* next =
+        ahead.wants_some() ? selected.mailbox->find(selected.view.uid_at(indexes[i])) : nullptr;
+    if (next) {
+      const MessageId message = next->message;
+      const store::Structures::One* found = ahead.find(message);
+      if (!found) {
+        CO_TRY_STATUS(co_await ahead.read(coming(selected, std::span(indexes).subspan(i))));
+        found = ahead.find(message);
+      }
+      if (found) kept = *found;
+    }
+    CO_TRY_STATUS(co_await fetch_one(session, args, plan, indexes[i], seen_now, kept, progress));
+    if (session.drain_is_due()) {
+      CO_TRY_STATUS(co_await session.drain());
+    }
+    co_await slice.spend();
+  }
+  if (progress.failed) co_return std::unexpected(*std::move(progress.failed));
+  // RFC 3501 §6.4.5: NO is "can't fetch that data". What came before it is good.
+  if (progress.unreadable.any())
+    co_return fail(Fault::storage, progress.unreadable.text("fetched"), {}, "UNAVAILABLE");
+  if (progress.some_gone && !command.by_uid) co_return some_are_gone();
+  co_return Reply{.text = command.by_uid ? "UID FETCH done" : "FETCH done", .code = {}};
+}
+
+}  // namespace rims::imapd::commands

@@ -1,0 +1,104 @@
+// imapd/imap/commands/select.cc - SELECT, EXAMINE, CLOSE, UNSELECT
+//
+//   RFC  3501 §6.3.1, §6.3.2, §6.4.2; 3691 (UNSELECT); 5530 (NONEXISTENT)
+//
+// A failed SELECT leaves no mailbox selected (RFC 3501 §6.3.1).
+
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "common/imap/response.h"
+#include "imapd/imap/render.h"
+#include "imapd/imap/session.h"
+
+namespace rims::imapd::commands {
+namespace {
+
+// The number of the first message without \Seen, 0 for none.
+uint32_t first_unseen(const store::Mailbox& mailbox) {
+  uint32_t number = 0;
+  for (const store::MessageEntry& message : mailbox.messages()) {
+    number++;
+    if ((message.flags & store::kSeen) == 0) return number;
+  }
+  return 0;
+}
+
+void append_ok(std::string& out, std::string_view code, uint32_t number, std::string_view text) {
+  out += "* OK [";
+  out += code;
+  out += ' ';
+  imap::append_number(out, number);
+  out += "] ";
+  out += text;
+  out += "\r\n";
+}
+
+Task<Result<Reply>> open(Session& session, std::string name, bool read_only) {
+  session.unselect();
+  const store::MailboxInfo* info = session.account().find(name);
+  if (!info) co_return no_such_mailbox();
+  if (info->noselect)
+    co_return fail(Fault::refused, "the name holds other mailboxes, and no messages", {}, "CANNOT");
+  CO_TRY(auto mailbox, co_await session.account().open_mailbox(info->id));
+
+  // No co_await from here to the end, so the client gets one state of the mailbox.
+  std::vector<uint32_t> uids;
+  uids.reserve(mailbox->messages().size());
+  for (const store::MessageEntry& message : mailbox->messages()) uids.push_back(message.uid.value);
+  const uint32_t last = uids.empty() ? 0 : uids.back();
+
+  Selected selected;
+  selected.mailbox = mailbox;
+  selected.read_only = read_only;
+  selected.told_keywords = mailbox->keywords().names().size();
+  selected.view.reset(std::move(uids));
+  session.select(std::move(selected));
+  session.claim_recent(Uid(1), Uid(last));
+
+  const Selected& now = session.selected();
+  std::string& out = session.out();
+  append_flags_lines(out, now);
+  imap::append_untagged(out, static_cast<uint32_t>(now.view.size()), "EXISTS");
+  imap::append_untagged(out, static_cast<uint32_t>(now.view.recent_count()), "RECENT");
+  if (const uint32_t unseen = first_unseen(*mailbox); unseen != 0)
+    append_ok(out, "UNSEEN", unseen, "first unseen message");
+  append_ok(out, "UIDVALIDITY", mailbox->info().uidvalidity.value, "UIDs are valid");
+  append_ok(out, "UIDNEXT", mailbox->info().uidnext.value, "predicted next UID");
+  co_return Reply{.text = read_only ? "EXAMINE done" : "SELECT done",
+                  .code = read_only ? "READ-ONLY" : "READ-WRITE"};
+}
+
+}  // namespace
+
+Task<Result<Reply>> select(Session& session, imap::Command command) {
+  co_return co_await open(session, std::move(std::get<imap::Select>(command.args).mailbox), false);
+}
+
+Task<Result<Reply>> examine(Session& session, imap::Command command) {
+  co_return co_await open(session, std::move(std::get<imap::Examine>(command.args).mailbox), true);
+}
+
+// Removes the \Deleted messages, without EXPUNGE responses (RFC 3501 §6.4.2).
+Task<Result<Reply>> close(Session& session, imap::Command) {
+  Selected& selected = session.selected();
+  if (!selected.read_only) {
+    std::vector<Uid> doomed;
+    for (const store::MessageEntry& message : selected.mailbox->messages())
+      if ((message.flags & store::kDeleted) != 0) doomed.push_back(message.uid);
+    if (!doomed.empty()) {
+      CO_TRY([[maybe_unused]] auto gone, co_await session.account().expunge(
+                                             selected.id(), std::move(doomed), session.origin()));
+    }
+  }
+  session.unselect();
+  co_return Reply{.text = "CLOSE done", .code = {}};
+}
+
+Task<Result<Reply>> unselect(Session& session, imap::Command) {
+  session.unselect();
+  co_return Reply{.text = "UNSELECT done", .code = {}};
+}
+
+}  // namespace rims::imapd::commands

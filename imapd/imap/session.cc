@@ -1,0 +1,171 @@
+// imapd/imap/session.cc - the life of a session: login, the command loop, waiting, BYE
+
+#include "imapd/imap/session.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/base/log.h"
+#include "common/imap/response.h"
+
+namespace rims::imapd {
+namespace {
+
+// A client that accepts no byte for this long is considered gone.
+constexpr Milliseconds kWriteLimit{120'000};
+
+}  // namespace
+
+Session::Session(SessionHost& host, Client client)
+    : host_(host),
+      client_(std::move(client)),
+      stream_(host.loop(), std::move(client_.socket), kWriteLimit),
+      wake_(host.loop(), stream_.fd()),
+      reader_(imap::limits_after_login(host.limits().line_bytes, host.limits().message_bytes),
+              imap::ParserLimits()) {
+  if (!client_.unread.empty()) stream_.unread(client_.unread);
+  std::string().swap(client_.unread);
+}
+
+Session::~Session() {
+  if (account_) account_->unlisten(this);
+}
+
+void Session::stop(std::string_view why) {
+  stop_reason_ = why;
+  wake_.poke();
+}
+
+// ---------------------------------------------------------------- the life of a session
+
+Task<void> Session::run() {
+  const bool opened = co_await open();
+  if (opened) co_await serve();
+  const Status told = co_await flush();
+  log::info(id(), "session of {} ended after {} commands{}", user(), commands_,
+            told ? "" : ", the client was gone");
+}
+
+Task<bool> Session::open() {
+  if (const Status admitted = host_.admit(client_); !admitted) {
+    answer(client_.tag, nullptr, std::unexpected(admitted.error()));
+    bye("too many sessions");
+    co_return false;
+  }
+  if (!post_only()) {
+    Result<std::shared_ptr<store::Account>> opened = co_await host_.open_account(user());
+    if (!opened) {
+      answer(client_.tag, nullptr, std::unexpected(opened.error()));
+      bye("the mailboxes cannot be opened now");
+      co_return false;
+    }
+    account_ = std::move(*opened);
+    account_->listen(this);
+  }
+  log::info(id(), "session of {} began, from {}{}{}", user(),
+            client_.address.empty() ? "a local socket" : client_.address,
+            client_.over_tls ? " over TLS" : "", post_only() ? ", to deliver only" : "");
+  imap::append_status(out(), client_.tag, imap::Condition::ok, "CAPABILITY " + capabilities(),
+                      "logged in");
+  co_return true;
+}
+
+std::string Session::capabilities() const {
+  std::string text = imap::capabilities({.logged_in = true, .tls_active = client_.over_tls});
+  if (post_only()) text += " X-RIMS-MAIL-DELIVERY-USER";
+  return text;
+}
+
+Task<void> Session::serve() {
+  using Event = imap::Reader::Event;
+  while (!ended_) {
+    if (stopped()) co_return;
+    std::string_view rest = stream_.input();
+    const size_t before = rest.size();
+    const Event event = reader_.next(rest);
+    const size_t taken = before - rest.size();
+    if (event == Event::command) {
+      std::string tag(reader_.tag());
+      Result<imap::Command> command = reader_.take();  // before its bytes are released
+      stream_.consume(taken);
+      co_await execute(std::move(command), std::move(tag));
+      continue;
+    }
+    stream_.consume(taken);
+    switch (event) {
+      case Event::go_ahead:
+        out() += imap::Reader::go_ahead_line();
+        break;
+      case Event::refused:
+        answer(reader_.refusal_tag(), nullptr, std::unexpected(reader_.refusal()));
+        break;
+      case Event::fatal:
+        log::info(id(), "closing: {}", reader_.refusal().detail());
+        bye(reader_.refusal().reply());
+        co_return;
+      case Event::need_more: {
+        const Status sent = co_await flush();
+        if (!sent) co_return;
+        const bool more = co_await wait_for_bytes();
+        if (!more) co_return;
+        break;
+      }
+      case Event::command:
+      case Event::line:
+        break;
+    }
+  }
+}
+
+Task<bool> Session::wait_for_bytes() {
+  while (true) {
+    // What we send in IDLE does not count, only what the client sends (RFC 3501 §5.4).
+    const auto idle_for = std::chrono::duration_cast<Milliseconds>(Loop::now() - last_input_);
+    Milliseconds left = host_.limits().inactivity - idle_for;
+    const Milliseconds notify = host_.limits().idle_notify;
+    const bool calm = idling_ && notify.count() > 0;
+    const auto until_told = std::chrono::ceil<Milliseconds>(last_told_ + notify - Loop::now());
+    const bool tell_first = calm && until_told < left;
+    if (tell_first) left = until_told;
+    const Woken why = co_await wake_.wait(std::max(left, Milliseconds(0)));
+    if (why == Woken::timed_out && tell_first) {
+      imap::append_untagged(out(), "OK Still here");
+      co_return true;
+    }
+    if (why == Woken::timed_out) {
+      bye("logged out for inactivity");
+      co_return false;
+    }
+    if (why == Woken::readable) {
+      last_input_ = Loop::now();
+      const Status filled = stream_.fill_now();
+      if (!filled) ended_ = true;
+      co_return filled.has_value();
+    }
+    if (stopped() || lost()) co_return false;
+    if (idling_) co_return true;
+  }
+}
+
+void Session::bye(std::string_view text, std::string_view code) {
+  if (!said_bye_) imap::append_status(out(), "*", imap::Condition::bye, code, text);
+  said_bye_ = true;
+  ended_ = true;
+}
+
+bool Session::stopped() {
+  if (stop_reason_) bye(*stop_reason_);
+  return stop_reason_.has_value();
+}
+
+bool Session::lost() {
+  if (account_ && account_->given_away())
+    bye("the mailboxes are being maintained; log in again later", "UNAVAILABLE");
+  else if (account_ && account_->failed())
+    bye("the mailboxes are closed after a failure; log in again");
+  else if (selected_ && selected_->mailbox->deleted())
+    bye("the selected mailbox was deleted");
+  return said_bye_;
+}
+
+}  // namespace rims::imapd

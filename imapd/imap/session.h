@@ -1,0 +1,136 @@
+// imapd/imap/session.h - one logged-in client: its state, its commands in order, its output
+//
+//   RFC      3501 §3 (states), §5.2 (unsolicited data), §5.4 (autologout), §5.5 (pipelining), §7;
+//            5530 (response codes)
+//   Runs in  rims-imapd, one coroutine per session; the bytes of the client are not trusted
+//   Talks to the store's Account (shared by all sessions of the user) and to its own socket
+//
+// Invariants
+//   1. Commands run one after the other, in the order of their arrival; so do the answers.
+//   2. Nothing is told before it is durable: the store tells its listeners afterwards.
+//   3. Errors become BAD or NO in one place, answer(); their detail is logged there, once.
+//   4. A session holds little output (output.h).
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "common/account/account.h"
+#include "common/async/stream.h"
+#include "common/imap/command.h"
+#include "common/imap/reader.h"
+#include "imapd/imap/command_table.h"
+#include "imapd/imap/output.h"
+#include "imapd/imap/view.h"
+#include "imapd/session/session_host.h"
+#include "imapd/session/wake.h"
+
+namespace rims::imapd {
+
+// The mailbox that SELECT or EXAMINE opened.
+struct Selected {
+  std::shared_ptr<const store::Mailbox> mailbox;
+  View view;
+  bool read_only = false;
+  size_t told_keywords = 0;  // how many of mailbox->keywords() the client was told of
+
+  [[nodiscard]] MailboxId id() const { return mailbox->info().id; }
+};
+
+class Session final : public HostedSession, private store::Listener {
+ public:
+  Session(SessionHost& host, Client client);
+  ~Session() override;
+
+  Task<void> run() override;
+  void stop(std::string_view why) override;
+
+  // --- for the commands ---
+  [[nodiscard]] SessionHost& host() { return host_; }
+  [[nodiscard]] store::Account& account() { return *account_; }
+  [[nodiscard]] const std::shared_ptr<store::Account>& shared_account() { return account_; }
+  [[nodiscard]] const std::string& id() const { return client_.id; }
+  [[nodiscard]] const std::string& user() const { return client_.user; }
+  [[nodiscard]] bool post_only() const { return client_.post_only; }
+  // Only for commands that need a selected mailbox.
+  [[nodiscard]] Selected& selected() { return *selected_; }
+  [[nodiscard]] bool has_selected() const { return selected_.has_value(); }
+  void select(Selected mailbox) { selected_ = std::move(mailbox); }
+  void unselect() { selected_.reset(); }
+  // Given to the store as `origin`, to recognise our own changes.
+  [[nodiscard]] const void* origin() const { return this; }
+
+  // See Output.
+  [[nodiscard]] std::string& out() { return output_.text(); }
+  Task<Status> drain() { return output_.drain(); }
+  [[nodiscard]] bool drain_is_due() const { return output_.drain_is_due(); }
+  Task<Status> flush() { return output_.flush(); }
+  Task<Status> pass(std::string bytes) { return output_.pass(std::move(bytes)); }
+  [[nodiscard]] uint64_t passed() const { return output_.passed(); }
+  // Says BYE, and ends the session after the tagged answer.
+  void bye(std::string_view text, std::string_view code = {});
+
+  // The sequence numbers or UIDs of a command as indexes into the view, ascending. A number that
+  // names no message is an error, a UID that names none is left out (RFC 3501 §6.4.8).
+  [[nodiscard]] Result<std::vector<uint32_t>> resolve(const imap::SequenceSet& set, bool by_uid);
+
+  [[nodiscard]] std::string capabilities() const;
+  // Makes the messages up to `last`, which the client is told of now, \Recent if no session was
+  // told of them before.
+  void claim_recent(Uid first, Uid last);
+  // Sends FLAGS and PERMANENTFLAGS when there are keywords that the client does not know.
+  void tell_keywords();
+  // Sends `* n FETCH (FLAGS (...))` with the current flags; nothing when the message is gone.
+  void tell_flags(Uid uid, bool with_uid);
+  // Sends everything that is new in the mailbox, as far as it may be sent now.
+  Task<Status> tell_news(bool expunges, bool with_uid);
+
+  // IDLE: sends news as it comes until the client says DONE.
+  Task<Result<Reply>> idle();
+
+ private:
+  // store::Listener
+  void appended(MailboxId, std::span<const Uid>, const void*) override;
+  void flags_changed(MailboxId, std::span<const Uid>, ModSeq, const void*) override;
+  void expunged(MailboxId, std::span<const Uid>, ModSeq, const void*) override;
+  void mailbox_changed(const store::Change& change) override;
+  void account_failed(const Error&) override;
+
+  Task<bool> open();
+  Task<void> serve();
+  Task<void> execute(Result<imap::Command> command, std::string tag);
+  Task<Result<Reply>> perform(const CommandRow& row, imap::Command command);
+  void answer(std::string_view tag, const CommandRow* row, const Result<Reply>& reply);
+  // Waits for bytes of the client. False: the session is over, and BYE was sent if possible.
+  Task<bool> wait_for_bytes();
+  // True, and BYE is sent, when the worker wants the session to end, or when the selected mailbox
+  // was deleted or the account closed.
+  bool stopped();
+  bool lost();
+  void news();
+
+  SessionHost& host_;
+  Client client_;
+  Stream stream_;
+  Output output_{stream_};
+  Wake wake_;
+  imap::Reader reader_;
+  std::shared_ptr<store::Account> account_;  // shared with the user's other sessions and the store
+  std::optional<Selected> selected_;
+  std::optional<std::string> stop_reason_;
+  bool ended_ = false;
+  bool said_bye_ = false;
+  bool idling_ = false;
+  unsigned bad_in_a_row_ = 0;
+  std::chrono::steady_clock::time_point last_input_ = Loop::now();
+  std::chrono::steady_clock::time_point last_told_{};  // something, in IDLE
+  uint64_t commands_ = 0;
+};
+
+}  // namespace rims::imapd

@@ -1,0 +1,111 @@
+// imapd/imap/session_commands.cc - one command: may it run, its answer, the messages that it names
+
+#include <utility>
+
+#include "common/base/log.h"
+#include "common/imap/response.h"
+#include "imapd/imap/session.h"
+
+namespace rims::imapd {
+namespace {
+
+// A client with this many bad commands in a row is not a mail client.
+constexpr unsigned kMaxBadInARow = 20;
+
+}  // namespace
+
+Task<void> Session::execute(Result<imap::Command> command, std::string tag) {
+  commands_++;
+  if (!command) {
+    answer(tag, nullptr, std::unexpected(command.error()));
+    co_return;
+  }
+  const CommandRow& row = row_of(*command);
+  const bool by_uid = command->by_uid;
+  const bool expunges = may_tell_expunges(row, *command);
+  log::debug(id(), "{} {}", tag, imap::name(*command));
+  Result<Reply> reply = co_await perform(row, std::move(*command));
+  if (!said_bye_ && !(selected_ && selected_->mailbox->deleted())) {
+    const Status told = co_await tell_news(expunges, by_uid);
+    if (!told) reply = std::unexpected(told.error());
+  }
+  answer(tag, &row, reply);
+  if (!said_bye_ && lost()) co_return;
+  const Status passed = co_await drain();
+  if (!passed) ended_ = true;
+}
+
+Task<Result<Reply>> Session::perform(const CommandRow& row, imap::Command command) {
+  if (row.needs == Needs::logged_out) co_return fail(Fault::syntax, "already logged in");
+  if (!row.run) co_return fail(Fault::syntax, "unknown command " + std::string(row.name));
+  if (post_only() && !row.post_only)
+    co_return fail(Fault::refused, "the delivery user may only APPEND", {}, "NOPERM");
+  if (selected_ && selected_->mailbox->deleted()) {
+    lost();
+    co_return fail(Fault::not_found, "the selected mailbox was deleted", {}, "NONEXISTENT");
+  }
+  if (row.needs == Needs::selected && !selected_)
+    co_return fail(Fault::syntax, "no mailbox is selected");
+  if (row.changes_messages && selected_->read_only)
+    co_return fail(Fault::refused, "the mailbox is open read-only", {}, "NOPERM");
+  co_return co_await row.run(*this, std::move(command));
+}
+
+void Session::answer(std::string_view tag, const CommandRow* row, const Result<Reply>& reply) {
+  if (reply) {
+    bad_in_a_row_ = 0;
+    imap::append_status(out(), tag, imap::Condition::ok, reply->code, reply->text);
+    return;
+  }
+  const Error& error = reply.error();
+  const std::string_view command = row ? row->name : "input";
+  std::string code = error.code();
+  std::string text = error.reply();
+  switch (error.fault()) {
+    case Fault::peer_gone:
+    case Fault::timeout:
+      ended_ = true;
+      return;
+    case Fault::storage:
+      log::error(id(), "{}: {}", command, error.detail());
+      if (code.empty()) code = "UNAVAILABLE";
+      break;
+    case Fault::bug:
+      log::error(id(), "{}: {}", command, error.detail());
+      code = "SERVERBUG";
+      text = "internal error, see the log";
+      break;
+    case Fault::syntax:
+    case Fault::refused:
+    case Fault::not_found:
+    case Fault::limit:
+      log::debug(id(), "{}: {}", command, error.detail());
+      break;
+  }
+  const bool bad = error.fault() == Fault::syntax;
+  imap::append_status(out(), tag, bad ? imap::Condition::bad : imap::Condition::no, code, text);
+  bad_in_a_row_ = bad ? bad_in_a_row_ + 1 : 0;
+  if (bad_in_a_row_ >= kMaxBadInARow) bye("too many bad commands");
+}
+
+Result<std::vector<uint32_t>> Session::resolve(const imap::SequenceSet& set, bool by_uid) {
+  const View& view = selected_->view;
+  const auto count = static_cast<uint32_t>(view.size());
+  std::vector<uint32_t> indexes;
+  if (by_uid) {
+    const Uid largest = count == 0 ? Uid(0) : view.uid_at(count - 1);
+    for (const auto& range : imap::resolve(set, largest).ranges()) {
+      size_t index = view.lower_bound(range.first);
+      for (; index < count && view.uid_at(index) <= range.last; index++)
+        indexes.push_back(static_cast<uint32_t>(index));
+    }
+    return indexes;
+  }
+  if (!imap::within(set, SeqNum(count))) return fail(Fault::syntax, "no message has that number");
+  for (const auto& range : imap::resolve(set, SeqNum(count)).ranges())
+    for (uint32_t number = range.first.value; number <= range.last.value; number++)
+      indexes.push_back(number - 1);
+  return indexes;
+}
+
+}  // namespace rims::imapd

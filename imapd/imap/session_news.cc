@@ -1,0 +1,132 @@
+// imapd/imap/session_news.cc - unsolicited data: what the store reports of the mailbox, and when
+// the client gets it
+
+#include <algorithm>
+#include <span>
+#include <utility>
+
+#include "common/base/ascii.h"
+#include "common/imap/response.h"
+#include "imapd/imap/render.h"
+#include "imapd/imap/session.h"
+
+namespace rims::imapd {
+
+void Session::tell_keywords() {
+  const auto& keywords = selected_->mailbox->keywords().names();
+  if (keywords.size() == selected_->told_keywords) return;
+  selected_->told_keywords = keywords.size();
+  append_flags_lines(out(), *selected_);
+}
+
+void Session::tell_flags(Uid uid, bool with_uid) {
+  const store::MessageEntry* message = selected_->mailbox->find(uid);
+  if (!message) return;
+  selected_->view.told_flags(uid);
+  out() += "* ";
+  imap::append_number(out(), selected_->view.seq_of(uid).value);
+  out() += " FETCH (";
+  if (with_uid) {
+    out() += "UID ";
+    imap::append_number(out(), uid.value);
+    out() += ' ';
+  }
+  out() += "FLAGS ";
+  append_message_flags(out(), *selected_, *message);
+  out() += ")\r\n";
+}
+
+Task<Status> Session::tell_news(bool expunges, bool with_uid) {
+  if (!selected_ || !selected_->view.has_news()) co_return Status();
+  View& view = selected_->view;
+  if (expunges) view.tell_expunges(out());
+  if (view.has_arrivals()) {
+    claim_recent(view.first_arrival(), view.last_arrival());
+    view.tell_arrivals(out());
+  }
+  const std::vector<uint32_t> changed = view.take_changed();
+  if (!changed.empty()) tell_keywords();
+  for (const uint32_t uid : changed) {
+    tell_flags(Uid(uid), with_uid);
+    if (drain_is_due()) {
+      CO_TRY_STATUS(co_await drain());
+    }
+  }
+  co_return Status();
+}
+
+void Session::claim_recent(Uid first, Uid last) {
+  // EXAMINE shows what is recent, but leaves it recent for others (RFC 3501 §6.3.2).
+  const Uid unclaimed = selected_->read_only ? selected_->mailbox->info().first_recent
+                                             : account_->claim_recent(selected_->id());
+  first = std::max(first, unclaimed);
+  if (first <= last) selected_->view.add_recent(first, last);
+}
+
+// What the store reports is kept in the view; only IDLE sends it at once.
+void Session::news() {
+  if (idling_) wake_.poke();
+}
+
+void Session::appended(MailboxId mailbox, std::span<const Uid> uids, const void*) {
+  if (!selected_ || selected_->id() != mailbox) return;
+  for (const Uid uid : uids) selected_->view.arrived(uid);
+  news();
+}
+
+void Session::flags_changed(MailboxId mailbox, std::span<const Uid> uids, ModSeq,
+                            const void* origin) {
+  // Our own change is answered by the command that made it.
+  if (origin == this || !selected_ || selected_->id() != mailbox) return;
+  for (const Uid uid : uids) selected_->view.flags_changed(uid);
+  news();
+}
+
+void Session::expunged(MailboxId mailbox, std::span<const Uid> uids, ModSeq, const void*) {
+  if (!selected_ || selected_->id() != mailbox) return;
+  for (const Uid uid : uids) selected_->view.expunged(uid);
+  news();
+}
+
+void Session::mailbox_changed(const store::Change&) {
+  if (selected_ && selected_->mailbox->deleted()) news();
+}
+
+void Session::account_failed(const Error&) { wake_.poke(); }
+
+Task<Result<Reply>> Session::idle() {
+  using Event = imap::Reader::Event;
+  imap::append_continuation(out(), "idling");
+  reader_.expect_line();
+  idling_ = true;
+  Result<Reply> reply = fail(Fault::peer_gone, "closed");
+  while (true) {
+    if (lost()) break;
+    if (const Status told = co_await tell_news(true, false); !told) break;
+    std::string_view rest = stream_.input();
+    const size_t before = rest.size();
+    const Event event = reader_.next(rest);
+    if (event == Event::line) {
+      if (ascii::equal(reader_.line(), "DONE"))
+        reply = Reply{.text = "IDLE done", .code = {}};
+      else
+        reply = fail(Fault::syntax, "expected DONE");
+      stream_.consume(before - rest.size());
+      break;
+    }
+    stream_.consume(before - rest.size());
+    if (event != Event::need_more) {
+      bye("IDLE ends with DONE");
+      break;
+    }
+    if (!out().empty()) last_told_ = Loop::now();
+    if (const Status sent = co_await flush(); !sent) break;
+    const bool woken = co_await wait_for_bytes();
+    if (!woken) break;
+  }
+  idling_ = false;
+  wake_.forget();
+  co_return reply;
+}
+
+}  // namespace rims::imapd

@@ -1,0 +1,80 @@
+// imapd/imap/view.h - what one client knows of its selected mailbox
+//
+//   RFC     3501 §2.3.1.2 (sequence numbers), §5.2, §5.5, §7.3, §7.4.1; 5530 §3 (EXPUNGEISSUED)
+//   Rule    sequence numbers change only when the client is told, and it is told of expunges
+//           only by commands that may (command_table.h). Until then, changes of the mailbox are
+//           kept here: what arrived, what is gone, whose flags changed.
+//   Pure    knows neither store nor socket; 4 bytes a message.
+//
+// Invariants
+//   1. The list is ascending and holds exactly the UIDs that the client counts.
+//   2. What arrived is above everything in the list; it enters the list when EXISTS is sent.
+//   3. What is gone stays in the list until EXPUNGE is sent, and its number names no other
+//      message meanwhile.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "common/base/strong.h"
+
+namespace rims::imapd {
+
+class View {
+ public:
+  // SELECT: the client is told all of `uids` (ascending) now.
+  void reset(std::vector<uint32_t> uids);
+
+  // --- What the client counts ---
+  [[nodiscard]] size_t size() const { return uids_.size(); }
+  [[nodiscard]] std::span<const uint32_t> uids() const { return uids_; }
+  [[nodiscard]] Uid uid_at(size_t index) const { return Uid(uids_[index]); }
+  // The index (sequence number - 1) of the first message with a UID >= `uid`.
+  [[nodiscard]] size_t lower_bound(Uid uid) const;
+  // 0 when the client does not count such a message.
+  [[nodiscard]] SeqNum seq_of(Uid uid) const;
+
+  // --- \Recent (RFC 3501 §2.3.2): this session was the first to be told of these ---
+  void add_recent(Uid first, Uid last);  // a closed range above all earlier ones
+  [[nodiscard]] bool is_recent(Uid uid) const;
+  [[nodiscard]] size_t recent_count() const;  // among what the client counts or will be told
+
+  // --- News, in the order of the store's commits ---
+  void arrived(Uid uid);
+  void expunged(Uid uid);
+  void flags_changed(Uid uid);
+  // The client was just told this message's flags: an earlier change need not be sent any more.
+  void told_flags(Uid uid);
+
+  [[nodiscard]] bool has_news() const {
+    return !arrived_.empty() || !gone_.empty() || !changed_.empty();
+  }
+  [[nodiscard]] bool has_arrivals() const { return !arrived_.empty(); }
+  [[nodiscard]] Uid first_arrival() const { return Uid(arrived_.front()); }
+  [[nodiscard]] Uid last_arrival() const { return Uid(arrived_.back()); }
+
+  // --- Telling --- Removes the gone messages and appends their EXPUNGE responses, highest number
+  // first, so that no number changes before it is sent.
+  void tell_expunges(std::string& out);
+  // Takes the arrivals in; appends EXISTS and RECENT when there are any.
+  void tell_arrivals(std::string& out);
+  // The UIDs whose flags are to be told; they are forgotten here. Gone messages are left out.
+  [[nodiscard]] std::vector<uint32_t> take_changed();
+
+ private:
+  struct Range {
+    uint32_t first, last;
+  };
+  [[nodiscard]] bool counts(uint32_t uid) const;
+
+  std::vector<uint32_t> uids_;
+  std::vector<uint32_t> arrived_;  // ascending
+  std::vector<uint32_t> gone_;     // in no order, each once
+  std::vector<uint32_t> changed_;  // ascending
+  std::vector<Range> recent_;      // ascending
+};
+
+}  // namespace rims::imapd

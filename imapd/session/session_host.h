@@ -1,0 +1,95 @@
+// imapd/session/session_host.h - between the worker and the sessions of any protocol
+//
+//   Runs in   rims-imapd; sessions and worker share one thread and one loop
+//   Worker    makes a session of each client with a valid ticket, and knows no protocol
+//   Session   asks its host for all that it shares with others, and knows no link
+//
+// main.cc chooses the protocol. A session is a listener of its account (common/account/account.h),
+// and so learns from it that the account was taken away.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "common/account/account.h"
+#include "common/async/loop.h"
+#include "common/async/task.h"
+#include "common/base/fd.h"
+#include "common/base/result.h"
+#include "common/ipc/deliver_link.h"
+
+namespace rims::imapd {
+
+// A client as rims-login hands it over, with what rims-auth said about it.
+struct Client {
+  Fd socket;
+  std::string user;
+  bool post_only = false;  // the delivery user: has no mailboxes, may only submit()
+  std::string tag;         // of the command that logged in
+  std::string unread;      // what came after that command
+  std::string address;
+  bool over_tls = false;
+  std::string id;  // for the log
+};
+
+struct SessionLimits {
+  uint32_t line_bytes = 0;      // of a command
+  uint64_t message_bytes = 0;   // of a message that the client brings
+  Milliseconds inactivity{0};   // how long the client may send nothing
+  Milliseconds idle_notify{0};  // how long IDLE may send nothing; 0: as long as there is no news
+};
+
+// What a session asks of the worker. Outlives every session.
+class SessionHost {
+ public:
+  SessionHost() = default;
+  SessionHost(const SessionHost&) = delete;
+  SessionHost& operator=(const SessionHost&) = delete;
+  virtual ~SessionHost() = default;
+
+  [[nodiscard]] virtual Loop& loop() = 0;
+  // As they are now: a reload may change them.
+  [[nodiscard]] virtual SessionLimits limits() const = 0;
+
+  // limit LIMIT when the user has too many sessions, this one counted.
+  [[nodiscard]] virtual Status admit(const Client& client) = 0;
+  // The account, shared with the user's other sessions. It is made for a new user.
+  virtual Task<Result<std::shared_ptr<store::Account>>> open_account(std::string user) = 0;
+
+  // storage UNAVAILABLE when the file system is too full for a message of `bytes` bytes.
+  virtual Task<Status> room_for(uint64_t bytes) = 0;
+  // Does `work` now, or on the pool when the message is large. What it uses must stay until it
+  // returns.
+  virtual Task<void> work_on(std::string_view message, std::function<void()> work) = 0;
+  // message::make_structure() by work_on(), with the configured limits.
+  virtual Task<std::string> make_structure(std::string_view message) = 0;
+  // Delivers a message of the delivery user to `recipient`, as any other mail.
+  virtual Task<Result<ipc::SubmitReply>> submit(ipc::Submit order, Fd message) = 0;
+};
+
+// What the worker asks of a session. It counts as a session of the user from its construction to
+// its destruction.
+class HostedSession {
+ public:
+  HostedSession() = default;
+  HostedSession(const HostedSession&) = delete;
+  HostedSession& operator=(const HostedSession&) = delete;
+  virtual ~HostedSession() = default;
+
+  // Answers the login, then serves the client to the end. Run once.
+  virtual Task<void> run() = 0;
+  // Tell the client `why`, and end as soon as the command in work is done. Does not wait.
+  virtual void stop(std::string_view why) = 0;
+};
+
+// A protocol that logged-in clients speak.
+struct Protocol {
+  // May this tag be sent back to a client? What rims-login hands over is not trusted.
+  bool (*is_tag)(std::string_view tag);
+  std::unique_ptr<HostedSession> (*make)(SessionHost& host, Client client);
+};
+
+}  // namespace rims::imapd

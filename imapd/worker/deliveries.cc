@@ -1,0 +1,111 @@
+// imapd/worker/deliveries.cc - one delivery: known before, room, structure, append
+
+#include "imapd/worker/deliveries.h"
+
+#include <algorithm>
+#include <ctime>
+#include <utility>
+#include <vector>
+
+#include "common/async/counted.h"
+#include "common/base/log.h"
+#include "common/ipc/sealed.h"
+#include "common/mail/state.h"
+#include "imapd/worker/delivery_key.h"
+
+namespace rims::imapd {
+namespace {
+
+static_assert(ipc::kMaxDeliveryId == store::kMaxDeliveryId);
+
+// Deliveries in work at once; further ones wait in the link, and so at the MTA.
+constexpr size_t kMaxDeliveries = 256;
+
+ipc::DeliverReply reply_of(uint64_t request, ipc::Delivery status, std::string reason) {
+  ipc::DeliverReply reply;
+  reply.request = request;
+  reply.status = status;
+  reason.resize(std::min(reason.size(), size_t{512}));
+  reply.reason = std::move(reason);
+  return reply;
+}
+
+}  // namespace
+
+Task<void> Deliveries::turn() {
+  while (in_work_ >= kMaxDeliveries) {
+    one_ended_.clear();
+    co_await one_ended_.wait();
+  }
+}
+
+Task<ipc::DeliverReply> Deliveries::deliver(ipc::Deliver order, Fd message) {
+  const Counted counted(in_work_, &none_, &one_ended_);
+  co_return co_await delivered(std::move(order), std::move(message));
+}
+
+Task<ipc::DeliverReply> Deliveries::delivered(ipc::Deliver order, Fd message) {
+  const uint64_t request = order.request;
+  const std::string& user = order.user.value;
+  const auto temporary = [&](const Error& error) {
+    log::error({}, "delivery to {} failed: {}", user, error.detail());
+    return reply_of(request, ipc::Delivery::temporary, error.reply());
+  };
+  if (refused_) co_return reply_of(request, ipc::Delivery::temporary, "shutting down");
+
+  const auto size = ipc::sealed_size(message.get(), settings_.message_size_max);
+  if (!size) {
+    if (size.error().fault() != Fault::limit) co_return temporary(size.error());
+    co_return reply_of(request, ipc::Delivery::rejected, "the message is too large");
+  }
+  if (*size == 0) co_return reply_of(request, ipc::Delivery::rejected, "the message is empty");
+  auto bytes = store::MessageBytes::map(message);
+  if (!bytes) co_return temporary(bytes.error());
+  store::NewMessage made;
+  made.bytes = std::move(*bytes);
+  const std::string mailbox =
+      order.mailbox.value.empty() ? "INBOX" : store::canonical_name(order.mailbox.value);
+  const auto name = [&] {
+    made.delivery_key =
+        delivery_key(order.recipient.value, mailbox, order.delivery_id.value, made.bytes.view());
+  };
+  co_await accounts_.work_on(made.bytes.view(), name);
+  made.duplicate_window = settings_.duplicate_window_s;
+  const auto before = [&](Uid uid) {
+    log::info({}, "a duplicate: delivered to {} in {} before, as UID {}, from <{}>, id {}", user,
+              mailbox, uid.value, order.sender.value, order.delivery_id.value);
+    return reply_of(request, ipc::Delivery::delivered, "delivered before");
+  };
+
+  // What was taken is acknowledged, whatever has become of its mailbox, or of the room, since.
+  const Status room = co_await accounts_.room_for(*size);
+  if (!room && made.delivery_key == store::DeliveryKey{}) co_return temporary(room.error());
+  auto account = co_await accounts_.open(user, /*create=*/room.has_value());
+  if (!account) co_return temporary(room ? account.error() : room.error());
+  if (const auto first = (*account)->delivered(made.delivery_key, made.duplicate_window))
+    co_return before(first->uid);
+  if (!room) co_return temporary(room.error());
+  made.structure = co_await accounts_.make_structure(made.bytes.view());
+  const store::MailboxInfo* target = (*account)->find(mailbox);
+  if (!target || target->noselect)
+    co_return reply_of(request, ipc::Delivery::no_mailbox, "no such mailbox");
+
+  made.flags = static_cast<uint8_t>(order.flags & store::kAllSystemFlags);
+  made.date = order.internal_date != 0 ? order.internal_date : std::time(nullptr);
+  made.delivery_id = order.delivery_id.value;
+  std::vector<store::NewMessage> messages;
+  messages.push_back(std::move(made));
+  const auto appended = co_await (*account)->append(target->id, std::move(messages));
+  if (!appended) {
+    if (appended.error().fault() == Fault::limit)
+      co_return reply_of(request, ipc::Delivery::rejected, appended.error().reply());
+    co_return temporary(appended.error());
+  }
+  if (appended->repeated != 0) co_return before(appended->uids.front());
+  log::info({}, "delivered {} bytes to {} in {} as UID {}, from <{}>, id {}", *size, user, mailbox,
+            appended->uids.front().value, order.sender.value,
+            order.delivery_id.value.empty() ? "-" : order.delivery_id.value);
+  co_return reply_of(request, ipc::Delivery::delivered, {});
+}
+
+}  // namespace rims::imapd

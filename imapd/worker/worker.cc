@@ -1,0 +1,229 @@
+// imapd/worker/worker.cc - links, tickets and handovers, the end
+
+#include "imapd/worker/worker.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/base/log.h"
+#include "common/ipc/session_link.h"
+
+namespace rims::imapd {
+namespace {
+
+constexpr const char* kDeliverd = "rims-deliverd";
+// How long rims-deliverd and the account's worker may take for a message of the delivery user.
+constexpr Milliseconds kSubmitLimit{300'000};
+
+// How long clients and deliveries have to come to an end when the process stops.
+constexpr Milliseconds kStopLimit{4'000};
+
+}  // namespace
+
+Worker::Worker(Loop& loop, IoPool& pool, store::Store& store, const config::ImapdPart& settings,
+               Protocol protocol)
+    : loop_(loop),
+      settings_(settings),
+      protocol_(protocol),
+      accounts_(pool, store, settings_),
+      sessions_(loop),
+      deliveries_(loop, accounts_, settings_),
+      deliverd_(loop, kDeliverd),
+      links_(loop),
+      clients_(loop) {}
+
+Worker::~Worker() = default;
+
+// ---------------------------------------------------------------- links
+
+void Worker::replace(SharedLink& slot, SharedLink link) {
+  if (slot) slot->close();  // its coroutine sees the end and leaves
+  slot = std::move(link);
+}
+
+void Worker::attach_auth(Fd fd) {
+  replace(auth_, std::make_shared<ipc::Link>(loop_, std::move(fd), "rims-auth",
+                                             ipc::kImapdAcceptsFromAuth));
+  links_.spawn(serve_auth(auth_));
+}
+
+void Worker::attach_login(uint32_t index, Fd fd) {
+  SharedLink& slot = logins_[index];
+  replace(slot, std::make_shared<ipc::Link>(loop_, std::move(fd), "rims-login",
+                                            ipc::kImapdAcceptsFromLogin));
+  links_.spawn(serve_login(slot));
+}
+
+void Worker::attach_deliverd(Fd fd) {
+  const auto link =
+      std::make_shared<ipc::Link>(loop_, std::move(fd), kDeliverd, ipc::kImapdAcceptsFromDeliverd);
+  deliverd_.replace(link);
+  links_.spawn(serve_deliverd(link));
+}
+
+Task<void> Worker::serve_auth(SharedLink link) {
+  while (true) {
+    auto packet = co_await link->receive();
+    if (!packet) break;
+    take_ticket(*link, *packet);
+  }
+}
+
+void Worker::take_ticket(ipc::Link& link, const ipc::Packet& packet) {
+  const auto ticket = ipc::open_packet<ipc::Ticket>(link, packet);
+  if (ticket) tickets_.add(*ticket, Loop::now());
+}
+
+// What rims-auth sent and nobody has read yet.
+void Worker::drain_auth() {
+  while (auth_ && auth_->open()) {
+    auto packet = auth_->receive_now();
+    if (!packet || !*packet) return;
+    take_ticket(*auth_, **packet);
+  }
+}
+
+Task<void> Worker::serve_login(SharedLink link) {
+  while (true) {
+    auto packet = co_await link->receive();
+    if (!packet) break;
+    take_handover(*link, std::move(*packet));
+  }
+}
+
+void Worker::take_handover(ipc::Link& link, ipc::Packet packet) {
+  auto handover = ipc::open_packet<ipc::Handover>(link, packet);
+  if (!handover) return;
+  const std::string& tag = handover->tag.value;
+  if (!protocol_.is_tag(tag)) {
+    link.breach("a handover with a tag that is none");
+    return;
+  }
+  if (stopping_) return;            // the socket closes with the packet
+  if (!packet.fds.front()) return;  // no room for it: it is closed already
+  auto grant = tickets_.take(handover->ticket.value.reveal(), Loop::now());
+  if (!grant) {
+    // rims-auth sends the ticket to us before it tells rims-login, so it is here by now.
+    drain_auth();
+    grant = tickets_.take(handover->ticket.value.reveal(), Loop::now());
+  }
+  if (!grant) {
+    log::warn(handover->session.value,
+              "a client was handed over with a ticket that is unknown, used or too old; refused");
+    return;
+  }
+  start_session({.socket = std::move(packet.fds.front()),
+                 .user = std::move(grant->user),
+                 .post_only = grant->post_only,
+                 .tag = tag,
+                 .unread = std::move(handover->unread.value),
+                 .address = std::move(handover->client_address.value),
+                 .over_tls = handover->over_tls,
+                 .id = std::move(handover->session.value)});
+}
+
+// ---------------------------------------------------------------- deliveries
+
+Task<void> Worker::serve_deliverd(SharedLink link) {
+  while (true) {
+    auto packet = co_await link->receive();
+    if (!packet) break;
+    if (packet->type == static_cast<uint16_t>(ipc::DeliverMsg::submit_reply)) {
+      auto reply = ipc::open_packet<ipc::SubmitReply>(*link, *packet);
+      if (!reply) break;
+      deliverd_.answer(link, *std::move(reply));
+      continue;
+    }
+    co_await deliveries_.turn();
+    links_.spawn(serve_delivery(link, std::move(*packet)));
+  }
+  deliverd_.lose(link);
+}
+
+Task<void> Worker::serve_delivery(SharedLink link, ipc::Packet packet) {
+  auto order = ipc::open_packet<ipc::Deliver>(*link, packet);
+  if (!order) co_return;
+  ipc::DeliverReply reply = co_await deliver(std::move(*order), std::move(packet.fds.front()));
+  const Status sent = co_await link->send(std::move(reply));
+  if (!sent) log::warn({}, "a delivery could not be answered: {}", sent.error().detail());
+}
+
+Task<ipc::DeliverReply> Worker::deliver(ipc::Deliver order, Fd message) {
+  return deliveries_.deliver(std::move(order), std::move(message));
+}
+
+// ---------------------------------------------------------------- sessions
+
+void Worker::start_session(Client client) { clients_.spawn(serve_session(std::move(client))); }
+
+Task<void> Worker::serve_session(Client client) {
+  const std::string user = client.user;
+  const auto session = protocol_.make(*this, std::move(client));
+  const Sessions::Entry entry(sessions_, *session, user);
+  co_await session->run();
+}
+
+SessionLimits Worker::limits() const {
+  return {.line_bytes = settings_.line_size_max,
+          .message_bytes = settings_.message_size_max,
+          .inactivity = Milliseconds(int64_t{settings_.inactivity_timeout_s} * 1000),
+          .idle_notify = Milliseconds(int64_t{settings_.idle_notify_interval_s} * 1000)};
+}
+
+Status Worker::admit(const Client& client) {
+  const uint32_t limit = settings_.sessions_per_user_max;
+  if (client.post_only || limit == 0 || sessions_.count_of(client.user) <= limit) return {};
+  log::warn(client.id, "{} has {} sessions already; this one is refused", client.user, limit);
+  return fail(Fault::limit, "too many sessions of this user", {}, "LIMIT");
+}
+
+Task<Result<std::shared_ptr<store::Account>>> Worker::open_account(std::string user) {
+  return accounts_.open(std::move(user));
+}
+
+Task<Status> Worker::room_for(uint64_t bytes) { return accounts_.room_for(bytes); }
+
+Task<void> Worker::work_on(std::string_view message, std::function<void()> work) {
+  return accounts_.work_on(message, std::move(work));
+}
+
+Task<std::string> Worker::make_structure(std::string_view message) {
+  return accounts_.make_structure(message);
+}
+
+Task<Result<ipc::SubmitReply>> Worker::submit(ipc::Submit order, Fd message) {
+  std::vector<Fd> fds;
+  fds.push_back(std::move(message));
+  auto reply =
+      co_await deliverd_.ask(std::move(order), std::move(fds), Milliseconds(0), kSubmitLimit);
+  // The client did nothing wrong and stays.
+  if (!reply)
+    co_return fail(Fault::storage, "delivery is not possible now", reply.error().detail());
+  co_return *std::move(reply);
+}
+
+// ---------------------------------------------------------------- the end
+
+Task<void> Worker::stop() {
+  stopping_ = true;
+  deliveries_.refuse();
+  sessions_.stop_all("the server is shutting down");
+  const auto until = Loop::now() + kStopLimit;
+  const auto left = [&] {
+    return std::max(Milliseconds(0), std::chrono::duration_cast<Milliseconds>(until - Loop::now()));
+  };
+  const bool all_said = co_await sessions_.ended(left());
+  if (!all_said) log::warn({}, "{} sessions did not end in time and are cut", sessions_.count());
+  co_await deliveries_.ended(left());
+  clients_.cancel_all();
+  co_await clients_.join();
+  // Replies of deliveries are on their way out before the links go.
+  replace(auth_, nullptr);
+  deliverd_.replace(nullptr);
+  for (auto& [index, link] : logins_) replace(link, nullptr);
+  links_.cancel_all();
+  co_await links_.join();
+  co_await accounts_.close_all();
+}
+
+}  // namespace rims::imapd

@@ -1,0 +1,248 @@
+// tests/account/damage_test.cc - what of the journal is lost, and what the index knows; what is
+// sound
+
+#include "tests/account/damage_fixture.h"
+
+namespace rims::store {
+namespace {
+
+// --- the end of the journal is gone, and the index knows it ---
+
+TEST_F(DamageTest, TheIndexKnowsALastSegmentThatIsMissing) {
+  for (const char* way : {"removed", "empty", "cut"}) {
+    SCOPED_TRACE(way);
+    stop();
+    fs::remove_all(fs::path(base_) / "mailbox.3");
+    make_store();
+    const auto before = fill();
+    const auto last = segment(last_segment());
+    if (way == std::string("removed")) fs::remove(last);
+    if (way == std::string("empty")) fs::resize_file(last, 0);
+    if (way == std::string("cut")) fs::resize_file(last, kFirstRecord);
+    EXPECT_NE(found().find("but the index was made of"), std::string::npos) << found();
+    heard_.text.clear();
+    make_store();
+    auto account = open();
+    expect_heard("what came after is lost");
+    expect_heard("kept as quarantine/index-");
+    EXPECT_GT(read_all(account), 10U);
+    expect_fresh_numbers(account, before);
+    const auto now = snapshot(account);
+    account.reset();
+    reopen();  // also without its index it stays so
+    account = open();
+    EXPECT_EQ(snapshot(account).mailbox("INBOX")->info().uidnext,
+              now.mailbox("INBOX")->info().uidnext);
+    account.reset();
+    stop();
+    // As long as it is so.
+    const std::string all = found();
+    EXPECT_NE(all.find("quarantine/index-"), std::string::npos) << all;
+    EXPECT_NE(all.find("knew more than the journal"), std::string::npos) << all;
+    for (const auto& name : quarantine()) fs::remove_all(dir() / "quarantine" / name);
+    EXPECT_EQ(found(), "");
+    make_store();
+  }
+}
+
+// An account of one segment loses all mail with it, and nothing else.
+TEST_F(DamageTest, TheIndexKnowsAnOnlySegmentThatIsMissing) {
+  segment_bytes_ = 64 << 20;
+  make_store();
+  const auto before = fill(4);
+  ASSERT_EQ(last_segment(), 1);
+  fs::resize_file(segment(1), 0);
+  make_store();
+  auto account = open();
+  expect_heard("what came after is lost");
+  EXPECT_TRUE(account->find("Work/x"));
+  EXPECT_EQ(account->find("INBOX")->messages, 0U);
+  expect_fresh_numbers(account, before);
+  // And without any index.
+  const auto now = infos(account);
+  account.reset();
+  crash();
+  for (const auto& e : fs::directory_iterator(dir()))
+    if (e.path().extension() == ".gdbm") fs::remove(e.path());
+  fs::remove_all(dir() / "quarantine");
+  make_store();
+  account = open();
+  for (const auto& [name, info] : now) {
+    const auto* again = account->find(name);
+    ASSERT_TRUE(again) << name;
+    EXPECT_EQ(again->uidvalidity, info.uidvalidity) << name;
+    EXPECT_GE(again->uidnext, info.uidnext) << name;
+    EXPECT_EQ(again->messages, info.messages) << name;
+  }
+  sound_at_end_ = false;  // a segment is missing
+}
+
+// --- its beginning is gone ---
+
+TEST_F(DamageTest, MailIsReachedWithoutTheFirstSegment) {
+  for (const bool orderly : {true, false}) {
+    SCOPED_TRACE(orderly);
+    stop();
+    fs::remove_all(fs::path(base_) / "mailbox.3");
+    make_store();
+    AccountState before = fill(34);
+    size_t whole = 0;
+    {
+      auto reader = JournalReader::at((dir() / "journal").string());
+      const auto folded = reader->fold();
+      for (const auto& [id, place] : folded->places) whole += place.location.segment > 1;
+    }
+    ASSERT_GT(whole, 20U);
+    if (!orderly) {
+      make_store();
+      auto account = open();
+      must(account->append(inbox(account), messages({"last"})));
+      before = snapshot(account);
+      account.reset();
+      crash();
+      whole++;
+    }
+    fs::remove(segment(1));
+    for (const bool repaired : {false, true}) {
+      if (repaired) ASSERT_TRUE(set_dirty_flag(dir().string(), true));
+      make_store();
+      auto account = open();
+      size_t reached = 0;
+      for (const char* name : {"INBOX", "Work/x"}) {
+        ASSERT_TRUE(account->find(name)) << name;
+        const auto mailbox = must(account->open_mailbox(account->find(name)->id));
+        EXPECT_EQ(mailbox->info().uidvalidity, before.mailbox(name)->info().uidvalidity);
+        for (const auto& e : mailbox->messages())
+          reached += run(loop_, account->read(e.message)).has_value();
+      }
+      EXPECT_GE(reached, whole);
+      expect_fresh_numbers(account, before);
+      before = snapshot(account);
+      whole = reached + 2;  // what was just added to them
+      account.reset();
+      // The second time from the journal and what was kept.
+      if (repaired) crash();
+      if (!repaired) stop();
+    }
+    check_at_end_.clear();
+    make_store();
+  }
+}
+
+// --- a record that says something with one wrong bit ---
+
+TEST_F(DamageTest, OneWrongBitOfWhatARecordSaysCostsNothing) {
+  segment_bytes_ = 64 << 20;
+  make_store();
+  auto account = open();
+  for (int i = 0; i < 6; i++)
+    must(account->append(inbox(account), messages({fmt::format("mail {}", i)})));
+  const auto before = snapshot(account);
+  account.reset();
+  crash();
+  const std::string sound = slurp(segment(1));
+  // What made INBOX, and the last message.
+  for (const size_t record : {size_t{kFirstRecord}, sound.rfind("RIMR")}) {
+    SCOPED_TRACE(record);
+    std::string bytes = sound;
+    bytes[record + kRecordHeader + 9] ^= 4;
+    spew(segment(1), bytes);
+    fs::remove_all(dir() / "quarantine");
+    heard_.text.clear();
+    make_store();
+    account = open();
+    EXPECT_EQ(snapshot(account).difference(before), "");
+    EXPECT_EQ(read_all(account), 6U);
+    expect_heard(fmt::format("00000001 at offset {}", record + kRecordHeader));
+    expect_heard("check --repair");
+    EXPECT_EQ(quarantine().size(), 1U);
+    account.reset();
+    crash();
+    EXPECT_NE(found().find("one wrong bit"), std::string::npos) << found();
+    {
+      const auto here = AccountDir::at(Disk::real(), dir().string());
+      ASSERT_TRUE(here);
+      EXPECT_EQ(mend_records(*here), 1U);
+      EXPECT_EQ(mend_records(*here), 0U);
+    }
+    EXPECT_EQ(slurp(segment(1)).substr(0, sound.size()), sound);
+  }
+  make_store();
+}
+
+// --- what the product makes is sound ---
+
+TEST_F(DamageTest, AnAccountWithoutMessagesIsSound) {
+  auto account = open();
+  account.reset();
+  stop();
+  EXPECT_EQ(found(), "");
+  make_store();
+  account = open();
+  must(account->append(inbox(account), messages({"one"})));
+  must(account->expunge(inbox(account), uids({1})));
+  account.reset();
+  stop();
+  EXPECT_EQ(found(), "");
+  make_store();
+}
+
+TEST_F(DamageTest, AnAccountAfterAGapIsSound) {
+  auto account = open();
+  must(account->append(inbox(account), messages({"one"})));
+  must(account->raise_uidnext(inbox(account), Uid(5000)));
+  account.reset();
+  crash();
+  // A torn write: numbers are skipped.
+  const std::string sound = slurp(segment(1));
+  std::string bytes = sound;
+  SegmentHeader header;
+  ASSERT_EQ(decode(bytes, header), HeaderState::good);
+  RecordHeader torn;
+  torn.type = RecordType::append;
+  torn.meta = 50;
+  torn.body = 60'000'000;
+  torn.seq = torn.batch_first = 100;
+  torn.batch_count = 1;
+  const size_t end = sound.find_last_not_of('\0') / 8 * 8 + 8;
+  encode(torn, header.segment, bytes.data() + end);
+  bytes.replace(end + kRecordHeader, 20'000, 20'000, 'b');
+  spew(segment(1), bytes);
+  make_store();
+  account = open();
+  expect_heard("numbers are skipped");
+  EXPECT_GT(snapshot(account).next_message().value, 300U);
+  account.reset();
+  stop();
+  for (const auto& name : quarantine()) fs::remove_all(dir() / "quarantine" / name);
+  EXPECT_EQ(found(), "");
+  make_store();
+  account = open();
+  must(account->append(inbox(account), messages({"two"})));
+  account.reset();
+  stop();
+  EXPECT_EQ(found(), "");
+  make_store();
+}
+
+TEST_F(DamageTest, ALinkIsRefusedWithWhatHelps) {
+  stop();
+  fs::create_directory(fs::path(base_) / "elsewhere");
+  for (const bool account : {false, true}) {
+    const auto link = account ? dir() : fs::path(base_) / "mailbox.3";
+    fs::create_directories(link.parent_path());
+    fs::create_directory_symlink(fs::path(base_) / "elsewhere", link);
+    make_store();
+    const auto refused = run(loop_, store_->open("foo"));
+    ASSERT_FALSE(refused);
+    EXPECT_NE(refused.error().detail().find("symbolic link"), std::string::npos)
+        << refused.error().detail();
+    EXPECT_NE(refused.error().detail().find("bind mount"), std::string::npos);
+    stop();
+    fs::remove(link);
+  }
+  make_store();
+}
+
+}  // namespace
+}  // namespace rims::store
