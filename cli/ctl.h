@@ -37,6 +37,7 @@ Loaded load(const Invocation& how, bool need_users);
 
 // Commands on accounts, one file each. `args`: what follows the command's name.
 using AccountCommand = int (*)(const Invocation& how, std::span<char*> args);
+int account(const Invocation& how, std::span<char*> args);         // ctl_account_names.cc
 int backup(const Invocation& how, std::span<char*> args);          // ctl_backup.cc
 int export_account(const Invocation& how, std::span<char*> args);  // ctl_export.cc
 int import_account(const Invocation& how, std::span<char*> args);  // ctl_import.cc

@@ -12,6 +12,7 @@
 #include <fmt/core.h>
 
 #include "common/base/encoding.h"
+#include "common/maintenance/account_names.h"
 #include "common/maintenance/backup.h"
 
 namespace rims::ctl {
@@ -31,7 +32,14 @@ int find_accounts(const Invocation& how, const std::string& user, bool all, Acco
     names[unique_user_id(known.name)] = known.name;
   const auto ids = store::list_accounts(found.base);
   if (!ids) return complain(ids.error());
-  for (const auto& id : *ids) found.list.push_back({id, names.contains(id) ? names[id] : ""});
+  for (const auto& id : *ids) {
+    if (names.contains(id)) {
+      found.list.push_back({id, names[id]});
+      continue;
+    }
+    const auto named = store::name_account(found.base, id);
+    found.list.push_back({id, named.misplaced() ? std::string() : named.user});
+  }
   return kDone;
 }
 
@@ -49,6 +57,7 @@ store::Options store_options(const config::Config& config, Fd base) {
   options.key_value_checksum = config.use_key_value_store_checksum;
   options.segment_bytes = config.storage_segment_size;
   options.limits.mailboxes = config.limits_mailboxes;
+  options.limits.keywords = config.limits_keywords;
   return options;
 }
 

@@ -31,8 +31,8 @@ struct Accounts {
 
 // Fills `found` with the configuration, the base directory and the account of `user`, or all
 // accounts. The store names an account by a hash of the user's name; the names are in the
-// configuration, and an account whose user is not in it is shown by its hash. On failure an exit
-// status, after a message.
+// configuration and in the journals, and an account whose user neither knows is shown by its hash.
+// On failure an exit status, after a message.
 [[nodiscard]] int find_accounts(const Invocation& how, const std::string& user, bool all,
                                 Accounts& found);
 

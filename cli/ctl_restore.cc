@@ -41,7 +41,7 @@ using cli::size_text;
 constexpr Milliseconds kTakeOver{30'000};
 
 struct Wanted {
-  std::string user, account, from, at_text;
+  std::string user, account, of, from, at_text;
   std::optional<uint32_t> at;
   store::RestoreScope scope;
   bool dry_run = false, json = false, quiet = false;
@@ -73,26 +73,25 @@ Result<Source> open_source(const Fd& base, const Wanted& wanted) {
     TRY(auto own, store::JournalReader::open(base, wanted.user));
     source.reader = std::make_unique<store::JournalReader>(std::move(own));
   } else {
-    std::string path = wanted.from + "/" + wanted.account;
+    std::string path = wanted.from + "/" + unique_user_id(wanted.of);
     struct stat st{};
     // --from may also be the directory of one account's backup, for example a copy of it.
     if (stat((wanted.from + "/" + store::kManifestName).c_str(), &st) == 0) path = wanted.from;
     if (stat(path.c_str(), &st) != 0 && errno == ENOENT)
-      return fail(Fault::not_found,
-                  fmt::format("{} has no backup of {}", wanted.from, wanted.user));
+      return fail(Fault::not_found, fmt::format("{} has no backup of {}", wanted.from, wanted.of));
     TRY(store::AccountDir dir, store::AccountDir::at(store::Disk::real(), path));
     auto manifest = store::read_manifest(dir);
     if (!manifest && manifest.error().code() == "VERSION") return std::unexpected(manifest.error());
     if (!manifest) {
       // The segments alone are enough to restore from.
       source.problems.push_back(manifest.error().detail() + "; the restore works without it");
-      manifest = store::salvage_manifest(dir, wanted.account);
+      manifest = store::salvage_manifest(dir, unique_user_id(wanted.of));
       if (!manifest) return std::unexpected(manifest.error());
     }
     source.manifest = *std::move(manifest);
     TRY(Fd journal, dir.open_file("journal", O_RDONLY | O_DIRECTORY));
     source.reader = std::make_unique<store::JournalReader>(std::move(journal), path + "/journal");
-    TRY_STATUS(store::is_backup_of(wanted.user, *source.reader, source.manifest, path));
+    TRY_STATUS(store::is_backup_of(wanted.of, *source.reader, source.manifest, path));
     source.backup.emplace(std::move(dir));
     until.seq = source.manifest.end.seq;
     if (wanted.at && source.manifest.end.time != 0 && *wanted.at > source.manifest.end.time)
@@ -134,6 +133,7 @@ Status make_account(const Fd& base, const Wanted& wanted, Source& source, Report
   cli::Progress progress(!wanted.quiet);
   const store::RestoreJob job{
       .account = wanted.account,
+      .new_user = wanted.of == wanted.user ? std::string() : wanted.user,
       .upto = source.then.state.seq(),
       .skip = skip_after(source.then.state, end.state),
       .now = static_cast<uint32_t>(time(nullptr)),
@@ -422,6 +422,8 @@ int restore(const Invocation& how, std::span<char*> args) {
   parser.add_value('c', "config", "FILE", "The configuration.", with.config);
   parser.add_value(0, "from", "DIR", "The backup; without it, the account's own journal.",
                    wanted.from);
+  parser.add_value(0, "of", "OTHER", "The backup is of this user's mail; it becomes that of USER.",
+                   wanted.of);
   parser.add_value(0, "at", "TIME",
                    "The state at this time: RFC 3339, or \"YYYY-MM-DD HH:MM\" local time.",
                    wanted.at_text);
@@ -444,6 +446,8 @@ int restore(const Invocation& how, std::span<char*> args) {
   wanted.account = unique_user_id(wanted.user);
   if (wanted.from.empty() && wanted.at_text.empty())
     return wrong("need --from DIR, --at TIME or both");
+  if (wanted.from.empty() && !wanted.of.empty()) return wrong("--of needs --from");
+  if (wanted.of.empty()) wanted.of = wanted.user;
   if (wanted.scope.mailbox.empty() && (!uids.empty() || !wanted.scope.into.empty()))
     return wrong("--uid and --into need --mailbox");
   if (wanted.scope.exact && (!uids.empty() || !wanted.scope.into.empty()))

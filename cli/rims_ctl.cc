@@ -52,6 +52,7 @@ constexpr const char* kHelp =
     "  import       take the mail of another program: see rims-ctl import -h\n"
     "  restore      accounts, mailboxes or messages as they were: see rims-ctl restore -h\n"
     "  mailbox      list the mailboxes of an account, or their numbers\n"
+    "  account      list accounts, give one another user, or remove one\n"
     "  undelete     list expunged messages, or bring them back\n"
     "  dump         show the records of an account\n"
     "options:\n"
@@ -208,6 +209,7 @@ constexpr struct {
     {"check", check},
     {"dump", dump},
     {"mailbox", mailbox},
+    {"account", account},
     {"restore", restore},
     {"undelete", undelete},
 };

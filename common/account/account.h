@@ -76,6 +76,9 @@ class Account {
   Account& operator=(const Account&) = delete;
 
   [[nodiscard]] const std::string& user() const { return user_; }
+  [[nodiscard]] const Limits& limits() const { return limits_; }
+  // All is the mail of `user` from now on, whose place is elsewhere: close it, then move it there.
+  Task<Status> give_to(std::string user);
 
   // Its names for ever, and those of its mailboxes and messages: object_id.h.
   [[nodiscard]] std::string object_id() const;
@@ -115,7 +118,7 @@ class Account {
 
   // --- messages ---
   // All or nothing. not_found TRYCREATE when the mailbox is gone or \Noselect; limit LIMIT for a
-  // message above Limits::message_bytes. A keyword that finds no room is left out: kMaxKeywords.
+  // message above Limits::message_bytes. A keyword that finds no room is left out.
   Task<Result<Appended>> append(MailboxId mailbox, std::vector<NewMessage> messages,
                                 const void* origin = nullptr);
   // The delivery with this key that was stored at most `window` seconds ago, if there is one: also

@@ -152,6 +152,17 @@ Task<Status> Account::set_special_use(MailboxId id, SpecialUse use) {
       {});
 }
 
+Task<Status> Account::give_to(std::string user) {
+  co_return co_await commit(
+      [this, user](Plan& plan) -> Result<Built> {
+        if (!plan.empty()) return Built::later;
+        plan.be_exclusive();
+        plan.add(AccountNamed{user, id()});
+        return Built::records;
+      },
+      {});
+}
+
 Task<Status> Account::remove(std::string name) {
   name = canonical_name(name);
   co_return co_await commit(

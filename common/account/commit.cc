@@ -49,7 +49,9 @@ Account::Account(Loop& loop, IoPool& pool, std::string user, const Limits& limit
       settling_(loop),
       kept_(loop),
       scope_(loop) {
-  limits_.keyword_bytes = std::min<size_t>(limits_.keyword_bytes, 120);  // fits the index's table
+  limits_.keyword_bytes =
+      std::min(limits_.keyword_bytes, kLongestKeyword);  // fits the index's table
+  limits_.keywords = std::min(limits_.keywords, kMaxKeywords);
   limits_.name_bytes = std::min<size_t>(limits_.name_bytes, 4000);
   idle_.set();
   compacted_.set();
@@ -115,7 +117,9 @@ Task<Status> Account::write_one_commit() {
     if (state_.mailbox(id)) plan.add(Recent{id, first});
   }
   if (plan.empty()) co_return Status();
-  if (state_.named().user.empty()) plan.add(AccountNamed{user_, journal_->account_id()});
+  const bool names = std::ranges::any_of(
+      plan.drafts(), [](const Draft& d) { return d.type == RecordType::account; });
+  if (state_.named().user.empty() && !names) plan.add(AccountNamed{user_, id()});
   auto& drafts = plan.finish(*journal_);
   // In front there may be a snapshot, behind what was said again: nobody's.
   origins.insert(origins.begin(), plan.in_front(), nullptr);

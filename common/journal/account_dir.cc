@@ -31,8 +31,8 @@ std::unexpected<Error> fail_to_open(const std::string& path, int error_number) {
 std::unexpected<Error> fail_owner(const std::string& path, const std::string& owner) {
   return fail(Fault::refused, "the mail is another user's",
               path + " holds the mail of \"" + owner + "\", whose place is " + account_path(owner) +
-                  ": two directories may have been swapped; put each back in its place, then run "
-                  "the command again");
+                  ": two directories may have been swapped, or the account was renamed; put each "
+                  "back in its place (rims-ctl account list), then run the command again");
 }
 
 Result<AccountDir> AccountDir::open(Disk& disk, int base, const std::string& user, bool create) {
@@ -59,6 +59,20 @@ Result<AccountDir> AccountDir::open(Disk& disk, int base, const std::string& use
     TRY_STATUS(sync_above(disk, base, user));
   }
   return lock(disk, std::move(dir), levels[2]);
+}
+
+Status AccountDir::make_above(Disk& disk, int base, const std::string& path) {
+  std::string above = ".";
+  for (size_t slash = path.find('/'); slash != path.npos; slash = path.find('/', slash + 1)) {
+    const std::string level = path.substr(0, slash);
+    if (disk.mkdir(base, level.c_str(), 0700) != 0 && errno != EEXIST)
+      return fail_errno("mkdir " + level, errno);
+    // Also when it exists: the process that made it may have been killed before the fsync.
+    const Fd fd(disk.open(base, above.c_str(), O_RDONLY | O_DIRECTORY, 0));
+    if (!fd || disk.fsync(fd.get()) != 0) return fail_errno("fsync " + above, errno);
+    above = level;
+  }
+  return {};
 }
 
 Status AccountDir::sync_above(Disk& disk, int base, const std::string& user) {

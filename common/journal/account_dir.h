@@ -29,6 +29,8 @@ class AccountDir {
  public:
   // storage "locked": another process has it.
   static Result<AccountDir> open(Disk& disk, int base, const std::string& user, bool create = true);
+  // Makes the directories above the account's at `path` beneath `base`, durably.
+  static Status make_above(Disk& disk, int base, const std::string& path);
   // Makes the account's own name durable, and those of the directories above it.
   static Status sync_above(Disk& disk, int base, const std::string& user);
   // An existing one by its path, beneath `base` or of the system; for offline tools.

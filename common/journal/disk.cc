@@ -142,4 +142,17 @@ Result<std::vector<std::string>> list_directory(Disk& disk, int dir, const std::
   return names;
 }
 
+Status remove_directory(Disk& disk, int dir, const std::string& path) {
+  TRY(const auto names, list_directory(disk, dir, path, path));
+  for (const auto& name : names) {
+    const std::string inside = path + "/" + name;
+    if (disk.unlink(dir, inside.c_str()) == 0) continue;
+    const int error = errno;
+    if (error != EISDIR && error != EPERM) return fail_errno("unlink " + inside, error);
+    TRY_STATUS(remove_directory(disk, dir, inside));
+  }
+  if (unlinkat(dir, path.c_str(), AT_REMOVEDIR) != 0) return fail_errno("rmdir " + path, errno);
+  return {};
+}
+
 }  // namespace rims::store

@@ -55,4 +55,7 @@ Result<uint64_t> file_size(int fd, const std::string& what);
 Result<std::vector<std::string>> list_directory(Disk& disk, int dir, const std::string& name,
                                                 const std::string& what);
 
+// Unlinks the directory `path` beneath `dir` with all that is in it. Links are not followed.
+Status remove_directory(Disk& disk, int dir, const std::string& path);
+
 }  // namespace rims::store

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
+#include <ranges>
 
 #include <fmt/format.h>
 
@@ -135,19 +136,17 @@ Result<Scan> JournalReader::scan(const KnownSegment& known, JournalSegment& segm
 }
 
 Result<std::string> JournalReader::owner() {
-  std::string user;
-  TRY_STATUS(visit({.segment = {},
-                    .record =
-                        [&](const JournalRecord& record) {
-                          if (record.header.type != AccountNamed::kType) return true;
-                          if (const auto named =
-                                  AccountNamed::decode(record.meta, record.header.version))
-                            user = named->user;
-                          return user.empty();
-                        },
-                    .damage = {},
-                    .foreign = {}}));
-  return user;
+  TRY(const auto numbers, list({}));
+  TRY(const Census census, Census::take(*segments_, numbers, true, owner_));
+  for (const uint32_t number : std::views::reverse(numbers)) {
+    if (!census.counts(number)) continue;
+    const auto known = segment(number);
+    if (!known || (*known)->state != HeaderState::good) continue;
+    TRY(const uint64_t size, (*known)->file->size());
+    TRY(const auto named, user_named_in((*known)->reader(), size, (*known)->header));
+    if (named) return *named;
+  }
+  return std::string();
 }
 
 Status JournalReader::visit(const JournalVisitor& visitor, Walk walk) {

@@ -77,10 +77,9 @@ struct Verifier {
         found.sealed != s.sealed)
       problem(name,
               fmt::format("records {} to {}, not {} to {}", found.from, found.to, s.from, s.to));
-    if (owner.empty()) {
-      TRY(auto named, user_named_in(bytes.reader(), bytes.size(), bytes.header()));
-      owner = std::move(named).value_or("");
-    }
+    // The newest one that names a user counts: accounts can be renamed.
+    TRY(auto named, user_named_in(bytes.reader(), bytes.size(), bytes.header()));
+    if (named) owner = *std::move(named);
     for (const auto& d : bytes.unreadable()) problem(name, d.what);
     if (found.end.seq >= end.seq) end = found.end;
     check.bytes += s.size;

@@ -50,7 +50,7 @@ class Restore {
     for (const auto* segment : wanted_) {
       TRY_STATUS(copy(*segment));
     }
-    TRY_STATUS(write_gap());
+    TRY_STATUS(write_last());
     TRY_STATUS(sync(made_ + "/journal"));
     TRY_STATUS(sync(made_));
     if (disk_.rename(base_.get(), made_.c_str(), final_.c_str()) != 0) {
@@ -72,7 +72,8 @@ class Restore {
   Status remove_leftover();
   Status copy(const BackupSegment& segment);
   Result<uint64_t> end_of(SegmentBytes& bytes, const BackupSegment& segment) const;
-  Status write_gap();
+  Status write_last();
+  Status write_record(SegmentFile& file, RecordType type, uint8_t version, const std::string& meta);
   Status mkdir(const std::string& path);
   Status sync(const std::string& path) const;
 
@@ -89,6 +90,7 @@ class Restore {
   SegmentHeader last_;  // of the last segment written
   uint64_t last_end_ = 0;
   bool last_sealed_ = false;
+  uint64_t next_seq_ = 0;
   RestoredAccount result_;
 };
 
@@ -150,19 +152,11 @@ Status Restore::remove_leftover() {
   if (!old) return {};
   if (flock(old.get(), LOCK_EX | LOCK_NB) != 0)
     return fail(Fault::refused, "busy", made_ + ": another restore of this account is running");
-  auto names = list_directory(disk_, old.get(), "journal", made_ + "/journal");
-  for (const auto& name : names ? *names : std::vector<std::string>())
-    if (disk_.unlink(old.get(), ("journal/" + name).c_str()) != 0)
-      return fail_errno("unlink " + made_ + "/journal/" + name, errno);
-  (void)unlinkat(old.get(), "journal", AT_REMOVEDIR);
-  if (unlinkat(base_.get(), made_.c_str(), AT_REMOVEDIR) != 0)
-    return fail_errno("rmdir " + made_, errno);
-  return {};
+  return remove_directory(disk_, base_.get(), made_);
 }
 
 Status Restore::make_directories() {
-  TRY_STATUS(mkdir("mailbox.3"));
-  TRY_STATUS(mkdir(above_));
+  TRY_STATUS(AccountDir::make_above(disk_, base_.get(), final_));
   TRY_STATUS(remove_leftover());
   TRY_STATUS(mkdir(made_));
   TRY_STATUS(mkdir(made_ + "/journal"));
@@ -234,8 +228,8 @@ Status Restore::copy(const BackupSegment& segment) {
   return {};
 }
 
-// One record, in the last segment or, when that is sealed, in one more.
-Status Restore::write_gap() {
+// What follows the records of the backup, in the last segment or, when that is sealed, in one more.
+Status Restore::write_last() {
   if (last_.number == 0)
     return fail(Fault::storage, "nothing to restore",
                 backup_.path() + ": no segment can be read; nothing was restored");
@@ -250,11 +244,25 @@ Status Restore::write_gap() {
   } else {
     TRY(file, segments_->open(last_.number, Access::write));
   }
-  const std::string meta = Gap{.skip = job_.skip + kRestoreSkip, .damage = 0}.encode();
+  next_seq_ = result_.last_seq + 1;
+  TRY_STATUS(write_record(*file, Gap::kType, Gap::kVersion,
+                          Gap{.skip = job_.skip + kRestoreSkip, .damage = 0}.encode()));
+  if (!job_.new_user.empty()) {
+    Id id{};
+    randombytes_buf(id.data(), id.size());
+    const AccountNamed named{job_.new_user, std::string(id.begin(), id.end())};
+    TRY_STATUS(write_record(*file, AccountNamed::kType, AccountNamed::kVersion, named.encode()));
+  }
+  return file->flush(SegmentFile::Flush::all);
+}
+
+Status Restore::write_record(SegmentFile& file, RecordType type, uint8_t version,
+                             const std::string& meta) {
   RecordHeader h;
-  h.type = RecordType::gap;
+  h.type = type;
+  h.version = version;
   h.meta = static_cast<uint32_t>(meta.size());
-  h.seq = h.batch_first = result_.last_seq + 1;
+  h.seq = h.batch_first = next_seq_++;
   h.batch_count = 1;
   h.time = job_.now;
   randombytes_buf(h.id.data(), h.id.size() - 4);  // the last four count within the batch
@@ -265,8 +273,9 @@ Status Restore::write_gap() {
   encode(h, key, bytes.data());
   bytes += meta;
   bytes.resize(static_cast<size_t>(h.total()));
-  TRY_STATUS(write(*file, bytes, last_end_));
-  return file->flush(SegmentFile::Flush::all);
+  TRY_STATUS(write(file, bytes, last_end_));
+  last_end_ += bytes.size();
+  return {};
 }
 
 }  // namespace

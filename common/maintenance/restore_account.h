@@ -5,7 +5,8 @@
 // so it is there completely or not at all.
 //
 // Changes after the restored point are lost, but clients may have seen them: so a gap record
-// follows, and no UID is given out a second time for another message.
+// follows, and no UID is given out a second time for another message. Under a new name it gets an
+// id of its own too: it is another account than the one that was backed up.
 //
 //   Blocking; for tools.
 #pragma once
@@ -30,6 +31,7 @@ inline constexpr uint32_t kRestoreSkip = 10'000;
 
 struct RestoreJob {
   std::string account;         // 64 hex digits
+  std::string new_user;        // empty: that of the backup; else whose mail it is from now on
   uint64_t upto = UINT64_MAX;  // the last record that is wanted
   // Numbers that the backup is known to have given out after `upto`.
   uint32_t skip = 0;
