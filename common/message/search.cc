@@ -151,6 +151,19 @@ bool part_header_contains(std::string_view header, const Needle& needle) {
   return false;
 }
 
+// Does a person read it as text? Reports (message/delivery-status, message/partial and their like),
+// and what is written in XML or JSON; not images and archives.
+bool is_readable(std::string_view message, const Part& part) {
+  if (part.kind == Kind::text) return true;
+  if (part.kind != Kind::basic) return false;
+  const MimeField type = parse_content_type(first_value(part.header.of(message), "Content-Type"));
+  if (ascii::equal(type.type, "message")) return true;
+  const std::string subtype = ascii::lower(type.subtype);
+  return ascii::equal(type.type, "application") &&
+         (subtype == "xml" || subtype == "json" || subtype.ends_with("+xml") ||
+          subtype.ends_with("+json"));
+}
+
 bool text_part_contains(std::string_view message, const Part& part, const Needle& needle) {
   const auto charset = parameter(first_value(part.header.of(message), "Content-Type"), "charset");
   TextSearcher searcher(needle, part.encoding, charset.value_or(std::string()));
@@ -242,7 +255,7 @@ bool body_contains(std::string_view message, const StructureView& view, const Ne
     const Part part = view.part(i);
     const std::string_view header = part.header.of(message);
     if (i > 0 && part_header_contains(header, needle)) return true;
-    if (part.kind == Kind::text && text_part_contains(message, part, needle)) return true;
+    if (is_readable(message, part) && text_part_contains(message, part, needle)) return true;
     if (part.kind == Kind::message &&
         any_field_contains(view.part(part.first_child).header.of(message), needle))
       return true;
@@ -251,8 +264,10 @@ bool body_contains(std::string_view message, const StructureView& view, const Ne
 }
 
 bool text_contains(std::string_view message, const StructureView& view, const Needle& needle) {
-  return needle.empty() || any_field_contains(view.header().of(message), needle) ||
-         body_contains(message, view, needle);
+  if (needle.empty()) return true;
+  for (uint32_t i = 0; i < view.part_count(); i++)
+    if (any_field_contains(view.part(i).header.of(message), needle)) return true;
+  return body_contains(message, view, needle);
 }
 
 }  // namespace rims::message

@@ -79,9 +79,10 @@ class TextSearcher {
 [[nodiscard]] bool header_contains(std::string_view header, std::string_view name,
                                    const Needle& needle);
 
-// SEARCH BODY: the text parts, decoded, and the headers of inner parts and embedded messages.
-// SEARCH TEXT: that and the message's own header. Other parts (images, archives) are not looked
-// into. `message` is the whole message, of which `view` is the structure.
+// SEARCH BODY: what a person reads: text parts, reports (message/*), XML and JSON, decoded; names
+// of files, descriptions of parts, and the headers of embedded messages. SEARCH TEXT: that, and all
+// fields of all headers. Other parts (images, archives) are not looked into. `message` is the whole
+// message, of which `view` is the structure.
 [[nodiscard]] bool body_contains(std::string_view message, const StructureView& view,
                                  const Needle& needle);
 [[nodiscard]] bool text_contains(std::string_view message, const StructureView& view,

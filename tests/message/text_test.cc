@@ -259,7 +259,39 @@ TEST(Search, LooksIntoBodies) {
   EXPECT_TRUE(text_contains(message, *view, needle("TopSecret")));
   EXPECT_TRUE(text_contains(message, *view, needle("subject: top")));
   EXPECT_TRUE(text_contains(message, *view, needle("innertext")));
+  EXPECT_TRUE(text_contains(message, *view, needle("encoding: quoted-printable")));
   EXPECT_FALSE(text_contains(message, *view, needle("nowhere")));
+  EXPECT_FALSE(text_contains(message, *view, needle("rawbytes")));
+}
+
+// What an undeliverable message says of the address stands in its report only.
+TEST(Search, LooksIntoReportsAndWhatIsWrittenAsText) {
+  const struct {
+    const char* type;
+    bool readable;
+  } cases[] = {
+      {"message/delivery-status", true}, {"message/disposition-notification", true},
+      {"message/feedback-report", true}, {"message/partial; id=a; number=1", true},
+      {"Message/X-Unknown", true},       {"message/global-delivery-status", true},
+      {"application/json", true},        {"application/XML", true},
+      {"application/ld+json", true},     {"image/svg+xml", false},
+      {"application/soap+xml", true},    {"application/octet-stream", false},
+      {"application/zip", false},        {"image/png", false},
+  };
+  for (const auto& [type, readable] : cases) {
+    const std::string message = std::string("Content-Type: multipart/report; boundary=b\r\n\r\n") +
+                                "--b\r\nContent-Type: " + type +
+                                "\r\nX-Part: fieldofpart\r\n"
+                                "Content-Transfer-Encoding: quoted-printable\r\n\r\n"
+                                "Final-Recipient: rfc822; n=6Fbody@example.org\r\n--b--\r\n";
+    const std::string blob = make_structure(message);
+    const auto view = StructureView::open(blob);
+    ASSERT_TRUE(view);
+    EXPECT_EQ(body_contains(message, *view, needle("nobody@example.org")), readable) << type;
+    EXPECT_EQ(text_contains(message, *view, needle("nobody@example.org")), readable) << type;
+    EXPECT_TRUE(text_contains(message, *view, needle("x-part: fieldofpart"))) << type;
+    EXPECT_FALSE(body_contains(message, *view, needle("fieldofpart"))) << type;
+  }
 }
 
 }  // namespace
