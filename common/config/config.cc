@@ -22,6 +22,7 @@
 #include "common/base/errno_text.h"
 #include "common/base/fd.h"
 #include "common/base/log.h"
+#include "common/config/earlier_keys.h"
 #include "common/config/parts.h"
 #include "common/config/password.h"
 #include "common/config/schema.h"
@@ -486,6 +487,8 @@ Result<Config> parse_with_mode(std::string_view text, const std::string& file,
     binder.problem(problem.at, problem.what);
     return refuse(binder.problems());
   }
+  for (const Remark& remark : use_todays_keys(root))
+    remark.refused ? binder.problem(remark.at, remark.what) : binder.warn(remark.at, remark.what);
   if (!binder.bind(root)) return refuse(binder.problems());
   if (mode && (*mode & (S_IROTH)) != 0 && binder.plain_passwords())
     binder.warn({}, fmt::format("mode {:04o} lets everybody read the plain passwords in it; "
