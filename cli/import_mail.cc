@@ -202,7 +202,7 @@ class Import {
 
   // Those keywords of `m` that RIMS can store.
   std::vector<std::string> keywords(Target& into, const FoundMessage& m) {
-    const store::Limits limits;
+    const store::Limits& limits = to_.account().limits();
     std::vector<std::string> list;
     for (const auto& keyword : m.keywords) {
       const char* why = nullptr;
@@ -211,7 +211,7 @@ class Import {
       else if (keyword.size() > limits.keyword_bytes)
         why = "it is too long";
       else if (!into.keywords.contains(ascii::lower(keyword)) &&
-               into.keywords.size() >= store::kMaxKeywords)
+               into.keywords.size() >= limits.keywords)
         why = "the mailbox has as many other keywords as it can hold";
       else if (list.size() >= store::kMaxKeywordsOfMessage)
         why = "the message has as many other keywords as it can hold";

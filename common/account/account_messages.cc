@@ -96,7 +96,7 @@ Result<Built> plan_copy(Plan& plan, CopyJob& job, const Limits& limits) {
   for (const Uid uid : uids) {
     MessageEntry entry = *from->find(uid);
     const auto [list, fresh] = known.try_emplace(entry.keywords);
-    if (fresh) list->second = plan.translate(*from, *to, entry.keywords, limits.keyword_bytes);
+    if (fresh) list->second = plan.translate(*from, *to, entry.keywords, limits);
     entry.uid = plan.take_uid(*to);
     record.items.push_back({uid, entry, list->second});
     job.result.uids.emplace_back(uid, entry.uid);
@@ -169,8 +169,7 @@ Task<Result<Appended>> Account::append(MailboxId mailbox, std::vector<NewMessage
             continue;
           }
           Append record;
-          TRY(record.keywords,
-              plan.keywords(*to, m.keywords, limits_.keyword_bytes, Plan::NoRoom::leave_out));
+          TRY(record.keywords, plan.keywords(*to, m.keywords, limits_, Plan::NoRoom::leave_out));
           record.mailbox = job->mailbox;
           record.entry.message = plan.take_message();
           if (m.uid.value != 0) plan.skip_to_uid(*to, m.uid);
@@ -253,8 +252,7 @@ Task<Result<std::vector<FlagOutcome>>> Account::change_flags(MailboxId mailbox, 
           }
           std::ranges::sort(list);
         } else if (!present.empty()) {
-          TRY(list, plan.keywords(*target_mailbox, want.keywords, limits_.keyword_bytes,
-                                  Plan::NoRoom::refuse));
+          TRY(list, plan.keywords(*target_mailbox, want.keywords, limits_, Plan::NoRoom::refuse));
         }
         // What it makes of a set: is another one, and not too large?
         std::unordered_map<KeywordSet, bool> other;

@@ -86,7 +86,7 @@ Task<Status> Account::try_to_revive(std::shared_ptr<ReviveJob> job,
           record.to = job->mailbox;
           MessageEntry entry;
           TRY(KeywordList keywords,
-              plan.keywords(*to, m.keywords, limits_.keyword_bytes, Plan::NoRoom::leave_out));
+              plan.keywords(*to, m.keywords, limits_, Plan::NoRoom::leave_out));
           entry.message = m.message;
           entry.uid = plan.take_uid(*to);
           entry.flags = m.flags;

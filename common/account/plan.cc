@@ -41,7 +41,7 @@ UidValidity Plan::take_uidvalidity() {
 }
 
 Result<KeywordList> Plan::keywords(const Mailbox& mailbox, std::span<const std::string> names,
-                                   size_t name_limit, NoRoom no_room) {
+                                   const Limits& limits, NoRoom no_room) {
   auto& o = overlay(mailbox);
   const size_t before = o.new_keywords.size();
   const size_t known = mailbox.keywords().names().size();
@@ -51,8 +51,8 @@ Result<KeywordList> Plan::keywords(const Mailbox& mailbox, std::span<const std::
     for (size_t i = 0; !index && i < o.new_keywords.size(); i++) {
       if (ascii::equal(o.new_keywords[i], wanted)) index = known + i;
     }
-    const bool too_long = wanted.empty() || wanted.size() > name_limit;
-    const bool full = !index && known + o.new_keywords.size() >= kMaxKeywords;
+    const bool too_long = wanted.empty() || wanted.size() > limits.keyword_bytes;
+    const bool full = !index && known + o.new_keywords.size() >= limits.keywords;
     const bool too_many = list.size() >= kMaxKeywordsOfMessage &&
                           (!index || std::ranges::find(list, *index) == list.end());
     if ((!index && too_long) || full || too_many) {
@@ -76,12 +76,12 @@ Result<KeywordList> Plan::keywords(const Mailbox& mailbox, std::span<const std::
 }
 
 KeywordList Plan::translate(const Mailbox& from, const Mailbox& to, KeywordSet set,
-                            size_t name_limit) {
+                            const Limits& limits) {
   const auto list = from.keywords().of(set);
   if (&from == &to || list.empty()) return {list.begin(), list.end()};
   std::vector<std::string> names;
   for (const KeywordIndex index : list) names.push_back(from.keywords().names()[index]);
-  return keywords(to, names, name_limit, NoRoom::leave_out).value_or(KeywordList());
+  return keywords(to, names, limits, NoRoom::leave_out).value_or(KeywordList());
 }
 
 namespace {

@@ -71,9 +71,10 @@ class Plan {
   enum class NoRoom : uint8_t { refuse, leave_out };
   // The indexes of these names; new names become records.
   Result<KeywordList> keywords(const Mailbox& mailbox, std::span<const std::string> names,
-                               size_t name_limit, NoRoom no_room);
+                               const Limits& limits, NoRoom no_room);
   // A set of `from` as indexes of `to`; what finds no room is left out.
-  KeywordList translate(const Mailbox& from, const Mailbox& to, KeywordSet set, size_t name_limit);
+  KeywordList translate(const Mailbox& from, const Mailbox& to, KeywordSet set,
+                        const Limits& limits);
 
   // False: some of these messages are changed by this commit already.
   [[nodiscard]] bool untouched(MailboxId mailbox, std::span<const UidRange> uids) const;

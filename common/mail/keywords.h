@@ -22,7 +22,7 @@ namespace rims::store {
 using KeywordIndex = uint16_t;                              // into Keywords::names()
 using KeywordSet = Strong<struct KeywordSetTag, uint32_t>;  // 0: no keywords
 
-inline constexpr size_t kMaxKeywords = 1000;          // that a mailbox can know
+inline constexpr size_t kMaxKeywords = 10'000;        // that a mailbox can know; Limits::keywords
 inline constexpr size_t kMaxKeywordsOfMessage = 128;  // that a message can have
 inline constexpr size_t kLongestKeyword = 120;        // bytes of a name
 

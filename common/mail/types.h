@@ -202,6 +202,7 @@ struct Limits {
   size_t name_bytes = 1000;       // a whole mailbox name, UTF-8
   size_t name_depth = 32;         // levels of hierarchy
   size_t subscriptions = 10'000;  // names, existing or not
+  size_t keywords = 1000;         // names that a mailbox knows; at most kMaxKeywords
   size_t keyword_bytes = 100;     // one keyword's name; at most kLongestKeyword
   size_t message_bytes = size_t{1} << 30;
 };

@@ -30,14 +30,14 @@ void append_message_flags(std::string& out, const Selected& selected,
   imap::append_flags(out, flags, std::span(names.data(), count));
 }
 
-void append_flags_lines(std::string& out, const Selected& selected) {
+void append_flags_lines(std::string& out, const Selected& selected, const store::Limits& limits) {
   const auto& keywords = selected.mailbox->keywords().names();
   std::string list = "\\Answered \\Flagged \\Deleted \\Seen \\Draft";
   for (const std::string& keyword : keywords) list += ' ' + keyword;
   out += "* FLAGS (" + list + ")\r\n* OK [PERMANENTFLAGS (";
   if (!selected.read_only) {
     out += list;
-    if (keywords.size() < store::kMaxKeywords) out += " \\*";
+    if (keywords.size() < limits.keywords) out += " \\*";
   }
   out += selected.read_only ? ")] read-only\r\n" : ")] flags that stay\r\n";
 }

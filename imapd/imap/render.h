@@ -14,8 +14,9 @@ struct Selected;
 // "(\Seen $Forwarded)", with \Recent as this session sees it.
 void append_message_flags(std::string& out, const Selected& selected,
                           const store::MessageEntry& message);
-// `* FLAGS (...)` and `* OK [PERMANENTFLAGS (...)]` (RFC 3501 §7.2.6, §7.1).
-void append_flags_lines(std::string& out, const Selected& selected);
+// `* FLAGS (...)` and `* OK [PERMANENTFLAGS (...)]` (RFC 3501 §7.2.6, §7.1). `limits`: of the
+// account.
+void append_flags_lines(std::string& out, const Selected& selected, const store::Limits& limits);
 
 // NO [NONEXISTENT] (RFC 5530 §3).
 [[nodiscard]] std::unexpected<Error> no_such_mailbox();

@@ -16,7 +16,7 @@ void Session::tell_keywords() {
   const auto& keywords = selected_->mailbox->keywords().names();
   if (keywords.size() == selected_->told_keywords) return;
   selected_->told_keywords = keywords.size();
-  append_flags_lines(out(), *selected_);
+  append_flags_lines(out(), *selected_, account_->limits());
 }
 
 void Session::tell_flags(Uid uid, bool with_uid) {

@@ -59,7 +59,7 @@ Task<Result<Reply>> open(Session& session, std::string name, bool read_only) {
 
   const Selected& now = session.selected();
   std::string& out = session.out();
-  append_flags_lines(out, now);
+  append_flags_lines(out, now, session.account().limits());
   imap::append_untagged(out, static_cast<uint32_t>(now.view.size()), "EXISTS");
   imap::append_untagged(out, static_cast<uint32_t>(now.view.recent_count()), "RECENT");
   if (const uint32_t unseen = first_unseen(*mailbox); unseen != 0)

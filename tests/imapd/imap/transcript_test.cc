@@ -177,6 +177,8 @@ class Player {
       s.line_size_max = value;
     else if (name == "mailbox_count_max")
       s.mailbox_count_max = value;
+    else if (name == "keyword_count_max")
+      s.keyword_count_max = value;
     else if (name == "sessions_per_user_max")
       s.sessions_per_user_max = value;
     else
