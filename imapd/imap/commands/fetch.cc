@@ -14,6 +14,7 @@
 //      client reads.
 
 #include <algorithm>
+#include <iterator>
 #include <span>
 #include <utility>
 #include <variant>
@@ -288,8 +289,10 @@ struct Progress {
   Unreadable unreadable;
   bool some_gone = false;
   std::optional<Error> failed;  // the first other error
+  std::vector<Uid> left_out;    // of the present batch, ascending
 
-  void note(const Error& why) {
+  void note(Uid uid, const Error& why) {
+    left_out.push_back(uid);
     if (!unreadable.take(why) && !failed) failed = why;
   }
 };
@@ -312,7 +315,7 @@ Task<Status> fetch_one(Session& session, const imap::Fetch& args, const Plan& pl
   if (plan.needs_structure) {
     auto read = co_await reader.structure();
     if (!read) {
-      progress.note(read.error());
+      progress.note(entry.uid, read.error());
       co_return Status();
     }
     structure = *read;
@@ -343,12 +346,24 @@ Task<Status> fetch_one(Session& session, const imap::Fetch& args, const Plan& pl
       log::error(session.id(), "FETCH: {}", done.error().detail());
       co_return fail(Fault::peer_gone, "closed", "a response could not be finished");
     }
-    progress.note(done.error());
+    progress.note(entry.uid, done.error());
     out.resize(begin);
     if (tells_flags) selected.view.flags_changed(entry.uid);
     co_return Status();
   }
   out += ")\r\n";
+  co_return Status();
+}
+
+// Nobody has read what could not be given: of `seen`, it is unseen again.
+Task<Status> unsee_left_out(Session& session, const std::vector<Uid>& seen, Progress& progress) {
+  const std::vector<Uid> left_out = std::exchange(progress.left_out, {});
+  store::FlagChange change{.uids = {}, .op = store::FlagOp::remove, .flags = store::kSeen};
+  std::ranges::set_intersection(seen, left_out, std::back_inserter(change.uids));
+  if (change.uids.empty()) co_return Status();
+  const auto undone = co_await session.account().change_flags(session.selected().id(),
+                                                              std::move(change), session.origin());
+  if (!undone) co_return std::unexpected(undone.error());
   co_return Status();
 }
 
@@ -370,12 +385,14 @@ Task<Result<Reply>> fetch(Session& session, imap::Command command) {
   const Plan plan = plan_of(args, command.by_uid, selected.read_only);
   TimeSlice slice(session.host().loop());
   StructuresAhead ahead(session.account(), plan.wanted);
-  Progress progress{.unreadable{session.account(), session.id(), "FETCH"}, .failed = {}};
+  Progress progress{
+      .unreadable{session.account(), session.id(), "FETCH"}, .failed = {}, .left_out = {}};
   std::vector<Uid> made_seen;  // of the present batch, ascending
   if ((plan.items & imap::Fetch::flags) != 0 || plan.sets_seen) session.tell_keywords();
 
   for (size_t i = 0; i < indexes.size(); i++) {
     if (plan.sets_seen && i % kSeenBatch == 0) {
+      CO_TRY_STATUS(co_await unsee_left_out(session, made_seen, progress));
       made_seen.clear();
       for (size_t j = i; j < std::min(indexes.size(), i + kSeenBatch); j++) {
         const store::MessageEntry* present =
@@ -414,6 +431,7 @@ Task<Result<Reply>> fetch(Session& session, imap::Command command) {
     }
     co_await slice.spend();
   }
+  CO_TRY_STATUS(co_await unsee_left_out(session, made_seen, progress));
   if (progress.failed) co_return std::unexpected(*std::move(progress.failed));
   // RFC 3501 §6.4.5: NO is "can't fetch that data". What came before it is good.
   if (progress.unreadable.any())
