@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <ranges>
 #include <utility>
 
 #include <fmt/format.h>
@@ -79,7 +80,7 @@ Result<std::optional<std::string>> user_named_in(const ReadAt& read, uint64_t si
   if (!scan) {
     TRY(scan, scan_segment(read, size, header, true));
   }
-  for (const Entry& e : scan->entries) {
+  for (const Entry& e : std::views::reverse(scan->entries)) {
     if (e.header.type != RecordType::account) continue;
     if (const auto named = AccountNamed::decode(e.meta, e.header.version)) return named->user;
   }
@@ -94,6 +95,7 @@ Result<Census> Census::take(Segments& segments, const std::vector<uint32_t>& num
     const auto known = open_segment(segments, number);
     if (!known && !store::misfit(known.error(), {}, tolerant))
       return std::unexpected(known.error());
+    if (!known) census.unreadable_.insert(number);
     if (known && known->state != HeaderState::good) census.headless_.insert(number);
     if (!known || known->state != HeaderState::good) continue;
     census.headers_[number] = known->header;
@@ -101,7 +103,8 @@ Result<Census> Census::take(Segments& segments, const std::vector<uint32_t>& num
   }
   std::map<Id, std::string> users;
   if (accounts.size() > 1 && owner) {
-    for (const auto& [number, header] : census.headers_) {
+    // An account that was renamed has its new name in the newest ones.
+    for (const auto& [number, header] : std::views::reverse(census.headers_)) {
       if (users.contains(header.account)) continue;
       const auto known = open_segment(segments, number);
       if (!known) continue;
@@ -132,7 +135,9 @@ bool Census::by_right(uint32_t name) const {
 
 std::optional<Census::Misnamed> Census::misnamed() const {
   for (const auto& [name, header] : headers_) {
-    if (header.account != account_ || header.number == name || by_right(header.number)) continue;
+    if (header.account != account_ || header.number == name || by_right(header.number) ||
+        unreadable_.contains(header.number))
+      continue;
     return Misnamed{name, header.number, headers_.contains(header.number)};
   }
   return std::nullopt;
@@ -148,6 +153,12 @@ std::optional<Misfit> Census::misfit(uint32_t name, const SegmentHeader& header)
     return Misfit{"belongs to another account", "move it to the account that it is of", false};
   if (header.number == name) return std::nullopt;
   const std::string right = segment_name(header.number);
+  if (unreadable_.contains(header.number))
+    return Misfit{fmt::format("says that it is segment {}", header.number),
+                  fmt::format("the file with the name {} can not be read: do first what is said "
+                              "about it, or move it out of the account; then all in this one is "
+                              "served",
+                              right)};
   if (!by_right(header.number))
     return Misfit{fmt::format("says that it is segment {}", header.number),
                   fmt::format("the next opening of the account names it {}, if it can write to the "

@@ -142,7 +142,8 @@ class Census {
   // before one that names another user. All zeros when there are no segments.
   [[nodiscard]] const Id& account() const { return account_; }
   // The right number of a segment that has the wrong name, which it can have: no other segment of
-  // this account has it by right. Retake the census after a change.
+  // this account has it by right, and no file that can not be read. Retake the census after a
+  // change.
   struct Misnamed {
     uint32_t name = 0, right = 0;
     bool taken = false;  // another segment has the right name, but by mistake: exchange the two
@@ -158,14 +159,14 @@ class Census {
   [[nodiscard]] bool by_right(uint32_t name) const;
 
   std::map<uint32_t, SegmentHeader> headers_;  // by the name
-  std::set<uint32_t> headless_;
+  std::set<uint32_t> headless_, unreadable_;
   Id account_{};
 };
 
 // Journal::made_of() of the segments with these numbers, by the first record of each.
 [[nodiscard]] std::string made_of(const std::map<uint32_t, uint64_t>& first_seqs, uint64_t seq);
 
-// The user whom a record of this segment names; nullopt: none does.
+// The user whom the last record of this segment that names one names; nullopt: none does.
 Result<std::optional<std::string>> user_named_in(const ReadAt& read, uint64_t size,
                                                  const SegmentHeader& header);
 

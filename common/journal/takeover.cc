@@ -35,7 +35,11 @@ Release release_state(Disk& disk, int dir, const std::string& path) {
                                                                      : Release::stale;
 }
 
-bool is_importing(const AccountDir& dir) { return dir.open_file(kImporting, O_PATH).has_value(); }
+bool is_importing(const AccountDir& dir) {
+  const auto fd = dir.open_file(kImporting, O_PATH);
+  struct stat st{};
+  return fd && fstat(fd->get(), &st) == 0 && S_ISREG(st.st_mode);
+}
 
 Status mark_importing(const AccountDir& dir, bool importing) {
   if (is_importing(dir) == importing) return {};

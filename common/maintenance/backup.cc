@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <map>
 #include <optional>
+#include <ranges>
 #include <set>
 #include <sys/stat.h>
 #include <utility>
@@ -83,6 +84,7 @@ class Backup {
   }
 
   Status open_source();
+  Status choose_segments();
   Status look_whose();
   Result<bool> open_segments(const std::vector<std::string>& names, std::set<uint32_t>& seen);
   Status make_directory(const std::string& path);
@@ -136,12 +138,45 @@ Status Backup::open_source() {
   for (auto& [number, source] : sources_) {
     TRY_STATUS(source.bytes->look());
   }
+  TRY_STATUS(choose_segments());
   return look_whose();
+}
+
+// Those of this account, by the number that each says it has, whatever its name is.
+Status Backup::choose_segments() {
+  std::vector<uint32_t> names;
+  for (const auto& [name, source] : sources_) names.push_back(name);
+  TRY(const Census census, Census::take(*source_, names, true, [this](const std::string& user) {
+        return unique_user_id(user) == job_.account;
+      }));
+  std::map<uint32_t, SourceSegment> opened = std::exchange(sources_, {});
+  for (const bool by_right : {true, false}) {
+    for (auto& [name, source] : opened) {
+      if (!source.bytes) continue;
+      const SegmentHeader& header = source.bytes->header();
+      if (by_right != (header.number == name)) continue;
+      const auto why = census.misfit(name, header);
+      if (header.account == census.account() && !sources_.contains(header.number))
+        sources_.emplace(header.number, std::move(source));
+      else if (why)
+        report_.damages.push_back(
+            fmt::format("{} {}: not copied; {}", source.bytes->path(), why->what, why->remedy));
+    }
+  }
+  // Nothing was ever written, or all of it is gone.
+  if (!sources_.empty() || !report_.damages.empty()) return {};
+  const std::string index = source_path_ + "/meta.gdbm";
+  if (Fd(disk_.open(base_.get(), index.c_str(), O_PATH, 0)))
+    report_.damages.push_back(fmt::format(
+        "{} has no segment, and there is an index of what was in it; restore it from an earlier "
+        "backup (rims-ctl restore)",
+        journal_path()));
+  return {};
 }
 
 // Before anything is written: an earlier backup of this user must not be put aside for another's.
 Status Backup::look_whose() {
-  for (auto& [number, source] : sources_) {
+  for (auto& [number, source] : std::views::reverse(sources_)) {
     SegmentBytes& bytes = *source.bytes;
     TRY(const auto owner, user_named_in(bytes.reader(), bytes.size(), bytes.header()));
     if (!owner) continue;

@@ -334,9 +334,11 @@ Status Check::state() {
     }
   }
   for (const auto& [message, finding] : without_entry) {
-    if (finding < report_.findings.size() && report_.findings[finding].remedy == kRestore)
-      report_.findings[finding].remedy =
-          "no mailbox has this message any more: nothing needs to be done";
+    if (finding >= report_.findings.size() || report_.findings[finding].remedy != kRestore)
+      continue;
+    report_.findings[finding].damage = false;
+    report_.findings[finding].remedy =
+        "no mailbox has this message any more: nothing needs to be done";
   }
   if (in_unused > 0)
     note(journal, fmt::format("{} messages are in a segment that is not used", in_unused),

@@ -175,6 +175,30 @@ TEST_F(DamageTest, ASegmentThatHasTheWrongNameGetsItsRightOne) {
   EXPECT_EQ(read_all(open()), 20U);
 }
 
+// A name that can not be given back yet, because something else has it, keeps no other from its
+// own.
+TEST_F(DamageTest, OneNameThatIsTakenKeepsNoOtherSegmentFromItsName) {
+  fill();
+  fs::rename(segment(2), segment(50));
+  fs::create_symlink(fs::path(base_) / "elsewhere", segment(2));
+  fs::rename(segment(3), segment(51));
+  EXPECT_NE(found().find("the file with the name 00000002 can not be read"), std::string::npos)
+      << found();
+  make_store();
+  auto account = open();
+  expect_heard("the file with the name 00000002 can not be read");
+  EXPECT_TRUE(fs::exists(segment(3)));
+  EXPECT_TRUE(fs::exists(segment(50)));
+  EXPECT_LT(read_all(account), 20U);
+  account.reset();
+  stop();
+  fs::remove(segment(2));
+  make_store();
+  account = open();
+  EXPECT_EQ(read_all(account), 20U);
+  EXPECT_FALSE(fs::exists(segment(50)));
+}
+
 TEST_F(DamageTest, ASegmentThatWasMissingIsServedWhenItIsBack) {
   fill();
   const int last = last_segment();

@@ -450,6 +450,56 @@ TEST_F(BackupTest, LostSegmentsOfTheAccountAreTold) {
   EXPECT_TRUE(first(backup().damages).contains("00000003: both headers are damaged; its records"));
 }
 
+// A segment is copied by what it says it is, as the next opening of the account would name it.
+TEST_F(BackupTest, SegmentsOfAnotherAccountAndWithWrongNamesAreNoneOfTheirs) {
+  segment_bytes_ = 4096;
+  make_store();
+  auto account = open();
+  add(account, 0, 40);
+  const auto expected = snapshot(account);
+  auto other = open("bar");
+  must(other->append(inbox(other), messages({"not foo's"})));
+  account.reset();
+  other.reset();
+  kill();
+  store_.reset();
+  backup();
+  const std::string bar = unique_user_id("bar");
+  const fs::path strange = top_ / "mail/mailbox.3" / bar.substr(0, 2) / bar.substr(2) / "journal";
+  const fs::path journal = source() / "journal";
+  fs::rename(journal / "00000001", journal / "00000050");
+  fs::copy(strange / "00000001", journal / "00000001");
+  fs::rename(journal / "00000002", journal / "00000060");
+  fs::rename(journal / "00000003", journal / "00000002");
+  fs::rename(journal / "00000060", journal / "00000003");
+  for (const bool again : {true, false}) {
+    SCOPED_TRACE(again);
+    if (!again) fs::remove_all(top_ / "backup");
+    const auto report = backup();
+    EXPECT_EQ(report.damages.size(), 1U);
+    EXPECT_TRUE(first(report.damages).contains("journal/00000001 belongs to another account: not "))
+        << first(report.damages);
+    EXPECT_EQ(report.notes, std::vector<std::string>());
+    EXPECT_EQ(problems(), std::vector<std::string>());
+    EXPECT_EQ(state_of_backup().difference(expected), "");
+  }
+  fs::remove(journal / "00000001");
+  make_store();
+}
+
+TEST_F(BackupTest, AJournalThatHasNoSegmentAnyMoreIsNotAnEmptyOne) {
+  auto account = open();
+  EXPECT_EQ(backup().damages, std::vector<std::string>());
+  add(account, 0, 1);
+  account.reset();
+  stop();
+  check_at_end_.clear();
+  fs::remove_all(top_ / "backup");
+  fs::remove(source() / "journal/00000001");
+  EXPECT_TRUE(first(backup().damages).contains("journal has no segment, and there is an index"));
+  make_store();
+}
+
 // Without an earlier backup, too: what is not there can not be restored.
 TEST_F(BackupTest, ABackupThatLacksSegmentsSaysSo) {
   segment_bytes_ = 4096;

@@ -359,7 +359,7 @@ class Restored(unittest.TestCase):
         report = ctl(suite, *words, "--json")
         for number in ("messages_restored", "damaged_replaced", "flags_changed", "messages_expunged"):
             self.assertEqual(report[number], 0, number)
-        said = ctl(suite, "check", "foo", status=1)
+        said = ctl(suite, "check", "foo")
         self.assertNotIn("its bytes are damaged", said)
         self.assertIn("no mailbox has this message any more", said)
         with suite.start(), suite.login() as imap:
@@ -369,6 +369,41 @@ class Restored(unittest.TestCase):
             head = b" ".join(part if isinstance(part, bytes) else part[0] for part in told)
             for part in (b"\\Flagged", b"Key", b'" 1-Jan-2020 00:00:00 +0000"'):
                 self.assertIn(part, head)
+
+    def test_an_account_gets_another_name(self):
+        suite = Suite(users={"old": "bar", "new": "bar"})
+        self.addCleanup(suite.close)
+        suite.start()
+        suite.deliver(mail("first"), user="old")
+        with suite.login("old") as imap:
+            imap.append("Sent", "(\\Seen)", DATE, mail("second"))
+            before = imap.status("INBOX", "(UIDVALIDITY UIDNEXT MESSAGES)")[1]
+        ctl(suite, "backup", "old", self.backup)
+        self.assertEqual(ctl(suite, "account", "rename", "old", "new"), "the mail of old is that of new now\n")
+        with suite.login("new") as imap:
+            self.assertEqual(imap.status("INBOX", "(UIDVALIDITY UIDNEXT MESSAGES)")[1], before)
+            self.assertEqual(uids(imap, "Sent"), [1])
+        with suite.login("old") as imap:
+            self.assertEqual(uids(imap, "INBOX"), [])
+        said = ctl(suite, "account", "rename", "old", "new", status=1)
+        self.assertIn("new has an account already", said)
+        self.assertIn("--yes says that this is meant", ctl(suite, "account", "remove", "old", status=2))
+        self.assertEqual(ctl(suite, "account", "remove", "--yes", "old"), "the mail of old is removed\n")
+        self.assertIn("old has no account", ctl(suite, "account", "remove", "--yes", "old", status=1))
+        found = ctl(suite, "account", "list", "--json")["accounts"]
+        self.assertEqual([(a["user"], a["configured"], a["misplaced"]) for a in found], [("new", True, False)])
+        # The backup of a name that is gone.
+        said = ctl(suite, "restore", "new", "--from", self.backup, status=1)
+        self.assertIn("has no backup of new", said)
+        ctl(suite, "account", "remove", "--yes", "new")
+        ctl(suite, "restore", "new", "--of", "old", "--from", self.backup)
+        with suite.login("new") as imap:
+            self.assertEqual(uids(imap, "INBOX"), [1])
+        suite.stop()
+        # Of whom nobody knows any more.
+        ctl(suite, "account", "rename", "new", "gone")
+        self.assertIn("  gone  (not in the configuration)", ctl(suite, "account", "list"))
+        self.assertEqual(ctl(suite, "check", "--all", "--json")["accounts"][0]["user"], "gone")
 
     def test_another_users_mail_is_refused(self):
         suite = Suite(users={"foo": "x", "bar": "x"})
