@@ -117,6 +117,7 @@ class Maildir final : public MailSource {
         m.flags = parsed.flags;
         m.keywords = std::move(parsed.keywords);
         m.date = st->st_mtim.tv_sec;
+        m.zone = zone_in_maildir_name(m.key);
         m.length = static_cast<uint64_t>(st->st_size);
         found.push_back(std::move(m));
       }
@@ -210,7 +211,8 @@ Result<MaildirWriter> MaildirWriter::open(const std::string& root, const std::st
 
 // The file name without sizes and flags.
 std::string MaildirWriter::name_of(const MaildirMessage& m) const {
-  return fmt::format("{}.R{}U{}.rims", m.date, uidvalidity_, m.uid);
+  return fmt::format("{}.R{}U{}{}.rims", m.date, uidvalidity_, m.uid,
+                     m.zone == 0 ? "" : "Z" + zone_text(m.zone));
 }
 
 Result<bool> MaildirWriter::have(const MaildirMessage& m) {
@@ -219,12 +221,9 @@ Result<bool> MaildirWriter::have(const MaildirMessage& m) {
   const auto parsed = parse_maildir_name(found->second);
   // After a power loss the file may be there without all of its bytes.
   const std::string path = directory_ + "/cur/" + found->second;
-  const size_t at = parsed.base.find(",S=");
-  uint64_t size = 0;
   const auto st = look_at(path);
-  if (at == std::string::npos || !st) return false;
-  (void)std::from_chars(parsed.base.data() + at + 3, parsed.base.data() + parsed.base.size(), size);
-  if (!parsed.base.starts_with(name_of(m) + ",") || static_cast<uint64_t>(st->st_size) != size)
+  if (!st || !parsed.base.starts_with(name_of(m) + ",") ||
+      size_in_maildir_name(parsed.base) != static_cast<uint64_t>(st->st_size))
     return false;
   const std::string wanted = parsed.base + maildir_info(m.flags, m.keywords, letters_);
   if (wanted != found->second) {
@@ -245,6 +244,10 @@ Status MaildirWriter::put(const MaildirMessage& m, std::string bytes) {
   const std::string path =
       directory_ + "/cur/" + base + maildir_info(m.flags, m.keywords, letters_);
   TRY_STATUS(write_file(path, directory_ + "/tmp/" + base, local, m.date));
+  // One that was not whole, or had another date.
+  const auto before = there_.find(m.uid);
+  if (before != there_.end() && directory_ + "/cur/" + before->second != path)
+    remove_file(directory_ + "/cur/" + before->second);
   uidlist_ += fmt::format("{} :{}\n", m.uid, base);
   return {};
 }

@@ -20,6 +20,7 @@ struct MaildirMessage {
   uint8_t flags = 0;
   std::vector<std::string> keywords;
   int64_t date = 0;
+  int16_t zone = 0;
 };
 
 // Writes one mailbox. What an earlier run has written completely is not written again.
@@ -28,7 +29,7 @@ class MaildirWriter {
   // Makes the folder. Error: refused, when another mailbox is there already.
   static Result<MaildirWriter> open(const std::string& root, const std::string& mailbox,
                                     uint32_t uidvalidity, MaildirKeywords letters);
-  // True when the message is there already; then only its flags are updated.
+  // True when the message is there already, whole; then only its flags are updated.
   Result<bool> have(const MaildirMessage& message);
   // `bytes`: as they are stored.
   Status put(const MaildirMessage& message, std::string bytes);

@@ -11,6 +11,7 @@
 #include "cli/formats/maildir_names.h"
 #include "cli/formats/marshal.h"
 #include "cli/formats/mbox.h"
+#include "cli/formats/mbox_files.h"
 #include "cli/formats/ruby_rims.h"
 #include "cli/import_mail.h"
 #include "common/mail/state.h"
@@ -32,6 +33,7 @@ void maildir(std::string_view bytes) {
   const auto again =
       parse_maildir_name(name.base + maildir_info(name.flags, name.keywords, keywords), keywords);
   require(again.flags == name.flags && again.keywords.size() == name.keywords.size());
+  (void)zone_in_maildir_name(name.base);
   if (const auto folder = folder_from_directory(bytes.substr(0, line)))
     (void)store::check_name(possible_name(*folder), {});
   (void)parse_dovecot_uidlist(bytes);
@@ -53,13 +55,17 @@ void mbox(std::string_view bytes) {
     }
     require(at == bytes.size());
   }
-  // What is written is one message, and is read back; but for fields of the file in it.
-  const auto m = parse_mbox_message(bytes, MboxQuoting::mboxrd);
+  // What is written is one message, and is read back, whatever fields are in it.
+  auto m = parse_mbox_message(bytes, MboxQuoting::mboxrd);
+  m.bytes = bytes;
   const std::string text = mbox_text(m);
   require(find_mbox_messages(text, places) && places.size() == 1);
   const auto back = parse_mbox_message(text, MboxQuoting::mboxrd);
-  require(back.flags == m.flags);
-  require(back.bytes == m.bytes || back.bytes.size() <= m.bytes.size() + 2);
+  require(back.flags == m.flags && back.keywords == m.keywords && back.uid == m.uid);
+  require(back.uidvalidity == m.uidvalidity && back.date == m.date && back.zone == m.zone);
+  require(back.bytes == m.bytes || back.bytes == m.bytes + '\n');
+  const std::string level(bytes.substr(0, std::min(bytes.find('/'), bytes.size())));
+  require(level_of_file(mbox_path(level)) == level);
 }
 
 void lines(std::string_view bytes) {

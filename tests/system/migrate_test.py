@@ -292,6 +292,47 @@ class MigrateTest(unittest.TestCase):
         with open(f"{self.source}/other/INBOX", "rb") as f:
             self.assertEqual(f.read(), b"mine")
 
+    def append(self, imap, mailbox, text, date='" 3-Jan-2026 10:05:34 +0900"', flags=None):
+        status, data = imap.append(mailbox, flags, date, text)
+        self.assertEqual(status, "OK", data)
+
+    KEPT = (b"Subject: kept\r\nStatus: RO\r\nX-Status: D\r\nX-Keywords: $Junk\r\nX-UID: 99\r\nX-IMAPbase: 7 99\r\n"
+            b"Content-Length: 3\r\nX-Mozilla-Status: 0009\r\nX-RIMS-Kept-Status: R\r\n\r\nStatus: RO\r\n")
+
+    def test_what_a_sender_wrote_and_the_zone_of_a_date_come_back(self):
+        with self.running(), self.suite.login("foo") as imap:
+            self.append(imap, "INBOX", self.KEPT)
+            self.append(imap, "INBOX", b"Subject: plain\r\n\r\nx\r\n", '" 3-Jan-2026 01:05:34 +0000"')
+            self.append(imap, "INBOX", b"Subject: old\r\n\r\nx\r\n", '"11-Aug-1906 20:26:40 -0930"')
+            imap.select("INBOX")
+            imap.select("INBOX")  # without \\Recent
+            given = imap.uid("fetch", "1:*", "(UID FLAGS INTERNALDATE BODY.PEEK[])")[1]
+        for form in ("mbox", "maildir"):
+            self.ctl("export", "foo", "--to", form, f"{self.out}/{form}")
+            self.ctl("import", "bar", "--from", form, f"{self.out}/{form}")
+            with self.running(), self.suite.login("bar") as imap:
+                imap.select("INBOX")
+                found = imap.uid("fetch", "1:*", "(UID FLAGS INTERNALDATE BODY.PEEK[])")[1]
+                self.assertEqual(found, given, form)
+            shutil.rmtree(f"{self.suite.mail}/mailbox.3/{hashlib.sha256(b'bar').hexdigest()[:2]}")
+        with open(f"{self.out}/mbox/INBOX", "rb") as f:
+            self.assertIn(b"\nX-RIMS-Kept-X-Status: D\n", f.read())
+
+    def test_a_mailbox_whose_name_is_too_long_for_a_file_costs_no_other(self):
+        for mailbox in ("A", "L" * 300, "M/" + "m" * 300, "Z"):
+            with self.running(), self.suite.login("foo") as imap:
+                self.assertEqual(imap.create(mailbox)[0], "OK")
+                self.append(imap, mailbox, b"Subject: x\r\n\r\nx\r\n")
+        for form, files in (("mbox", ["A", "Z"]), ("maildir", [".A/dovecot-uidlist", ".Z/dovecot-uidlist"])):
+            report, errors = self.ctl("export", "foo", "--to", form, f"{self.out}/{form}", status=1)
+            self.assertEqual([n["where"] for n in report["not_taken"]], ["L" * 300, "M/" + "m" * 300])
+            self.assertEqual(report["messages"], 2)
+            self.assertIn("File name too long", errors)
+            for file in files:
+                self.assertTrue(os.path.isfile(f"{self.out}/{form}/{file}"), file)
+        hidden = [f for _, _, files in os.walk(f"{self.out}/mbox") for f in files if f.startswith(".")]
+        self.assertEqual(sorted(hidden), [".rims-export", ".subscriptions"], "nothing half written is left")
+
     def test_the_original_rims(self):
         for checksum in (True, False):
             user = "foo" if checksum else "bar"
@@ -550,18 +591,18 @@ class MigrateTest(unittest.TestCase):
             self.assertEqual(done.returncode, status, done.stderr)
             self.assertIn(text, done.stderr.decode())
 
-    @unittest.skipUnless(shutil.which("doveadm") and shutil.which("setpriv"),
-                         "Dovecot is not installed here")
-    def test_dovecot_s_maildir(self):
-        home = os.path.join(self.suite.directory, "dovecot")
+    def dovecot(self, location, settings=""):
+        """A Dovecot without a server: its directory, and doveadm as a function."""
+        home = tempfile.mkdtemp(prefix="dovecot-", dir=self.suite.directory)
         os.makedirs(f"{home}/run")
         with open(f"{home}/dovecot.conf", "w", encoding="utf-8") as f:
             f.write(f"""protocols =
 base_dir = {home}/run
 log_path = {home}/log
-mail_location = maildir:{home}/Maildir
+mail_location = {location.replace("HOME", home)}
 first_valid_uid = 0
 first_valid_gid = 0
+{settings}
 namespace inbox {{
   inbox = yes
   separator = /
@@ -572,13 +613,37 @@ namespace inbox {{
             for where in (home, f"{home}/run", f"{home}/dovecot.conf"):
                 os.chown(where, NOBODY, NOBODY)
 
-        def doveadm(*words, stdin=b""):
+        def doveadm(*words, stdin=b"", text=True):
             drop = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if root else []
             done = subprocess.run(
                 [*drop, "doveadm", "-c", f"{home}/dovecot.conf", *words], input=stdin, timeout=60,
                 capture_output=True, env={"PATH": os.environ["PATH"], "HOME": home, "USER": "nobody"})
             self.assertEqual(done.returncode, 0, done.stderr.decode())
-            return done.stdout.decode()
+            return done.stdout.decode() if text else done.stdout
+        return home, doveadm
+
+    @unittest.skipUnless(shutil.which("doveadm") and shutil.which("setpriv"),
+                         "Dovecot is not installed here")
+    def test_dovecot_reads_an_exported_mbox(self):
+        texts = [self.KEPT, b"Subject: 2\r\n\r\nFrom x\r\n", b"Subject: 3\r\n\r\nx\r\n"]
+        with self.running(), self.suite.login("foo") as imap:
+            self.append(imap, "INBOX", texts[0])
+            self.append(imap, "INBOX", texts[1], '" 3-Jan-2026 01:05:34 +0000"', r"(\Flagged \Seen $Junk)")
+            self.append(imap, "INBOX", texts[2], '" 2-Jan-2026 15:35:34 -0930"', r"(\Answered)")
+        self.ctl("export", "foo", "--to", "mbox", f"{self.out}/mbox")
+        home, doveadm = self.dovecot("mbox:HOME/mbox:INBOX=HOME/mbox/INBOX")
+        subprocess.run(["cp", "-a", f"{self.out}/mbox", home], check=True)
+        if os.geteuid() == 0:
+            subprocess.run(["chown", "-R", str(NOBODY), home], check=True)
+        found = doveadm("-f", "tab", "fetch", "uid flags date.received.unixtime", "mailbox", "INBOX").splitlines()
+        self.assertEqual([line.replace(r" \Recent", "").replace(r"\Recent", "") for line in found[1:]], [
+            "1\t\t1767402334", "2\t" + r"\Flagged \Seen $Junk" + "\t1767402334",
+            "3\t" + r"\Answered" + "\t1767402334"])
+
+    @unittest.skipUnless(shutil.which("doveadm") and shutil.which("setpriv"),
+                         "Dovecot is not installed here")
+    def test_dovecot_s_maildir(self):
+        home, doveadm = self.dovecot("maildir:HOME/Maildir")
         doveadm("mailbox", "create", "Work/2026", "Ünï")
         doveadm("mailbox", "subscribe", "Work/2026")
         # Of today they might be those of the account that is made below.
