@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
+#include <initializer_list>
 #include <map>
 #include <sys/stat.h>
 #include <tuple>
@@ -13,8 +14,10 @@
 
 #include <fmt/format.h>
 
+#include "cli/formats/compressed.h"
 #include "cli/formats/files.h"
 #include "common/base/errno_text.h"
+#include "common/imap/mailbox_name.h"
 #include "deliver/intake.h"
 
 namespace rims::cli {
@@ -29,17 +32,23 @@ class Maildir final : public MailSource {
   Result<std::vector<FoundMailbox>> mailboxes(const Remarks& remarks) override {
     TRY(const auto names, list_directory(root_));
     std::vector<FoundMailbox> found;
-    if (is_directory(root_ + "/cur") || is_directory(root_ + "/new"))
-      found.push_back(describe("INBOX", root_, remarks));
+    if (is_maildir(root_)) found.push_back(describe("INBOX", root_, remarks));
+    // Else it may be a directory of many users, whose mail must not become that of one.
+    const bool is_root = !found.empty() || has_list(root_);
     for (const auto& name : names) {
       const std::string path = root_ + "/" + name;
       if (is_link(path)) remarks.not_taken(path, "a symbolic link; import its target separately");
-      if (!is_directory(path + "/cur") && !is_directory(path + "/new")) continue;
-      if (const auto folder = folder_from_directory(name))
+      if (name == "cur" || name == "new" || name == "tmp") continue;
+      const auto folder = folder_from_directory(name);
+      if (folder && is_maildir(path))
         found.push_back(describe(*folder, path, remarks));
-      else
-        remarks.not_taken(path,
-                          "a Maildir whose name is not that of a folder; import it separately");
+      else if (is_root && !name.starts_with('.'))
+        look_into(path, level_of(name), 1, found, remarks);
+      else if (is_maildir(path))
+        remarks.not_taken(path, is_root
+                                    ? "a Maildir whose name is not that of a folder; import it "
+                                      "separately"
+                                    : "a Maildir, but what it is in is none; import it separately");
     }
     if (found.empty())
       return fail(Fault::not_found, root_ + ": no Maildir is here (cur and new are missing)");
@@ -140,10 +149,51 @@ class Maildir final : public MailSource {
     if (!bytes && bytes.error().fault() == Fault::not_found)
       return fail(Fault::not_found, "it was renamed meanwhile; run the import again");
     if (!bytes) return bytes;
-    return deliver::wire_lines(*std::move(bytes));
+    TRY(auto message, unpack_maildir_file(*std::move(bytes), m.key));
+    return deliver::wire_lines(std::move(message));
   }
 
  private:
+  static bool is_maildir(const std::string& path) {
+    return is_directory(path + "/cur") || is_directory(path + "/new");
+  }
+  // What stands only beside INBOX.
+  static bool has_list(const std::string& path) {
+    return std::ranges::any_of(
+        std::initializer_list<const char*>{"subscriptions", "courierimapsubscribed",
+                                           "dovecot-uidvalidity"},
+        [&](const char* name) { return look_at(fmt::format("{}/{}", path, name)).has_value(); });
+  }
+  static std::string level_of(const std::string& name) {
+    return imap::from_modified_utf7(name).value_or(name);
+  }
+
+  // Folders in folders.
+  static void look_into(const std::string& path, const std::string& mailbox, unsigned depth,
+                        std::vector<FoundMailbox>& found, const Remarks& remarks) {
+    if (!is_directory(path)) return;
+    const auto names = list_directory(path);
+    if (!names || depth > imap::kMaxMailboxDepth) {
+      remarks.not_taken(path, names ? "too many levels" : names.error().detail());
+      return;
+    }
+    if (has_list(path) || std::ranges::any_of(*names, [&](const std::string& name) {
+          return name.starts_with('.') && is_maildir(path + "/" + name);
+        })) {
+      remarks.not_taken(path,
+                        "a Maildir with folders or subscriptions of its own; import it "
+                        "separately");
+      return;
+    }
+    if (is_maildir(path)) found.push_back(describe(imap::canonical_inbox(mailbox), path, remarks));
+    for (const auto& name : *names) {
+      const std::string below = path + "/" + name;
+      if (is_link(below)) remarks.not_taken(below, "a symbolic link; import its target separately");
+      if (name == "cur" || name == "new" || name == "tmp") continue;
+      look_into(below, mailbox + "/" + level_of(name), depth + 1, found, remarks);
+    }
+  }
+
   static FoundMailbox describe(std::string name, const std::string& path, const Remarks& remarks) {
     FoundMailbox found;
     found.name = std::move(name);

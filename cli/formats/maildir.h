@@ -1,4 +1,4 @@
-// cli/formats/maildir.h - a tree of Maildirs (Maildir++, as Dovecot and Courier keep it)
+// cli/formats/maildir.h - a tree of Maildirs, as Dovecot and Courier keep it
 #pragma once
 
 #include <memory>
@@ -12,7 +12,8 @@
 
 namespace rims::cli {
 
-// `root` holds INBOX (cur, new) and the folders. Error: there is neither.
+// `root` holds INBOX (cur, new) and the folders, beside each other (Maildir++) or in each other
+// (LAYOUT=fs). Error: there is no such directory.
 [[nodiscard]] Result<std::unique_ptr<MailSource>> open_maildir(std::string root);
 
 struct MaildirMessage {

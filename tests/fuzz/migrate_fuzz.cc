@@ -1,5 +1,5 @@
 // tests/fuzz/migrate_fuzz.cc - mail of other programs: Maildir names and Dovecot's files, mbox,
-// Ruby Marshal. The first byte says which.
+// Ruby Marshal, compressed files. The first byte says which.
 
 #include <algorithm>
 #include <cstdint>
@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "cli/formats/compressed.h"
 #include "cli/formats/files.h"
 #include "cli/formats/maildir_names.h"
 #include "cli/formats/marshal.h"
@@ -68,6 +69,19 @@ void mbox(std::string_view bytes) {
   require(level_of_file(mbox_path(level)) == level);
 }
 
+// Nothing that a file says makes more of it than is allowed.
+void compressed(std::string_view bytes) {
+  constexpr uint64_t kMax = 1 << 20;
+  const auto how = compression_of(bytes);
+  const auto plain = decompress(bytes, how, kMax);
+  require(!plain || (how != Compression::none && plain->size() <= kMax));
+  if (!plain && plain.error().fault() == Fault::limit) return;
+  // The file's own size in its name: it is taken, packed or not.
+  const auto file =
+      unpack_maildir_file(std::string(bytes), "1.x,S=" + std::to_string(bytes.size()));
+  require(file.has_value() || is_encrypted_by_dovecot(bytes));
+}
+
 void lines(std::string_view bytes) {
   const std::string stored = deliver::wire_lines(std::string(bytes));
   require(deliver::wire_lines(local_lines(stored)) == stored);
@@ -79,7 +93,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const std::string_view bytes(static_cast<const char*>(static_cast<const void*>(data + 1)),
                                size - 1);
-  switch (data[0] % 4) {
+  switch (data[0] % 5) {
     case 0:
       maildir(bytes);
       break;
@@ -93,8 +107,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       }
       (void)ruby_value(std::string(bytes));
       break;
-    default:
+    case 3:
       lines(bytes);
+      break;
+    default:
+      compressed(bytes);
   }
   return 0;
 }

@@ -1,12 +1,15 @@
 """rims-ctl import and export: Maildir, mbox, Dovecot's Maildir, the original RIMS' GDBM files"""
 # time limit: 300 s
 
+import bz2
 import contextlib
 import ctypes
 import ctypes.util
 import glob
+import gzip
 import hashlib
 import json
+import lzma
 import os
 import random
 import re
@@ -17,8 +20,9 @@ import subprocess
 import tempfile
 import time
 import unittest
+import zlib
 
-from tests.system.harness import NOBODY, Suite, wait_for
+from tests.system.harness import NOBODY, TOP, Suite, wait_for
 
 SEED = int(os.environ.get("RIMS_SEED", "7"))
 KEYWORDS = ["$Junk", "$Forwarded", "work", "Projekt-7", "NonJunk"]
@@ -169,7 +173,7 @@ class Gdbm:
 
 class MigrateTest(unittest.TestCase):
     def setUp(self):
-        self.suite = Suite(users={"foo": "bar", "bar": "baz"})
+        self.suite = Suite(users={"foo": "bar", "bar": "baz", "baz": "qux", "quux": "quuz"})
         self.addCleanup(self.suite.close)
         # Many small files, which nothing but this test reads: in memory, where there is room.
         room = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
@@ -291,6 +295,38 @@ class MigrateTest(unittest.TestCase):
         self.assertEqual([n["where"] for n in report["not_taken"]], ["INBOX"])
         with open(f"{self.source}/other/INBOX", "rb") as f:
             self.assertEqual(f.read(), b"mine")
+
+    def test_compressed_files_of_a_maildir(self):
+        cur = f"{self.source}/cur"
+        os.makedirs(cur)
+        text = b"Subject: x\n\n" + b"text of a mail\n" * 500
+        for n, packed in enumerate((gzip.compress(text), bz2.compress(text), lzma.compress(text))):
+            for m, name in enumerate((f"{n}.host,S={len(text)},W={len(text) + 502}:2,S", f"{n}.other:2,S")):
+                with open(f"{cur}/{name}", "wb") as f:
+                    f.write(packed)
+            with open(f"{cur}/{n}.short,S={len(text)}:2,", "wb") as f:
+                f.write(packed[:-20])
+        plain = gzip.compress(b"x")  # the mail itself, as its name says
+        with open(f"{cur}/7.plain,S={len(plain)}:2,", "wb") as f:
+            f.write(plain)
+        with open(f"{cur}/8.secret,S=9:2,", "wb") as f:
+            f.write(b"CRYPTED\x03\x07\x01\x02")
+        bomb = zlib.compressobj(9, zlib.DEFLATED, 31)
+        with open(f"{cur}/9.bomb:2,", "wb") as f:
+            for _ in range(300):
+                f.write(bomb.compress(bytes(1 << 20)))
+            f.write(bomb.flush())
+        report, _ = self.ctl("import", "foo", "--from", "maildir", self.source, status=1)
+        self.assertEqual((report["messages"], report["messages_not_taken"]), (7, 5))
+        told = {os.path.basename(n["where"]).split(",")[0].split(":")[0]: n["reason"]
+                for n in report["not_taken"]}
+        self.assertEqual(sorted(told), ["0.short", "1.short", "2.short", "8.secret", "9.bomb"])
+        for n, how in enumerate(("gzip", "bzip2", "xz")):
+            self.assertEqual(told[f"{n}.short"], f"it is compressed ({how}), but it ends too early")
+        self.assertIn("it is encrypted", told["8.secret"])
+        self.assertIn("it becomes more than 268435456 bytes", told["9.bomb"])
+        bodies = sorted(m[3] for m in self.exported("foo", "a")[""][2].values())
+        self.assertEqual(bodies, sorted([text] * 6 + [plain]))
 
     def append(self, imap, mailbox, text, date='" 3-Jan-2026 10:05:34 +0900"', flags=None):
         status, data = imap.append(mailbox, flags, date, text)
@@ -565,6 +601,8 @@ class MigrateTest(unittest.TestCase):
         with open(f"{cur}/3.letters:2,Sz", "wb") as f:
             f.write(b"A: b\n\n")
         os.makedirs(f"{self.source}/plain/cur")
+        with open(f"{self.source}/plain/subscriptions", "wb"):
+            pass
         report, errors = self.ctl("import", "foo", "--from", "maildir", self.source, status=1)
         self.assertEqual(report["messages"], 4)
         told = {n["where"]: n["reason"] for n in report["not_taken"]}
@@ -639,6 +677,58 @@ namespace inbox {{
         self.assertEqual([line.replace(r" \Recent", "").replace(r"\Recent", "") for line in found[1:]], [
             "1\t\t1767402334", "2\t" + r"\Flagged \Seen $Junk" + "\t1767402334",
             "3\t" + r"\Answered" + "\t1767402334"])
+
+    @unittest.skipUnless(shutil.which("doveadm") and shutil.which("setpriv"),
+                         "Dovecot is not installed here")
+    def test_dovecot_s_compressed_maildir_with_folders_in_folders(self):
+        texts = [f"Subject: {n}\n\n{'zeile ä ' * n}\n".encode() for n in (1, 100, 30_000)]
+        folders = ["INBOX", "INBOX/sub", "x.y", "Ünï/deep/er"]
+        for how, user in (("gz", "foo"), ("bz2", "bar"), ("lz4", "baz"), ("zstd", "quux")):
+            home, doveadm = self.dovecot("maildir:HOME/Maildir:LAYOUT=fs",
+                                         f"mail_plugins = zlib\nplugin {{\n  zlib_save = {how}\n}}")
+            doveadm("mailbox", "create", *folders[1:])
+            doveadm("mailbox", "subscribe", folders[3])
+            for folder in folders:
+                for text in texts:
+                    doveadm("save", "-m", folder, stdin=text)
+            for path in glob.glob(f"{home}/Maildir/**/new/*", recursive=True):
+                with open(path, "rb") as f:
+                    self.assertNotIn(b"Subject", f.read(10), path)
+            report, _ = self.ctl("import", user, "--from", "maildir", f"{home}/Maildir")
+            self.assertEqual(report["messages"], len(texts) * len(folders))
+            found = self.exported(user, user)
+            for directory in ("", ".INBOX.sub", ".x\\2ey", ".&ANw-n&AO8-.deep.er"):
+                self.assertEqual([m[3] for _, m in sorted(found[directory][2].items())], texts, directory)
+            with open(f"{self.out}/{user}/subscriptions", encoding="utf-8") as f:
+                self.assertIn("&ANw-n&AO8-\tdeep\ter\n", f.read())
+
+    @unittest.skipUnless(shutil.which("doveadm") and shutil.which("setpriv"),
+                         "Dovecot is not installed here")
+    def test_dovecot_s_encrypted_maildir(self):
+        keys = tempfile.mkdtemp(prefix="keys-", dir=self.suite.directory)
+        for words in (["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out",
+                       f"{keys}/private"], ["pkey", "-in", f"{keys}/private", "-pubout", "-out", f"{keys}/public"]):
+            subprocess.run(["openssl", *words], check=True, capture_output=True, timeout=60)
+        if os.geteuid() == 0:
+            subprocess.run(["chown", "-R", str(NOBODY), keys], check=True)
+        home, doveadm = self.dovecot("maildir:HOME/Maildir", f"""mail_plugins = mail_crypt
+plugin {{
+  mail_crypt_global_private_key = <{keys}/private
+  mail_crypt_global_public_key = <{keys}/public
+  mail_crypt_save_version = 2
+}}""")
+        doveadm("save", "-m", "INBOX", stdin=b"Subject: secret\n\nx\n")
+        report, _ = self.ctl("import", "foo", "--from", "maildir", f"{home}/Maildir", status=1)
+        self.assertEqual((report["messages"], report["messages_not_taken"]), (0, 1))
+        self.assertIn("it is encrypted", report["not_taken"][0]["reason"])
+        # What doc/migration.md says to do about it.
+        with open(os.path.join(TOP, "doc/migration.md"), encoding="utf-8") as f:
+            words = re.search(r"`doveadm (-o plugin/mail_crypt\S+ backup) -u foo (maildir:)/tmp/foo`", f.read())
+        doveadm(*words[1].split(), f"{words[2]}{home}/plain")
+        report, _ = self.ctl("import", "foo", "--from", "maildir", f"{home}/plain")
+        self.assertEqual(report["messages"], 1)
+        self.assertEqual([m[3] for m in self.exported("foo", "a")[""][2].values()],
+                         [b"Subject: secret\n\nx\n"])
 
     @unittest.skipUnless(shutil.which("doveadm") and shutil.which("setpriv"),
                          "Dovecot is not installed here")
