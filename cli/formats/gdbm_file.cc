@@ -132,8 +132,9 @@ Status GdbmFile::recover(const Error& error) {
   if (gdbm_recover(repaired.get(), &found, GDBM_RCVR_FORCE) != 0)
     return failed(gdbm_strerror(gdbm_errno));
   file_ = std::move(repaired);
-  const std::string what = fmt::format("{}; {} entries are read from a copy that was recovered",
-                                       error.detail(), found.recovered_keys);
+  const std::string what =
+      fmt::format("{}; {} entries are read from a copy that was recovered",
+                  error.detail().substr(path_.size() + 2), found.recovered_keys);  // without path
   if (found.failed_keys == 0 && found.failed_buckets == 0)
     remarks_->note(path_, what);
   else
