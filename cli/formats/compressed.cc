@@ -274,24 +274,24 @@ Result<std::string> decompress(std::string_view bytes, Compression how, uint64_t
 }
 
 Result<std::string> unpack_maildir_file(std::string bytes, std::string_view base) {
-  if (is_encrypted_by_dovecot(bytes))
+  const auto size = size_in_maildir_name(base);
+  const bool is_plain = size == bytes.size();  // then it only begins like one
+  if (is_encrypted_by_dovecot(bytes) && !is_plain)
     return fail(Fault::refused,
                 "it is encrypted (Dovecot's plugin mail_crypt); let Dovecot, which has the keys, "
                 "write it without the plugin, and import that");
   const Compression how = compression_of(bytes);
   if (how == Compression::none) return bytes;
-  const auto size = size_in_maildir_name(base);
-  auto plain = decompress(bytes, how, std::max(kMostInflated, size.value_or(0)));
+  auto mail = decompress(bytes, how, std::max(kMostInflated, size.value_or(0)));
   // Only of chunks without an end is the size a proof; others have checksums, and names may be
   // wrong.
-  if (plain && how == Compression::dovecot_lz4 && size && plain->size() < *size)
-    plain = Result<std::string>(too_short());
-  const bool plain_size = size == bytes.size();
-  if (plain && (!plain_size || plain->size() == *size)) return plain;
-  if (plain_size) return bytes;  // a mail that only begins like that
-  const bool large = plain.error().fault() == Fault::limit;
-  return fail(plain.error().fault(),
-              fmt::format("it is compressed ({}), but {}{}", name_of(how), plain.error().detail(),
+  if (mail && how == Compression::dovecot_lz4 && size && mail->size() < *size)
+    mail = Result<std::string>(too_short());
+  if (mail && (!is_plain || mail->size() == *size)) return mail;
+  if (is_plain) return bytes;
+  const bool large = mail.error().fault() == Fault::limit;
+  return fail(mail.error().fault(),
+              fmt::format("it is compressed ({}), but {}{}", name_of(how), mail.error().detail(),
                           large ? "; if that is mail, decompress the file and import again" : ""));
 }
 

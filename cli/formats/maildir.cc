@@ -50,6 +50,11 @@ class Maildir final : public MailSource {
                                       "separately"
                                     : "a Maildir, but what it is in is none; import it separately");
     }
+    if (found.empty() && is_directory(root_ + "/mailboxes"))
+      return fail(Fault::not_found,
+                  root_ +
+                      ": this is sdbox or mdbox, which only Dovecot reads; let it make "
+                      "a Maildir of it: doveadm backup -u USER maildir:PATH");
     if (found.empty())
       return fail(Fault::not_found, root_ + ": no Maildir is here (cur and new are missing)");
     return found;

@@ -161,6 +161,8 @@ TEST(Compressed, AMailThatOnlyBeginsLikeThatStaysAsItIs) {
     EXPECT_EQ(*unpack_maildir_file(packed, "1.host,S=7"), mail(100));
   }
   EXPECT_EQ(*unpack_maildir_file("Subject: x\n\n", "1.host"), "Subject: x\n\n");
+  EXPECT_TRUE(unpack_maildir_file("CRYPTED\x03\x07xyz", "1.host,S=12"));
+  EXPECT_FALSE(unpack_maildir_file("CRYPTED\x03\x07xyz", "1.host"));
   const auto secret = unpack_maildir_file("CRYPTED\x03\x07xyz", "1.host,S=3");
   ASSERT_FALSE(secret);
   EXPECT_TRUE(secret.error().detail().starts_with("it is encrypted")) << secret.error().detail();

@@ -77,9 +77,8 @@ void compressed(std::string_view bytes) {
   require(!plain || (how != Compression::none && plain->size() <= kMax));
   if (!plain && plain.error().fault() == Fault::limit) return;
   // The file's own size in its name: it is taken, packed or not.
-  const auto file =
-      unpack_maildir_file(std::string(bytes), "1.x,S=" + std::to_string(bytes.size()));
-  require(file.has_value() || is_encrypted_by_dovecot(bytes));
+  const std::string name = "1.x,S=" + std::to_string(bytes.size());
+  require(unpack_maildir_file(std::string(bytes), name).has_value());
 }
 
 void lines(std::string_view bytes) {

@@ -732,6 +732,33 @@ plugin {{
 
     @unittest.skipUnless(shutil.which("doveadm") and shutil.which("setpriv"),
                          "Dovecot is not installed here")
+    def test_dovecot_s_dbox_by_way_of_a_maildir(self):
+        texts = [f"Subject: {n}\n\ntext {n}\n".encode() for n in range(5)]
+        for form, user in (("sdbox", "foo"), ("mdbox", "bar")):
+            home, doveadm = self.dovecot(f"{form}:HOME/mail")
+            doveadm("mailbox", "create", "Work/2026")
+            for n, mailbox in enumerate(("INBOX", "Work/2026")):
+                doveadm("mailbox", "update", "--uid-validity", str(1_600_000_000 + n), mailbox)
+                for text in texts:
+                    doveadm("save", "-m", mailbox, stdin=text)
+                doveadm("flags", "add", r"\Seen $Junk", "mailbox", mailbox, "2")
+                doveadm("expunge", "mailbox", mailbox, "uid", "3")
+            done = self.suite.command("sbin/rims-ctl", "import", user, "--from", "maildir", f"{home}/mail")
+            self.assertEqual(done.returncode, 1)
+            words = re.search(r"doveadm (backup) -u USER (maildir:)PATH", done.stderr.decode())
+            doveadm(words[1], f"{words[2]}{home}/plain")
+            report, _ = self.ctl("import", user, "--from", "maildir", f"{home}/plain")
+            self.assertEqual(report["messages"], 8)
+            found = self.exported(user, user)
+            for n, directory in enumerate(("", ".Work.2026")):
+                uidvalidity, _, there = found[directory]
+                self.assertEqual(uidvalidity, 1_600_000_000 + n)
+                self.assertEqual({uid: (m[0], m[1], m[3]) for uid, m in there.items()},
+                                 {n + 1: ({"S"} if n == 1 else set(), {"$Junk"} if n == 1 else set(), texts[n])
+                                  for n in range(5) if n != 2})
+
+    @unittest.skipUnless(shutil.which("doveadm") and shutil.which("setpriv"),
+                         "Dovecot is not installed here")
     def test_dovecot_s_maildir(self):
         home, doveadm = self.dovecot("maildir:HOME/Maildir")
         doveadm("mailbox", "create", "Work/2026", "Ünï")
