@@ -89,11 +89,9 @@ class Output {
 
 unsigned char* mutable_bytes(std::string_view bytes) {
   // The libraries' older interfaces take what they only read as if they would write it.
-  return static_cast<unsigned char*>(static_cast<void*>(const_cast<char*>(bytes.data())));
+  return reinterpret_cast<unsigned char*>(const_cast<char*>(bytes.data()));
 }
-unsigned char* unsigned_bytes(char* bytes) {
-  return static_cast<unsigned char*>(static_cast<void*>(bytes));
-}
+unsigned char* unsigned_bytes(char* bytes) { return reinterpret_cast<unsigned char*>(bytes); }
 
 // The counters of zlib and bzip2 have 32 bits.
 unsigned next_input(std::string_view rest) {
@@ -220,7 +218,8 @@ Status undovecot(std::string_view in, Output& out) {
     TRY(const size_t length, size());
     if (length == 0 || length > kMostDovecotChunk * 2) return damaged("it is damaged");
     if (length > in.size()) return too_short();
-    const int made = LZ4_decompress_safe(in.data(), chunk.data(), static_cast<int>(length),
+    const std::string_view block = in.substr(0, length);
+    const int made = LZ4_decompress_safe(block.data(), chunk.data(), static_cast<int>(block.size()),
                                          static_cast<int>(chunk.size()));
     if (made < 0) return damaged("it is damaged");
     TRY_STATUS(out.add({chunk.data(), static_cast<size_t>(made)}));
