@@ -246,6 +246,35 @@ TEST_F(RubyRimsTest, AFileThatNeedsRecoveryIsReadFromACopy) {
       << mailboxes.error().detail();
 }
 
+TEST_F(RubyRimsTest, WhatARecoveryCanNotBringBackIsTold) {
+  for (int id = 3; id < 100; id++) {
+    message[std::to_string(id)] =
+        fmt::format("Subject: {}\r\n\r\n{}\r\n", id, std::string(3000, 'x'));
+    meta[fmt::format("msg_id2mbox-{}", id)] = places(1, id + 1);
+    inbox[std::to_string(id + 1)] = std::to_string(id);
+  }
+  write();
+  const std::string path = top + "/store/message.gdbm";
+  fs::resize_file(path, fs::file_size(path) * 7 / 10);
+  const auto source = open_ruby_rims(top + "/store", "foo");
+  const auto mailboxes = (*source)->mailboxes(remarks);
+  ASSERT_TRUE(mailboxes) << mailboxes.error().detail();
+  ASSERT_EQ(untaken.size(), 1U);
+  EXPECT_TRUE(untaken[0].starts_with(path + ": ")) << untaken[0];
+  EXPECT_TRUE(untaken[0].contains(" entries are read from a copy that was recovered; "))
+      << untaken[0];
+  EXPECT_TRUE(untaken[0].contains(" are lost")) << untaken[0];
+  const auto messages = (*source)->messages(mailboxes->front(), remarks);
+  ASSERT_EQ(messages->size(), 100U);
+  const auto whole = std::ranges::count_if(*messages, [&](const FoundMessage& m) {
+    const auto text = (*source)->read(mailboxes->front(), m);
+    if (text) EXPECT_EQ(*text, message[std::to_string(m.offset)]);
+    return text.has_value();
+  });
+  EXPECT_GT(whole, 30);
+  EXPECT_LT(whole, 100);
+}
+
 TEST_F(RubyRimsTest, WithoutADateThatOfTheMessageIsTaken) {
   for (int id = 0; id < 3; id++) meta.erase(fmt::format("msg_id2date-{}", id));
   meta["msg_id2date-2"] = "nonsense";
