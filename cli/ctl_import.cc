@@ -59,13 +59,18 @@ int import_into(const Invocation& how, const Wanted& wanted) {
     return complain(now.error());
   auto source = open_source(wanted);
   if (!source) return complain(source.error());
+  MigrationReport report(wanted.quiet);
+  const cli::Remarks remarks = report.remarks();
+  catch_signals();
+  // What can not be read at all costs the user's sessions nothing.
+  const auto mailboxes = (*source)->mailboxes(remarks);
+  if (!mailboxes) return complain(mailboxes.error());
   auto options = store_options(config, *std::move(base));
   options.importing = true;
   auto account =
       store::OfflineAccount::open(std::move(options), wanted.user, kTakeOver, /*create=*/true);
   if (!account) return complain(account.error());
 
-  MigrationReport report(wanted.quiet);
   uint64_t earlier = 0;
   std::string last;
   cli::ImportOptions how_to;
@@ -73,8 +78,7 @@ int import_into(const Invocation& how, const Wanted& wanted) {
   how_to.structure.depth = static_cast<uint32_t>(config.limits_mime_depth);
   how_to.structure.parts = static_cast<uint32_t>(config.limits_mime_parts);
   how_to.stop = [] { return stop_asked != 0; };
-  catch_signals();
-  const auto done = cli::import_mail(**account, **source, how_to, report.remarks(),
+  const auto done = cli::import_mail(**account, **source, *mailboxes, how_to, remarks,
                                      [&](const std::string& mailbox, uint64_t at, uint64_t all) {
                                        if (at == 0 && mailbox != last) last = mailbox;
                                        report.show(mailbox, at, all, ++earlier);

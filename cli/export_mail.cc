@@ -53,24 +53,29 @@ std::vector<const store::Mailbox*> chosen(const store::Folded& account, const Ex
   return list;
 }
 
+// The keywords that are in use, and by how many messages.
+std::vector<std::pair<std::string, size_t>> keywords_in_use(const store::Mailbox& mailbox) {
+  std::vector<std::pair<std::string, size_t>> uses;
+  for (const auto& name : mailbox.keywords().names()) uses.emplace_back(name, 0);
+  for (const auto& e : mailbox.messages()) {
+    for (const store::KeywordIndex index : mailbox.keywords().of(e.keywords)) uses[index].second++;
+  }
+  std::erase_if(uses, [](const auto& use) { return use.second == 0; });
+  return uses;
+}
+
 // Letters for the keywords that are in use; 26 is all there are.
 MaildirKeywords letters_for(const store::Mailbox& mailbox, const Remarks& remarks) {
-  const auto& names = mailbox.keywords().names();
-  std::vector<size_t> uses(names.size());
-  for (const auto& e : mailbox.messages()) {
-    for (const store::KeywordIndex index : mailbox.keywords().of(e.keywords)) uses[index]++;
-  }
   MaildirKeywords letters;
   size_t next = 0;
-  for (size_t i = 0; i < uses.size(); i++) {
-    if (uses[i] == 0) continue;
+  for (const auto& [name, count] : keywords_in_use(mailbox)) {
     if (next < letters.size())
-      letters[next++] = names[i];
+      letters[next++] = name;
     else
       remarks.not_taken(
           mailbox.info().name,
-          fmt::format("the keyword {} of {} messages: a Maildir has room for {} keywords", names[i],
-                      uses[i], letters.size()));
+          fmt::format("the keyword {} of {} messages: a Maildir has room for {} keywords", name,
+                      count, letters.size()));
   }
   return letters;
 }
@@ -128,20 +133,32 @@ class MboxLedger {
   std::map<std::string, Entry> entries_;
 };
 
+// Does this error of one mailbox hit those that follow as well?
+bool is_of_all(const Error& error) {
+  return error.system() == ENOSPC || error.system() == EDQUOT || error.system() == EROFS ||
+         error.system() == EIO;
+}
+
+std::unexpected<Error> failed(const std::string& path, int error) {
+  return std::unexpected(
+      Error(Fault::storage, path + ": " + std::string(errno_text(error)), {}, {}, error));
+}
+
+// Writes `path` as a whole, under another name first.
 Status write_mbox(store::JournalReader& reader, const store::Folded& account,
                   const store::Mailbox& mailbox, const std::string& path, const ExportJob& job,
                   const Remarks& remarks, Exported& done) {
-  const auto failed = [&path] {
-    return fail(Fault::storage, path + ": " + std::string(errno_text(errno)));
-  };
-  const std::string partial = path + ".partial";
+  const std::string directory = path.substr(0, path.rfind('/'));
+  TRY_STATUS(make_directories(directory));
+  const std::string partial = directory + "/.rims-partial";  // no mailbox has such a file
+  remove_file(partial);                                      // of a run that was interrupted
   TRY(Fd fd, create_file(partial));
   const std::unique_ptr<std::FILE, CloseFile> out(fdopen(fd.get(), "w"));
-  if (!out) return failed();
+  if (!out) return failed(partial, errno);
   (void)fd.release();
   const auto& info = mailbox.info();
   uint64_t count = 0;
-  bool first = true;
+  Exported written;
   for (const auto& e : mailbox.messages()) {
     job.progress(info.name, count++, info.messages);
     auto bytes = bytes_of(reader, account, mailbox, e, remarks);
@@ -151,18 +168,57 @@ Status write_mbox(store::JournalReader& reader, const store::Folded& account,
     m.flags = e.flags;
     m.keywords = mailbox.keywords_of(e);
     m.date = e.date;
+    m.zone = e.zone;
     m.uid = e.uid.value;
-    if (std::exchange(first, false)) {
+    if (written.messages == 0) {
       m.uidvalidity = info.uidvalidity.value;
       m.last_uid = info.uidnext.value - 1;
+      for (auto& [name, uses] : keywords_in_use(mailbox)) m.all_keywords.push_back(name);
     }
     const std::string text = mbox_text(m);
-    if (std::fwrite(text.data(), 1, text.size(), out.get()) != text.size()) return failed();
+    if (std::fwrite(text.data(), 1, text.size(), out.get()) != text.size())
+      return failed(partial, errno);
+    written.messages++;
+    written.bytes += e.size;
+  }
+  if (std::fflush(out.get()) != 0 || fdatasync(fileno(out.get())) != 0)
+    return failed(partial, errno);
+  if (const Status renamed = rename_file(partial, path); !renamed) {
+    remove_file(partial);
+    return renamed;
+  }
+  done.messages += written.messages;
+  done.bytes += written.bytes;
+  return {};
+}
+
+// Writes what is not there yet of one mailbox.
+Status write_maildir(store::JournalReader& reader, const store::Folded& account,
+                     const store::Mailbox& mailbox, const ExportJob& job, const Remarks& remarks,
+                     Exported& done) {
+  const auto& info = mailbox.info();
+  TRY(auto writer, MaildirWriter::open(job.directory, info.name, info.uidvalidity.value,
+                                       letters_for(mailbox, remarks)));
+  uint64_t count = 0;
+  for (const auto& e : mailbox.messages()) {
+    job.progress(info.name, count++, info.messages);
+    const MaildirMessage m{.uid = e.uid.value,
+                           .flags = e.flags,
+                           .keywords = mailbox.keywords_of(e),
+                           .date = e.date,
+                           .zone = e.zone};
+    TRY(const bool have, writer.have(m));
+    if (have) {
+      done.before++;
+      continue;
+    }
+    auto bytes = bytes_of(reader, account, mailbox, e, remarks);
+    if (!bytes) continue;
+    TRY_STATUS(writer.put(m, *std::move(bytes)));
     done.messages++;
     done.bytes += e.size;
   }
-  if (std::fflush(out.get()) != 0 || fdatasync(fileno(out.get())) != 0) return failed();
-  return rename_file(partial, path);
+  return writer.finish(info.uidnext.value);
 }
 
 }  // namespace
@@ -174,33 +230,12 @@ Result<Exported> export_maildir(store::JournalReader& reader, const store::Folde
   if (mailboxes.empty()) return std::unexpected(no_mailbox(job).error());
   TRY_STATUS(make_directories(job.directory));
   for (const auto* mailbox : mailboxes) {
-    const auto& info = mailbox->info();
-    auto writer = MaildirWriter::open(job.directory, info.name, info.uidvalidity.value,
-                                      letters_for(*mailbox, remarks));
-    if (!writer) {
-      remarks.not_taken(info.name, writer.error().detail());
-      continue;
+    if (const Status wrote = write_maildir(reader, account, *mailbox, job, remarks, done); wrote) {
+      done.mailboxes++;
+    } else {
+      if (is_of_all(wrote.error())) return std::unexpected(wrote.error());
+      remarks.not_taken(mailbox->info().name, wrote.error().detail());
     }
-    uint64_t count = 0;
-    for (const auto& e : mailbox->messages()) {
-      job.progress(info.name, count++, info.messages);
-      const MaildirMessage m{.uid = e.uid.value,
-                             .flags = e.flags,
-                             .keywords = mailbox->keywords_of(e),
-                             .date = e.date};
-      TRY(const bool have, writer->have(m));
-      if (have) {
-        done.before++;
-        continue;
-      }
-      auto bytes = bytes_of(reader, account, *mailbox, e, remarks);
-      if (!bytes) continue;
-      TRY_STATUS(writer->put(m, *std::move(bytes)));
-      done.messages++;
-      done.bytes += e.size;
-    }
-    TRY_STATUS(writer->finish(info.uidnext.value));
-    done.mailboxes++;
   }
   const auto& names = account.state.subscriptions();
   if (job.mailbox.empty()) {
@@ -232,22 +267,22 @@ Result<Exported> export_mbox(store::JournalReader& reader, const store::Folded& 
       remarks.not_taken(info.name, path + " is there already and is not overwritten");
       continue;
     }
-    if (const Status made = make_directories(path.substr(0, path.rfind('/'))); !made) {
-      remarks.not_taken(info.name, made.error().detail());
+    if (const Status wrote = write_mbox(reader, account, *mailbox, path, job, remarks, done);
+        !wrote) {
+      if (is_of_all(wrote.error())) return std::unexpected(wrote.error());
+      remarks.not_taken(info.name, wrote.error().detail());
       continue;
     }
-    remove_file(path + ".partial");  // of a run that was interrupted
-    TRY_STATUS(write_mbox(reader, account, *mailbox, path, job, remarks, done));
     const auto st = look_at(path);
-    if (!st) return fail(Fault::storage, path + ": " + std::string(errno_text(errno)));
+    if (!st) return failed(path, errno);
     TRY_STATUS(ledger.note(info, static_cast<uint64_t>(st->st_size)));
     done.mailboxes++;
   }
   if (job.mailbox.empty()) {
-    std::string names;
-    for (const auto& name : account.state.subscriptions()) names += name + '\n';
+    const auto& names = account.state.subscriptions();
     TRY_STATUS(write_file(job.directory + "/.subscriptions",
-                          job.directory + "/.subscriptions.partial", names));
+                          job.directory + "/.subscriptions.partial",
+                          dovecot_subscriptions_text({names.begin(), names.end()})));
   }
   return done;
 }

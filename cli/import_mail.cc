@@ -37,11 +37,10 @@ class Import {
 
   using Progress = std::function<void(const std::string&, uint64_t, uint64_t)>;
 
-  Result<Imported> all(const Progress& progress) {
+  Result<Imported> all(const std::vector<FoundMailbox>& mailboxes, const Progress& progress) {
     TRY_STATUS(to_.run(to_.account().each_delivery_id([this](std::string_view id) {
       if (id.starts_with(kMark) || id.starts_with(kEarlyMark)) taken_.emplace(id);
     })));
-    TRY(const auto mailboxes, from_.mailboxes(remarks_));
     for (const auto& mailbox : mailboxes) {
       TRY_STATUS(one(mailbox, progress));
       done_.mailboxes++;
@@ -237,10 +236,10 @@ class Import {
 }  // namespace
 
 Result<Imported> import_mail(
-    store::OfflineAccount& to, MailSource& from, const ImportOptions& options,
-    const Remarks& remarks,
+    store::OfflineAccount& to, MailSource& from, const std::vector<FoundMailbox>& mailboxes,
+    const ImportOptions& options, const Remarks& remarks,
     const std::function<void(const std::string& mailbox, uint64_t done, uint64_t all)>& progress) {
-  return Import(to, from, options, remarks).all(progress);
+  return Import(to, from, options, remarks).all(mailboxes, progress);
 }
 
 std::string possible_name(const std::string& name) {

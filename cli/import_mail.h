@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "cli/formats/mail_source.h"
 #include "common/account/offline.h"
@@ -35,10 +36,11 @@ struct Imported {
   bool stopped = false;
 };
 
-// `progress`: messages done and all of the mailbox. Only an error of the account ends the import.
+// `mailboxes`: what `from` has listed. `progress`: messages done and all of the mailbox. Only an
+// error of the account ends the import.
 Result<Imported> import_mail(
-    store::OfflineAccount& to, MailSource& from, const ImportOptions& options,
-    const Remarks& remarks,
+    store::OfflineAccount& to, MailSource& from, const std::vector<FoundMailbox>& mailboxes,
+    const ImportOptions& options, const Remarks& remarks,
     const std::function<void(const std::string& mailbox, uint64_t done, uint64_t all)>& progress);
 
 // `name`, or the nearest that may be a mailbox (state.h, check_name).

@@ -22,8 +22,8 @@ std::unexpected<Error> failed(const std::string& path, int error) {
   if (error == ELOOP)
     return fail(Fault::refused,
                 path + ": there is a symbolic link in this path, which is not followed");
-  return fail(error == ENOENT ? Fault::not_found : Fault::storage,
-              path + ": " + std::string(errno_text(error)));
+  return std::unexpected(Error(error == ENOENT ? Fault::not_found : Fault::storage,
+                               path + ": " + std::string(errno_text(error)), {}, {}, error));
 }
 
 Fd open_plainly(const std::string& path, int flags, unsigned mode = 0) {
@@ -146,7 +146,7 @@ void remove_file(const std::string& path) {
 namespace {
 
 Status write_whole(const std::string& path, const std::string& temporary, std::string_view bytes,
-                   int64_t mtime, bool durably) {
+                   std::optional<int64_t> mtime, bool durably) {
   const Fd fd = open_plainly(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0600);
   if (!fd) return failed(temporary, errno);
   while (!bytes.empty()) {
@@ -155,8 +155,8 @@ Status write_whole(const std::string& path, const std::string& temporary, std::s
     if (n < 0) return failed(temporary, errno);
     bytes.remove_prefix(static_cast<size_t>(n));
   }
-  if (mtime >= 0) {
-    const timespec times[2] = {{.tv_sec = mtime, .tv_nsec = 0}, {.tv_sec = mtime, .tv_nsec = 0}};
+  if (mtime) {
+    const timespec times[2] = {{.tv_sec = *mtime, .tv_nsec = 0}, {.tv_sec = *mtime, .tv_nsec = 0}};
     if (futimens(fd.get(), times) != 0) return failed(temporary, errno);
   }
   if (durably && fdatasync(fd.get()) != 0) return failed(temporary, errno);
@@ -166,13 +166,13 @@ Status write_whole(const std::string& path, const std::string& temporary, std::s
 }  // namespace
 
 Status write_file(const std::string& path, const std::string& temporary, std::string_view bytes,
-                  int64_t mtime) {
+                  std::optional<int64_t> mtime) {
   return write_whole(path, temporary, bytes, mtime, false);
 }
 
 Status write_file_durably(const std::string& path, const std::string& temporary,
                           std::string_view bytes) {
-  return write_whole(path, temporary, bytes, -1, true);
+  return write_whole(path, temporary, bytes, std::nullopt, true);
 }
 
 Status sync_files(const std::string& directory) {

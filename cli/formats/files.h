@@ -37,7 +37,7 @@ Status rename_file(const std::string& from, const std::string& to);
 void remove_file(const std::string& path);
 // Writes `temporary`, then renames it: `path` is the complete new file, or what it was before.
 Status write_file(const std::string& path, const std::string& temporary, std::string_view bytes,
-                  int64_t mtime = -1);
+                  std::optional<int64_t> mtime = {});
 // The same; this is true after a power loss, too.
 Status write_file_durably(const std::string& path, const std::string& temporary,
                           std::string_view bytes);

@@ -45,7 +45,7 @@ class MailSource {
   MailSource(const MailSource&) = delete;
   MailSource& operator=(const MailSource&) = delete;
   virtual ~MailSource() = default;
-  // Called once, before the other functions.
+  // Called once, before the other functions. `remarks` must outlive the source.
   virtual Result<std::vector<FoundMailbox>> mailboxes(const Remarks& remarks) = 0;
   // Names as in FoundMailbox; there may be no such mailbox.
   virtual std::vector<std::string> subscriptions(const Remarks& remarks) = 0;

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
+#include <initializer_list>
 #include <map>
 #include <sys/stat.h>
 #include <tuple>
@@ -13,8 +14,10 @@
 
 #include <fmt/format.h>
 
+#include "cli/formats/compressed.h"
 #include "cli/formats/files.h"
 #include "common/base/errno_text.h"
+#include "common/imap/mailbox_name.h"
 #include "deliver/intake.h"
 
 namespace rims::cli {
@@ -29,18 +32,29 @@ class Maildir final : public MailSource {
   Result<std::vector<FoundMailbox>> mailboxes(const Remarks& remarks) override {
     TRY(const auto names, list_directory(root_));
     std::vector<FoundMailbox> found;
-    if (is_directory(root_ + "/cur") || is_directory(root_ + "/new"))
-      found.push_back(describe("INBOX", root_, remarks));
+    if (is_maildir(root_)) found.push_back(describe("INBOX", root_, remarks));
+    // Else it may be a directory of many users, whose mail must not become that of one.
+    const bool is_root = !found.empty() || has_list(root_);
     for (const auto& name : names) {
       const std::string path = root_ + "/" + name;
       if (is_link(path)) remarks.not_taken(path, "a symbolic link; import its target separately");
-      if (!is_directory(path + "/cur") && !is_directory(path + "/new")) continue;
-      if (const auto folder = folder_from_directory(name))
+      if (name == "cur" || name == "new" || name == "tmp") continue;
+      const auto folder = folder_from_directory(name);
+      if (folder && is_maildir(path))
         found.push_back(describe(*folder, path, remarks));
-      else
-        remarks.not_taken(path,
-                          "a Maildir whose name is not that of a folder; import it separately");
+      else if (is_root && !name.starts_with('.'))
+        look_into(path, level_of(name), 1, found, remarks);
+      else if (is_maildir(path))
+        remarks.not_taken(path, is_root
+                                    ? "a Maildir whose name is not that of a folder; import it "
+                                      "separately"
+                                    : "a Maildir, but what it is in is none; import it separately");
     }
+    if (found.empty() && is_directory(root_ + "/mailboxes"))
+      return fail(Fault::not_found,
+                  root_ +
+                      ": this is sdbox or mdbox, which only Dovecot reads; let it make "
+                      "a Maildir of it: doveadm backup -u USER maildir:PATH");
     if (found.empty())
       return fail(Fault::not_found, root_ + ": no Maildir is here (cur and new are missing)");
     return found;
@@ -117,6 +131,7 @@ class Maildir final : public MailSource {
         m.flags = parsed.flags;
         m.keywords = std::move(parsed.keywords);
         m.date = st->st_mtim.tv_sec;
+        m.zone = zone_in_maildir_name(m.key);
         m.length = static_cast<uint64_t>(st->st_size);
         found.push_back(std::move(m));
       }
@@ -139,10 +154,51 @@ class Maildir final : public MailSource {
     if (!bytes && bytes.error().fault() == Fault::not_found)
       return fail(Fault::not_found, "it was renamed meanwhile; run the import again");
     if (!bytes) return bytes;
-    return deliver::wire_lines(*std::move(bytes));
+    TRY(auto message, unpack_maildir_file(*std::move(bytes), m.key));
+    return deliver::wire_lines(std::move(message));
   }
 
  private:
+  static bool is_maildir(const std::string& path) {
+    return is_directory(path + "/cur") || is_directory(path + "/new");
+  }
+  // What stands only beside INBOX.
+  static bool has_list(const std::string& path) {
+    return std::ranges::any_of(
+        std::initializer_list<const char*>{"subscriptions", "courierimapsubscribed",
+                                           "dovecot-uidvalidity"},
+        [&](const char* name) { return look_at(fmt::format("{}/{}", path, name)).has_value(); });
+  }
+  static std::string level_of(const std::string& name) {
+    return imap::from_modified_utf7(name).value_or(name);
+  }
+
+  // Folders in folders.
+  static void look_into(const std::string& path, const std::string& mailbox, unsigned depth,
+                        std::vector<FoundMailbox>& found, const Remarks& remarks) {
+    if (!is_directory(path)) return;
+    const auto names = list_directory(path);
+    if (!names || depth > imap::kMaxMailboxDepth) {
+      remarks.not_taken(path, names ? "too many levels" : names.error().detail());
+      return;
+    }
+    if (has_list(path) || std::ranges::any_of(*names, [&](const std::string& name) {
+          return name.starts_with('.') && is_maildir(path + "/" + name);
+        })) {
+      remarks.not_taken(path,
+                        "a Maildir with folders or subscriptions of its own; import it "
+                        "separately");
+      return;
+    }
+    if (is_maildir(path)) found.push_back(describe(imap::canonical_inbox(mailbox), path, remarks));
+    for (const auto& name : *names) {
+      const std::string below = path + "/" + name;
+      if (is_link(below)) remarks.not_taken(below, "a symbolic link; import its target separately");
+      if (name == "cur" || name == "new" || name == "tmp") continue;
+      look_into(below, mailbox + "/" + level_of(name), depth + 1, found, remarks);
+    }
+  }
+
   static FoundMailbox describe(std::string name, const std::string& path, const Remarks& remarks) {
     FoundMailbox found;
     found.name = std::move(name);
@@ -210,7 +266,8 @@ Result<MaildirWriter> MaildirWriter::open(const std::string& root, const std::st
 
 // The file name without sizes and flags.
 std::string MaildirWriter::name_of(const MaildirMessage& m) const {
-  return fmt::format("{}.R{}U{}.rims", m.date, uidvalidity_, m.uid);
+  return fmt::format("{}.R{}U{}{}.rims", m.date, uidvalidity_, m.uid,
+                     m.zone == 0 ? "" : "Z" + zone_text(m.zone));
 }
 
 Result<bool> MaildirWriter::have(const MaildirMessage& m) {
@@ -219,12 +276,9 @@ Result<bool> MaildirWriter::have(const MaildirMessage& m) {
   const auto parsed = parse_maildir_name(found->second);
   // After a power loss the file may be there without all of its bytes.
   const std::string path = directory_ + "/cur/" + found->second;
-  const size_t at = parsed.base.find(",S=");
-  uint64_t size = 0;
   const auto st = look_at(path);
-  if (at == std::string::npos || !st) return false;
-  (void)std::from_chars(parsed.base.data() + at + 3, parsed.base.data() + parsed.base.size(), size);
-  if (!parsed.base.starts_with(name_of(m) + ",") || static_cast<uint64_t>(st->st_size) != size)
+  if (!st || !parsed.base.starts_with(name_of(m) + ",") ||
+      size_in_maildir_name(parsed.base) != static_cast<uint64_t>(st->st_size))
     return false;
   const std::string wanted = parsed.base + maildir_info(m.flags, m.keywords, letters_);
   if (wanted != found->second) {
@@ -245,6 +299,10 @@ Status MaildirWriter::put(const MaildirMessage& m, std::string bytes) {
   const std::string path =
       directory_ + "/cur/" + base + maildir_info(m.flags, m.keywords, letters_);
   TRY_STATUS(write_file(path, directory_ + "/tmp/" + base, local, m.date));
+  // One that was not whole, or had another date.
+  const auto before = there_.find(m.uid);
+  if (before != there_.end() && directory_ + "/cur/" + before->second != path)
+    remove_file(directory_ + "/cur/" + before->second);
   uidlist_ += fmt::format("{} :{}\n", m.uid, base);
   return {};
 }

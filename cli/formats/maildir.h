@@ -1,4 +1,4 @@
-// cli/formats/maildir.h - a tree of Maildirs (Maildir++, as Dovecot and Courier keep it)
+// cli/formats/maildir.h - a tree of Maildirs, as Dovecot and Courier keep it
 #pragma once
 
 #include <memory>
@@ -12,7 +12,8 @@
 
 namespace rims::cli {
 
-// `root` holds INBOX (cur, new) and the folders. Error: there is neither.
+// `root` holds INBOX (cur, new) and the folders, beside each other (Maildir++) or in each other
+// (LAYOUT=fs). Error: there is no such directory.
 [[nodiscard]] Result<std::unique_ptr<MailSource>> open_maildir(std::string root);
 
 struct MaildirMessage {
@@ -20,6 +21,7 @@ struct MaildirMessage {
   uint8_t flags = 0;
   std::vector<std::string> keywords;
   int64_t date = 0;
+  int16_t zone = 0;
 };
 
 // Writes one mailbox. What an earlier run has written completely is not written again.
@@ -28,7 +30,7 @@ class MaildirWriter {
   // Makes the folder. Error: refused, when another mailbox is there already.
   static Result<MaildirWriter> open(const std::string& root, const std::string& mailbox,
                                     uint32_t uidvalidity, MaildirKeywords letters);
-  // True when the message is there already; then only its flags are updated.
+  // True when the message is there already, whole; then only its flags are updated.
   Result<bool> have(const MaildirMessage& message);
   // `bytes`: as they are stored.
   Status put(const MaildirMessage& message, std::string bytes);

@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdlib>
+
+#include <fmt/format.h>
 
 #include "common/base/ascii.h"
 #include "common/base/encoding.h"
@@ -82,14 +85,17 @@ std::string tab_unescape(std::string_view text) {
 
 MaildirName parse_maildir_name(std::string_view name, const MaildirKeywords& keywords) {
   MaildirName out;
-  const size_t colon = name.rfind(":2,");
-  out.base = name.substr(0, std::min(colon, name.find(':')));
-  if (colon == std::string_view::npos) return out;
+  size_t info = std::string_view::npos;
+  for (const char* separator : {":2,", ";2,", "!2,"}) {
+    if (info == std::string_view::npos) info = name.rfind(separator);
+  }
+  out.base = name.substr(0, std::min(info, name.find(':')));
+  if (info == std::string_view::npos) return out;
   const auto add = [&out](const std::string& keyword) {
     if (std::ranges::none_of(out.keywords, [&](const auto& k) { return ascii::equal(k, keyword); }))
       out.keywords.push_back(keyword);
   };
-  for (const char c : name.substr(colon + 3)) {
+  for (const char c : name.substr(info + 3)) {
     if (c == ',') break;  // what follows belongs to other programs
     const auto* letter = std::ranges::find(kLetters, c, &std::pair<char, uint8_t>::first);
     if (letter != std::end(kLetters))
@@ -102,6 +108,17 @@ MaildirName parse_maildir_name(std::string_view name, const MaildirKeywords& key
       out.unknown += c;
   }
   return out;
+}
+
+std::optional<uint64_t> size_in_maildir_name(std::string_view base) {
+  for (size_t at = base.find(','); at != std::string_view::npos;) {
+    const size_t end = base.find(',', at + 1);
+    const std::string_view field =
+        base.substr(at + 1, end == std::string_view::npos ? end : end - at - 1);
+    if (field.starts_with("S=")) return to_number<uint64_t>(field.substr(2));
+    at = end;
+  }
+  return std::nullopt;
 }
 
 std::string maildir_info(uint8_t flags, const std::vector<std::string>& keywords,
@@ -119,6 +136,35 @@ std::string maildir_info(uint8_t flags, const std::vector<std::string>& keywords
   }
   std::ranges::sort(out);
   return ":2," + out;
+}
+
+std::string zone_text(int16_t minutes) {
+  const int n = std::abs(minutes);
+  return fmt::format("{}{:02}{:02}", minutes < 0 ? '-' : '+', n / 60, n % 60);
+}
+
+std::optional<int16_t> zone_from_text(std::string_view text) {
+  if (text.size() != 5 || (text[0] != '+' && text[0] != '-')) return std::nullopt;
+  const auto hours = to_number<uint16_t>(text.substr(1, 2));
+  const auto minutes = to_number<uint16_t>(text.substr(3));
+  if (!hours || !minutes || *minutes > 59) return std::nullopt;
+  const int all = *hours * 60 + *minutes;
+  return static_cast<int16_t>(text[0] == '-' ? -all : all);
+}
+
+int16_t zone_in_maildir_name(std::string_view base) {
+  // <digits>.R<digits>U<digits>Z+hhmm.rims
+  const auto skip = [&base](std::string_view letter) {
+    if (!base.starts_with(letter)) return false;
+    base.remove_prefix(letter.size());
+    const size_t digits = std::min(base.find_first_not_of("0123456789"), base.size());
+    base.remove_prefix(digits);
+    return digits > 0;
+  };
+  if (base.starts_with('-')) base.remove_prefix(1);
+  if (!skip("") || !skip(".R") || !skip("U") || !base.starts_with('Z') || base.find(".rims") != 6)
+    return 0;
+  return zone_from_text(base.substr(1, 5)).value_or(0);
 }
 
 MaildirKeywords parse_dovecot_keywords(std::string_view text) {

@@ -1,12 +1,14 @@
 // cli/formats/maildir_names.h - what the names of a Maildir and Dovecot's files beside it say
 //
 //   cur/1700000000.M1P2.host,S=120,W=124:2,FSab
-//       base: everything before ":2,"          info: D R S F T P, and a-z for keywords
+//       base: everything before ":2,"          info: D R S F T P, and a-z for keywords; on Windows
+//                                              ";2," or "!2,"
 //   dovecot-uidlist    3 V1700000000 N90 G...  then one line per message: 5 W124
 //   :1700000000.M1P2...
 //                      1 1700000000 90         then                       5 1700000000.M1P2...
 //   dovecot-keywords   0 $Junk                 0 is the letter a
-//   .Work.2026         folders lie beside each other (Maildir++), names in modified UTF-7
+//   .Work.2026         folders lie beside each other (Maildir++), names in modified UTF-7, or
+//   Work/2026          in each other (Dovecot's LAYOUT=fs)
 //
 // Pure: bytes in, values out.
 #pragma once
@@ -36,9 +38,17 @@ struct MaildirName {
 };
 [[nodiscard]] MaildirName parse_maildir_name(std::string_view name,
                                              const MaildirKeywords& keywords = {});
+// The size of the message (S=), where the name has it.
+[[nodiscard]] std::optional<uint64_t> size_in_maildir_name(std::string_view base);
 // ":2,..." with the letters in ASCII order. Keywords without a letter are left out.
 [[nodiscard]] std::string maildir_info(uint8_t flags, const std::vector<std::string>& keywords,
                                        const MaildirKeywords& letters);
+
+// "+0530". Error: it is none.
+[[nodiscard]] std::string zone_text(int16_t minutes);
+[[nodiscard]] std::optional<int16_t> zone_from_text(std::string_view text);
+// The zone in a name that an export gave: 1700000000.R1U5Z+0900.rims. 0: it names none.
+[[nodiscard]] int16_t zone_in_maildir_name(std::string_view base);
 
 [[nodiscard]] MaildirKeywords parse_dovecot_keywords(std::string_view text);
 [[nodiscard]] std::string dovecot_keywords_text(const MaildirKeywords& keywords);

@@ -1,5 +1,8 @@
 // Names of Maildir files and folders, Dovecot's files beside them, mbox files, names of mailboxes.
 
+#include <algorithm>
+#include <cctype>
+
 #include <gtest/gtest.h>
 
 #include "cli/formats/files.h"
@@ -28,9 +31,34 @@ TEST(Maildir, FileNames) {
   EXPECT_EQ(parse_maildir_name("17.host:1,x").base, "17.host");
   EXPECT_EQ(parse_maildir_name("17.host:2,DFRST").flags,
             kDraft | kFlagged | kAnswered | kSeen | kDeleted);
+  // As Windows needs it.
+  for (const char* name : {"17.a!b;c:2,FS", "17.a!b;c;2,FS", "17.a!b;c!2,FS"}) {
+    EXPECT_EQ(parse_maildir_name(name).base, "17.a!b;c") << name;
+    EXPECT_EQ(parse_maildir_name(name).flags, kFlagged | kSeen) << name;
+  }
+  EXPECT_EQ(parse_maildir_name("17.a!2,S:2,F").base, "17.a!2,S");
+  EXPECT_EQ(size_in_maildir_name("17.host,S=12,W=14"), 12U);
+  EXPECT_EQ(size_in_maildir_name("17.host,W=14,S=12"), 12U);
+  EXPECT_EQ(size_in_maildir_name("17.S=3,S=x,S=12"), std::nullopt);
+  EXPECT_EQ(size_in_maildir_name("17.hostS=12"), std::nullopt);
   EXPECT_EQ(maildir_info(m.flags, m.keywords, keywords), ":2,FPSac");
   EXPECT_EQ(maildir_info(0, {"WORK", "other"}, keywords), ":2,c");
   EXPECT_EQ(dovecot_keywords_text(keywords), "0 $Junk\n2 work\n");
+}
+
+TEST(Maildir, ZonesInNames) {
+  for (const int zone : {0, 540, -570, 345, 840}) {
+    const auto minutes = static_cast<int16_t>(zone);
+    EXPECT_EQ(zone_from_text(zone_text(minutes)), minutes);
+    EXPECT_EQ(zone_in_maildir_name("17.R1U5Z" + zone_text(minutes) + ".rims,S=1,W=2"), minutes);
+  }
+  EXPECT_EQ(zone_text(-570), "-0930");
+  for (const char* text : {"", "0100", "+100", "+0160", "+-1-1", "+01000", "*0100"})
+    EXPECT_EQ(zone_from_text(text), std::nullopt) << text;
+  EXPECT_EQ(zone_in_maildir_name("-17.R1U5Z+0100.rims,S=1"), 60);
+  for (const char* name : {"17.R1U5Z+0100.host", "17.M1P2Z+0100.rims", "17.R1UZ+0100.rims", "",
+                           "17.R1U5Z+01", "17.R1U5Z+0199.rims", "17.R1U5.rims"})
+    EXPECT_EQ(zone_in_maildir_name(name), 0) << name;
 }
 
 TEST(Maildir, Uidlists) {
@@ -96,6 +124,16 @@ TEST(Mbox, Separators) {
       {"From a@b Sat Jan  3 01:05:34 2026 +0100", 1767402334 - 3600},
       {"From \"a b\"@c Sat Jan  3 01:05:34 2026", 1767402334},
       {"From Sat Jan  3 01:05:34 2026", 1767402334},
+      {"From a@b Sat, 03 Jan 2026 01:05:34 GMT", 1767402334},
+      {"From a@b Sat, 3 Jan 2026 02:05:34 +0100", 1767402334},
+      {"From MAILER-DAEMON Fri Jan  2 20:05:34 EST 2026", 1767402334},
+      {"From a@b Sat Jan  3 01:05:34 2026 remote from uucp", 1767402334},
+      {"From ???@??? Sat Jan 03 01:05:34 2026", 1767402334},
+      {"From a@b Sun Dec 31 23:59:59 1899", -2208988801},
+      {"From a@b Sat Jan  1 00:00:00 0001 +0900", std::nullopt},
+      {"From a@b Sat Jan  1 00:00:00 0001", -62'135'596'800},
+      {"From a@b", std::nullopt},
+      {"From a@b Sat, to be sure", std::nullopt},
       {"From here on it is text", std::nullopt},
       {"From Sat to Sun", std::nullopt},
       {"from a@b Sat Jan  3 01:05:34 2026", std::nullopt},
@@ -107,7 +145,7 @@ TEST(Mbox, Separators) {
   }
 }
 
-TEST(Mbox, MessagesBeginAfterAnEmptyLineOnly) {
+TEST(Mbox, WhatIsTextBeginsNoMessage) {
   const std::string file =
       "From a@b Sat Jan  3 01:05:34 2026\nA: b\n\ntext\nFrom a@b Sat Jan  3 01:05:34 2026\n\n"
       "From here on it is text\n\nFrom a@b Sat Jan  3 01:05:34 2026\nA: c\n\n";
@@ -118,6 +156,109 @@ TEST(Mbox, MessagesBeginAfterAnEmptyLineOnly) {
   EXPECT_FALSE(find_mbox_messages("hello\n", places));
   EXPECT_TRUE(find_mbox_messages("", places));
   EXPECT_TRUE(places.empty());
+}
+
+TEST(Mbox, MessagesThatOtherProgramsBegin) {
+  const Strings messages{
+      "From a@b Sat Jan  3 01:05:34 2026\nA: b\n\ntext\n",  // no empty line before the next
+      "From a@b Sat Jan  3 01:05:34 2026\nSubject: x\n\n\n",
+      "From a@b\nSubject: no date\nDate: Fri, 2 Jan 2015 01:02:03 +0100\n\n",
+      "From a@b one day in 15\nReceived: from x\n by y\nSubject: no date\n\n",
+      "From -\r\nTo: c\r\nX-Y:\r\n\r\n", "From a@b Sat, 03 Jan 2026 01:05:34 GMT\n\nno header\n\n",
+      // None of these begins one.
+      "From a@b Sat Jan  3 01:05:34 2026\nA: b\n\ntext\nFrom a@b\nSubject: x\nDate: y\n\n"
+      "From a@b\nto c\n\nFrom the desk of Bob\nTo: all\nSubject: x\n\nFrom a@b\nSubject: x\n\n"
+      "From a@b\n\nFrom a@b\nA: b\nC: d\n\ntext\nFrom a@b Sat Jan  3 01:05:34 2026\n"
+      "http://example.org\n"};
+  std::string file;
+  for (const auto& message : messages) file += message;
+  std::vector<MboxPlace> places;
+  ASSERT_TRUE(find_mbox_messages(file, places));
+  Strings found;
+  for (const auto& place : places) found.push_back(file.substr(place.offset, place.length));
+  EXPECT_EQ(found, messages);
+}
+
+TEST(Mbox, ThunderbirdsFields) {
+  const auto m = parse_mbox_message(
+      "From - Sat Jan  3 01:05:34 2026\nX-Account-Key: account1\nX-UIDL: 7\n"
+      "X-Mozilla-Status: 1007\nX-Mozilla-Status2: 02800000\nX-Mozilla-Keys: $label1 foo   \n"
+      "Subject: x\n\ny\n\n",
+      MboxQuoting::mboxrd);
+  EXPECT_EQ(m.bytes, "X-Account-Key: account1\nX-UIDL: 7\nSubject: x\n\ny\n");
+  EXPECT_EQ(m.flags, kSeen | kAnswered | kFlagged);
+  EXPECT_EQ(m.keywords, (Strings{"$Forwarded", "$MDNSent", "$label1", "foo"}));
+  EXPECT_FALSE(m.expunged);
+  const auto gone = parse_mbox_message("From -\nX-Mozilla-Status: 0009\n\n", MboxQuoting::mboxrd);
+  EXPECT_EQ(gone.flags, kSeen | kDeleted);
+  EXPECT_TRUE(gone.expunged);
+  EXPECT_EQ(
+      parse_mbox_message("From -\nX-Mozilla-Status2: 00200000\n\n", MboxQuoting::mboxrd).flags,
+      kDeleted);
+  // Below the first field of the mail itself, they are the sender's.
+  const auto sent = parse_mbox_message(
+      "From a@b\nReceived: by c\nX-Mozilla-Status: 0009\nX-Mozilla-Keys: x\n\n\n",
+      MboxQuoting::mboxrd);
+  EXPECT_EQ(sent.bytes, "Received: by c\nX-Mozilla-Status: 0009\nX-Mozilla-Keys: x\n\n");
+  EXPECT_EQ(sent.flags, 0);
+  EXPECT_TRUE(sent.keywords.empty());
+}
+
+TEST(Mbox, FieldsThatTheSenderWroteAreKeptAndMeanNothing) {
+  MboxMessage m;
+  m.bytes =
+      "X-Mozilla-Status: 0009\nSTATUS: RO\nX-Status : D\n AF\nX-Keywords: a\nX-UID: 9\n"
+      "X-IMAPbase: 1 4\nx-imap: 1 4\nContent-Length: 3\nX-Evolution: 00000001-0001\n"
+      "X-RIMS-Kept-Status: R\nx-rims-kept-X-RIMS-Kept-X-Status: D\nX-RIMS-Kept-Subject: x\n"
+      "Subject: s\nX-Mozilla-Status2: 00200000\nX-Mozilla-Keys: b\n\nStatus: RO\n";
+  const std::string text = mbox_text(m);
+  EXPECT_TRUE(text.contains("\nX-RIMS-Kept-X-Status : D\n AF\n")) << text;
+  EXPECT_TRUE(text.contains("\nX-RIMS-Kept-X-RIMS-Kept-Status: R\n")) << text;
+  EXPECT_TRUE(text.contains("\nX-RIMS-Kept-Subject: x\n")) << text;
+  EXPECT_TRUE(text.contains("\n\nStatus: RO\n")) << text;
+  // What is left with a name that a reader knows, we have written.
+  Strings acting;
+  for (size_t at = 0; at < text.find("\n\n");) {
+    const size_t end = text.find('\n', at);
+    std::string line = text.substr(at, end - at);
+    std::ranges::transform(line, line.begin(), [](unsigned char c) { return std::tolower(c); });
+    for (const char* name : {"status", "x-status", "x-keywords", "x-uid", "x-imap",
+                             "content-length", "x-mozilla", "x-evolution"}) {
+      if (line.starts_with(name)) acting.push_back(line);
+    }
+    at = end + 1;
+  }
+  EXPECT_EQ(acting, Strings{"status: o"});
+  const auto back = parse_mbox_message(text, MboxQuoting::mboxrd);
+  EXPECT_EQ(back.bytes, m.bytes);
+  EXPECT_EQ(back.flags, 0);
+  EXPECT_TRUE(back.keywords.empty());
+  EXPECT_EQ(back.uid, 0U);
+  EXPECT_EQ(back.uidvalidity, 0U);
+}
+
+TEST(Mbox, DatesKeepTheirZone) {
+  for (const int zone : {0, 540, -570, 345, -1, 840}) {
+    for (const int64_t date : {int64_t{1'767'402'334}, int64_t{0}, int64_t{-2'000'000'000}}) {
+      MboxMessage m;
+      m.bytes = "A: b\n\n";
+      m.date = date;
+      m.zone = static_cast<int16_t>(zone);
+      const auto back = parse_mbox_message(mbox_text(m), MboxQuoting::mboxrd);
+      EXPECT_TRUE(back.dated);
+      EXPECT_EQ(back.date, date) << zone;
+      EXPECT_EQ(back.zone, zone) << date;
+    }
+  }
+  MboxMessage m{.bytes = "A: b\n\n", .date = 1'767'402'334};
+  EXPECT_TRUE(mbox_text(m).starts_with("From MAILER-DAEMON Sat Jan  3 01:05:34 2026\n"));
+  m.zone = 330;
+  EXPECT_TRUE(mbox_text(m).starts_with("From MAILER-DAEMON/+0530 Sat Jan  3 01:05:34 2026\n"));
+  // A zone that another program has written.
+  EXPECT_EQ(
+      parse_mbox_message("From x/+0530 Sat Jan  3 10:05:34 2026 +0900\n\n", MboxQuoting::mboxo)
+          .zone,
+      540);
 }
 
 TEST(Mbox, FieldsOfTheFileAreTakenOut) {
@@ -157,6 +298,7 @@ TEST(Mbox, WhatIsWrittenIsReadBack) {
     if (all.empty()) {
       m.uidvalidity = 77;
       m.last_uid = 90;
+      m.all_keywords = {"$Junk", "k0"};
     }
     file += mbox_text(m);
     all.push_back(m);
@@ -180,6 +322,15 @@ TEST(Mbox, Paths) {
   EXPECT_EQ(mbox_path("INBOX"), "INBOX");
   EXPECT_EQ(mbox_path("Work/2026"), "Work.sbd/2026");
   EXPECT_EQ(mbox_path(".a/b.sbd"), "\\2ea.sbd/b\\2esbd");
+  EXPECT_EQ(mbox_path("R&D"), "R&D");
+  EXPECT_EQ(level_of_file("&AOQ-b"), "äb");
+  EXPECT_EQ(level_of_file("äb"), "äb");
+  EXPECT_EQ(level_of_file("R&D"), "R&D");
+  for (const char* name : {"&AOQ-b", "a&-b", "a\\2eb", "\\", "..", ".x.sbd", "INBOX.msf", "x.y",
+                           "popstate.dat", "ä&AOQ-", "\\26AOQ-", ".&AOQ-.sbd", "100%", "\\5c"}) {
+    EXPECT_EQ(level_of_file(mbox_path(name)), name) << mbox_path(name);
+    EXPECT_FALSE(mbox_path(name).starts_with('.')) << name;
+  }
 }
 
 TEST(RubyRims, Checksums) {

@@ -1,5 +1,5 @@
 // tests/fuzz/migrate_fuzz.cc - mail of other programs: Maildir names and Dovecot's files, mbox,
-// Ruby Marshal. The first byte says which.
+// Ruby Marshal, compressed files. The first byte says which.
 
 #include <algorithm>
 #include <cstdint>
@@ -7,10 +7,12 @@
 #include <string>
 #include <string_view>
 
+#include "cli/formats/compressed.h"
 #include "cli/formats/files.h"
 #include "cli/formats/maildir_names.h"
 #include "cli/formats/marshal.h"
 #include "cli/formats/mbox.h"
+#include "cli/formats/mbox_files.h"
 #include "cli/formats/ruby_rims.h"
 #include "cli/import_mail.h"
 #include "common/mail/state.h"
@@ -32,6 +34,7 @@ void maildir(std::string_view bytes) {
   const auto again =
       parse_maildir_name(name.base + maildir_info(name.flags, name.keywords, keywords), keywords);
   require(again.flags == name.flags && again.keywords.size() == name.keywords.size());
+  (void)zone_in_maildir_name(name.base);
   if (const auto folder = folder_from_directory(bytes.substr(0, line)))
     (void)store::check_name(possible_name(*folder), {});
   (void)parse_dovecot_uidlist(bytes);
@@ -53,13 +56,29 @@ void mbox(std::string_view bytes) {
     }
     require(at == bytes.size());
   }
-  // What is written is one message, and is read back; but for fields of the file in it.
-  const auto m = parse_mbox_message(bytes, MboxQuoting::mboxrd);
+  // What is written is one message, and is read back, whatever fields are in it.
+  auto m = parse_mbox_message(bytes, MboxQuoting::mboxrd);
+  m.bytes = bytes;
   const std::string text = mbox_text(m);
   require(find_mbox_messages(text, places) && places.size() == 1);
   const auto back = parse_mbox_message(text, MboxQuoting::mboxrd);
-  require(back.flags == m.flags);
-  require(back.bytes == m.bytes || back.bytes.size() <= m.bytes.size() + 2);
+  require(back.flags == m.flags && back.keywords == m.keywords && back.uid == m.uid);
+  require(back.uidvalidity == m.uidvalidity && back.date == m.date && back.zone == m.zone);
+  require(back.bytes == m.bytes || back.bytes == m.bytes + '\n');
+  const std::string level(bytes.substr(0, std::min(bytes.find('/'), bytes.size())));
+  require(level_of_file(mbox_path(level)) == level);
+}
+
+// Nothing that a file says makes more of it than is allowed.
+void compressed(std::string_view bytes) {
+  constexpr uint64_t kMax = 1 << 20;
+  const auto how = compression_of(bytes);
+  const auto plain = decompress(bytes, how, kMax);
+  require(!plain || (how != Compression::none && plain->size() <= kMax));
+  if (!plain && plain.error().fault() == Fault::limit) return;
+  // The file's own size in its name: it is taken, packed or not.
+  const std::string name = "1.x,S=" + std::to_string(bytes.size());
+  require(unpack_maildir_file(std::string(bytes), name).has_value());
 }
 
 void lines(std::string_view bytes) {
@@ -73,7 +92,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const std::string_view bytes(static_cast<const char*>(static_cast<const void*>(data + 1)),
                                size - 1);
-  switch (data[0] % 4) {
+  switch (data[0] % 5) {
     case 0:
       maildir(bytes);
       break;
@@ -87,8 +106,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       }
       (void)ruby_value(std::string(bytes));
       break;
-    default:
+    case 3:
       lines(bytes);
+      break;
+    default:
+      compressed(bytes);
   }
   return 0;
 }
