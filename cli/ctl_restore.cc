@@ -28,6 +28,7 @@
 #include "common/base/json.h"
 #include "common/base/log.h"
 #include "common/journal/account_dir.h"
+#include "common/journal/file_segments.h"
 #include "common/journal/reader.h"
 #include "common/maintenance/backup.h"
 #include "common/maintenance/restore_account.h"
@@ -64,6 +65,26 @@ struct Report {
   store::RestoreOutcome outcome;
   std::vector<std::string> problems, notes;
 };
+
+// Files that are shorter than the manifest says, or not there: the state that they give is an
+// earlier one, or one that the account never had.
+Status tell_lost_ends(Source& source, const store::FoldUntil& until) {
+  store::FileSegments files(*source.backup);
+  for (const auto& s : source.manifest.segments) {
+    if (s.records == 0 || s.from > until.seq) continue;
+    const auto file = files.open(s.number, store::Access::read);
+    const uint64_t size = file ? (*file)->size().value_or(0) : 0;
+    if (size >= s.size) continue;
+    source.problems.push_back(fmt::format(
+        "{}/journal/{} {}: the backup had records {} to {} there; what is restored is what the "
+        "rest "
+        "of it says",
+        source.backup->path(), store::segment_name(s.number),
+        file ? fmt::format("has {} of {} bytes", size, s.size) : std::string("is missing"), s.from,
+        s.to));
+  }
+  return {};
+}
 
 Result<Source> open_source(const Fd& base, const Wanted& wanted) {
   Source source;
@@ -102,6 +123,9 @@ Result<Source> open_source(const Fd& base, const Wanted& wanted) {
   TRY(source.then, source.reader->fold(until, [&](const store::JournalDamage& damage) {
     source.problems.push_back(store::to_string(damage));
   }));
+  if (source.backup) {
+    TRY_STATUS(tell_lost_ends(source, until));
+  }
   if (source.then.state.mailboxes().empty())
     return fail(Fault::not_found,
                 wanted.at ? fmt::format("there is no record from {} or before", wanted.at_text)
@@ -125,8 +149,15 @@ uint32_t skip_after(const store::AccountState& then, const store::AccountState& 
 Status make_account(const Fd& base, const Wanted& wanted, Source& source, Report& report) {
   report.new_account = true;
   report.last_seq = source.then.state.seq();
-  for (const auto& [id, mailbox] : source.then.state.mailboxes())
+  for (const auto& [id, mailbox] : source.then.state.mailboxes()) {
     report.outcome.restored += mailbox->info().messages;
+    for (const auto& e : mailbox->messages())
+      if (!source.then.places.contains(e.message))
+        report.problems.push_back(fmt::format(
+            "{}: the message with uid {} has no bytes in the backup: they were given back, or are "
+            "lost; it is listed and can not be read",
+            mailbox->info().name, e.uid.value));
+  }
   report.outcome.created = source.then.state.mailboxes().size();
   if (wanted.dry_run) return {};
   TRY(const store::Folded end, source.reader->fold({.seq = source.manifest.end.seq}));

@@ -159,7 +159,8 @@ std::vector<Draft>& Plan::finish(const Journal& journal) {
   if (journal.begins_segment(drafts_)) {
     Snapshot all = state_.snapshot();
     // What a damaged segment holds may come back: nothing is said to be gone.
-    all.whole = all.whole && journal.lost() == 0;
+    all.whole = all.whole && journal.lost() == 0 &&
+                std::ranges::none_of(drafts_, [](const Draft& d) { return d.type == Gap::kType; });
     std::vector<Draft> front;
     front.push_back(draft(std::move(all), time_));
     // Each segment says whose it is, in case the others are lost.

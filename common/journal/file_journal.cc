@@ -169,7 +169,19 @@ Status FileJournal::open_blocking() {
   }
   TRY(const Census census, take_census(numbers));
   for (const auto& name : names) {
-    if (is_replacement(name)) {
+    const uint32_t replaces =
+        is_replacement(name) ? segment_number(std::string_view(name).substr(0, name.find('.'))) : 0;
+    if (replaces != 0 && !std::ranges::binary_search(numbers, replaces)) {
+      // A compaction never takes the segment away first, so this may be all there is of it.
+      const std::string to = fmt::format("{}-{:08x}", name, randombytes_random());
+      const auto kept = segments_->move_aside(name, to);
+      tell(log::Level::error,
+           fmt::format(
+               "{}/{}: the segment that it was to replace is missing; {}; \"rims-ctl check\" "
+               "says what to do",
+               segments_->path(), name,
+               kept ? "kept as quarantine/" + to : "not moved: " + kept.error().detail()));
+    } else if (is_replacement(name)) {
       const auto removed = segments_->remove(name);
       tell(removed ? log::Level::info : log::Level::error,
            fmt::format("{}/{}: {} this file of an interrupted compaction", segments_->path(), name,
@@ -241,7 +253,8 @@ Status FileJournal::take_headless(const KnownSegment& segment, uint32_t number, 
              : segments_->move_aside(segment_name(number),
                                      fmt::format("segment-{:08}-{}", number, randombytes_random()));
   if (gone) return remove ? segments_->sync() : Status();
-  if (!can_not_be_written(gone.error())) return gone;
+  // Also when the quarantine is no directory, or elsewhere: the rest is served.
+  tell(log::Level::warn, gone.error().detail());
   owes_ = true;
   return {};
 }

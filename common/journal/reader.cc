@@ -355,8 +355,10 @@ Result<std::optional<JournalDamage>> JournalReader::verify(const JournalRecord& 
   if (known->header.segment != record.place.segment) return std::nullopt;  // compacted just now
   const ReadAt read = known->reader();
   const auto damaged = [&](uint64_t offset, uint64_t length, std::string_view what) {
-    return JournalDamage{known->path(), offset, length, 0,
-                         fmt::format("record {} ({}): {}", h.seq, name(h.type), what)};
+    return JournalDamage{.path = known->path(),
+                         .offset = offset,
+                         .length = length,
+                         .what = fmt::format("record {} ({}): {}", h.seq, name(h.type), what)};
   };
   const Id& key = record.place.segment;
   uint64_t offset = at.offset + kRecordHeader;
@@ -364,17 +366,18 @@ Result<std::optional<JournalDamage>> JournalReader::verify(const JournalRecord& 
   if (checksum(key, record.meta) != h.meta_sum)
     return damaged(offset, h.meta, "the meta's checksum is wrong");
   offset += h.meta;
-  struct Piece {
-    uint64_t size, sum;
-    const char* what;
-  };
-  for (const Piece& piece : {Piece{h.aux, h.aux_sum, "the message structure's checksum is wrong"},
-                             Piece{h.body, h.body_sum, "the message's checksum is wrong"}}) {
-    TRY(const std::string bytes, read(offset, static_cast<size_t>(piece.size)));
-    if (bytes.size() != piece.size || checksum(key, bytes) != piece.sum)
-      return damaged(offset, piece.size, piece.what);
-    offset += piece.size;
+  std::optional<JournalDamage> structure;
+  TRY(const std::string aux, read(offset, static_cast<size_t>(h.aux)));
+  if (aux.size() != h.aux || checksum(key, aux) != h.aux_sum) {
+    structure = damaged(offset, h.aux, "the message structure's checksum is wrong");
+    structure->spare = true;
   }
+  offset += h.aux;
+  TRY(const std::string body, read(offset, static_cast<size_t>(h.body)));
+  if (body.size() != h.body || checksum(key, body) != h.body_sum)
+    return damaged(offset, h.body, "the message's checksum is wrong");
+  offset += h.body;
+  if (structure) return structure;
   const uint64_t padding = at.offset + h.total() - offset;
   TRY(const std::string zeros, read(offset, static_cast<size_t>(padding)));
   if (!all_zero(zeros)) return damaged(offset, padding, "the padding after it is not all zeros");

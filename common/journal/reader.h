@@ -68,6 +68,7 @@ struct JournalDamage {
   std::string what;
   std::string right;   // what these bytes were, where that is known: nothing is lost
   std::string remedy;  // for a segment that is not used: what to do; nothing in it is lost
+  bool spare = false;  // only what is made again from the rest: the structure of a message
 };
 // "journal/00000001 at offset 1024, 96 bytes: no record header"
 [[nodiscard]] std::string to_string(const JournalDamage& damage);

@@ -51,13 +51,16 @@ Result<KnownSegment> open_segment(Segments& segments, uint32_t number, Access ac
 std::optional<Misfit> misfit(const Error& error, const std::string& path, bool tolerant) {
   switch (error.system()) {
     case ELOOP:
-      return Misfit{"is a symbolic link, which is not followed",
-                    "put the file itself there; all in it is served again then"};
+      return Misfit{
+          "is a symbolic link, which is not followed",
+          "put the file itself there; all in it is served again when the account is opened "
+          "the next time (rims-ctl restart)"};
     case EACCES:
     case EPERM:
       return Misfit{"can not be read: " + error.detail(),
                     fmt::format("chmod 0600 {0}, and chown it to the owner of its directory; all "
-                                "in it is served again then",
+                                "in it is served again when the account is opened the next time "
+                                "(rims-ctl restart)",
                                 path)};
     case EISDIR:
     case ESPIPE:
@@ -150,7 +153,9 @@ bool Census::counts(uint32_t name) const {
 
 std::optional<Misfit> Census::misfit(uint32_t name, const SegmentHeader& header) const {
   if (account_ != Id{} && header.account != account_)
-    return Misfit{"belongs to another account", "move it to the account that it is of", false};
+    return Misfit{
+        "belongs to another account",
+        "move it out of the account; \"rims-ctl check --all\" says which account lacks it", false};
   if (header.number == name) return std::nullopt;
   const std::string right = segment_name(header.number);
   if (unreadable_.contains(header.number))

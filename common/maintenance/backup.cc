@@ -61,6 +61,10 @@ class Backup {
     }
     std::ranges::sort(manifest().segments, {}, &BackupSegment::number);
     TRY_STATUS(write_manifest());
+    // By every run, not only by the one that copied it: nobody may have read what that one said.
+    for (const auto& kept : manifest().segments)
+      for (const auto& d : kept.damages)
+        report_.damages.push_back(damage_text(journal_path() + "/" + segment_name(kept.number), d));
     // What the backup can not give back either.
     TRY(const auto missing, missing_segments(*copies_, manifest().segments));
     for (const auto& text : missing)
@@ -480,8 +484,6 @@ Status Backup::take(NewSegment& file, const SegmentHeader& header, const Id& sou
                         .records = found.records,
                         .sealed = sealed && found.sealed,
                         .damages = found.damages};
-  const std::string source = journal_path() + "/" + segment_name(header.number);
-  for (const auto& d : segment.damages) report_.damages.push_back(damage_text(source, d));
   TRY_STATUS(file.flush());
   if (replaces) {
     manifest().replacing = segment;

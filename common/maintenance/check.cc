@@ -78,11 +78,13 @@ class Check {
   void note(std::string path, std::string what, std::string remedy) {
     report_.findings.push_back({false, std::move(path), 0, 0, std::move(what), std::move(remedy)});
   }
+  void level(const std::string& path, uid_t user);
   void files(const Fd& dir);
   void file(const Fd& dir, const std::string& name, const struct stat& account);
   void quarantine(const Fd& dir);
   Status journal(const Fd& dir);
   void record(JournalReader& reader, const JournalRecord& record);
+  void stranger(const Fd& dir, const std::string& path);
   void tell_missing() {
     if (missing_) report_.findings.push_back(*std::exchange(missing_, {}));
   }
@@ -134,9 +136,27 @@ void Check::file(const Fd& dir, const std::string& name, const struct stat& acco
            fmt::format("chmod {:04o} {}", wanted, shown));
 }
 
+void Check::level(const std::string& path, uid_t user) {
+  const Fd fd(disk_.open(base_.get(), path.c_str(), O_PATH | O_NOFOLLOW, 0));
+  struct stat st{};
+  if (!fd || fstat(fd.get(), &st) != 0) return;
+  const std::string shown = shown_.substr(0, shown_.size() - path_.size()) + path;
+  if (st.st_uid != user)
+    damage(shown, 0, 0, fmt::format("belongs to user {}, base_dir to user {}", st.st_uid, user),
+           fmt::format("chown -R {} {}", user, shown));
+  if ((st.st_mode & 0700) != 0700)
+    damage(shown, 0, 0, fmt::format("has mode {:04o}", st.st_mode & 07777), "chmod 0700 " + shown);
+}
+
 void Check::files(const Fd& dir) {
   struct stat account{};
   if (fstat(dir.get(), &account) != 0) return;
+  // The server, which is the user to whom the base directory belongs, goes through all of them.
+  struct stat base{};
+  if (fstat(base_.get(), &base) != 0) return;
+  for (size_t slash = path_.find('/'); slash != path_.npos; slash = path_.find('/', slash + 1))
+    level(path_.substr(0, slash), base.st_uid);
+  level(path_, base.st_uid);
   if ((account.st_mode & 077) != 0)
     damage(shown_, 0, 0, fmt::format("has mode {:04o}: others may enter", account.st_mode & 07777),
            "chmod 0700 " + shown_);
@@ -206,6 +226,11 @@ void Check::record(JournalReader& reader, const JournalRecord& record) {
   if (auto bad = reader.verify(record); !bad) {
     sound = false;
     damage(segment_path_, at.offset, h.total(), bad.error().detail(), kRestore);
+  } else if (*bad && (*bad)->spare) {
+    note(fmt::format("{} at offset {}, {} bytes", (*bad)->path, (*bad)->offset, (*bad)->length),
+         append ? fmt::format("{} (message {})", (*bad)->what, append->entry.message.value)
+                : (*bad)->what,
+         "nothing needs to be done: it is made again from the message whenever it is needed");
   } else if (*bad) {
     sound = false;
     damage((*bad)->path, (*bad)->offset, (*bad)->length,
@@ -247,6 +272,28 @@ void Check::record(JournalReader& reader, const JournalRecord& record) {
            kRestore);
 }
 
+// A file in the journal that has not the name of a segment. It may be one all the same.
+void Check::stranger(const Fd& dir, const std::string& path) {
+  if (std::ranges::any_of(report_.findings, [&](const Finding& f) { return f.path == path; }))
+    return;
+  const std::string inside = path.substr(shown_.size() + 1);
+  const Fd fd(disk_.open(dir.get(), inside.c_str(), O_RDONLY | O_NONBLOCK, 0));
+  SegmentHeader header;
+  const auto head = fd ? read_up_to(disk_, fd.get(), kFirstRecord, 0, path) : std::string();
+  const bool is_segment = head && decode(*head, header) == HeaderState::good;
+  const std::string right = "journal/" + segment_name(is_segment ? header.number : 0);
+  const bool wanted =
+      is_segment && !Fd(disk_.open(dir.get(), right.c_str(), O_PATH | O_NOFOLLOW, 0));
+  if (wanted)
+    damage(path, 0, 0, fmt::format("says that it is segment {}, which is missing", header.number),
+           fmt::format("name it {}, if it is of this account; all in it is served then", right));
+  else if (is_replacement(path.substr(path.rfind('/') + 1)))
+    note(path, "is left of an interrupted compaction",
+         "nothing needs to be done: the next opening removes it");
+  else
+    note(path, "is not a segment of the journal; the server ignores it", "move it elsewhere");
+}
+
 Status Check::journal(const Fd& dir) {
   Fd fd(disk_.open(dir.get(), "journal", O_RDONLY | O_DIRECTORY, 0));
   if (!fd) {
@@ -286,13 +333,7 @@ Status Check::journal(const Fd& dir) {
              lost_ = lost_ || d.lost > 0;
              unused_ = unused_ || !d.remedy.empty();
            },
-       .foreign =
-           [&](const std::string& path) {
-             if (std::ranges::none_of(report_.findings,
-                                      [&](const Finding& f) { return f.path == path; }))
-               note(path, "is not a segment of the journal; the server ignores it",
-                    "move it elsewhere");
-           }},
+       .foreign = [&](const std::string& path) { stranger(dir, path); }},
       {.thorough = true}));
   tell_missing();
   return {};

@@ -213,6 +213,10 @@ Status Restore::copy(const BackupSegment& segment) {
     result_.bytes += block.size();
     if (job_.progress) job_.progress(result_.bytes, total_);
   }
+  for (const auto& d : segment.damages)
+    result_.problems.push_back(
+        fmt::format("{} at offset {}, {} bytes: {}; it was so in the account when it was copied",
+                    from, d.offset, d.length, d.what));
   if (sum.take() != segment.sha256) {
     result_.problems.push_back(from + ": its SHA-256 is not that of the manifest");
     TRY(const SegmentCheck found, check_segment(bytes.reader(), segment.size, bytes.header()));

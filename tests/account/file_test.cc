@@ -290,13 +290,13 @@ TEST_F(FileTest, ATornTailIsCutKeptAndItsNumbersAreSkipped) {
   torn.batch_count = 1;
   encode(torn, header.segment, bytes.data() + end);
   spew(segment, bytes);
-  spew(dir() / "journal/00000002.new", "begun");
+  spew(dir() / "journal/00000001.new", "begun");
   make_store();
   Heard heard;
   log::set_sink(&heard);
   account = open();
   log::set_sink(nullptr);
-  EXPECT_FALSE(fs::exists(dir() / "journal/00000002.new"));
+  EXPECT_FALSE(fs::exists(dir() / "journal/00000001.new"));
   EXPECT_EQ(heard.worst, log::Level::warn) << "nothing is lost that somebody was told of";
   EXPECT_TRUE(heard.text.contains("00000001 at offset " + std::to_string(end))) << heard.text;
   EXPECT_TRUE(heard.text.contains("numbers are skipped")) << heard.text;

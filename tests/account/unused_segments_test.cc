@@ -199,6 +199,56 @@ TEST_F(DamageTest, OneNameThatIsTakenKeepsNoOtherSegmentFromItsName) {
   EXPECT_FALSE(fs::exists(segment(50)));
 }
 
+// What is left of a compaction is removed; when the segment itself is gone, it may be all there is.
+TEST_F(DamageTest, ASegmentUnderAnotherNameIsNoRubbish) {
+  fill();
+  const std::string bytes = slurp(segment(2));
+  for (const char* name : {"00000002.new", "00000002.bak", "2"}) {
+    SCOPED_TRACE(name);
+    const fs::path strange = dir() / "journal" / name;
+    fs::rename(segment(2), strange);
+    EXPECT_NE(found().find("says that it is segment 2, which is missing; name it journal/00000002"),
+              std::string::npos)
+        << found();
+    remove_index();
+    make_store();
+    auto account = open();
+    EXPECT_LT(read_all(account), 20U);
+    account.reset();
+    stop();
+    if (!fs::exists(strange)) {
+      for (const auto& kept : quarantine())
+        if (kept.starts_with(name)) fs::rename(dir() / "quarantine" / kept, strange);
+    }
+    ASSERT_EQ(slurp(strange), bytes);
+    fs::rename(strange, segment(2));
+    remove_index();
+    make_store();
+    EXPECT_EQ(read_all(open()), 20U);
+    stop();
+    for (const auto& kept : quarantine()) fs::remove_all(dir() / "quarantine" / kept);
+  }
+  make_store();
+}
+
+// The rest is served when something else has the place of the quarantine.
+TEST_F(DamageTest, AQuarantineThatIsNoDirectoryKeepsNoMailAway) {
+  sound_at_end_ = false;
+  fill();
+  std::string bytes = slurp(segment(2));
+  bytes.replace(0, 1024, 1024, 'x');
+  spew(segment(2), bytes);
+  spew(dir() / "quarantine", "a file");
+  make_store();
+  auto account = open();
+  EXPECT_GT(read_all(account), 0U);
+  account.reset();
+  stop();
+  EXPECT_EQ(slurp(segment(2)), bytes);
+  fs::remove(dir() / "quarantine");
+  make_store();
+}
+
 TEST_F(DamageTest, ASegmentThatWasMissingIsServedWhenItIsBack) {
   fill();
   const int last = last_segment();

@@ -370,6 +370,50 @@ class Restored(unittest.TestCase):
             for part in (b"\\Flagged", b"Key", b'" 1-Jan-2020 00:00:00 +0000"'):
                 self.assertIn(part, head)
 
+    def test_a_backup_that_lacks_something_never_gives_it_back_in_silence(self):
+        suite = Suite(settings="storage:\n  segment_size: 64K\n")
+        self.addCleanup(suite.close)
+        with suite.start(), suite.login() as imap:
+            for n in range(30):
+                imap.append("INBOX", None, DATE, mail(f"number {n}") + b"x" * 8000)
+        path = account(suite, "foo", "journal", "00000001")
+        with open(path, "rb") as f:
+            flip(path, f.read().rindex(b"Subject: number 1\r") + 4)
+        # Each run says what it found once, the one that makes the account, too.
+        for _ in range(2):
+            self.assertIn("the message's checksum is wrong", ctl(suite, "backup", "foo", self.backup, status=1))
+        os.rename(account(suite, "foo"), os.path.join(suite.directory, "away"))
+        said = ctl(suite, "restore", "foo", "--from", self.backup, status=1)
+        self.assertIn("it was so in the account when it was copied", said)
+        # The end of the backup is lost.
+        last = sorted(glob.glob(os.path.join(self.backup, "*", "journal", "0*")))[-1]
+        os.truncate(last, 1024)
+        for words in (("-n",), ()):
+            said = ctl(suite, "restore", "foo", "--from", self.backup, *words, status=1)
+            self.assertIn("has 1024 of ", said)
+            self.assertIn("the backup had records", said)
+        os.remove(last)
+        shutil.rmtree(account(suite, "foo"))
+        self.assertIn("is missing: the backup had records", ctl(suite, "restore", "foo", "--from", self.backup, status=1))
+
+    def test_files_that_the_server_can_not_reach_are_told(self):
+        if os.geteuid() != 0:
+            self.skipTest("needs root to give files away")
+        suite = Suite()
+        self.addCleanup(suite.close)
+        suite.start()
+        suite.deliver(mail("x"))
+        suite.stop()
+        for path in (account(suite, "foo"), os.path.dirname(account(suite, "foo"))):
+            os.chown(path, 1234, 1234)
+            done = subprocess.run([os.path.join(suite.stage, "sbin/rims-ctl"), "-c", suite.config, "check", "foo"],
+                                  capture_output=True, timeout=60, check=False)
+            self.assertEqual(done.returncode, 1, done)
+            self.assertIn(f"belongs to user 1234, base_dir to user {NOBODY}; chown -R {NOBODY}",
+                          (done.stdout + done.stderr).decode())
+            os.chown(path, NOBODY, NOBODY)
+        ctl(suite, "check", "foo")
+
     def test_an_account_gets_another_name(self):
         suite = Suite(users={"old": "bar", "new": "bar"})
         self.addCleanup(suite.close)
