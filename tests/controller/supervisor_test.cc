@@ -12,7 +12,9 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <fstream>
+#include <netinet/in.h>
 #include <string>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -65,6 +67,15 @@ class SupervisorTest : public testing::Test {
     fs::remove_all(dir_);
   }
 
+  static Fd listening() {
+    Fd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in any{};
+    any.sin_family = AF_INET;
+    any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(bind(fd.get(), reinterpret_cast<const sockaddr*>(&any), sizeof any), 0);
+    EXPECT_EQ(listen(fd.get(), 1), 0);
+    return fd;
+  }
   void behave(Role role, std::string what) { parts_.of[static_cast<size_t>(role)] = what; }
   void from_now_on(Role role, const std::string& what) {
     Parts fresh;
@@ -80,11 +91,8 @@ class SupervisorTest : public testing::Test {
     for (size_t i = 0; i < kRoles; i++) plan.parts.of[i] = parts_.of[i];
     for (const auto channel :
          {ipc::Channel::listen_imap, ipc::Channel::listen_imaps, ipc::Channel::listen_deliver})
-      plan.listeners.push_back({.channel = channel,
-                                .index = 0,
-                                .name = "test",
-                                .port = 0,
-                                .fd = Fd(open("/dev/null", O_RDONLY | O_CLOEXEC))});
+      plan.listeners.push_back(
+          {.channel = channel, .index = 0, .name = "test", .port = 0, .fd = listening()});
     supervisor_.emplace(loop_, std::move(plan));
     return run(loop_, supervisor_->start());
   }
@@ -170,6 +178,22 @@ TEST_F(SupervisorTest, AKilledProcessIsBackWithinASecondAndItsPeersGetFreshLinks
 }
 
 // A test harness, or an administrator, may kill one process many times: that is no crash loop.
+TEST_F(SupervisorTest, APortThatAProcessHasShutDownIsOpenForTheNext) {
+  ASSERT_TRUE(start());
+  const int port = supervisor_->listeners()[0].fd.get();
+  const auto listens = [&] {
+    int yes = 0;
+    socklen_t size = sizeof yes;
+    EXPECT_EQ(getsockopt(port, SOL_SOCKET, SO_ACCEPTCONN, &yes, &size), 0);
+    return yes == 1;
+  };
+  EXPECT_EQ(shutdown(port, SHUT_RDWR), 0);  // what the process does with its copy
+  ASSERT_FALSE(listens());
+  kill(pid_of("rims-login/0"), SIGKILL);
+  ASSERT_TRUE(wait([&] { return count("rims-login/0 start") == 2; }));
+  EXPECT_TRUE(listens());
+}
+
 TEST_F(SupervisorTest, KillsFromOutsideDoNotSlowTheRestart) {
   ASSERT_TRUE(start());
   for (int i = 0; i < 6; i++) {
