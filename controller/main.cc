@@ -30,6 +30,7 @@
 #include "common/base/secret.h"
 #include "common/config/config.h"
 #include "common/config/locate.h"
+#include "common/config/root_paths.h"
 #include "common/privdrop/privdrop.h"
 #include "controller/events.h"
 #include "controller/identity.h"
@@ -230,6 +231,9 @@ class Controller {
     TRY(plan.programs, own_directory());
     TRY(plan.parts, make_parts(config_));
     const bool privileged = geteuid() == 0;
+    if (privileged) {
+      TRY_STATUS(config::check_paths_of_root(config_));
+    }
     TRY(plan.identities, find_identities(config_, config_.paths_run_dir + "/empty",
                                          directory_of(directory_of(plan.programs))));
     const auto& of = plan.identities.of;
