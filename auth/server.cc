@@ -31,9 +31,9 @@ const char* name_of(ipc::Mechanism mechanism) {
 
 }  // namespace
 
-Server::Peer::Peer(Loop& loop, Fd fd, ipc::Role role_of, uint32_t index_of,
+Server::Peer::Peer(Loop& loop, ipc::End end, ipc::Role role_of, uint32_t index_of,
                    std::span<const ipc::Accepts> accepts)
-    : link(loop, std::move(fd),
+    : link(loop, std::move(end),
            std::string(ipc::role_name(role_of)) + " " + std::to_string(index_of), accepts),
       role(role_of),
       index(index_of),
@@ -65,8 +65,8 @@ void Server::reload(config::AuthPart part) {
   log::info({}, "{} users", users_->size());
 }
 
-void Server::attach(ipc::Role role, uint32_t index, Fd fd) {
-  auto peer = std::make_shared<Peer>(loop_, std::move(fd), role, index, accepted_from(role));
+void Server::attach(ipc::Role role, uint32_t index, ipc::End end) {
+  auto peer = std::make_shared<Peer>(loop_, std::move(end), role, index, accepted_from(role));
   PeerPtr& place = peers_[{role, index}];
   if (place) place->link.close();
   place = peer;

@@ -38,7 +38,7 @@ class Server {
   Server& operator=(const Server&) = delete;
 
   // A new or replaced link.
-  void attach(ipc::Role peer, uint32_t index, Fd fd);
+  void attach(ipc::Role peer, uint32_t index, ipc::End end);
   // Uses the new users from now on; attempts that are being checked end with the old ones.
   void reload(config::AuthPart part);
 
@@ -46,7 +46,7 @@ class Server {
   // Owned by peers_ and by each coroutine that will answer on it: a replaced link lives until
   // they are done.
   struct Peer {
-    Peer(Loop& loop, Fd fd, ipc::Role role_of, uint32_t index_of,
+    Peer(Loop& loop, ipc::End end, ipc::Role role_of, uint32_t index_of,
          std::span<const ipc::Accepts> accepts);
     ipc::Link link;
     ipc::Role role;

@@ -3,7 +3,7 @@
 //
 //   Runs as   root, or the user who started it (then no process changes its user)
 //   Trust     config.yml is the administrator's. No byte from the network is read here; from the
-//             children only Ready is (control_link.h)
+//             children only Ready and LinkLost are (control_link.h)
 //   Signals   TERM, INT: end everything; HUP: read the configuration again, reopen the log
 //   Status    0 stopped when asked to; 64 usage; 69 something it needs is taken or missing;
 //             78 the configuration is wrong

@@ -106,7 +106,7 @@ class Service final : public log::Sink {
   }
 
   Task<void> read(process::Attached from) {
-    ipc::Link link(loop_, std::move(from.fd), ipc::role_name(from.peer), ipc::kLogAccepts);
+    ipc::Link link(loop_, std::move(from.end), ipc::role_name(from.peer), ipc::kLogAccepts);
     for (;;) {
       auto packet = co_await link.receive();
       if (!packet) co_return;

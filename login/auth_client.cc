@@ -9,9 +9,9 @@ namespace rims::login {
 AuthClient::AuthClient(Loop& loop)
     : loop_(loop), peer_(loop, ipc::role_name(ipc::Role::auth)), scope_(loop) {}
 
-void AuthClient::attach(Fd fd) {
+void AuthClient::attach(ipc::End end) {
   const auto link = std::make_shared<ipc::Link>(
-      loop_, std::move(fd), ipc::role_name(ipc::Role::auth), ipc::kLoginAcceptsFromAuth);
+      loop_, std::move(end), ipc::role_name(ipc::Role::auth), ipc::kLoginAcceptsFromAuth);
   peer_.replace(link);
   scope_.spawn(peer_.read(link));
 }

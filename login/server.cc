@@ -115,13 +115,13 @@ Server::Server(Loop& loop, std::shared_ptr<const Settings> settings, uint32_t in
   scope_.spawn(end_late_logins());
 }
 
-void Server::attach(ipc::Role peer, uint32_t index, Fd fd) {
-  if (peer == ipc::Role::auth) return auth_.attach(std::move(fd));
+void Server::attach(ipc::Role peer, uint32_t index, ipc::End end) {
+  if (peer == ipc::Role::auth) return auth_.attach(std::move(end));
   if (peer != ipc::Role::imapd) return;
   LinkPtr& place = workers_[index];
   if (place) place->close();
   place = std::make_shared<ipc::Link>(
-      loop_, std::move(fd), std::string(ipc::role_name(peer)) + " " + std::to_string(index),
+      loop_, std::move(end), std::string(ipc::role_name(peer)) + " " + std::to_string(index),
       ipc::kLoginAcceptsFromImapd);
   attached_.set();
   scope_.spawn(watch(place));

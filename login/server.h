@@ -46,7 +46,7 @@ class Server final : public Backend {
   ~Server() override = default;
 
   // A new or replaced link.
-  void attach(ipc::Role peer, uint32_t index, Fd fd);
+  void attach(ipc::Role peer, uint32_t index, ipc::End end);
   // A listening socket; replaces the one of this kind and number.
   void listen(bool implicit_tls, uint32_t index, Fd fd);
   void accept(Fd client, const ClientAddress& address, bool implicit_tls);

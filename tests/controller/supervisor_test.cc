@@ -178,6 +178,42 @@ TEST_F(SupervisorTest, AKilledProcessIsBackWithinASecondAndItsPeersGetFreshLinks
 }
 
 // A test harness, or an administrator, may kill one process many times: that is no crash loop.
+TEST_F(SupervisorTest, ALostLinkBetweenTwoThatLiveIsMadeAgain) {
+  ASSERT_TRUE(start());
+  from_now_on(Role::auth, "lose imapd.1");
+  ASSERT_TRUE(wait([&] {
+    return count("rims-auth/0 attach imapd.1") == 1 && count("rims-imapd/1 attach auth.0") == 1;
+  }));
+  EXPECT_EQ(count("attach"), 2) << "no other link, and no process, has changed";
+  EXPECT_EQ(count("start"), 7);
+  EXPECT_EQ(lines_.count("the link between rims-imapd 1 and rims-auth was lost"), 1);
+  // The other end tells as well, of a link that is not in use any more: that is no news.
+  from_now_on(Role::imapd, "lose auth.0");
+  ASSERT_TRUE(wait([&] { return count("rims-auth/0 attach imapd.0") == 1; }));
+  ASSERT_TRUE(wait([&] { return count("rims-auth/0 attach imapd.1") == 2; }));
+  EXPECT_EQ(count("start"), 7);
+}
+
+TEST_F(SupervisorTest, ALinkThatDoesNotHoldIsMadeAgainMoreAndMoreSlowly) {
+  ASSERT_TRUE(start());
+  for (int i = 1; i <= 4; i++) {
+    from_now_on(Role::auth, "lose imapd.1");
+    ASSERT_TRUE(wait([&] { return count("rims-auth/0 attach imapd.1") == i; }));
+    from_now_on(Role::auth, "");
+  }
+  for (const char* wait : {"0.1 s", "0.2 s", "0.4 s", "0.8 s"})
+    EXPECT_EQ(lines_.count(std::string("lost; it is made again after ") + wait), 1) << wait;
+}
+
+TEST_F(SupervisorTest, AProcessMayLoseALinkOnlyOnce) {
+  ASSERT_TRUE(start());
+  const pid_t pid = pid_of("rims-deliverd/0");
+  from_now_on(Role::deliverd, "lose twice");
+  ASSERT_TRUE(wait([&] { return count("rims-deliverd/0 start") == 2; }));
+  EXPECT_EQ(kill(pid, 0), -1);
+  EXPECT_GE(lines_.count("LinkLost of a link that it does not have"), 1);
+}
+
 TEST_F(SupervisorTest, APortThatAProcessHasShutDownIsOpenForTheNext) {
   ASSERT_TRUE(start());
   const int port = supervisor_->listeners()[0].fd.get();
