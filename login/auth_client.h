@@ -26,8 +26,11 @@ class AuthClient {
   Task<Result<ipc::LoginReply>> ask(ipc::LoginRequest request);
 
  private:
+  using AuthPeer = ipc::Peer<ipc::LoginReply>;
+  Task<void> cancel(AuthPeer::SharedLink link, uint64_t request);
+
   Loop& loop_;
-  ipc::Peer<ipc::LoginReply> peer_;
+  AuthPeer peer_;
   Scope scope_;  // last: its tasks use all of the above
 };
 

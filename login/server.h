@@ -57,7 +57,7 @@ class Server final : public Backend {
   [[nodiscard]] size_t connections() const { return connections_; }
   [[nodiscard]] size_t before_login() const { return before_login_.size(); }
 
-  Task<Result<ipc::LoginReply>> ask(ipc::LoginRequest request) override;
+  Task<Result<ipc::LoginReply>> ask(Channel& channel, ipc::LoginRequest request) override;
   Task<Result<Fd>> hand_over(Channel& channel, const Peer& peer, ipc::LoginReply granted,
                              std::string tag) override;
 
