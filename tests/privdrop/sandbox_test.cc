@@ -139,7 +139,6 @@ struct Probe {
 };
 constexpr uint64_t kOwnPid = 0xdead'0000'0001;  // stands for it
 
-
 // The program that filter_calls() would load; seccomp_load() below keeps it here.
 std::vector<sock_filter>* exported = nullptr;
 

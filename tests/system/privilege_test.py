@@ -212,6 +212,32 @@ class Privilege(unittest.TestCase):
             os.chown(suite.run_dir, ids["_rims"], ids["_rims"])
             self.assertIn("not safe for root's files", self.refused(suite))
 
+    def test_root_refuses_paths_below_directories_of_others(self):
+        with SystemUsers() as ids:
+            for setting, key in (("paths.pid_file", "pid_file"),
+                                 ("listen.deliver_socket", "deliver_socket")):
+                with self.subTest(setting=setting):
+                    suite = self.privileged_suite(ids)
+                    precious = os.path.join(suite.directory, "precious")
+                    with open(precious, "w", encoding="ascii") as f:
+                        f.write("root's\n")
+                    os.symlink(precious, os.path.join(suite.mail, "ours"))
+                    with open(suite.config, encoding="utf-8") as f:
+                        text = f.read()
+                    section = setting.split(".")[0] + ":\n"
+                    text = text.replace(section, f"{section}  {key}: {suite.mail}/ours\n")
+                    with open(suite.config, "w", encoding="utf-8") as f:
+                        f.write(text)
+                    checked = subprocess.run([f"{suite.stage}/sbin/rims-ctl", "-c", suite.config, "check"],
+                                             capture_output=True, text=True, timeout=30, check=False)
+                    self.assertEqual(checked.returncode, 6, checked.stdout)
+                    for told in (checked.stderr, self.refused(suite)):
+                        self.assertIn(f"{setting}: {suite.mail} is not safe for root's files: it "
+                                      f"belongs to user {ids['_rims']}", told)
+                    with open(precious, encoding="ascii") as f:
+                        self.assertEqual(f.read(), "root's\n")
+                    self.assertEqual(os.listdir(suite.run_dir), [], "nothing was made")
+
     def test_root_refuses_one_user_for_two_programs(self):
         with SystemUsers():
             suite = Suite(privileged=True, settings="process_privilege_user: _rimslogin\n"
