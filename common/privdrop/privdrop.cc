@@ -72,8 +72,8 @@ void change_root(const Row& row, const Identity& who) {
   const Fd root(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!root) failed("open " + path);
   if (row.root == Root::empty) check_empty(root.get(), path);
+  // The working directory is then the root, too.
   if (fchdir(root.get()) != 0 || chroot(".") != 0) failed("chroot " + path);
-  if (chdir("/") != 0) failed("chdir /");
 }
 
 void drop_bounding_set() {

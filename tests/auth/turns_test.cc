@@ -83,6 +83,12 @@ TEST_F(TurnsTest, AFloodOfOneNetworkWaitsForItself) {
   }
 }
 
+TEST_F(TurnsTest, AFloodOfOneNetworkAtManyNamesWaitsForItself) {
+  for (int i = 0; i < 15; i++) (void)come("evil/name" + std::to_string(i));
+  (void)come("good/foo");
+  EXPECT_LE(turns_until("good/foo"), 2);
+}
+
 TEST_F(TurnsTest, EveryNetworkHasItsShare) {
   std::map<std::string, int> had;
   for (int i = 0; i < 6; i++)
