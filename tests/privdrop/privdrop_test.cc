@@ -132,6 +132,7 @@ TEST(Privdrop, UnprivilegedStartGivesUpAllButTheIdentity) {
     SCOPED_TRACE(row->binary);
     auto status = status_after([&] {
       become_nobody();
+      prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);  // as who was not root before
       enter(*row, {});
     });
     expect_confined(status);
@@ -144,6 +145,12 @@ TEST(Privdrop, StartAsRootBecomesTheUserWithoutAnyGroup) {
   const gid_t groups[] = {4, 20};
   ASSERT_EQ(setgroups(2, groups), 0);
   auto status = status_after([&] {
+    // A change of the user alone leaves the inheritable ones.
+    __user_cap_header_struct head{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+    __user_cap_data_struct data[2] = {};
+    if (syscall(SYS_capget, &head, data) != 0) std::_Exit(96);
+    data[0].inheritable = data[0].permitted & (1u << CAP_CHOWN | 1u << CAP_SETUID);
+    if (data[0].inheritable == 0 || syscall(SYS_capset, &head, data) != 0) std::_Exit(95);
     enter(privdrop::kLoginRow, {.change = true, .uid = 4711, .gid = 4712, .chroot = empty.path});
     struct stat st{};
     if (fstatat(AT_FDCWD, "/etc", &st, AT_EMPTY_PATH) == 0) std::_Exit(97);
