@@ -32,7 +32,7 @@ int main() {
   auth::Server server(loop, std::move(*part), start.workers);
   const auto attach = [&server](process::Attached given) {
     if (given.channel == ipc::Channel::link)
-      server.attach(given.peer, given.index, std::move(given.fd));
+      server.attach(given.peer, given.index, std::move(given.end));
   };
   for (process::Attached& given : start.attached) attach(std::move(given));
   const auto reload = [&server](std::string bytes) {

@@ -56,6 +56,11 @@ void Penalties::forgive(std::string_view key) {
   if (const Slot* slot = find(key)) slots_[static_cast<size_t>(slot - slots_.data())] = Slot();
 }
 
+uint32_t Penalties::failures(std::string_view key, Time now) const {
+  const Slot* slot = find(key);
+  return slot && now - slot->last <= kForget ? slot->failures : 0;
+}
+
 Penalties::Duration Penalties::gate(std::string_view key, Time now) const {
   const Slot* slot = find(key);
   if (!slot || slot->failures < kFreeFailures || now >= slot->not_before) return Duration(0);
@@ -71,6 +76,13 @@ std::string penalty_key(std::string_view address) {
     return four;
   }
   return "6:" + std::string(reinterpret_cast<const char*>(six.s6_addr), 8);
+}
+
+std::string network_of(std::string_view address) {
+  const std::string key = penalty_key(address);
+  in_addr four{};
+  if (inet_pton(AF_INET, key.c_str(), &four) != 1) return key;
+  return key.substr(0, key.rfind('.'));
 }
 
 bool is_loopback(std::string_view address) {

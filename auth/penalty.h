@@ -5,9 +5,12 @@
 //   Growth  the first failure costs `first`, each further one twice as much, up to `most`;
 //           forgotten after kForget without a failure
 //
-// One table for addresses (IPv6: the /64), one for users. A delayed answer slows an honest client;
-// an attacker with many connections is stopped by gate(): an address with many failures may not
-// even try for some time. A user is never gated, or anybody could lock out any user.
+// A delayed answer slows an honest client; an attacker with many connections is stopped by gate():
+// a key with many failures may not even try for some time. Three tables (server.cc): by address and
+// name, gated: who guesses at one name. By address (IPv6: the /64), gated, where each name counts
+// once: who guesses at many; a device with an old password does not stop the others behind the same
+// address. By name, never gated, or anybody could lock out any user; and never forgiven when the
+// user logs in, or the delay would tell which names have a user.
 #pragma once
 
 #include <array>
@@ -35,6 +38,8 @@ class Penalties {
   Duration failed(std::string_view key, Time now, Duration first, Duration most);
   // Forgets a key's failures.
   void forgive(std::string_view key);
+  // How many failures of `key` are remembered.
+  [[nodiscard]] uint32_t failures(std::string_view key, Time now) const;
   // How long `key` must still wait before it may try; mostly zero.
   [[nodiscard]] Duration gate(std::string_view key, Time now) const;
 
@@ -57,6 +62,8 @@ class Penalties {
 
 // What an address is counted as: an IPv4 address, or the /64 of an IPv6 one.
 [[nodiscard]] std::string penalty_key(std::string_view address);
+// Whose turns are shared (turns.h): the /24 of an IPv4 address, or the /64 of an IPv6 one.
+[[nodiscard]] std::string network_of(std::string_view address);
 [[nodiscard]] bool is_loopback(std::string_view address);
 
 }  // namespace rims::auth

@@ -31,9 +31,9 @@ const char* name_of(ipc::Mechanism mechanism) {
 
 }  // namespace
 
-Server::Peer::Peer(Loop& loop, Fd fd, ipc::Role role_of, uint32_t index_of,
+Server::Peer::Peer(Loop& loop, ipc::End end, ipc::Role role_of, uint32_t index_of,
                    std::span<const ipc::Accepts> accepts)
-    : link(loop, std::move(fd),
+    : link(loop, std::move(end),
            std::string(ipc::role_name(role_of)) + " " + std::to_string(index_of), accepts),
       role(role_of),
       index(index_of),
@@ -56,6 +56,7 @@ Server::Server(Loop& loop, config::AuthPart part, uint32_t workers, std::functio
       workers_(workers),
       now_(std::move(now)),
       users_(std::make_shared<Users>(std::move(part))),
+      turns_(loop, kHashThreads, kWaitingHashes),
       attached_(loop),
       pool_(loop, kHashThreads),
       scope_(loop) {}
@@ -65,8 +66,8 @@ void Server::reload(config::AuthPart part) {
   log::info({}, "{} users", users_->size());
 }
 
-void Server::attach(ipc::Role role, uint32_t index, Fd fd) {
-  auto peer = std::make_shared<Peer>(loop_, std::move(fd), role, index, accepted_from(role));
+void Server::attach(ipc::Role role, uint32_t index, ipc::End end) {
+  auto peer = std::make_shared<Peer>(loop_, std::move(end), role, index, accepted_from(role));
   PeerPtr& place = peers_[{role, index}];
   if (place) place->link.close();
   place = peer;
@@ -94,7 +95,11 @@ Task<void> Server::serve(PeerPtr peer) {
     }
     auto packet = co_await peer->link.receive();
     if (!packet) co_return;
-    if (peer->role == ipc::Role::login) {
+    if (packet->type == static_cast<uint16_t>(ipc::AuthMsg::login_cancel)) {
+      const auto cancelled = ipc::open_packet<ipc::LoginCancel>(peer->link, *packet);
+      if (!cancelled) co_return;
+      cancel(*peer, cancelled->request);
+    } else if (peer->role == ipc::Role::login) {
       auto request = ipc::open_packet<ipc::LoginRequest>(peer->link, *packet);
       wipe(packet->body);
       if (!request) co_return;
@@ -117,47 +122,52 @@ Task<void> Server::query(PeerPtr peer, ipc::UserQuery request) {
   (void)co_await peer->link.send(std::move(reply));
 }
 
-Task<std::optional<bool>> Server::prove(Peer& peer, Users::Candidate candidate, std::string address,
-                                        const ipc::LoginRequest& request) {
+Task<Server::Proof> Server::prove(Peer& peer, Users::Candidate candidate, std::string name,
+                                  const ipc::LoginRequest& request) {
+  const auto proven = [](bool right) { return right ? Proof::right : Proof::wrong; };
   const std::shared_ptr<Users> users = users_;
   if (request.mechanism == ipc::Mechanism::cram_md5)
-    co_return users->prove_cram_md5(candidate, request.challenge.value, request.digest.value);
+    co_return proven(
+        users->prove_cram_md5(candidate, request.challenge.value, request.digest.value));
   const std::string_view password = request.password.value.reveal();
   const Users::Proof fast = users->prove_fast(candidate, password, now_());
-  if (fast != Users::Proof::needs_hash) co_return fast == Users::Proof::right;
+  if (fast != Users::Proof::needs_hash) co_return proven(fast == Users::Proof::right);
 
-  size_t& of_address = hashing_by_address_[address];
-  const size_t most = is_loopback(address) ? kWaitingPerLink : kWaitingPerAddress;
-  if (hashing_ >= kWaitingHashes + kHashThreads || peer.hashing >= kWaitingPerLink ||
-      of_address >= most) {
-    if (of_address == 0) hashing_by_address_.erase(address);
-    co_return std::nullopt;
-  }
-  struct Waiting {
-    Server& server;
-    Peer& from;
-    std::string key;
-    Waiting(Server& s, Peer& p, std::string k) : server(s), from(p), key(std::move(k)) {
-      server.hashing_++;
-      from.hashing++;
-      server.hashing_by_address_[key]++;
+  const std::string network = network_of(request.client_address.value);
+  Turns::Place place(turns_,
+                     {.link = peer.index,
+                      .network = network,
+                      .name = std::move(name),
+                      .cost = std::min(kMostCost, 1 + networks_.failures(network, now_()))});
+  struct Listed {  // so that cancel() finds it
+    Peer& peer;
+    const uint64_t number;
+    Turns::Place& place;
+    Listed(Peer& p, uint64_t n, Turns::Place& pl) : peer(p), number(n), place(pl) {
+      peer.places.emplace(number, &place);
     }
-    Waiting(const Waiting&) = delete;
-    Waiting& operator=(const Waiting&) = delete;
-    ~Waiting() {
-      server.hashing_--;
-      from.hashing--;
-      const auto it = server.hashing_by_address_.find(key);
-      if (--it->second == 0) server.hashing_by_address_.erase(it);
+    Listed(const Listed&) = delete;
+    Listed& operator=(const Listed&) = delete;
+    ~Listed() {
+      const auto found = peer.places.find(number);
+      if (found != peer.places.end() && found->second == &place) peer.places.erase(found);
     }
   };
-  const Waiting waiting(*this, peer, std::move(address));
+  const Listed listed(peer, request.request, place);
+  co_await place.wait();
+  if (place.state() == Turns::State::refused) co_return Proof::too_many;
+  if (place.state() == Turns::State::left) co_return Proof::left;
   const std::string stored = users->stored_hash(candidate);
   bool right = false;
   co_await pool_.run([&] { right = config::password::matches(stored, password); });
   right = right && candidate.exists;
   if (right) users->remember(candidate, password, now_());
-  co_return right;
+  co_return proven(right);
+}
+
+void Server::cancel(Peer& peer, uint64_t request) {
+  const auto found = peer.places.find(request);
+  if (found != peer.places.end()) found->second->leave();
 }
 
 Task<Server::PeerPtr> Server::home_of(uint32_t worker) {
@@ -202,8 +212,13 @@ Task<void> Server::login(PeerPtr peer, ipc::LoginRequest request) {
   const Counted counted(peer);
   const std::string address = penalty_key(request.client_address.value);
   const bool local = is_loopback(request.client_address.value);
+  const auto normal = normalise_name(request.user.value);
+  const std::string& name = normal ? *normal : request.user.value;
+  const std::string pair = address + '\0' + name;
 
-  if (const auto gate = local ? Penalties::Duration(0) : addresses_.gate(address, now_());
+  if (const auto gate = local
+                            ? Penalties::Duration(0)
+                            : std::max(addresses_.gate(address, now_()), pairs_.gate(pair, now_()));
       gate.count() > 0) {
     log_attempt(request, "login refused, too many failures of the address");
     ipc::LoginReply reply;
@@ -215,8 +230,7 @@ Task<void> Server::login(PeerPtr peer, ipc::LoginRequest request) {
   }
 
   // An invalid name is looked up, too: it finds the stand-in of a missing user.
-  const auto normal = normalise_name(request.user.value);
-  Users::Candidate candidate = users_->find(normal ? *normal : request.user.value);
+  Users::Candidate candidate = users_->find(name);
   if (!normal) candidate.exists = false;
   // RFC 4616 §2: acting as another user is not supported.
   if (!request.authzid.value.empty()) {
@@ -225,27 +239,40 @@ Task<void> Server::login(PeerPtr peer, ipc::LoginRequest request) {
   }
 
   const std::shared_ptr<Users> users = users_;
-  const auto right = co_await prove(*peer, candidate, address, request);
+  const Proof proof = co_await prove(*peer, candidate, name, request);
   ipc::LoginReply reply;
   reply.request = request.request;
-  if (!right) {
-    log_attempt(request, "login postponed, too many are waiting");
-    reply.verdict = ipc::Verdict::try_later;
-  } else if (*right) {
-    reply = co_await grant(*normal, request.request);
-    names_.forgive(*normal);
-    log_attempt(request, reply.verdict == ipc::Verdict::granted
-                             ? "login"
-                             : "login postponed, its rims-imapd is not connected");
-  } else {
-    const auto first = Penalties::Duration(users->delay_first_ms());
-    const auto most = Penalties::Duration(users->delay_max_ms());
-    // A name of any length can be counted, as the table keeps only a hash of it.
-    const auto by_name = names_.failed(request.user.value, now_(), first, most);
-    const auto by_address = local ? first : addresses_.failed(address, now_(), first, most);
-    reply.verdict = ipc::Verdict::denied;
-    reply.delay_ms = static_cast<uint32_t>(std::min(most, std::max(by_name, by_address)).count());
-    log_attempt(request, "login failed");
+  switch (proof) {
+    case Proof::left:
+      log_attempt(request, "login given up by the client while it waited");
+      co_return;  // nobody waits for the answer
+    case Proof::too_many:
+      log_attempt(request, "login postponed, too many are waiting");
+      reply.verdict = ipc::Verdict::try_later;
+      break;
+    case Proof::right:
+      reply = co_await grant(*normal, request.request);
+      pairs_.forgive(pair);
+      log_attempt(request, reply.verdict == ipc::Verdict::granted
+                               ? "login"
+                               : "login postponed, its rims-imapd is not connected");
+      break;
+    case Proof::wrong: {
+      const auto first = Penalties::Duration(users->delay_first_ms());
+      const auto most = Penalties::Duration(users->delay_max_ms());
+      // A name of any length can be counted, as the tables keep only hashes.
+      auto delay = names_.failed(name, now_(), first, most);
+      if (!local) {
+        if (pairs_.failures(pair, now_()) == 0)
+          delay = std::max(delay, addresses_.failed(address, now_(), first, most));
+        delay = std::max(delay, pairs_.failed(pair, now_(), first, most));
+      }
+      (void)networks_.failed(network_of(request.client_address.value), now_(), first, most);
+      reply.verdict = ipc::Verdict::denied;
+      reply.delay_ms = static_cast<uint32_t>(std::min(most, delay).count());
+      log_attempt(request, "login failed");
+      break;
+    }
   }
   (void)co_await peer->link.send(std::move(reply));
 }

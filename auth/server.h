@@ -1,10 +1,11 @@
 // auth/server.h - rims-auth's answers: who may log in, and which worker is their home
 //
 //   Trust   every byte of rims-login and rims-deliverd is an attacker's. A breach ends that link
-//   only. Order   a Ticket is with its worker before the LoginReply is sent Bounds  kHashThreads
-//   hashes at a time, kWaitingHashes waiting (kWaitingPerLink of one link,
-//           kWaitingPerAddress of one address), more is answered try_later; kPendingPerLink
-//           requests of one link, then it is not read
+//           only
+//   Order   a Ticket is with its worker before the LoginReply is sent
+//   Bounds  kHashThreads hashes at a time, kWaitingHashes waiting, whose turns are shared fairly
+//           (turns.h); who finds no place is answered try_later; kPendingPerLink requests of one
+//           link, then it is not read
 #pragma once
 
 #include <cstdint>
@@ -14,6 +15,7 @@
 #include <string>
 
 #include "auth/penalty.h"
+#include "auth/turns.h"
 #include "auth/users.h"
 #include "common/async/io_pool.h"
 #include "common/async/scope.h"
@@ -26,7 +28,8 @@ namespace rims::auth {
 class Server {
  public:
   static constexpr unsigned kHashThreads = 2;
-  static constexpr size_t kWaitingHashes = 64, kWaitingPerLink = 32, kWaitingPerAddress = 8;
+  static constexpr size_t kWaitingHashes = 128;
+  static constexpr uint32_t kMostCost = 16;  // of a turn of a network that fails and fails
   static constexpr size_t kPendingPerLink = 1024;
   // For a worker that is being restarted.
   static constexpr Milliseconds kWorkerLimit{2000};
@@ -38,7 +41,7 @@ class Server {
   Server& operator=(const Server&) = delete;
 
   // A new or replaced link.
-  void attach(ipc::Role peer, uint32_t index, Fd fd);
+  void attach(ipc::Role peer, uint32_t index, ipc::End end);
   // Uses the new users from now on; attempts that are being checked end with the old ones.
   void reload(config::AuthPart part);
 
@@ -46,14 +49,14 @@ class Server {
   // Owned by peers_ and by each coroutine that will answer on it: a replaced link lives until
   // they are done.
   struct Peer {
-    Peer(Loop& loop, Fd fd, ipc::Role role_of, uint32_t index_of,
+    Peer(Loop& loop, ipc::End end, ipc::Role role_of, uint32_t index_of,
          std::span<const ipc::Accepts> accepts);
     ipc::Link link;
     ipc::Role role;
     uint32_t index;
-    size_t pending = 0;  // requests being answered
-    size_t hashing = 0;  // of those, waiting for a hash
-    Event room;          // pending went down
+    size_t pending = 0;                        // requests being answered
+    Event room;                                // pending went down
+    std::map<uint64_t, Turns::Place*> places;  // of its requests that wait for a hash
   };
   using PeerPtr = std::shared_ptr<Peer>;
   struct Counted;
@@ -62,9 +65,10 @@ class Server {
   Task<void> login(PeerPtr peer, ipc::LoginRequest request);
   Task<void> query(PeerPtr peer, ipc::UserQuery request);
   Task<void> drain(PeerPtr peer);  // a link that may say nothing
-  // nullopt: too many are waiting.
-  Task<std::optional<bool>> prove(Peer& peer, Users::Candidate candidate, std::string password_key,
-                                  const ipc::LoginRequest& request);
+  enum class Proof : unsigned char { right, wrong, too_many, left };
+  Task<Proof> prove(Peer& peer, Users::Candidate candidate, std::string name,
+                    const ipc::LoginRequest& request);
+  void cancel(Peer& peer, uint64_t request);
   // The open link to a worker, or nullptr when there is none within kWorkerLimit.
   Task<PeerPtr> home_of(uint32_t worker);
   Task<ipc::LoginReply> grant(const std::string& user, uint64_t request);
@@ -75,9 +79,9 @@ class Server {
   std::function<Time()> now_;
   // Owned here and by attempts that were begun before a reload.
   std::shared_ptr<Users> users_;
-  Penalties addresses_, names_;
-  size_t hashing_ = 0;
-  std::map<std::string, size_t> hashing_by_address_;
+  Penalties addresses_, names_, pairs_;  // the last: an address with a name
+  Penalties networks_;                   // for the cost of their turns
+  Turns turns_;
   std::map<std::pair<ipc::Role, uint32_t>, PeerPtr> peers_;
   Event attached_;
   IoPool pool_;

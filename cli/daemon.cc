@@ -7,8 +7,11 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fcntl.h>
+#include <fstream>
+#include <optional>
 #include <poll.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -23,10 +26,29 @@ namespace {
 
 constexpr int kStopMilliseconds = 15'000;  // more than the controller gives its children
 
+// The user that a process belongs to, as its files in /proc do only while it is dumpable.
+std::optional<uid_t> user_of(pid_t pid) {
+  std::ifstream in(fmt::format("/proc/{}/status", pid));
+  for (std::string line; std::getline(in, line);) {
+    uid_t user = 0;
+    if (std::sscanf(line.c_str(), "Uid: %u", &user) == 1) return user;
+  }
+  return std::nullopt;
+}
+
 // A pidfd: it means this process, even when another one gets its number later.
-Result<Fd> open_process(pid_t pid, const char* participle) {
+Result<Fd> open_process(const DaemonState& running, const char* participle) {
+  const pid_t pid = running.pid;
   Fd process(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
-  if (process) return process;
+  if (process) {
+    // Asked while the pidfd is held: if it ended meanwhile, no signal goes anywhere.
+    const auto user = user_of(pid);
+    if (!user || *user == running.owner) return process;
+    return fail(Fault::refused,
+                fmt::format("process {} cannot be {}: it is of user {}, but its number is in a pid "
+                            "file of user {}, who may have written anything",
+                            pid, participle, *user, running.owner));
+  }
   const int error = errno;
   if (error == ESRCH) return fail(Fault::not_found, fmt::format("process {} has ended", pid));
   return fail(Fault::refused,
@@ -52,6 +74,8 @@ DaemonState look_for_daemon(const std::string& pid_file) {
     state.why = pid_file + ": " + errno_text(errno);
     return state;
   }
+  struct stat st{};
+  if (fstat(fd.get(), &st) == 0) state.owner = st.st_uid;
   char text[16] = {};
   if (pread(fd.get(), text, sizeof text - 1, 0) > 0) state.pid = std::atoi(text);
   state.is = flock(fd.get(), LOCK_SH | LOCK_NB) == 0 ? DaemonState::dead : DaemonState::running;
@@ -92,13 +116,14 @@ Result<int> start_daemon(const std::string& controller, std::vector<std::string>
   return fail(Fault::bug, "rims-controller was ended by a signal");
 }
 
-Status signal_daemon(pid_t pid, int number, const char* participle) {
-  TRY(const Fd process, open_process(pid, participle));
-  return send_signal(process, pid, number, participle);
+Status signal_daemon(const DaemonState& running, int number, const char* participle) {
+  TRY(const Fd process, open_process(running, participle));
+  return send_signal(process, running.pid, number, participle);
 }
 
-Status stop_daemon(pid_t pid) {
-  TRY(const Fd process, open_process(pid, "stopped"));
+Status stop_daemon(const DaemonState& running) {
+  const pid_t pid = running.pid;
+  TRY(const Fd process, open_process(running, "stopped"));
   TRY_STATUS(send_signal(process, pid, SIGTERM, "stopped"));
   pollfd ended{.fd = process.get(), .events = POLLIN, .revents = 0};
   int rc = 0;

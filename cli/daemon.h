@@ -21,6 +21,7 @@ struct DaemonState {
   };
   Is is = none;
   pid_t pid = 0;
+  uid_t owner = 0;  // of the pid file
   std::string why;  // hidden: why
 };
 
@@ -32,9 +33,10 @@ struct DaemonState {
                                        std::vector<std::string> arguments, bool quiet = false);
 
 // Sends a signal to the process. Errors: not_found when it has just ended, refused when this user
-// may not signal it.
-Status signal_daemon(pid_t pid, int number, const char* participle);
+// may not signal it, or when the pid file is not of the user of the process: then somebody else
+// wrote the number, to let root end it.
+Status signal_daemon(const DaemonState& running, int number, const char* participle);
 // SIGTERM, then waits for the end. Errors also: timeout, when it has not ended after 15 s.
-Status stop_daemon(pid_t pid);
+Status stop_daemon(const DaemonState& running);
 
 }  // namespace rims::cli

@@ -17,6 +17,7 @@
 #include "cli/daemon.h"
 #include "common/base/encoding.h"
 #include "common/config/config.h"
+#include "common/config/root_paths.h"
 #include "controller/identity.h"
 #include "controller/parts.h"
 
@@ -32,6 +33,9 @@ int check_configuration(const Invocation& how, bool quiet) {
     return complain(account.error().detail(), kConfig);
   if (auto group = config::deliver_socket_gid(*loaded.config); !group)
     return complain(group.error().detail(), kConfig);
+  if (geteuid() == 0)
+    if (const Status safe = config::check_paths_of_root(*loaded.config); !safe)
+      return complain(safe.error().detail(), kConfig);
   if (!quiet) std::printf("%s: no mistakes\n", loaded.file.c_str());
   return kDone;
 }
@@ -103,7 +107,7 @@ int stop_at(const std::string& path) {
     std::printf("rims does not run\n");
     return kDone;
   }
-  const Status stopped = cli::stop_daemon(now.pid);
+  const Status stopped = cli::stop_daemon(now);
   if (!stopped && stopped.error().fault() == Fault::not_found) return kDone;  // it ended just now
   if (!stopped)
     return complain(stopped.error().reply(),
@@ -146,7 +150,7 @@ int reload(const Invocation& how) {
   if (now.is == State::hidden) return complain(now.why, kNoPermission);
   if (now.is != State::running)
     return complain("rims does not run; \"rims-ctl start\" starts it", kFailed);
-  if (const Status told = cli::signal_daemon(now.pid, SIGHUP, "reloaded"); !told)
+  if (const Status told = cli::signal_daemon(now, SIGHUP, "reloaded"); !told)
     return complain(told.error().reply(),
                     told.error().fault() == Fault::refused ? kNoPermission : kFailed);
   std::printf("rims reads its configuration again\n");

@@ -44,7 +44,7 @@ int start(const ServerOptions& options) {
 }
 
 int stop(const DaemonState& now) {
-  const Status stopped = stop_daemon(now.pid);
+  const Status stopped = stop_daemon(now);
   if (stopped || stopped.error().fault() == Fault::not_found) return kDone;
   return complain("daemon", stopped.error().reply(), kFailed);
 }

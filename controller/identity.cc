@@ -18,10 +18,17 @@ Result<Identities> find_identities(const config::Config& config, const std::stri
   Identities found;
   found.privileged = geteuid() == 0;
   for (const privdrop::Row* row : privdrop::kProcessTable) {
-    const std::string_view files = row->files;
     std::string& directory = found.of[static_cast<size_t>(row->role)].directory;
-    if (files == "base") directory = config.base_dir;
-    if (files == "log") directory = directory_of(config.log_file);
+    switch (row->files) {
+      case privdrop::FileRights::none:
+        break;
+      case privdrop::FileRights::append_and_rotate:
+        directory = directory_of(config.log_file);
+        break;
+      case privdrop::FileRights::keep:
+        directory = config.base_dir;
+        break;
+    }
   }
   if (!found.privileged) return found;
 
@@ -30,7 +37,7 @@ Result<Identities> find_identities(const config::Config& config, const std::stri
     if (row->role == ipc::Role::controller) continue;
     privdrop::Identity& who = found.of[static_cast<size_t>(row->role)];
     who.change = true;
-    if (std::string_view(row->chroot) == "empty") who.chroot = empty_directory;
+    if (row->root == privdrop::Root::empty) who.chroot = empty_directory;
     if (row->role == ipc::Role::imapd) {
       TRY(const config::Account account, config::privilege_account(config));
       who.uid = account.uid;

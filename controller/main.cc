@@ -3,7 +3,7 @@
 //
 //   Runs as   root, or the user who started it (then no process changes its user)
 //   Trust     config.yml is the administrator's. No byte from the network is read here; from the
-//             children only Ready is (control_link.h)
+//             children only Ready and LinkLost are (control_link.h)
 //   Signals   TERM, INT: end everything; HUP: read the configuration again, reopen the log
 //   Status    0 stopped when asked to; 64 usage; 69 something it needs is taken or missing;
 //             78 the configuration is wrong
@@ -30,6 +30,7 @@
 #include "common/base/secret.h"
 #include "common/config/config.h"
 #include "common/config/locate.h"
+#include "common/config/root_paths.h"
 #include "common/privdrop/privdrop.h"
 #include "controller/events.h"
 #include "controller/identity.h"
@@ -230,6 +231,9 @@ class Controller {
     TRY(plan.programs, own_directory());
     TRY(plan.parts, make_parts(config_));
     const bool privileged = geteuid() == 0;
+    if (privileged) {
+      TRY_STATUS(config::check_paths_of_root(config_));
+    }
     TRY(plan.identities, find_identities(config_, config_.paths_run_dir + "/empty",
                                          directory_of(directory_of(plan.programs))));
     const auto& of = plan.identities.of;

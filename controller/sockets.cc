@@ -20,6 +20,7 @@
 #include <fmt/core.h>
 
 #include "common/base/errno_text.h"
+#include "common/config/root_paths.h"
 #include "common/privdrop/privdrop.h"
 #include "controller/identity.h"
 
@@ -32,20 +33,15 @@ std::unexpected<Error> refused_errno(std::string what, int error) {
   return refused(std::move(what) + ": " + errno_text(error));
 }
 
-// Checks that only root can change what this path leads to.
-Status check_roots(const std::string& path) {
-  for (std::string at = path;; at = directory_of(at)) {
-    struct stat st{};
-    if (lstat(at.c_str(), &st) != 0) return refused_errno(at, errno);
-    if (!S_ISDIR(st.st_mode)) return refused(at + " is not a directory");
-    const bool shared = (st.st_mode & 022) != 0 && ((st.st_mode & S_ISVTX) == 0 || at == path);
-    if (st.st_uid != 0 || shared)
-      return refused(
-          fmt::format("{} is not safe for root's files: {} belongs to or may be changed "
-                      "by others; let paths.run_dir be a directory like /run/rims",
-                      path, at));
-    if (at == "/") return {};
+// Makes `path` when it is missing; whatever the umask, its mode is then `mode`.
+Status make_directory(const std::string& path, mode_t mode) {
+  if (mkdir(path.c_str(), mode) != 0) {
+    if (errno == EEXIST) return {};
+    return refused_errno("cannot make " + path, errno);
   }
+  const Fd fd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd || fchmod(fd.get(), mode) != 0) return refused_errno("chmod " + path, errno);
+  return {};
 }
 
 struct Address {
@@ -171,12 +167,13 @@ Status open_port(const config::Config& config, std::string_view key, ipc::Channe
 }  // namespace
 
 Status prepare_run_dir(const std::string& path, bool privileged) {
-  if (mkdir(path.c_str(), 0755) == 0) {
-    if (chmod(path.c_str(), 0755) != 0) return refused_errno("chmod " + path, errno);
-  } else if (errno != EEXIST) {
-    return refused_errno("paths.run_dir: cannot make " + path, errno);
+  // Before anything is done there, and again when it is.
+  if (privileged) {
+    TRY_STATUS(config::only_root_may_change(path));
   }
-  if (privileged) return check_roots(path);
+  if (const Status made = make_directory(path, 0755); !made)
+    return refused("paths.run_dir: " + made.error().detail());
+  if (privileged) return config::only_root_may_change(path);
   if (access(path.c_str(), W_OK | X_OK) != 0)
     return refused_errno("paths.run_dir: cannot write " + path, errno);
   return {};
@@ -185,10 +182,8 @@ Status prepare_run_dir(const std::string& path, bool privileged) {
 Result<std::string> prepare_empty_dir(const std::string& run_dir, bool privileged) {
   if (!privileged) return std::string();
   std::string path = run_dir + "/empty";
-  if (mkdir(path.c_str(), 0555) != 0 && errno != EEXIST)
-    return refused_errno("cannot make " + path, errno);
-  if (chmod(path.c_str(), 0555) != 0) return refused_errno("chmod " + path, errno);
-  TRY_STATUS(check_roots(path));
+  TRY_STATUS(make_directory(path, 0555));
+  TRY_STATUS(config::only_root_may_change(path));
   return path;
 }
 
@@ -199,9 +194,11 @@ Status prepare_data_dir(const std::string& path, bool privileged, uint32_t uid, 
     return {};
   }
   if (errno != ENOENT) return refused_errno(path, errno);
-  if (mkdir(path.c_str(), 0750) != 0) return refused_errno("cannot make " + path, errno);
+  if (privileged) {
+    TRY_STATUS(config::only_root_may_change(directory_of(path)));
+  }
+  TRY_STATUS(make_directory(path, 0750));
   if (!privileged) return {};
-  // By descriptor: a user who may write to the parent could have replaced it by a link.
   const Fd fd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!fd || fchown(fd.get(), uid, gid) != 0) return refused_errno("chown " + path, errno);
   return {};

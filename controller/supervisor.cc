@@ -5,10 +5,13 @@
 #include <algorithm>
 #include <csignal>
 #include <fcntl.h>
+#include <set>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include <fmt/core.h>
 
+#include "common/base/errno_text.h"
 #include "common/base/log.h"
 #include "common/ipc/control_link.h"
 #include "common/ipc/sealed.h"
@@ -16,6 +19,13 @@
 #include "controller/spawn.h"
 
 namespace rims::controller {
+namespace {
+
+// The waits before a lost link is made again: from the first to the most, and from the first again
+// when it has held for some time.
+constexpr Milliseconds kRelinkFirst{100}, kRelinkMost{10'000}, kLinkHeld{20'000};
+
+}  // namespace
 
 struct Supervisor::Life {
   Life(Loop& loop, Spawned spawned, const std::string& name)
@@ -28,6 +38,7 @@ struct Supervisor::Life {
   bool ready = false;
   bool ended = false;
   bool killed_by_us = false;
+  std::set<uint32_t> links;  // given to it, and not yet reported lost
 };
 
 struct Supervisor::Process {
@@ -40,6 +51,15 @@ struct Supervisor::Process {
 
   [[nodiscard]] ipc::Role role() const { return row->role; }
   [[nodiscard]] bool alive() const { return life && !life->ended; }
+};
+
+// Two processes with a link between them.
+struct Supervisor::Pair {
+  Process *a, *b;
+  uint32_t serial = 0;  // of the link in use; 0: there never was one
+  std::chrono::steady_clock::time_point made;
+  Milliseconds wait{0};  // before the last time that it was made again
+  bool pending = false;  // it is being made again
 };
 
 Supervisor::Supervisor(Loop& loop, Plan plan)
@@ -119,6 +139,9 @@ void Supervisor::attach_listeners(Process& process) {
   for (const Listener& listener : plan_.listeners) {
     const bool deliver = listener.channel == ipc::Channel::listen_deliver;
     if (process.role() != (deliver ? ipc::Role::deliverd : ipc::Role::login)) continue;
+    // One that was taken over may have shut it down, for itself and for whoever comes after it.
+    if (listen(listener.fd.get(), SOMAXCONN) != 0)
+      log::error({}, "cannot listen on {} again: {}", listener.name, errno_text(errno));
     Fd copy(fcntl(listener.fd.get(), F_DUPFD_CLOEXEC, 0));
     if (!copy) continue;  // out of descriptors: the process does not become ready, which is logged
     send(process,
@@ -128,16 +151,62 @@ void Supervisor::attach_listeners(Process& process) {
   }
 }
 
+Supervisor::Pair& Supervisor::pair_of(Process& a, Process& b) {
+  for (const auto& pair : pairs_)
+    if ((pair->a == &a && pair->b == &b) || (pair->a == &b && pair->b == &a)) return *pair;
+  return *pairs_.emplace_back(std::make_unique<Pair>(Pair{.a = &a, .b = &b}));
+}
+
 void Supervisor::connect(Process& a, Process& b) {
+  Pair& pair = pair_of(a, b);
   auto ends = ipc::make_pair();
   if (!ends) {
     log::error({}, "no link between {} and {}: {}", a.name, b.name, ends.error().detail());
+    connect_later(pair);
     return;
   }
-  send(a, ipc::Attach{.channel = ipc::Channel::link, .peer = b.role(), .index = b.index},
-       std::move((*ends)[0]));
-  send(b, ipc::Attach{.channel = ipc::Channel::link, .peer = a.role(), .index = a.index},
-       std::move((*ends)[1]));
+  pair.serial = ++last_serial_;
+  pair.made = Loop::now();
+  const auto give = [&](Process& to, const Process& peer, Fd end) {
+    to.life->links.insert(pair.serial);
+    send(to,
+         ipc::Attach{.channel = ipc::Channel::link,
+                     .peer = peer.role(),
+                     .index = peer.index,
+                     .serial = pair.serial},
+         std::move(end));
+  };
+  give(a, b, std::move((*ends)[0]));
+  give(b, a, std::move((*ends)[1]));
+}
+
+// Both ends tell; only the first is news. A link that was replaced is none.
+void Supervisor::lost(Process& process, uint32_t serial) {
+  for (const auto& pair : pairs_) {
+    if (pair->serial != serial || (pair->a != &process && pair->b != &process)) continue;
+    connect_later(*pair);
+    return;
+  }
+}
+
+void Supervisor::connect_later(Pair& pair) {
+  if (pair.pending) return;
+  pair.pending = true;
+  const bool held = pair.serial != 0 && Loop::now() - pair.made > kLinkHeld;
+  pair.wait = held ? kRelinkFirst : std::clamp(pair.wait * 2, kRelinkFirst, kRelinkMost);
+  scope_.spawn(connect_again(pair));
+}
+
+Task<void> Supervisor::connect_again(Pair& pair) {
+  const uint32_t serial = pair.serial;
+  co_await sleep_for(loop_, pair.wait);
+  pair.pending = false;
+  // The link was lost because one of them has ended: it gets new ones when it is started again, or
+  // has got them already.
+  if (stopping_ || pair.serial != serial || !pair.a->alive() || !pair.b->alive()) co_return;
+  log::warn({}, "the link between {} and {} was lost; it is made again after {:.1f} s",
+            pair.a->name, pair.b->name, static_cast<double>(pair.wait.count()) / 1000);
+  connect(*pair.a, *pair.b);
 }
 
 static bool linked(ipc::Role a, ipc::Role b) {
@@ -156,6 +225,28 @@ void Supervisor::begin(Process& process) { send(process, ipc::Begin{}, {}); }
 
 // Watching ------------------------------------------------------------------------------------
 
+// False: a breach.
+bool Supervisor::take(Process& process, Life& life, const ipc::Packet& packet) {
+  if (packet.type == static_cast<uint16_t>(ipc::ControlMsg::link_lost)) {
+    const auto message = ipc::open_packet<ipc::LinkLost>(life.control, packet);
+    if (!message) return false;
+    if (life.links.erase(message->serial) == 0) {
+      life.control.breach("LinkLost of a link that it does not have");
+      return false;
+    }
+    lost(process, message->serial);
+    return true;
+  }
+  if (life.ready) {
+    life.control.breach("Ready twice");
+    return false;
+  }
+  life.ready = true;
+  changed_.set();
+  if (!starting_) log::info({}, "{} is back (process {})", process.name, life.pid);
+  return true;
+}
+
 Task<void> Supervisor::watch(Process& process, std::shared_ptr<Life> life) {
   for (;;) {
     auto packet = co_await life->control.receive();
@@ -164,13 +255,7 @@ Task<void> Supervisor::watch(Process& process, std::shared_ptr<Life> life) {
       if (!life->control.broken()) co_await sleep_for(loop_, Milliseconds(100));
       break;
     }
-    if (life->ready) {
-      life->control.breach("Ready twice");
-      break;
-    }
-    life->ready = true;
-    changed_.set();
-    if (!starting_) log::info({}, "{} is back (process {})", process.name, life->pid);
+    if (!take(process, *life, *packet)) break;
   }
   if (life->ended || stopping_) co_return;
   life->killed_by_us = true;

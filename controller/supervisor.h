@@ -1,9 +1,11 @@
 // controller/supervisor.h - starts the suite, keeps it alive, ends it
 //
-//   Trust   every byte of a child is an attacker's: the only message taken is Ready; anything else
-//           ends the child with SIGKILL
+//   Trust   every byte of a child is an attacker's: the only messages taken are Ready, once, and
+//           LinkLost, once of each link that it was given; anything else ends the child with
+//           SIGKILL
 //   Links   made here as kEdges says, an end for each side; a process that is started again gets
-//           fresh links, and each of its peers the other end
+//           fresh links, and each of its peers the other end. So do both ends of a link that was
+//           lost between two processes that live, after a wait that grows while it does not hold
 //   Order   start: all are executed, get their links, then Begin in the order of the table.
 //           stop: rims-login and rims-deliverd stop taking work, then rims-imapd ends, then
 //           rims-auth, rims-log last; after kStopLimit the rest is killed
@@ -63,7 +65,13 @@ class Supervisor {
 
   Status launch(Process& process);
   void attach_listeners(Process& process);
+  struct Pair;
+  Pair& pair_of(Process& a, Process& b);
   void connect(Process& a, Process& b);
+  void lost(Process& process, uint32_t serial);
+  void connect_later(Pair& pair);
+  Task<void> connect_again(Pair& pair);
+  [[nodiscard]] bool take(Process& process, Life& life, const ipc::Packet& packet);
   void connect_all(Process& process);
   void begin(Process& process);
   template <class Message>
@@ -79,6 +87,8 @@ class Supervisor {
   Loop& loop_;
   Plan plan_;
   std::vector<std::unique_ptr<Process>> processes_;
+  std::vector<std::unique_ptr<Pair>> pairs_;
+  uint32_t last_serial_ = 0;
   Event changed_;  // a process became ready or ended
   bool starting_ = true, stopping_ = false;
   std::string start_failure_;

@@ -23,11 +23,6 @@ int main() {
   log::set_level(static_cast<log::Level>(part->level));
   deliver::Service service(loop, *part, start.workers);
   for (process::Attached& attached : start.attached) service.attach(std::move(attached));
-  int status = 0;
-  service.on_orphaned([&] {
-    status = 1;  // the controller starts this process again, with new links
-    service.stop([&] { loop.stop(); });
-  });
   child.ready({
       .attach = [&](process::Attached attached) { service.attach(std::move(attached)); },
       .reload =
@@ -40,5 +35,5 @@ int main() {
       .stop = [&] { service.stop([&] { loop.stop(); }); },
   });
   loop.run();
-  return status;
+  return 0;
 }

@@ -67,7 +67,7 @@ void Service::reload(const config::DeliverdPart& part) {
 void Service::attach(process::Attached attached) {
   if (attached.channel == ipc::Channel::listen_deliver) {
     if (accepting_ != 0) scope_.cancel(accepting_);
-    listening_ = std::make_shared<Fd>(std::move(attached.fd));
+    listening_ = std::make_shared<Fd>(std::move(attached.end.fd));
     // A client that gave up between epoll_wait and accept must not stop this process.
     const int flags = fcntl(listening_->get(), F_GETFL);
     if (flags < 0 || fcntl(listening_->get(), F_SETFL, flags | O_NONBLOCK) < 0)
@@ -76,7 +76,7 @@ void Service::attach(process::Attached attached) {
     return;
   }
   if (attached.peer == ipc::Role::auth) {
-    auto link = std::make_shared<ipc::Link>(loop_, std::move(attached.fd), "rims-auth",
+    auto link = std::make_shared<ipc::Link>(loop_, std::move(attached.end), "rims-auth",
                                             ipc::kDeliverdAcceptsFromAuth);
     auth_.replace(link);
     scope_.spawn(read_auth(link));
@@ -87,17 +87,14 @@ void Service::attach(process::Attached attached) {
     log::error({}, "the controller attached something that is not for this process");
     return;
   }
-  auto link = std::make_shared<ipc::Link>(loop_, std::move(attached.fd),
+  auto link = std::make_shared<ipc::Link>(loop_, std::move(attached.end),
                                           fmt::format("rims-imapd {}", attached.index),
                                           ipc::kDeliverdAcceptsFromImapd);
   worker->second->replace(link);
   scope_.spawn(read_worker(link, attached.index));
 }
 
-Task<void> Service::read_auth(std::shared_ptr<ipc::Link> link) {
-  co_await auth_.read(link);
-  co_await expect_replacement(auth_, link->peer());
-}
+Task<void> Service::read_auth(std::shared_ptr<ipc::Link> link) { co_await auth_.read(link); }
 
 Task<void> Service::read_worker(std::shared_ptr<ipc::Link> link, uint32_t index) {
   Worker& worker = *workers_.at(index);
@@ -115,15 +112,6 @@ Task<void> Service::read_worker(std::shared_ptr<ipc::Link> link, uint32_t index)
     }
   }
   worker.lose(link);
-  co_await expect_replacement(worker, link->peer());
-}
-
-template <class Reply>
-Task<void> Service::expect_replacement(ipc::Peer<Reply>& peer, std::string name) {
-  const bool again = co_await peer.present().wait(times_.relink);
-  if (again || stopping_) co_return;
-  log::error({}, "the link to {} ended and was not replaced", name);
-  if (orphaned_) orphaned_();
 }
 
 // A message that a session of #postman appends (rims post-mail). The worker was told by rims-auth

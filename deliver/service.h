@@ -33,9 +33,8 @@ struct Times {
   Milliseconds submit{10'000};  // from the connection, or the last answer, to the next Submit
   Milliseconds peer{5'000};     // for a process that is being restarted to be there again
   Milliseconds auth{10'000};
-  Milliseconds store{30'000};   // the worker's journal
-  Milliseconds stop{8'000};     // what is in flight when the suite stops
-  Milliseconds relink{60'000};  // for the controller to replace a link that ended
+  Milliseconds store{30'000};  // the worker's journal
+  Milliseconds stop{8'000};    // what is in flight when the suite stops
 };
 
 class Service {
@@ -51,10 +50,6 @@ class Service {
   // Accepts nothing new, waits for the deliveries in progress, then calls `stopped`. Call it once.
   void stop(std::function<void()> stopped);
 
-  // Called when a link ended and was not replaced: a breach or a stall, with the peer still
-  // alive. Only a restart of this process makes a new one.
-  void on_orphaned(std::function<void()> f) { orphaned_ = std::move(f); }
-
   // One submission, from wherever it came. `from` is for the log.
   Task<ipc::SubmitReply> deliver(ipc::Submit submit, Fd message, std::string from);
 
@@ -68,8 +63,6 @@ class Service {
   Task<void> read_worker(std::shared_ptr<ipc::Link> link, uint32_t index);
   Task<void> serve_postman(std::shared_ptr<ipc::Link> link, ipc::Submit submit, Fd message);
   Task<void> finish(std::function<void()> stopped);
-  template <class Reply>
-  Task<void> expect_replacement(ipc::Peer<Reply>& peer, std::string name);
 
   Task<Result<ipc::DeliverReply>> ask_worker(uint32_t index, ipc::Deliver what, Fd message);
 
@@ -79,7 +72,6 @@ class Service {
   bool stopping_ = false;
   size_t connections_ = 0;
   size_t in_flight_ = 0;  // submissions
-  std::function<void()> orphaned_;
   Event slot_free_;
   Event idle_;  // set while nothing is in flight
   Auth auth_;

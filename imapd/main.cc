@@ -61,9 +61,9 @@ int main() {
   imapd::Worker worker(loop, pool, store, *part, imapd::imap_protocol());
   const auto attach = [&worker](process::Attached given) {
     if (given.channel != ipc::Channel::link) return;
-    if (given.peer == ipc::Role::auth) worker.attach_auth(std::move(given.fd));
-    if (given.peer == ipc::Role::login) worker.attach_login(given.index, std::move(given.fd));
-    if (given.peer == ipc::Role::deliverd) worker.attach_deliverd(std::move(given.fd));
+    if (given.peer == ipc::Role::auth) worker.attach_auth(std::move(given.end));
+    if (given.peer == ipc::Role::login) worker.attach_login(given.index, std::move(given.end));
+    if (given.peer == ipc::Role::deliverd) worker.attach_deliverd(std::move(given.end));
   };
   for (process::Attached& given : start.attached) attach(std::move(given));
 

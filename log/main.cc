@@ -6,7 +6,9 @@
 //   Ends      last of all, when it has read what the others left for it
 
 #include <algorithm>
+#include <cerrno>
 #include <ctime>
+#include <fcntl.h>
 #include <list>
 #include <memory>
 #include <string>
@@ -17,6 +19,8 @@
 #include <fmt/core.h>
 
 #include "common/async/scope.h"
+#include "common/base/errno_text.h"
+#include "common/base/fd.h"
 #include "common/base/log.h"
 #include "common/config/parts.h"
 #include "common/ipc/link.h"
@@ -36,7 +40,8 @@ constexpr Milliseconds kGather{2};
 
 class Service final : public log::Sink {
  public:
-  explicit Service(Loop& loop) : loop_(loop), scope_(loop) {}
+  Service(Loop& loop, Fd directory, std::string path)
+      : loop_(loop), file_(std::move(directory), std::move(path)), scope_(loop) {}
 
   void configure(const config::LogPart& part, bool first) {
     part_ = part;
@@ -101,7 +106,7 @@ class Service final : public log::Sink {
   }
 
   Task<void> read(process::Attached from) {
-    ipc::Link link(loop_, std::move(from.fd), ipc::role_name(from.peer), ipc::kLogAccepts);
+    ipc::Link link(loop_, std::move(from.end), ipc::role_name(from.peer), ipc::kLogAccepts);
     for (;;) {
       auto packet = co_await link.receive();
       if (!packet) co_return;
@@ -145,9 +150,13 @@ int serve() {
   process::Child child(loop, privdrop::kLogRow);
   process::Start start = child.wait_for_start();
   const config::LogPart part = decode_part(start.config);
-  child.enter();
+  const std::string above = part.file.value.substr(0, part.file.value.rfind('/') + 1);
+  Fd directory(open(above.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!directory)
+    fatal(fmt::format("open {}, the directory of log_file: {}", above, errno_text(errno)));
   umask(027);  // the group may read the log
-  Service service(loop);
+  child.enter();
+  Service service(loop, std::move(directory), above);
   service.configure(part, true);
   log::set_sink(&service);
   for (auto& attached : start.attached) service.attach(std::move(attached));

@@ -16,24 +16,7 @@ namespace {
 
 constexpr time_t kRetrySeconds = 10;
 
-Result<Fd> open_log(const std::string& path) {
-  Fd fd(::open(path.c_str(),
-               O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
-               0640));
-  if (!fd) return fail_errno("open " + path, errno);
-  struct stat st{};
-  if (fstat(fd.get(), &st) != 0) return fail_errno("stat " + path, errno);
-  if (!S_ISREG(st.st_mode))
-    return fail(Fault::refused, "temporary failure", path + " is not a regular file");
-  if (st.st_nlink > 1)
-    return fail(Fault::refused, "temporary failure", path + " has a second name (hard link)");
-  return fd;
-}
-
-bool exists(const std::string& path) {
-  struct stat st{};
-  return lstat(path.c_str(), &st) == 0;
-}
+std::string name_in(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
 }  // namespace
 
@@ -58,12 +41,39 @@ time_t end_of_period(time_t moment, config::ShiftAge age) {
   return mktime(&day);
 }
 
+Result<Fd> RotatingFile::open_log(const std::string& path) const {
+  if (path != above_ + name_in(path))
+    return fail(Fault::refused, "temporary failure",
+                path + " is not in " + above_ + ", the only directory in reach");
+  Fd fd(openat(directory_.get(), name_in(path).c_str(),
+               O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
+               0640));
+  if (!fd) return fail_errno("open " + path, errno);
+  struct stat st{};
+  if (fstat(fd.get(), &st) != 0) return fail_errno("stat " + path, errno);
+  if (!S_ISREG(st.st_mode))
+    return fail(Fault::refused, "temporary failure", path + " is not a regular file");
+  if (st.st_nlink > 1)
+    return fail(Fault::refused, "temporary failure", path + " has a second name (hard link)");
+  return fd;
+}
+
+bool RotatingFile::exists(const std::string& name) const {
+  struct stat st{};
+  return fstatat(directory_.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+void RotatingFile::rename(const std::string& from, const std::string& to) {
+  (void)renameat(directory_.get(), from.c_str(), directory_.get(), to.c_str());
+}
+
 Status RotatingFile::open(const std::string& path, const Rotation& rotation) {
   TRY(Fd fresh, open_log(path));
   struct stat st{};
   if (fstat(fresh.get(), &st) != 0) return fail_errno("stat " + path, errno);
   fd_ = std::move(fresh);
   path_ = path;
+  name_ = name_in(path);
   rotation_ = rotation;
   size_ = static_cast<uint64_t>(st.st_size);
   torn_ = false;
@@ -74,10 +84,10 @@ Status RotatingFile::open(const std::string& path, const Rotation& rotation) {
 }
 
 void RotatingFile::rotate_by_count() {
-  const auto old = [this](uint32_t n) { return fmt::format("{}.{}", path_, n); };
+  const auto old = [this](uint32_t n) { return fmt::format("{}.{}", name_, n); };
   for (uint32_t n = rotation_.count - 1; n-- > 0;)
-    if (exists(old(n))) std::rename(old(n).c_str(), old(n + 1).c_str());
-  std::rename(path_.c_str(), old(0).c_str());
+    if (exists(old(n))) rename(old(n), old(n + 1));
+  rename(name_, old(0));
 }
 
 void RotatingFile::rotate_by_period() {
@@ -85,10 +95,10 @@ void RotatingFile::rotate_by_period() {
   tm day{};
   localtime_r(&last, &day);
   const std::string dated =
-      fmt::format("{}.{:04}{:02}{:02}", path_, day.tm_year + 1900, day.tm_mon + 1, day.tm_mday);
+      fmt::format("{}.{:04}{:02}{:02}", name_, day.tm_year + 1900, day.tm_mon + 1, day.tm_mday);
   std::string name = dated;
   for (unsigned n = 1; exists(name); n++) name = fmt::format("{}.{}", dated, n);
-  std::rename(path_.c_str(), name.c_str());
+  rename(name_, name);
 }
 
 void RotatingFile::rotate_if_due(size_t coming) {

@@ -3,6 +3,7 @@
 // Names   by count: FILE.0 is the newest old file, FILE.(count-1) the oldest, which goes when room
 //         is needed. By day, week (ends on Saturday) or month: FILE.YYYYMMDD with the last day of
 //         the period, and .1, .2 … behind it should that name be taken; these are never removed.
+// Place   one directory, by a held descriptor: its path need not be in reach.
 // Trust   the directory may be written by the user of rims-log and by nobody it does not trust;
 //         links are not followed all the same, and what is opened must be a regular file.
 // Full    a disk without room loses lines, not the process: they are counted, and the number is
@@ -33,10 +34,13 @@ struct Rotation {
 class RotatingFile {
  public:
   using Clock = std::function<time_t()>;
-  explicit RotatingFile(Clock clock = [] { return time(nullptr); }) : clock_(std::move(clock)) {}
+  // `path`, of the directory, ends in a slash.
+  RotatingFile(
+      Fd directory, std::string path, Clock clock = [] { return time(nullptr); })
+      : clock_(std::move(clock)), directory_(std::move(directory)), above_(std::move(path)) {}
 
-  // Opens `path` anew, also when it is open: somebody may have moved the file away. On an error
-  // the former file stays in use.
+  // Opens `path`, which must be in the directory, anew, also when it is open: somebody may have
+  // moved the file away. On an error the former file stays in use.
   Status open(const std::string& path, const Rotation& rotation);
   // Appends whole lines, each with its '\n'. Never fails: what cannot be written is counted.
   void append(std::string_view lines);
@@ -50,8 +54,13 @@ class RotatingFile {
   void rotate_by_period();
   bool write_all(std::string_view bytes);
 
+  [[nodiscard]] Result<Fd> open_log(const std::string& path) const;
+  [[nodiscard]] bool exists(const std::string& name) const;
+  void rename(const std::string& from, const std::string& to);
+
   Clock clock_;
-  std::string path_;
+  Fd directory_;
+  std::string above_, path_, name_;
   Rotation rotation_;
   Fd fd_;
   uint64_t size_ = 0;

@@ -7,11 +7,20 @@
 namespace rims::login {
 
 AuthClient::AuthClient(Loop& loop)
-    : loop_(loop), peer_(loop, ipc::role_name(ipc::Role::auth)), scope_(loop) {}
+    : loop_(loop), peer_(loop, ipc::role_name(ipc::Role::auth)), scope_(loop) {
+  peer_.on_given_up([this](AuthPeer::SharedLink link, uint64_t request) {
+    scope_.spawn(cancel(std::move(link), request));
+  });
+}
 
-void AuthClient::attach(Fd fd) {
+// If rims-auth has not begun with it, it need not.
+Task<void> AuthClient::cancel(AuthPeer::SharedLink link, uint64_t request) {
+  (void)co_await link->send(ipc::LoginCancel{.request = request});
+}
+
+void AuthClient::attach(ipc::End end) {
   const auto link = std::make_shared<ipc::Link>(
-      loop_, std::move(fd), ipc::role_name(ipc::Role::auth), ipc::kLoginAcceptsFromAuth);
+      loop_, std::move(end), ipc::role_name(ipc::Role::auth), ipc::kLoginAcceptsFromAuth);
   peer_.replace(link);
   scope_.spawn(peer_.read(link));
 }

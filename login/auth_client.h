@@ -20,14 +20,17 @@ class AuthClient {
   AuthClient& operator=(const AuthClient&) = delete;
 
   // Requests on the link before this one are lost.
-  void attach(Fd fd);
+  void attach(ipc::End end);
   // The request's number is set here. Waits a little for a rims-auth that is not connected. Error:
   // peer_gone or timeout with code UNAVAILABLE; the client may try again.
   Task<Result<ipc::LoginReply>> ask(ipc::LoginRequest request);
 
  private:
+  using AuthPeer = ipc::Peer<ipc::LoginReply>;
+  Task<void> cancel(AuthPeer::SharedLink link, uint64_t request);
+
   Loop& loop_;
-  ipc::Peer<ipc::LoginReply> peer_;
+  AuthPeer peer_;
   Scope scope_;  // last: its tasks use all of the above
 };
 

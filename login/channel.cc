@@ -2,7 +2,11 @@
 
 #include "login/channel.h"
 
+#include <sys/socket.h>
+
 #include <sodium.h>
+
+#include "common/async/event.h"
 
 namespace rims::login {
 
@@ -16,6 +20,16 @@ void Channel::consume(size_t count) {
 Task<Status> Channel::start_tls(const tls::Context& context, Milliseconds limit) {
   tls_.emplace(context, stream_);
   return tls_->handshake(limit);
+}
+
+Task<void> Channel::left() {
+  co_await ended(loop(), fd());
+  char byte = 0;
+  const bool said_more =
+      !tls_ && (!input().empty() || recv(fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0);
+  if (!said_more) co_return;
+  Event never(loop());
+  co_await never.wait();
 }
 
 void Channel::farewell(std::string_view bytes) {

@@ -32,6 +32,11 @@ class Channel {
   [[nodiscard]] bool over_tls() const { return tls_.has_value(); }
   [[nodiscard]] std::string tls_description() const { return tls_ ? tls_->description() : ""; }
 
+  // Returns when the client has left while it is not read: its end of the connection is closed, and
+  // nothing from it waits. One that said all at once and then closed its side only (RFC 9293 §3.6)
+  // still waits for its answers; without TLS, what it said shows that.
+  Task<void> left();
+
   // Sends a last line, as far as the kernel accepts it at once; the caller ends the connection.
   void farewell(std::string_view bytes);
   // Ends TLS in order; then flush().

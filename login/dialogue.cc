@@ -341,7 +341,7 @@ Task<Dialogue::Next> Dialogue::refuse_attempt(std::string tag, Milliseconds hold
 Task<Dialogue::Next> Dialogue::attempt(std::string tag, ipc::LoginRequest request) {
   request.client_address = peer_.address;
   request.over_tls = channel_.over_tls();
-  auto reply = co_await backend_.ask(std::move(request));
+  auto reply = co_await backend_.ask(channel_, std::move(request));
   if (reply && reply->verdict == ipc::Verdict::denied)
     co_return co_await refuse_attempt(std::move(tag), Milliseconds(reply->delay_ms));
   if (reply && reply->verdict == ipc::Verdict::granted) {
@@ -357,6 +357,9 @@ Task<Dialogue::Next> Dialogue::attempt(std::string tag, ipc::LoginRequest reques
       co_return Next::done;
     }
     log::warn(peer_.session, "no hand-over: {}", given.error().detail());
+  } else if (!reply && reply.error().fault() == Fault::peer_gone && reply.error().code().empty()) {
+    why_ = reply.error().detail();
+    co_return Next::close;
   } else if (reply) {
     co_await sleep_for(channel_.loop(), std::min(Milliseconds(reply->delay_ms), left()));
   } else {

@@ -43,7 +43,8 @@ class Backend {
  public:
   virtual ~Backend() = default;
   // Error: the reply and code for a tagged NO.
-  virtual Task<Result<ipc::LoginReply>> ask(ipc::LoginRequest request) = 0;
+  // peer_gone: the client of the channel has left, and nobody waits for the answer.
+  virtual Task<Result<ipc::LoginReply>> ask(Channel& channel, ipc::LoginRequest request) = 0;
   // Gives the client to its worker. With TLS, the result is the inner end of a socket pair, to
   // carry bytes for; without TLS the socket itself was passed, and the result is empty. Error as
   // above; the client is still ours.

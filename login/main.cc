@@ -40,9 +40,10 @@ int main() {
   login::Server server(loop, std::move(*settings), start.index);
   const auto attach = [&server](process::Attached given) {
     if (given.channel == ipc::Channel::link)
-      server.attach(given.peer, given.index, std::move(given.fd));
+      server.attach(given.peer, given.index, std::move(given.end));
     else if (given.channel != ipc::Channel::listen_deliver)
-      server.listen(given.channel == ipc::Channel::listen_imaps, given.index, std::move(given.fd));
+      server.listen(given.channel == ipc::Channel::listen_imaps, given.index,
+                    std::move(given.end.fd));
   };
   for (process::Attached& given : start.attached) attach(std::move(given));
   const auto reload = [&server](std::string bytes) {

@@ -115,13 +115,13 @@ Server::Server(Loop& loop, std::shared_ptr<const Settings> settings, uint32_t in
   scope_.spawn(end_late_logins());
 }
 
-void Server::attach(ipc::Role peer, uint32_t index, Fd fd) {
-  if (peer == ipc::Role::auth) return auth_.attach(std::move(fd));
+void Server::attach(ipc::Role peer, uint32_t index, ipc::End end) {
+  if (peer == ipc::Role::auth) return auth_.attach(std::move(end));
   if (peer != ipc::Role::imapd) return;
   LinkPtr& place = workers_[index];
   if (place) place->close();
   place = std::make_shared<ipc::Link>(
-      loop_, std::move(fd), std::string(ipc::role_name(peer)) + " " + std::to_string(index),
+      loop_, std::move(end), std::string(ipc::role_name(peer)) + " " + std::to_string(index),
       ipc::kLoginAcceptsFromImapd);
   attached_.set();
   scope_.spawn(watch(place));
@@ -251,8 +251,26 @@ Task<void> Server::serve(ClientPtr client, bool implicit_tls) {
   if (outcome.inside) co_await carry(client->channel, std::move(outcome.inside), kCarryLimit);
 }
 
-Task<Result<ipc::LoginReply>> Server::ask(ipc::LoginRequest request) {
-  return auth_.ask(std::move(request));
+Task<Result<ipc::LoginReply>> Server::ask(Channel& channel, ipc::LoginRequest request) {
+  struct Race {
+    Event over;
+    std::optional<Result<ipc::LoginReply>> reply;
+    static Task<void> ask(Race& race, AuthClient& auth, ipc::LoginRequest request) {
+      race.reply.emplace(co_await auth.ask(std::move(request)));
+      race.over.set();
+    }
+    static Task<void> leave(Race& race, Channel& channel) {
+      co_await channel.left();
+      race.over.set();
+    }
+  };
+  Race race{.over = Event(loop_), .reply = {}};
+  Scope both(loop_);  // the one that is not over first is cancelled
+  both.spawn(Race::ask(race, auth_, std::move(request)));
+  both.spawn(Race::leave(race, channel));
+  co_await race.over.wait();
+  if (race.reply) co_return std::move(*race.reply);
+  co_return fail(Fault::peer_gone, "the client left before its answer");
 }
 
 Task<Result<Fd>> Server::hand_over(Channel& channel, const Peer& peer, ipc::LoginReply granted,

@@ -46,7 +46,7 @@ class Server final : public Backend {
   ~Server() override = default;
 
   // A new or replaced link.
-  void attach(ipc::Role peer, uint32_t index, Fd fd);
+  void attach(ipc::Role peer, uint32_t index, ipc::End end);
   // A listening socket; replaces the one of this kind and number.
   void listen(bool implicit_tls, uint32_t index, Fd fd);
   void accept(Fd client, const ClientAddress& address, bool implicit_tls);
@@ -57,7 +57,7 @@ class Server final : public Backend {
   [[nodiscard]] size_t connections() const { return connections_; }
   [[nodiscard]] size_t before_login() const { return before_login_.size(); }
 
-  Task<Result<ipc::LoginReply>> ask(ipc::LoginRequest request) override;
+  Task<Result<ipc::LoginReply>> ask(Channel& channel, ipc::LoginRequest request) override;
   Task<Result<Fd>> hand_over(Channel& channel, const Peer& peer, ipc::LoginReply granted,
                              std::string tag) override;
 

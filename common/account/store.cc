@@ -294,10 +294,6 @@ Result<Fd> open_base(const std::string& path) {
   if (fstat(fd.get(), &st) != 0) return fail_errno("fstat " + path, errno);
   if ((st.st_mode & S_IWOTH) != 0)
     return fail(Fault::storage, "temporary failure", path + " is writable by others");
-  const Fd beneath(Disk::real().open(fd.get(), ".", O_RDONLY | O_DIRECTORY, 0));
-  if (!beneath && errno == ENOSYS)
-    return fail(Fault::storage, "temporary failure",
-                "openat2 is missing: it needs Linux 5.6, and a unit without RestrictSUIDSGID=");
   return fd;
 }
 

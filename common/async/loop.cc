@@ -131,6 +131,7 @@ void FdReady::fired(int, short what, void* self) {
 
 FdReady readable(Loop& loop, int fd, Milliseconds limit) { return {loop, fd, EV_READ, limit}; }
 FdReady writable(Loop& loop, int fd, Milliseconds limit) { return {loop, fd, EV_WRITE, limit}; }
+FdReady ended(Loop& loop, int fd, Milliseconds limit) { return {loop, fd, EV_CLOSED, limit}; }
 
 Sleep::Sleep(Loop& loop, Milliseconds duration)
     : event_(make_event(loop, -1, 0, &Sleep::fired, this)), duration_(duration) {}

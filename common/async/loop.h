@@ -75,6 +75,8 @@ class FdReady {
 
 [[nodiscard]] FdReady readable(Loop& loop, int fd, Milliseconds limit = kNoLimit);
 [[nodiscard]] FdReady writable(Loop& loop, int fd, Milliseconds limit = kNoLimit);
+// The peer of a connection has ended its side of it. There may be bytes left to read.
+[[nodiscard]] FdReady ended(Loop& loop, int fd, Milliseconds limit = kNoLimit);
 
 // `co_await sleep_for(loop, 20ms)`; zero gives way to whatever else is due.
 class Sleep {

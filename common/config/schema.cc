@@ -168,7 +168,8 @@ constexpr auto kSettings = std::to_array<Setting>({
      .min = 1,
      .max = 107,
      .member = &Config::listen_deliver_socket,
-     .doc = "The local socket that rims-deliver(1) connects to, relative to base_dir."},
+     .doc = "The local socket that rims-deliver(1) connects to, relative to base_dir. "
+            "For root: in a directory that only root may change."},
     {.key = "listen.deliver_socket_group",
      .kind = Kind::account,
      .shown = "the group of the server",
@@ -422,7 +423,8 @@ constexpr auto kSettings = std::to_array<Setting>({
      .min = 1,
      .max = kMaxPath,
      .member = &Config::paths_pid_file,
-     .doc = "The file with the process ID of the controller, relative to base_dir."},
+     .doc = "The file with the process ID of the controller, relative to base_dir. "
+            "For root: in a directory that only root may change."},
 });
 
 size_t edit_distance(std::string_view a, std::string_view b) {

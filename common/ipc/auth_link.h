@@ -10,6 +10,7 @@
 //
 //     rims-login N            rims-auth              rims-imapd W
 //       | LoginRequest ---------->|                        |
+//       | (LoginCancel, if the client leaves before the answer)
 //       |                         | Ticket --------------->|   W = home worker of the account
 //       |<-------------LoginReply |                        |
 //       | (session_link.h: Handover with the ticket and the client's socket) -->|
@@ -36,6 +37,7 @@ enum class AuthMsg : uint16_t {
   ticket = 3,
   user_query = 4,
   user_reply = 5,
+  login_cancel = 6,
 };
 
 enum class Mechanism : uint8_t { login, plain, cram_md5, last = cram_md5 };
@@ -73,6 +75,14 @@ struct LoginReply {
                  &LoginReply::worker, &LoginReply::ticket);
 };
 
+struct LoginCancel {
+  static constexpr AuthMsg kType = AuthMsg::login_cancel;
+  static constexpr const char* kAbout =
+      "the client has left: if its attempt still waits, nothing is computed for it";
+  uint64_t request = 0;
+  static constexpr auto kFields = std::tuple(&LoginCancel::request);
+};
+
 // To the home worker. Valid once, for kTicketLifeMs.
 struct Ticket {
   static constexpr AuthMsg kType = AuthMsg::ticket;
@@ -104,7 +114,7 @@ struct UserReply {
 };
 
 // The privilege boundary of rims-auth.
-struct LoginToAuth : Says<LoginRequest> {
+struct LoginToAuth : Says<LoginRequest, LoginCancel> {
   static constexpr const char *kFrom = "rims-login", *kTo = "rims-auth";
   static constexpr const char* kTrust = "no; every byte is treated as written by an attacker";
 };

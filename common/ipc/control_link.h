@@ -8,10 +8,12 @@
 //     controller                       child
 //       | Configure (memfd) ----------->|  its part of the configuration (config/parts.h)
 //       | Attach (fd) ----------------->|  one per link or listening socket, in any order; again
-//       |                               |  when a peer was restarted: replaces the older link
+//       |                               |  when a peer was restarted or the link was lost: replaces
+//       |                               |  the older link
 //       | Begin ----------------------->|  everything for the start was sent
 //       |                               |  privdrop::enter
 //       |<------------------------ Ready|
+//       |<--------------------- LinkLost|  a link has ended; both ends get a new one
 //       | Reload (memfd) -------------->|  new configuration, or reopen logs; keeps sessions
 //       | Stop ------------------------>|  finish what is being written, tell clients BYE, exit 0
 #pragma once
@@ -32,6 +34,7 @@ enum class ControlMsg : uint16_t {
   ready = 4,
   reload = 5,
   stop = 6,
+  link_lost = 7,
 };
 
 // What an attached descriptor is.
@@ -68,7 +71,9 @@ struct Attach {
   Channel channel = Channel::link;
   Role peer = Role::controller;
   uint32_t index = 0;
-  static constexpr auto kFields = std::tuple(&Attach::channel, &Attach::peer, &Attach::index);
+  uint32_t serial = 0;  // of the link, for LinkLost; 0 for a socket
+  static constexpr auto kFields =
+      std::tuple(&Attach::channel, &Attach::peer, &Attach::index, &Attach::serial);
 };
 
 struct Begin {
@@ -81,6 +86,14 @@ struct Ready {
   static constexpr ControlMsg kType = ControlMsg::ready;
   static constexpr const char* kAbout = "rights are given up, it serves";
   static constexpr auto kFields = std::tuple();
+};
+
+struct LinkLost {
+  static constexpr ControlMsg kType = ControlMsg::link_lost;
+  static constexpr const char* kAbout =
+      "a link that was attached has ended; said once of each, else it is a breach";
+  uint32_t serial = 0;
+  static constexpr auto kFields = std::tuple(&LinkLost::serial);
 };
 
 struct Reload {
@@ -101,7 +114,7 @@ struct ControllerToChild : Says<Configure, Attach, Begin, Reload, Stop> {
                               *kTo = "rims-log, rims-auth, rims-login, rims-imapd, rims-deliverd";
   static constexpr const char* kTrust = "yes";
 };
-struct ChildToController : Says<Ready> {
+struct ChildToController : Says<Ready, LinkLost> {
   static constexpr const char *kFrom = "rims-log, rims-auth, rims-login, rims-imapd, rims-deliverd",
                               *kTo = "rims-controller";
   static constexpr const char* kTrust = "no; a breach ends the process that sent it";

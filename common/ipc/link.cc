@@ -7,6 +7,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <utility>
 
 #include "common/base/log.h"
 #include "common/ipc/auth_link.h"
@@ -39,8 +40,13 @@ std::vector<Fd> descriptors_of(msghdr& header) {
 
 }  // namespace
 
-Link::Link(Loop& loop, Fd fd, std::string peer, std::span<const Accepts> accepts)
-    : loop_(loop), fd_(std::move(fd)), peer_(std::move(peer)), accepts_(accepts), sending_(loop) {
+Link::Link(Loop& loop, End end, std::string peer, std::span<const Accepts> accepts)
+    : loop_(loop),
+      fd_(std::move(end.fd)),
+      ended_(std::move(end.ended)),
+      peer_(std::move(peer)),
+      accepts_(accepts),
+      sending_(loop) {
   const int flags = fcntl(fd_.get(), F_GETFL);
   if (flags < 0 || fcntl(fd_.get(), F_SETFL, flags | O_NONBLOCK) < 0)
     fatal("a link could not be made non-blocking");
@@ -49,6 +55,7 @@ Link::Link(Loop& loop, Fd fd, std::string peer, std::span<const Accepts> accepts
 void Link::close() {
   open_ = false;
   ::shutdown(fd_.get(), SHUT_RDWR);
+  if (const auto tell = std::exchange(ended_, nullptr)) tell();
 }
 
 void Link::breach(std::string_view what) {

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -65,10 +66,19 @@ struct Says {
       Accepts{static_cast<uint16_t>(Message::kType), kMaxSize<Message>, descriptors<Message>()}...};
 };
 
+// One end of a link as the controller gave it, and whom to tell when it is over.
+struct End {
+  End() = default;
+  End(Fd f) : fd(std::move(f)) {}  // NOLINT(google-explicit-constructor): an end nobody asks about
+  End(Fd f, std::function<void()> e) : fd(std::move(f)), ended(std::move(e)) {}
+  Fd fd;
+  std::function<void()> ended;  // called once, when the link is closed for whatever reason
+};
+
 class Link {
  public:
   // `peer` names the other side in the log ("rims-auth"). `accepts` must outlive the link.
-  Link(Loop& loop, Fd fd, std::string peer, std::span<const Accepts> accepts);
+  Link(Loop& loop, End end, std::string peer, std::span<const Accepts> accepts);
 
   // The next acceptable packet. Error: peer_gone at end of file or on a breach (already logged).
   Task<Result<Packet>> receive();
@@ -96,6 +106,7 @@ class Link {
  private:
   Loop& loop_;
   Fd fd_;
+  std::function<void()> ended_;
   std::string peer_;
   std::span<const Accepts> accepts_;
   bool open_ = true, broken_ = false;

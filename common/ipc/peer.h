@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -84,6 +85,10 @@ class Peer {
   // `name` for messages: "rims-auth".
   Peer(Loop& loop, std::string name) : name_(std::move(name)), present_(loop), requests_(loop) {}
 
+  // Told when a question was sent and nobody waits for its answer any more: the one who asked was
+  // cancelled, or its time is over.
+  void on_given_up(std::function<void(SharedLink, uint64_t)> f) { given_up_ = std::move(f); }
+
   // Requests that wait on the link before this one fail at once.
   void replace(SharedLink fresh) {
     lose(link_);
@@ -133,7 +138,18 @@ class Peer {
     message.request = request.number();
     const Status sent = co_await link->send(std::move(message), std::move(fds));
     if (!sent) co_return unavailable(Fault::peer_gone, " went away");
+    struct Waiting {
+      Peer& peer;
+      const SharedLink& link;
+      const uint64_t number;
+      bool over = false;
+      ~Waiting() {
+        if (!over && peer.given_up_) peer.given_up_(link, number);
+      }
+    };
+    Waiting waiting{*this, link, request.number()};
     const bool answered = co_await request.wait(limit);
+    waiting.over = answered;
     if (request.reply()) co_return *std::move(request.reply());
     co_return answered ? unavailable(Fault::peer_gone, " went away")
                        : unavailable(Fault::timeout, " does not answer");
@@ -145,6 +161,7 @@ class Peer {
   }
 
   std::string name_;
+  std::function<void(SharedLink, uint64_t)> given_up_;
   SharedLink link_;
   Event present_;
   Requests<Reply> requests_;

@@ -85,10 +85,11 @@ Status AccountDir::sync_above(Disk& disk, int base, const std::string& user) {
   return {};
 }
 
-Result<AccountDir> AccountDir::beneath(Disk& disk, int base, const std::string& path) {
+Result<AccountDir> AccountDir::beneath(Disk& disk, int base, const std::string& path,
+                                       const std::string& above) {
   Fd dir(disk.open(base, path.c_str(), O_RDONLY | O_DIRECTORY, 0));
-  if (!dir) return fail_to_open(path, errno);
-  return lock(disk, std::move(dir), path);
+  if (!dir) return fail_to_open(above + path, errno);
+  return lock(disk, std::move(dir), above + path);
 }
 
 Result<AccountDir> AccountDir::at(Disk& disk, const std::string& path) {

@@ -34,7 +34,9 @@ class AccountDir {
   // Makes the account's own name durable, and those of the directories above it.
   static Status sync_above(Disk& disk, int base, const std::string& user);
   // An existing one by its path, beneath `base` or of the system; for offline tools.
-  static Result<AccountDir> beneath(Disk& disk, int base, const std::string& path);
+  // `above`: what messages put before `path`.
+  static Result<AccountDir> beneath(Disk& disk, int base, const std::string& path,
+                                    const std::string& above = "");
   static Result<AccountDir> at(Disk& disk, const std::string& path);
 
   [[nodiscard]] int fd() const { return dir_.get(); }

@@ -7,21 +7,17 @@
 #include <cstdio>
 #include <dirent.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 #include <utility>
+
+#include "common/base/beneath.h"
 
 namespace rims::store {
 
 int Disk::open(int dir, const char* path, int flags, unsigned mode) {
-  open_how how{};
-  how.flags = static_cast<uint64_t>(flags) | O_CLOEXEC;
-  how.mode = (flags & O_CREAT) != 0 ? mode : 0;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
-  return static_cast<int>(syscall(SYS_openat2, dir, path, &how, sizeof how));
+  return open_beneath(dir, path, flags, mode).release();
 }
 ssize_t Disk::write(int fd, const iovec* pieces, int count, off_t offset) {
   return ::pwritev(fd, pieces, count, offset);

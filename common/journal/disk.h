@@ -1,6 +1,6 @@
 // common/journal/disk.h - the system calls that the store makes on files, in one place
 //
-// Every path is opened beneath a directory descriptor, and no symbolic link is followed (openat2).
+// Every path is opened beneath a directory descriptor, and no symbolic link is followed.
 // Called from the threads of the I/O pool. Tests use a Disk with faults instead.
 #pragma once
 

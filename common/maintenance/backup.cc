@@ -43,7 +43,7 @@ class Backup {
 
   Result<BackupReport> run() {
     TRY_STATUS(open_source());
-    TRY_STATUS(make_directory(job_.directory));
+    TRY_STATUS(open_directory());
     TRY_STATUS(open_target());
     TRY(const bool goes_on, continues());
     if (!goes_on) {
@@ -91,7 +91,8 @@ class Backup {
   Status choose_segments();
   Status look_whose();
   Result<bool> open_segments(const std::vector<std::string>& names, std::set<uint32_t>& seen);
-  Status make_directory(const std::string& path);
+  Status open_directory();
+  Status make_directory(const Fd& above, const std::string& name, const std::string& path);
   Status open_target();
   Result<bool> continues();
   Result<bool> holds(SourceSegment& source, const BackupEnd& end);
@@ -114,6 +115,7 @@ class Backup {
   const Fd& base_;
   const BackupJob& job_;
   Disk& disk_;
+  Fd directory_;  // DIR
   BackupReport report_;
   std::string source_path_;
   std::map<uint32_t, SourceSegment> sources_;
@@ -218,28 +220,40 @@ Result<bool> Backup::open_segments(const std::vector<std::string>& names,
   return more;
 }
 
-Status Backup::make_directory(const std::string& path) {
+// DIR itself, by the path that the administrator gave. From there on all is opened beneath it,
+// through no link: it may belong to somebody else than the one who makes the backup.
+Status Backup::open_directory() {
+  const std::string& path = job_.directory;
   const size_t end = path.find_last_not_of('/') + 1;
   const size_t slash = path.substr(0, end).rfind('/');
   const std::string above = slash == path.npos ? "." : path.substr(0, slash + 1);
   const std::string name = path.substr(slash + 1, end - slash - 1);
-  if (name.empty()) return {};  // it is "/"
-  const Fd parent(::open(above.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!parent) return fail_errno("open " + above, errno);
-  if (disk_.mkdir(parent.get(), name.c_str(), 0700) != 0 && errno != EEXIST) {
+  if (!name.empty()) {  // else it is "/"
+    const Fd parent(::open(above.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!parent) return fail_errno("open " + above, errno);
+    TRY_STATUS(make_directory(parent, name, path));
+  }
+  directory_ = Fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!directory_) return fail_errno("open " + path, errno);
+  return {};
+}
+
+Status Backup::make_directory(const Fd& above, const std::string& name, const std::string& path) {
+  if (disk_.mkdir(above.get(), name.c_str(), 0700) != 0 && errno != EEXIST) {
     if (errno == ENOSPC || errno == EDQUOT)
       return fail(Fault::limit, "not enough space", "mkdir " + path + ": no space left");
     return fail_errno("mkdir " + path, errno);
   }
   // Also when it exists: the process that made it may have been killed before the fsync.
-  if (disk_.fsync(parent.get()) != 0) return fail_errno("fsync " + above, errno);
+  if (disk_.fsync(above.get()) != 0) return fail_errno("fsync above " + path, errno);
   return {};
 }
 
 Status Backup::open_target() {
-  TRY_STATUS(make_directory(target_path()));
+  TRY_STATUS(make_directory(directory_, job_.account, target_path()));
   target_.reset();
-  TRY(AccountDir dir, AccountDir::at(disk_, target_path()));
+  TRY(AccountDir dir,
+      AccountDir::beneath(disk_, directory_.get(), job_.account, job_.directory + "/"));
   target_.emplace(std::move(dir));
   copies_ = std::make_unique<FileSegments>(*target_);
   TRY_STATUS(copies_->prepare());
@@ -328,19 +342,17 @@ Status Backup::put_aside() {
     std::erase_if(text, [](char c) { return c == '-' || c == ':'; });
     return text;
   }();
-  const Fd above(::open(job_.directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!above) return fail_errno("open " + job_.directory, errno);
   for (int count = 0;; count++) {
     const std::string to =
         job_.account + ".aside-" + when + (count ? fmt::format("-{}", count) : "");
-    if (disk_.rename(above.get(), job_.account.c_str(), to.c_str()) == 0) {
+    if (disk_.rename(directory_.get(), job_.account.c_str(), to.c_str()) == 0) {
       report_.notes.push_back(
           fmt::format("the earlier backup is kept as {}/{}", job_.directory, to));
       break;
     }
     if (errno != EEXIST) return fail_errno("rename " + target_path(), errno);
   }
-  if (disk_.fsync(above.get()) != 0) return fail_errno("fsync " + job_.directory, errno);
+  if (disk_.fsync(directory_.get()) != 0) return fail_errno("fsync " + job_.directory, errno);
   return {};
 }
 

@@ -4,36 +4,31 @@
 
 #include <cerrno>
 #include <csignal>
-#include <cstring>
 #include <dirent.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
-#include <linux/landlock.h>
-#include <sched.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <fmt/core.h>
-#include <seccomp.h>
 
 #include "common/base/errno_text.h"
 #include "common/base/fd.h"
-#include "common/base/log.h"
 #include "common/base/result.h"
+#include "common/privdrop/steps.h"
 
 namespace rims::privdrop {
-namespace {
 
-// Ends the process: `what` failed, so that rights might be left.
-[[noreturn]] void failed(std::string_view what, int error = errno) {
+void failed(std::string_view what) { failed(what, errno); }
+void failed(std::string_view what, int error) {
   fatal(fmt::format("giving up rights failed at {}: {}", what, errno_text(error)));
 }
+
+namespace {
 
 void limit(__rlimit_resource which, const char* name, uint64_t value) {
   rlimit now{};
@@ -52,14 +47,14 @@ void set_limits(const Limits& limits, bool changes_user) {
   if (limits.processes != 0 && changes_user) limit(RLIMIT_NPROC, "RLIMIT_NPROC", limits.processes);
 }
 
-// An "empty" chroot must hold nothing, and only root may be able to write to it.
-void check_empty(const std::string& path) {
+// An "empty" root must hold nothing, and only root may be able to write to it.
+void check_empty(int fd, const std::string& path) {
   struct stat st{};
-  if (stat(path.c_str(), &st) != 0) failed("stat " + path);
-  if (!S_ISDIR(st.st_mode) || st.st_uid != 0 || (st.st_mode & 022) != 0)
+  if (fstat(fd, &st) != 0) failed("stat " + path);
+  if (st.st_uid != 0 || (st.st_mode & 022) != 0)
     fatal("the empty directory " + path + " must be a directory of root that only root may write");
-  DIR* dir = opendir(path.c_str());
-  if (!dir) failed("opendir " + path);
+  DIR* dir = fdopendir(dup(fd));
+  if (!dir) failed("read " + path);
   bool empty = true;
   while (const dirent* entry = readdir(dir)) {  // NOLINT(concurrency-mt-unsafe): our own
     const std::string_view name = entry->d_name;
@@ -69,10 +64,16 @@ void check_empty(const std::string& path) {
   if (!empty) fatal("the directory " + path + " must be empty: programs are locked into it");
 }
 
-void change_root(const Row& row, const std::string& path) {
-  if (std::string_view(row.chroot) == "empty") check_empty(path);
-  if (chroot(path.c_str()) != 0) failed("chroot " + path);
-  if (chdir("/") != 0) failed("chdir /");
+// What is left to see is this directory; the process may not leave it, as it is not root any more.
+void change_root(const Row& row, const Identity& who) {
+  if (row.root == Root::whole) return;
+  const std::string& path = row.root == Root::files ? who.directory : who.chroot;
+  // A directory that is missing here must not leave the process outside.
+  const Fd root(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!root) failed("open " + path);
+  if (row.root == Root::empty) check_empty(root.get(), path);
+  // The working directory is then the root, too.
+  if (fchdir(root.get()) != 0 || chroot(".") != 0) failed("chroot " + path);
 }
 
 void drop_bounding_set() {
@@ -123,151 +124,6 @@ void prove(const Identity& who) {
     fatal("giving up rights: the process could get the group of root again");
 }
 
-// What may be done in the one directory. Not allowed: executing, device files, sockets, pipes,
-// links.
-constexpr uint64_t kFileRights = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_READ_FILE |
-                                 LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_REMOVE_DIR |
-                                 LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_DIR |
-                                 LANDLOCK_ACCESS_FS_MAKE_REG;
-// Newer than the headers of Debian 12.
-constexpr uint64_t kRefer = 1ull << 13, kTruncate = 1ull << 14;
-
-// From now on the process can open files below `directory` only, or none. Open descriptors stay
-// usable.
-void confine_files(const std::string& directory) {
-  const long abi =
-      syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
-  if (abi < 0 && (errno == ENOSYS || errno == EOPNOTSUPP)) {
-    log::info({}, "this kernel has no Landlock: files are kept apart by their permissions only");
-    return;
-  }
-  if (abi < 1) failed("landlock_create_ruleset");
-  const uint64_t newer = (abi >= 2 ? kRefer : 0) | (abi >= 3 ? kTruncate : 0);
-  // The first version's thirteen rights and what this kernel knows besides.
-  const landlock_ruleset_attr attr{.handled_access_fs = 0x1fff | newer};
-  const Fd rules(static_cast<int>(syscall(SYS_landlock_create_ruleset, &attr, sizeof attr, 0)));
-  if (!rules) failed("landlock_create_ruleset");
-  if (!directory.empty()) {
-    const Fd fd(open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-    if (!fd) failed("open " + directory);
-    const landlock_path_beneath_attr beneath{.allowed_access = kFileRights | newer,
-                                             .parent_fd = fd.get()};
-    if (syscall(SYS_landlock_add_rule, rules.get(), LANDLOCK_RULE_PATH_BENEATH, &beneath, 0) != 0)
-      failed("landlock_add_rule");
-  }
-  if (syscall(SYS_landlock_restrict_self, rules.get(), 0) != 0) failed("landlock_restrict_self");
-}
-
-// One rule of a filter; all of its argument conditions must be true.
-struct Condition {
-  const char* name;
-  scmp_arg_cmp arg;
-};
-
-constexpr scmp_arg_cmp is(unsigned arg, uint64_t value) {
-  return {.arg = arg, .op = SCMP_CMP_EQ, .datum_a = value, .datum_b = 0};
-}
-constexpr scmp_arg_cmp masked(unsigned arg, uint64_t mask, uint64_t value) {
-  return {.arg = arg, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value};
-}
-
-// Conditions for calls whose name alone would allow too much. With several rows, one of them must
-// be true.
-constexpr Condition kConditions[] = {
-    {"clone", masked(0, CLONE_THREAD | CLONE_NEWUSER, CLONE_THREAD)},
-    {"socketpair", is(0, AF_UNIX)},
-    {"ioctl", is(1, 0x5401)},  // TCGETS: stdio asks whether stdout is a terminal
-    {"ioctl", is(1, 0x541b)},  // FIONREAD
-    {"prctl", is(0, PR_SET_NAME)},
-    {"prctl", is(0, PR_GET_NAME)},
-    {"prctl", is(0, PR_SET_VMA)},  // glibc names its memory with it
-    {"prctl", is(0, PR_GET_DUMPABLE)},
-    {"prctl", is(0, PR_GET_NO_NEW_PRIVS)},
-#ifndef RIMS_SANITIZED  // the sanitizers map memory in other ways
-    {"mmap", masked(2, PROT_EXEC, 0)},
-    {"mprotect", masked(2, PROT_EXEC, 0)},
-#endif
-};
-
-class Filter {
- public:
-  Filter() : context_(seccomp_init(SCMP_ACT_KILL_PROCESS)) {
-    if (!context_) failed("seccomp_init", ENOMEM);
-    const int rc = seccomp_attr_set(context_, SCMP_FLTATR_CTL_TSYNC, 1);
-    if (rc != 0) failed("seccomp_attr_set", -rc);
-  }
-  Filter(const Filter&) = delete;
-  Filter& operator=(const Filter&) = delete;
-  ~Filter() { seccomp_release(context_); }
-
-  void allow(const char* name) {
-    const int number = number_of(name);
-    bool conditional = false;
-    for (const Condition& row : kConditions) {
-      if (std::string_view(row.name) != name) continue;
-      conditional = true;
-      add(name, number, SCMP_ACT_ALLOW, &row.arg);
-    }
-    // The process's own pid is known only at run time.
-    const std::string_view view = name;
-    if (view == "tgkill") {
-      const scmp_arg_cmp self = is(0, static_cast<uint64_t>(getpid()));
-      return add(name, number, SCMP_ACT_ALLOW, &self);
-    }
-    if (view == "prlimit64") {
-      const scmp_arg_cmp self = is(0, 0);
-      return add(name, number, SCMP_ACT_ALLOW, &self);
-    }
-    // glibc falls back to clone, whose flags a filter can see.
-    if (view == "clone3") return add(name, number, SCMP_ACT_ERRNO(ENOSYS), nullptr);
-    if (!conditional) add(name, number, SCMP_ACT_ALLOW, nullptr);
-  }
-
-  void refuse(const char* name, int error) {
-    add(name, number_of(name), SCMP_ACT_ERRNO(static_cast<uint32_t>(error)), nullptr);
-  }
-
-  void load() {
-    const int rc = seccomp_load(context_);
-    if (rc != 0) failed("seccomp_load", -rc);
-  }
-
- private:
-  static int number_of(const char* name) {
-    const int number = seccomp_syscall_resolve_name(name);
-    if (number == __NR_SCMP_ERROR) fatal(fmt::format("unknown system call {} in a list", name));
-    return number;
-  }
-  void add(const char* name, int number, uint32_t action, const scmp_arg_cmp* condition) {
-    // A negative number is a call that this architecture does not have.
-    if (number < 0) return;
-    const int rc = seccomp_rule_add_array(context_, action, number, condition ? 1 : 0, condition);
-    if (rc != 0 && rc != -EEXIST) failed(fmt::format("the filter for {}", name), -rc);
-  }
-
-  scmp_filter_ctx context_;
-};
-
-void filter_calls(const Row& row) {
-  Filter filter;
-  for (const char* name : row.syscalls) filter.allow(name);
-#ifdef RIMS_SANITIZED
-  // What the sanitizers' runtime needs to watch, and to print a report.
-  for (const char* name : {"openat", "open", "readlink", "readlinkat", "newfstatat", "fstat",
-                           "stat", "lseek", "uname", "sched_getaffinity", "getcwd", "gettid",
-                           "sigaltstack", "getppid", "kill", "process_vm_readv", "prlimit64"}) {
-    bool listed = false;
-    for (const char* other : row.syscalls) listed = listed || std::strcmp(other, name) == 0;
-    if (listed) continue;
-    if (std::string_view(name) == "kill" || std::string_view(name) == "process_vm_readv")
-      filter.refuse(name, EPERM);
-    else
-      filter.allow(name);
-  }
-#endif
-  filter.load();
-}
-
 }  // namespace
 
 void hide_memory() {
@@ -290,7 +146,7 @@ void enter(const Row& row, const Identity& who) {
   hide_memory();
   set_limits(row.limits, who.change);
   if (who.change) {
-    if (!who.chroot.empty()) change_root(row, who.chroot);
+    change_root(row, who);
     change_identity(who.uid, who.gid);
   }
   drop_capabilities();
@@ -300,9 +156,9 @@ void enter(const Row& row, const Identity& who) {
   hide_memory();
   if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) failed("PR_SET_PDEATHSIG");
   if (getppid() != parent) fatal("the controller is gone");
-  if (row.syscalls.empty()) return;
-  confine_files(who.directory);
-  filter_calls(row);
+  if (row.calls.empty()) return;
+  confine(row.files, who.change && row.root == Root::files ? "/" : who.directory);
+  filter_calls(row.calls);
 }
 
 }  // namespace rims::privdrop

@@ -4,18 +4,14 @@
 //   enter  applies a Row. Every step that fails is fatal (result.h); the order is: no core file,
 //          rlimits, chroot, bounding set, supplementary groups, gid, uid, proof that root cannot
 //          be had back and that no capability is left, no-new-privs, not dumpable, end with the
-//          parent, Landlock (files of one directory or none), seccomp. Distinct uids keep processes
+//          parent, Landlock (landlock.cc), seccomp (seccomp.cc). Distinct uids keep processes
 //          from signalling each other. It closes no descriptors: a child starts with 0 to 2 and its
 //          control link, because the controller closes all others between fork and exec.
 //
 // Unprivileged start (development): no chroot and no identity change; all the rest is the same.
-// A kernel without Landlock (it is in Linux 5.13 and later, unless switched off) is no failure:
-// users, permissions and the lists of calls hold without it; enter() logs it.
+// Without Landlock (Linux 5.13; ports 6.7, abstract sockets and signals 6.12; unless switched off)
+// users, permissions and the lists of calls hold alone; enter() logs it.
 // Nothing parses a byte of a peer or a client before enter().
-//
-// Some names in an allow list are narrower than they look (privdrop.cc, conditions): clone makes
-// threads only, mmap and mprotect never make memory executable, tgkill and prlimit64 reach only
-// the process itself, socketpair is AF_UNIX, ioctl and prctl have a handful of requests.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +20,7 @@
 #include <string_view>
 
 #include "common/ipc/roles.h"
+#include "common/privdrop/calls.h"
 
 namespace rims::privdrop {
 
@@ -33,24 +30,38 @@ struct Limits {  // rlimits; 0 leaves the inherited value
   uint64_t processes = 0;  // of the user, threads count; with an identity change only
 };
 
+// What the process sees of the file system, when it was started as root.
+enum class Root : uint8_t {
+  whole,
+  empty,  // the empty directory
+  files,  // the one directory of its files
+};
+
+// What it may do below that directory, and nowhere else.
+enum class FileRights : uint8_t {
+  none,
+  append_and_rotate,  // rims-log, the directory of log_file: make, write, rename and remove files
+  keep,               // rims-imapd, base_dir: that, read, truncate; make directories
+};
+
 struct Row {
   ipc::Role role;
-  const char* binary;       // in libexec/rims
-  const char* user;         // default user, "root" for the controller
-  const char* chroot;       // "" none, "empty" the empty directory
-  const char* files;        // "" none, "log" the directory of log_file, "base" base_dir
+  const char* binary;  // in libexec/rims
+  const char* user;    // default user, "root" for the controller
+  Root root;
+  FileRights files;
   const char* descriptors;  // what it holds, for doc/privsep.md and the census test
   Limits limits;
-  std::span<const char* const> syscalls;  // the allow list; empty: no filter (the controller)
-  const char* links;                      // peers, for doc/privsep.md
-  const char* may_not;                    // for doc/privsep.md
+  std::span<const Call> calls;  // the allow list; empty: no filter (the controller)
+  const char* links;            // peers, for doc/privsep.md
+  const char* may_not;          // for doc/privsep.md
 };
 
 struct Identity {
   bool change = false;  // started as root
   uint32_t uid = 0, gid = 0;
-  std::string chroot;     // "" for none
-  std::string directory;  // of Row::files; "" for none
+  std::string chroot;     // for Root::empty; used with a change only
+  std::string directory;  // for Row::files; "" for none
 };
 
 // After this the process is what its row says, or dead.

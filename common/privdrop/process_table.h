@@ -6,6 +6,7 @@
 #pragma once
 
 #include <array>
+#include <cerrno>
 #include <cstddef>
 
 #include "common/ipc/roles.h"
@@ -15,24 +16,60 @@ namespace rims::privdrop {
 
 namespace calls {
 
-// Every program: memory, time, its loop, the links it was given, its end.
-inline constexpr std::array kBase{
+// Numbers of the kernel's interface, which some headers of libc do not have.
+inline constexpr uint32_t kGetFlags = 3, kSetFlags = 4, kSetCloseOnExec = 2, kDuplicate = 1030,
+                          kAddSeals = 1033, kGetSeals = 1034;                  // F_...
+inline constexpr uint32_t kAsync = 020000;                                     // O_ASYNC
+inline constexpr uint32_t kExecutable = 4;                                     // PROT_EXEC
+inline constexpr uint32_t kIsTerminal = 0x5401;                                // TCGETS
+inline constexpr uint32_t kSetName = 15, kSetMemoryName = 0x53564d41;          // PR_...
+inline constexpr uint32_t kNoSignal = 0x4000, kDoNotWait = 0x40;               // MSG_...
+inline constexpr uint32_t kThread = 0x3d0f00;                                  // CLONE_...
+inline constexpr uint32_t kUnix = 1, kStream = 1, kCloseOnExec = 02000000;     // SOCK_...
+inline constexpr uint32_t kMemfd = 3;                                          // MFD_...
+inline constexpr uint32_t kEmptyPath = 0x1000;                                 // AT_EMPTY_PATH
+inline constexpr uint32_t kSetIds = 07000;                                     // S_ISUID ...
+inline constexpr uint32_t kSocketLevel = 1, kTcpLevel = 6;                     // SOL_...
+inline constexpr uint32_t kPeerOf = 17, kKeepAlive = 9;                        // SO_...
+inline constexpr uint32_t kNoDelay = 1, kIdle = 4, kInterval = 5, kCount = 6;  // TCP_...
+
+constexpr Arg is(uint8_t index, uint32_t value, const char* text) {
+  return {.index = index, .test = Arg::Test::is, .value = value, .text = text};
+}
+constexpr Arg without(uint8_t index, uint32_t bits, const char* text) {
+  return {.index = index, .test = Arg::Test::without, .value = bits, .text = text};
+}
+constexpr Arg own_pid(uint8_t index, const char* text) {
+  return {.index = index, .test = Arg::Test::own_pid, .text = text};
+}
+constexpr Arg is_not(uint8_t index, uint32_t value, const char* text) {
+  return {.index = index, .test = Arg::Test::is_not, .value = value, .text = text};
+}
+constexpr Arg null(uint8_t index, const char* text) {
+  return {.index = index, .test = Arg::Test::null, .text = text};
+}
+
+// Every program: memory, time, its loop, the links it was given, its end. No call here takes an
+// address: what is sent goes where the descriptor leads.
+inline constexpr auto kBase = std::to_array<Call>({
     "read",
     "write",
     "readv",
     "writev",
     "close",
     "recvmsg",
-    "sendmsg",
     "recvfrom",
-    "sendto",
+    {"sendmsg", is(2, kNoSignal, "flags = MSG_NOSIGNAL")},
+    {"sendto", without(3, ~(kNoSignal | kDoNotWait), "flags of MSG_NOSIGNAL, MSG_DONTWAIT only"),
+     null(4, "no address")},
     "shutdown",
-    "getsockopt",
-    "setsockopt",
-    "fcntl",
+    {"fcntl", is(1, kGetFlags, "F_GETFL")},
+    {"fcntl", is(1, kSetFlags, "F_SETFL"), without(2, kAsync, "without O_ASYNC")},
+    {"fcntl", is(1, kSetCloseOnExec, "F_SETFD")},
+    {"fcntl", is(1, kDuplicate, "F_DUPFD_CLOEXEC")},
     "lseek",
     "fstat",
-    "newfstatat",
+    {"newfstatat", is(3, kEmptyPath, "flags = AT_EMPTY_PATH: as fstat")},
     "pread64",
     "poll",
     "ppoll",
@@ -46,11 +83,11 @@ inline constexpr std::array kBase{
     "timerfd_settime",
     "futex",
     "brk",
-    "mmap",
+    {"mmap", without(2, kExecutable, "without PROT_EXEC")},
+    {"mprotect", without(2, kExecutable, "without PROT_EXEC")},
     "munmap",
     "mremap",
     "madvise",
-    "mprotect",
     "clock_gettime",
     "clock_nanosleep",
     "clock_getres",
@@ -72,69 +109,96 @@ inline constexpr std::array kBase{
     "sigaltstack",
     "restart_syscall",
     "sched_yield",
-    "ioctl",
-    "prctl",
-    "tgkill",
-    "prlimit64",
+    {"ioctl", is(1, kIsTerminal, "TCGETS: is it a terminal?")},
+    {"prctl", is(0, kSetName, "PR_SET_NAME")},
+    {"prctl", is(0, kSetMemoryName, "PR_SET_VMA: glibc names its memory")},
+    {"tgkill", own_pid(0, "the process itself")},
+    {"prlimit64", is(0, 0, "the process itself"), null(2, "to read a limit only")},
     "alarm",
     "setitimer",
     "exit",
     "exit_group",
-};
+});
 
 // Programs with a pool of threads.
-inline constexpr std::array kThreads{
-    "clone", "clone3", "set_robust_list", "rseq", "sched_getaffinity", "membarrier", "sysinfo",
-};
+inline constexpr auto kThreads = std::to_array<Call>({
+    {"clone", is(0, kThread, "the flags of pthread_create")},
+    "clone3",  // answered with ENOSYS: its flags are out of sight
+    "set_robust_list",
+    "rseq",
+    "sched_getaffinity",
+    "membarrier",
+    "sysinfo",
+});
 
-// Files below a directory that the user of the program owns: no chown, no mount, no device.
-inline constexpr std::array kFiles{
-    "open",     "openat",     "openat2",    "creat",           "stat",      "lstat",
-    "statx",    "statfs",     "fstatfs",    "access",          "faccessat", "faccessat2",
-    "readlink", "readlinkat", "getdents64", "getcwd",          "pwrite64",  "preadv",
-    "preadv2",  "pwritev",    "pwritev2",   "fsync",           "fdatasync", "sync_file_range",
-    "syncfs",   "msync",      "ftruncate",  "fallocate",       "fadvise64", "flock",
-    "rename",   "renameat",   "renameat2",  "unlink",          "unlinkat",  "link",
-    "linkat",   "mkdir",      "mkdirat",    "rmdir",           "chmod",     "fchmod",
-    "fchmodat", "umask",      "utimensat",  "copy_file_range", "dup",       "dup3",
-    "chdir",    "fchdir",
-};
+// rims-log opens, rotates and writes, with names in a directory that it holds.
+inline constexpr auto kLogOwn = std::to_array<Call>({
+    {"openat", without(3, kSetIds, "mode without set-id and sticky bits")},
+    "newfstatat",
+    "renameat",
+});
+
+inline constexpr auto kAuthOwn = std::to_array<Call>({"mlock", "munlock"});
+
+inline constexpr auto kLoginOwn = std::to_array<Call>({
+    "accept4",
+    {"socketpair", is(0, kUnix, "AF_UNIX"),
+     is(1, kStream | kCloseOnExec, "SOCK_STREAM | SOCK_CLOEXEC"), is(2, 0, "protocol 0")},
+    {"setsockopt", is(1, kSocketLevel, "SOL_SOCKET"), is(2, kKeepAlive, "SO_KEEPALIVE")},
+    {"setsockopt", is(1, kTcpLevel, "IPPROTO_TCP"), is(2, kNoDelay, "TCP_NODELAY")},
+    {"setsockopt", is(1, kTcpLevel, "IPPROTO_TCP"), is(2, kIdle, "TCP_KEEPIDLE")},
+    {"setsockopt", is(1, kTcpLevel, "IPPROTO_TCP"), is(2, kInterval, "TCP_KEEPINTVL")},
+    {"setsockopt", is(1, kTcpLevel, "IPPROTO_TCP"), is(2, kCount, "TCP_KEEPCNT")},
+});
+
+// The account files, all below a held descriptor of base_dir. No owner, mode or time of a file by
+// its name is ever changed, and no device, pipe, socket or link is made.
+inline constexpr auto kImapdOwn = std::to_array<Call>({
+    {"openat", without(3, kSetIds, "mode without set-id and sticky bits")},
+    {"mkdirat", without(2, kSetIds, "mode without set-id and sticky bits")},
+    "renameat",
+    "renameat2",
+    {"unlinkat", is(2, 0, "files, not directories")},
+    "getdents64",
+    "fstatfs",
+    // ICU looks for a file with the table of each character set that it does not know.
+    {"newfstatat", is_not(3, kEmptyPath, "otherwise answered with EACCES"), EACCES},
+    "preadv",
+    "preadv2",
+    "fadvise64",
+    "pwrite64",
+    "pwritev",
+    "fsync",
+    "fdatasync",
+    "ftruncate",
+    "flock",
+    {"utimensat", null(1, "of an open file")},
+    {"memfd_create", is(1, kMemfd, "MFD_CLOEXEC | MFD_ALLOW_SEALING")},
+    {"fcntl", is(1, kAddSeals, "F_ADD_SEALS")},
+    {"fcntl", is(1, kGetSeals, "F_GET_SEALS")},
+});
+
+inline constexpr auto kDeliverdOwn = std::to_array<Call>({
+    "accept4",
+    {"getsockopt", is(1, kSocketLevel, "SOL_SOCKET"), is(2, kPeerOf, "SO_PEERCRED")},
+    {"fcntl", is(1, kGetSeals, "F_GET_SEALS")},
+});
 
 template <size_t... N>
-constexpr auto join(const std::array<const char*, N>&... lists) {
-  std::array<const char*, (N + ...)> all{};
+constexpr auto join(const std::array<Call, N>&... lists) {
+  std::array<Call, (N + ...)> all{};
   size_t at = 0;
   const auto append = [&](const auto& list) {
-    for (const char* name : list) all[at++] = name;
+    for (const Call& call : list) all[at++] = call;
   };
   (append(lists), ...);
   return all;
 }
 
-// rims-log opens, rotates and writes.
-inline constexpr std::array kLogOwn{
-    "open", "openat", "stat", "lstat", "rename", "renameat", "renameat2", "umask",
-};
 inline constexpr auto kLog = join(kBase, kLogOwn);
-
-inline constexpr auto kAuth = join(kBase, kThreads, std::array{"mlock", "munlock"});
-
-inline constexpr std::array kLoginOwn{
-    "accept4", "accept", "socketpair", "getpeername", "getsockname",
-};
+inline constexpr auto kAuth = join(kBase, kThreads, kAuthOwn);
 inline constexpr auto kLogin = join(kBase, kLoginOwn);
-
-inline constexpr std::array kImapdOwn{
-    "memfd_create",
-    "getpeername",
-    "getsockname",
-    "sendfile",
-};
-inline constexpr auto kImapd = join(kBase, kThreads, kFiles, kImapdOwn);
-
-inline constexpr std::array kDeliverdOwn{
-    "accept4", "accept", "getpeername", "getsockname", "memfd_create", "ftruncate",
-};
+inline constexpr auto kImapd = join(kBase, kThreads, kImapdOwn);
 inline constexpr auto kDeliverd = join(kBase, kDeliverdOwn);
 
 }  // namespace calls
@@ -143,11 +207,11 @@ inline constexpr Row kControllerRow{
     .role = ipc::Role::controller,
     .binary = "rims-controller",
     .user = "root",
-    .chroot = "",
-    .files = "",
+    .root = Root::whole,
+    .files = FileRights::none,
     .descriptors = "listening sockets, one control link per process, pid file",
     .limits = {},
-    .syscalls = {},
+    .calls = {},
     .links = "all, by their control links",
     .may_not = "parse a byte that came from the network",
 };
@@ -156,11 +220,11 @@ inline constexpr Row kLogRow{
     .role = ipc::Role::log,
     .binary = "rims-log",
     .user = "_rimslog",
-    .chroot = "",
-    .files = "log",
+    .root = Root::files,
+    .files = FileRights::append_and_rotate,
     .descriptors = "control link, one link per process, the log file",
     .limits = {.open_files = 4096, .file_size = 0, .processes = 16},
-    .syscalls = calls::kLog,
+    .calls = calls::kLog,
     .links = "reads from rims-auth, rims-login, rims-imapd, rims-deliverd",
     .may_not = "make a socket, start a process, read mail or passwords",
 };
@@ -169,11 +233,11 @@ inline constexpr Row kAuthRow{
     .role = ipc::Role::auth,
     .binary = "rims-auth",
     .user = "_rimsauth",
-    .chroot = "empty",
-    .files = "",
+    .root = Root::empty,
+    .files = FileRights::none,
     .descriptors = "control link, links",
     .limits = {.open_files = 4096, .file_size = 0, .processes = 64},
-    .syscalls = calls::kAuth,
+    .calls = calls::kAuth,
     .links = "rims-log, rims-login, rims-imapd, rims-deliverd",
     .may_not = "open a file, make a socket, start a process, read mail",
 };
@@ -182,11 +246,11 @@ inline constexpr Row kLoginRow{
     .role = ipc::Role::login,
     .binary = "rims-login",
     .user = "_rimslogin",
-    .chroot = "empty",
-    .files = "",
+    .root = Root::empty,
+    .files = FileRights::none,
     .descriptors = "control link, links, listening sockets, clients' sockets",
     .limits = {.open_files = 65536, .file_size = 0, .processes = 64},
-    .syscalls = calls::kLogin,
+    .calls = calls::kLogin,
     .links = "rims-log, rims-auth, rims-imapd",
     .may_not = "open a file, connect, make a thread or a process, read mail or stored passwords",
 };
@@ -195,11 +259,11 @@ inline constexpr Row kImapdRow{
     .role = ipc::Role::imapd,
     .binary = "rims-imapd",
     .user = "_rims",
-    .chroot = "",
-    .files = "base",
+    .root = Root::files,
+    .files = FileRights::keep,
     .descriptors = "control link, links, clients' sockets, files of base_dir",
     .limits = {.open_files = 65536, .file_size = 0, .processes = 8192},
-    .syscalls = calls::kImapd,
+    .calls = calls::kImapd,
     .links = "rims-log, rims-auth, rims-login, rims-deliverd",
     .may_not = "make or accept a connection, start a process, see a password or a TLS key",
 };
@@ -208,11 +272,11 @@ inline constexpr Row kDeliverdRow{
     .role = ipc::Role::deliverd,
     .binary = "rims-deliverd",
     .user = "_rimsdeliver",
-    .chroot = "empty",
-    .files = "",
+    .root = Root::empty,
+    .files = FileRights::none,
     .descriptors = "control link, links, the socket of rims-deliver and its clients",
     .limits = {.open_files = 16384, .file_size = 0, .processes = 64},
-    .syscalls = calls::kDeliverd,
+    .calls = calls::kDeliverd,
     .links = "rims-log, rims-auth, rims-imapd",
     .may_not = "open a file, connect, start a process, open an account",
 };

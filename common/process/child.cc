@@ -38,8 +38,9 @@ void need_descriptors(const ipc::Packet& packet) {
 // Sends lines to rims-log and never waits: a full or dead link drops lines and counts them.
 class LogSink final : public log::Sink {
  public:
-  void attach(Fd fd) {
-    fd_ = std::move(fd);
+  void attach(ipc::End end) {
+    fd_ = std::move(end.fd);
+    ended_ = std::move(end.ended);
     if (early_.empty()) return;
     auto lines = std::move(early_);
     early_.clear();
@@ -56,11 +57,13 @@ class LogSink final : public log::Sink {
       const std::string note = fmt::format("{} log lines were lost: rims-log did not read", lost_);
       if (!send(log::Level::warn, note)) {
         lost_++;
+        if (!connected_) lose();
         return;
       }
       lost_ = 0;
     }
     if (!send(level, text)) lost_++;
+    if (!connected_) lose();
   }
 
  private:
@@ -76,7 +79,15 @@ class LogSink final : public log::Sink {
     do {
       sent = ::send(fd_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
     } while (sent < 0 && errno == EINTR);
+    connected_ = sent >= 0 || errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM;
     return sent >= 0;
+  }
+
+  // Lines are kept again until there is a new link.
+  void lose() {
+    fd_.reset();
+    connected_ = true;
+    if (const auto tell = std::exchange(ended_, nullptr)) tell();
   }
 
   static void say(log::Level level, std::string_view text) {
@@ -87,6 +98,8 @@ class LogSink final : public log::Sink {
   }
 
   Fd fd_;
+  std::function<void()> ended_;
+  bool connected_ = true;
   uint64_t lost_ = 0;
   std::vector<std::pair<log::Level, std::string>> early_;  // from before the link came
 };
@@ -128,8 +141,9 @@ struct Child::Impl {
 
   Task<Start> start();
   Task<void> serve();
-  void take(Attached attached);
   void stop();
+  Attached attached(const ipc::Attach& message, Fd fd);
+  Task<void> tell_lost(uint32_t serial);
 
   Loop& loop;
   const privdrop::Row& row;
@@ -140,6 +154,19 @@ struct Child::Impl {
   bool stopping = false;
   Scope scope;  // last: its tasks use the others
 };
+
+Task<void> Child::Impl::tell_lost(uint32_t serial) {
+  [[maybe_unused]] auto told = co_await control.send(ipc::LinkLost{.serial = serial});
+}
+
+Attached Child::Impl::attached(const ipc::Attach& message, Fd fd) {
+  std::function<void()> ended;
+  if (message.channel == ipc::Channel::link)
+    ended = [this, serial = message.serial] {
+      if (!stopping) scope.spawn(tell_lost(serial));
+    };
+  return {message.channel, message.peer, message.index, {std::move(fd), std::move(ended)}};
+}
 
 Task<Start> Child::Impl::start() {
   Start start;
@@ -165,17 +192,18 @@ Task<Start> Child::Impl::start() {
       case ipc::ControlMsg::attach: {
         auto message = ipc::open_packet<ipc::Attach>(control, *packet);
         if (!message) fatal("the controller's attachment does not decode");
-        if (message->channel == ipc::Channel::link && message->peer == ipc::Role::log)
-          sink.attach(std::move(packet->fds[0]));
+        Attached given = attached(*message, std::move(packet->fds[0]));
+        if (given.channel == ipc::Channel::link && given.peer == ipc::Role::log)
+          sink.attach(std::move(given.end));
         else
-          start.attached.push_back(
-              {message->channel, message->peer, message->index, std::move(packet->fds[0])});
+          start.attached.push_back(std::move(given));
         break;
       }
       case ipc::ControlMsg::begin:
         co_return start;
       case ipc::ControlMsg::reload:  // the start will have read it already
       case ipc::ControlMsg::ready:
+      case ipc::ControlMsg::link_lost:
         break;
       case ipc::ControlMsg::stop:
         std::_Exit(0);
@@ -208,11 +236,11 @@ Task<void> Child::Impl::serve() {
       case ipc::ControlMsg::attach: {
         auto message = ipc::open_packet<ipc::Attach>(control, *packet);
         if (!message) break;
-        if (message->channel == ipc::Channel::link && message->peer == ipc::Role::log)
-          sink.attach(std::move(packet->fds[0]));
+        Attached given = attached(*message, std::move(packet->fds[0]));
+        if (given.channel == ipc::Channel::link && given.peer == ipc::Role::log)
+          sink.attach(std::move(given.end));
         else if (handlers.attach)
-          handlers.attach(
-              {message->channel, message->peer, message->index, std::move(packet->fds[0])});
+          handlers.attach(std::move(given));
         break;
       }
       case ipc::ControlMsg::reload: {
@@ -227,7 +255,8 @@ Task<void> Child::Impl::serve() {
       case ipc::ControlMsg::configure:
       case ipc::ControlMsg::begin:
       case ipc::ControlMsg::ready:
-        break;  // not after the start
+      case ipc::ControlMsg::link_lost:
+        break;  // not after the start, or not to a child
     }
   }
 }

@@ -32,7 +32,7 @@ struct Attached {
   ipc::Channel channel = ipc::Channel::link;
   ipc::Role peer = ipc::Role::controller;
   uint32_t index = 0;
-  Fd fd;
+  ipc::End end;  // of a link; or a socket
 };
 
 struct Start {

@@ -41,22 +41,22 @@ void Worker::replace(SharedLink& slot, SharedLink link) {
   slot = std::move(link);
 }
 
-void Worker::attach_auth(Fd fd) {
-  replace(auth_, std::make_shared<ipc::Link>(loop_, std::move(fd), "rims-auth",
+void Worker::attach_auth(ipc::End end) {
+  replace(auth_, std::make_shared<ipc::Link>(loop_, std::move(end), "rims-auth",
                                              ipc::kImapdAcceptsFromAuth));
   links_.spawn(serve_auth(auth_));
 }
 
-void Worker::attach_login(uint32_t index, Fd fd) {
+void Worker::attach_login(uint32_t index, ipc::End end) {
   SharedLink& slot = logins_[index];
-  replace(slot, std::make_shared<ipc::Link>(loop_, std::move(fd), "rims-login",
+  replace(slot, std::make_shared<ipc::Link>(loop_, std::move(end), "rims-login",
                                             ipc::kImapdAcceptsFromLogin));
   links_.spawn(serve_login(slot));
 }
 
-void Worker::attach_deliverd(Fd fd) {
+void Worker::attach_deliverd(ipc::End end) {
   const auto link =
-      std::make_shared<ipc::Link>(loop_, std::move(fd), kDeliverd, ipc::kImapdAcceptsFromDeliverd);
+      std::make_shared<ipc::Link>(loop_, std::move(end), kDeliverd, ipc::kImapdAcceptsFromDeliverd);
   deliverd_.replace(link);
   links_.spawn(serve_deliverd(link));
 }

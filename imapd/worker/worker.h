@@ -40,9 +40,9 @@ class Worker final : private SessionHost {
   ~Worker() override;
 
   // --- links; a new one replaces the one before it (the peer was restarted) ---
-  void attach_auth(Fd fd);
-  void attach_login(uint32_t index, Fd fd);
-  void attach_deliverd(Fd fd);
+  void attach_auth(ipc::End end);
+  void attach_login(uint32_t index, ipc::End end);
+  void attach_deliverd(ipc::End end);
 
   // A client that was vouched for.
   void start_session(Client client);

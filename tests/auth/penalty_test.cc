@@ -52,6 +52,24 @@ TEST(Penalty, AFloodOfKeysNeitherGrowsTheTableNorDrivesOutAnAttacker) {
   EXPECT_GT(p.gate("attacker", kStart + 2s), 0ms);
 }
 
+TEST(Penalty, NetworksShareTheirTurns) {
+  EXPECT_EQ(network_of("192.0.2.1"), network_of("192.0.2.254"));
+  EXPECT_EQ(network_of("192.0.2.1"), network_of("::ffff:192.0.2.9"));
+  EXPECT_NE(network_of("192.0.2.1"), network_of("192.0.20.1"));
+  EXPECT_EQ(network_of("2001:db8:1:2::1"), network_of("2001:db8:1:2:ffff::9"));
+  EXPECT_NE(network_of("2001:db8:1:2::1"), network_of("2001:db8:1:3::1"));
+}
+
+TEST(Penalty, FailuresAreCountedUntilTheyAreForgotten) {
+  Penalties p;
+  EXPECT_EQ(p.failures("a", kStart), 0u);
+  p.failed("a", kStart, 1000ms, 15'000ms);
+  p.failed("a", kStart, 1000ms, 15'000ms);
+  EXPECT_EQ(p.failures("a", kStart), 2u);
+  EXPECT_EQ(p.failures("b", kStart), 0u);
+  EXPECT_EQ(p.failures("a", kStart + Penalties::kForget + 1s), 0u);
+}
+
 TEST(Penalty, AddressesOfOneIpv6NetworkCountAsOne) {
   EXPECT_EQ(penalty_key("2001:db8:1:2::1"), penalty_key("2001:db8:1:2:ffff::9"));
   EXPECT_NE(penalty_key("2001:db8:1:2::1"), penalty_key("2001:db8:1:3::1"));

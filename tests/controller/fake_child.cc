@@ -9,11 +9,15 @@
 //   "lie"           says Ready twice, and does not end when told
 //   "babble"        sends a message the controller does not take, and stays
 //   "stubborn"      does not end when told
+//   "lose PEER.I"   says that its link to this peer is lost
+//   "lose twice"    says twice of one link that it is lost
 // It appends to the file "events" in its working directory: "NAME/INDEX what".
 
 #include <csignal>
 #include <cstdlib>
 #include <fcntl.h>
+#include <functional>
+#include <map>
 #include <string>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -30,6 +34,7 @@ using namespace rims;
 std::string name;
 uint32_t number = 0;
 bool stubborn = false;
+std::map<std::string, std::function<void()>> lose;  // by "auth.0": what to call when it is lost
 
 void note(const std::string& what) {
   const Fd fd(open("events", O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644));
@@ -49,6 +54,10 @@ const privdrop::Row& own_row() {
   std::_Exit(92);
 }
 
+void take(const process::Attached& a) {
+  if (a.end.ended) lose[fmt::format("{}.{}", ipc::role_name(a.peer) + 5, a.index)] = a.end.ended;
+}
+
 void act(const std::string& behaviour) {
   stubborn = behaviour == "stubborn" || behaviour == "lie" || behaviour == "babble";
   if (behaviour == "crash") {
@@ -58,6 +67,12 @@ void act(const std::string& behaviour) {
   if (behaviour.starts_with("once ") && access(behaviour.c_str() + 5, F_OK) != 0) {
     close(open(behaviour.c_str() + 5, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
     std::_Exit(3);
+  }
+  if (behaviour.starts_with("lose ") && lose.contains(behaviour.substr(5)))
+    lose[behaviour.substr(5)]();
+  if (behaviour == "lose twice") {
+    lose.begin()->second();
+    lose.begin()->second();
   }
   if (behaviour == "lie") send_raw(static_cast<uint16_t>(ipc::ControlMsg::ready));
   if (behaviour == "babble") send_raw(999);
@@ -78,13 +93,15 @@ int main(int, char** argv) {
     loop.run();
   }
   std::string links;
+  for (const auto& a : start.attached) take(a);
   for (const auto& a : start.attached)
     links += a.channel == ipc::Channel::link
                  ? fmt::format(" {}.{}", ipc::role_name(a.peer) + 5, a.index)
                  : fmt::format(" socket{}", static_cast<int>(a.channel));
   note(fmt::format("start pid {} links{}", getpid(), links));
   child.ready({.attach =
-                   [](process::Attached a) {
+                   [](const process::Attached& a) {
+                     take(a);
                      note(fmt::format("attach {}.{}", ipc::role_name(a.peer) + 5, a.index));
                    },
                .reload =

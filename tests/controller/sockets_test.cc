@@ -185,10 +185,13 @@ TEST_F(Sockets, ARunDirectoryThatOthersCouldChangeIsRefusedToRoot) {
   const auto refused = prepare_run_dir(dir_ + "/run", true);
   ASSERT_FALSE(refused);
   EXPECT_THAT(refused.error().detail(), HasSubstr(dir_ + " belongs to"));
+  EXPECT_FALSE(prepare_run_dir(dir_ + "/new", true));
+  EXPECT_FALSE(fs::exists(dir_ + "/new")) << "looked at before anything is made";
   EXPECT_TRUE(prepare_run_dir(dir_ + "/run", false)) << "no privilege, nothing to lose";
   ASSERT_EQ(chown(dir_.c_str(), 0, 0), 0);
   fs::create_directory_symlink("/tmp", dir_ + "/link");
   EXPECT_FALSE(prepare_run_dir(dir_ + "/link", true));
+  EXPECT_EQ(mode_of("/tmp"), 01777u);
 }
 
 TEST_F(Sockets, AMissingDataDirectoryIsMadeForItsUserAnExistingOneIsLeftAlone) {
@@ -203,6 +206,9 @@ TEST_F(Sockets, AMissingDataDirectoryIsMadeForItsUserAnExistingOneIsLeftAlone) {
   ASSERT_EQ(stat((dir_ + "/mail").c_str(), &st), 0);
   EXPECT_EQ(st.st_uid, 4711u);
   EXPECT_FALSE(prepare_data_dir(dir_ + "/no/such/parent", true, 1, 1));
+  // Whoever owns the parent could let root make a directory anywhere, and give it away.
+  EXPECT_FALSE(prepare_data_dir(dir_ + "/mail/more", true, 4711, 4712));
+  EXPECT_FALSE(fs::exists(dir_ + "/mail/more"));
 }
 
 }  // namespace

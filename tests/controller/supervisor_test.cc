@@ -12,7 +12,9 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <fstream>
+#include <netinet/in.h>
 #include <string>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -65,6 +67,15 @@ class SupervisorTest : public testing::Test {
     fs::remove_all(dir_);
   }
 
+  static Fd listening() {
+    Fd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in any{};
+    any.sin_family = AF_INET;
+    any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(bind(fd.get(), reinterpret_cast<const sockaddr*>(&any), sizeof any), 0);
+    EXPECT_EQ(listen(fd.get(), 1), 0);
+    return fd;
+  }
   void behave(Role role, std::string what) { parts_.of[static_cast<size_t>(role)] = what; }
   void from_now_on(Role role, const std::string& what) {
     Parts fresh;
@@ -80,11 +91,8 @@ class SupervisorTest : public testing::Test {
     for (size_t i = 0; i < kRoles; i++) plan.parts.of[i] = parts_.of[i];
     for (const auto channel :
          {ipc::Channel::listen_imap, ipc::Channel::listen_imaps, ipc::Channel::listen_deliver})
-      plan.listeners.push_back({.channel = channel,
-                                .index = 0,
-                                .name = "test",
-                                .port = 0,
-                                .fd = Fd(open("/dev/null", O_RDONLY | O_CLOEXEC))});
+      plan.listeners.push_back(
+          {.channel = channel, .index = 0, .name = "test", .port = 0, .fd = listening()});
     supervisor_.emplace(loop_, std::move(plan));
     return run(loop_, supervisor_->start());
   }
@@ -170,6 +178,58 @@ TEST_F(SupervisorTest, AKilledProcessIsBackWithinASecondAndItsPeersGetFreshLinks
 }
 
 // A test harness, or an administrator, may kill one process many times: that is no crash loop.
+TEST_F(SupervisorTest, ALostLinkBetweenTwoThatLiveIsMadeAgain) {
+  ASSERT_TRUE(start());
+  from_now_on(Role::auth, "lose imapd.1");
+  ASSERT_TRUE(wait([&] {
+    return count("rims-auth/0 attach imapd.1") == 1 && count("rims-imapd/1 attach auth.0") == 1;
+  }));
+  EXPECT_EQ(count("attach"), 2) << "no other link, and no process, has changed";
+  EXPECT_EQ(count("start"), 7);
+  EXPECT_EQ(lines_.count("the link between rims-imapd 1 and rims-auth was lost"), 1);
+  // The other end tells as well, of a link that is not in use any more: that is no news.
+  from_now_on(Role::imapd, "lose auth.0");
+  ASSERT_TRUE(wait([&] { return count("rims-auth/0 attach imapd.0") == 1; }));
+  ASSERT_TRUE(wait([&] { return count("rims-auth/0 attach imapd.1") == 2; }));
+  EXPECT_EQ(count("start"), 7);
+}
+
+TEST_F(SupervisorTest, ALinkThatDoesNotHoldIsMadeAgainMoreAndMoreSlowly) {
+  ASSERT_TRUE(start());
+  for (int i = 1; i <= 4; i++) {
+    from_now_on(Role::auth, "lose imapd.1");
+    ASSERT_TRUE(wait([&] { return count("rims-auth/0 attach imapd.1") == i; }));
+    from_now_on(Role::auth, "");
+  }
+  for (const char* wait : {"0.1 s", "0.2 s", "0.4 s", "0.8 s"})
+    EXPECT_EQ(lines_.count(std::string("lost; it is made again after ") + wait), 1) << wait;
+}
+
+TEST_F(SupervisorTest, AProcessMayLoseALinkOnlyOnce) {
+  ASSERT_TRUE(start());
+  const pid_t pid = pid_of("rims-deliverd/0");
+  from_now_on(Role::deliverd, "lose twice");
+  ASSERT_TRUE(wait([&] { return count("rims-deliverd/0 start") == 2; }));
+  EXPECT_EQ(kill(pid, 0), -1);
+  EXPECT_GE(lines_.count("LinkLost of a link that it does not have"), 1);
+}
+
+TEST_F(SupervisorTest, APortThatAProcessHasShutDownIsOpenForTheNext) {
+  ASSERT_TRUE(start());
+  const int port = supervisor_->listeners()[0].fd.get();
+  const auto listens = [&] {
+    int yes = 0;
+    socklen_t size = sizeof yes;
+    EXPECT_EQ(getsockopt(port, SOL_SOCKET, SO_ACCEPTCONN, &yes, &size), 0);
+    return yes == 1;
+  };
+  EXPECT_EQ(shutdown(port, SHUT_RDWR), 0);  // what the process does with its copy
+  ASSERT_FALSE(listens());
+  kill(pid_of("rims-login/0"), SIGKILL);
+  ASSERT_TRUE(wait([&] { return count("rims-login/0 start") == 2; }));
+  EXPECT_TRUE(listens());
+}
+
 TEST_F(SupervisorTest, KillsFromOutsideDoNotSlowTheRestart) {
   ASSERT_TRUE(start());
   for (int i = 0; i < 6; i++) {

@@ -22,8 +22,7 @@ constexpr Times kTimes{.submit = Milliseconds(5000),
                        .peer = Milliseconds(50),
                        .auth = Milliseconds(5000),
                        .store = Milliseconds(5000),
-                       .stop = Milliseconds(5000),
-                       .relink = Milliseconds(50)};
+                       .stop = Milliseconds(5000)};
 
 config::DeliverdPart part() {
   config::DeliverdPart p;
@@ -49,7 +48,7 @@ class ServiceTest : public testing::Test {
     worker = link(ipc::Role::imapd, 1, ipc::kImapdAcceptsFromDeliverd);
     process::Attached listening;
     listening.channel = ipc::Channel::listen_deliver;
-    listening.fd = Fd(dup(socket.fd.get()));
+    listening.end = Fd(dup(socket.fd.get()));
     service->attach(std::move(listening));
   }
   // A new link to the service; the returned end belongs to the test.
@@ -59,7 +58,7 @@ class ServiceTest : public testing::Test {
     process::Attached a;
     a.peer = peer;
     a.index = index;
-    a.fd = std::move((*pair)[0]);
+    a.end = std::move((*pair)[0]);
     service->attach(std::move(a));
     return std::make_shared<ipc::Link>(loop, std::move((*pair)[1]), "rims-deliverd", accepts);
   }
@@ -404,17 +403,6 @@ TEST_F(ServiceTest, StopFinishesWhatIsInFlightAndTakesNothingNew) {
   EXPECT_TRUE(delivered);
   for (int i = 0; i < 2000 && !stopped; i++) run(loop, settle());
   EXPECT_TRUE(stopped);
-}
-
-TEST_F(ServiceTest, ALinkThatIsNotReplacedAsksForARestart) {
-  bool orphaned = false;
-  service->on_orphaned([&] {
-    orphaned = true;
-    loop.stop();
-  });
-  worker->close();
-  loop.run();
-  EXPECT_TRUE(orphaned);
 }
 
 }  // namespace

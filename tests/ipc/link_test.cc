@@ -164,6 +164,24 @@ TEST_F(LinkTest, AMessageOfItsLargestSizeIsTakenAndOneOfAByteMoreEndsTheLink) {
   }
 }
 
+TEST_F(LinkTest, TheEndIsToldOnceWhateverItsReason) {
+  const auto ended = [this](const std::function<void(int other, Link& reader)>& how) {
+    auto pair = make_pair();
+    Fd other = std::move((*pair)[0]);
+    int told = 0;
+    Link reader(loop, End(std::move((*pair)[1]), [&] { told++; }), "rims-login",
+                kImapdAcceptsFromLogin);
+    how(other.get(), reader);
+    EXPECT_FALSE(run(loop, reader.receive()).has_value());
+    reader.close();
+    return told;
+  };
+  EXPECT_EQ(ended([](int other, Link&) { ::shutdown(other, SHUT_RDWR); }), 1) << "end of file";
+  EXPECT_EQ(ended([](int other, Link&) { EXPECT_EQ(::send(other, "x", 1, 0), 1); }), 1)
+      << "a breach";
+  EXPECT_EQ(ended([](int, Link& reader) { reader.close(); }), 1) << "our own will";
+}
+
 // A process that may not open more has not been sent something wrong.
 TEST_F(LinkTest, ADescriptorThatFindsNoRoomIsNoBreach) {
   auto pair = make_pair();

@@ -33,14 +33,15 @@ time_t at(int year, int month, int day, int hour = 12, int minute = 0) {
   return mktime(&t);
 }
 
+Fd open_directory(const std::string& path) {
+  return Fd(open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+}
+
 class LogFile : public testing::Test {
  protected:
   LogFile() {
     setenv("TZ", "Europe/Berlin", 1);
     tzset();
-    char name[] = "/tmp/rims_log_XXXXXX";
-    dir_ = mkdtemp(name);
-    path_ = dir_ + "/imap.log";
   }
   ~LogFile() override { fs::remove_all(dir_); }
 
@@ -56,9 +57,14 @@ class LogFile : public testing::Test {
         std::distance(fs::directory_iterator(dir_), fs::directory_iterator()));
   }
 
-  std::string dir_, path_;
+  static std::string make_directory() {
+    char name[] = "/tmp/rims_log_XXXXXX";
+    return mkdtemp(name);
+  }
+
+  const std::string dir_ = make_directory(), path_ = dir_ + "/imap.log";
   time_t now_ = at(2026, 11, 21);
-  RotatingFile file_{[this] { return now_; }};
+  RotatingFile file_{open_directory(dir_), dir_ + "/", [this] { return now_; }};
 };
 
 TEST_F(LogFile, KeepsSoManyOldFilesOfSoManyBytes) {

@@ -78,6 +78,34 @@ TEST_F(Dialogues, LoginGivesTheSocketTheTagAndTheUnreadInputToTheWorker) {
   EXPECT_EQ(hear(c, "\r\n"), "a1 OK hello\r\n");
 }
 
+TEST_F(Dialogues, RimsAuthIsToldThatAClientHasLeft) {
+  auth_hangs = true;
+  start();
+  Client& c = connect();
+  greeting(c);
+  say(c, "a1 LOGIN foo guess\r\n");
+  wait_until([&] { return requests.size() == 1; });
+  EXPECT_TRUE(cancelled.empty());
+  clients.clear();  // it goes
+  wait_until([&] { return cancelled.size() == 1; });
+  EXPECT_EQ(cancelled[0], requests[0].request);
+  wait_until([&] { return server->connections() == 0; });
+}
+
+// As "nc" does with a file: the client has said all and still wants to know.
+TEST_F(Dialogues, AClientThatHasSaidAllHasNotLeft) {
+  auth_hangs = true;
+  start();
+  Client& c = connect();
+  greeting(c);
+  say(c, "a1 LOGIN foo guess\r\na2 LOGOUT\r\n");
+  shutdown(c.stream.fd(), SHUT_WR);
+  wait_until([&] { return requests.size() == 1; });
+  settle();
+  EXPECT_TRUE(cancelled.empty());
+  EXPECT_EQ(server->connections(), 1u);
+}
+
 TEST_F(Dialogues, EveryWayToLogIn) {
   const std::string mechanism = "a AUTHENTICATE PLAIN";
   const struct {

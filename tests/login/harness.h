@@ -83,6 +83,12 @@ class LoginTest : public ::testing::Test {
     while (true) {
       auto packet = co_await link.receive();
       if (!packet) co_return;
+      if (packet->type == static_cast<uint16_t>(ipc::AuthMsg::login_cancel)) {
+        const auto message = ipc::decode<ipc::LoginCancel>(packet->body);
+        EXPECT_TRUE(message);
+        if (message) cancelled.push_back(message->request);
+        continue;
+      }
       auto request = ipc::decode<ipc::LoginRequest>(packet->body);
       EXPECT_TRUE(request);
       if (!request) co_return;
@@ -187,6 +193,7 @@ class LoginTest : public ::testing::Test {
   Loop loop;
   config::LoginPart part;
   std::unique_ptr<Server> server;
+  std::vector<uint64_t> cancelled;  // requests
   std::unique_ptr<ipc::Link> auth, worker;
   std::vector<ipc::LoginRequest> requests;
   ipc::Verdict verdict = ipc::Verdict::denied;

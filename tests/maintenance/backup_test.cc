@@ -195,6 +195,29 @@ TEST_F(BackupTest, TheSecondRunCopiesOnlyWhatIsNew) {
   EXPECT_EQ(state_of_backup().difference(snapshot(account)), "");
 }
 
+// DIR may belong to the mail user, and root make the backup.
+TEST_F(BackupTest, FollowsNoLinkBeneathItsDirectory) {
+  make_store();
+  auto account = open();
+  add(account, 0, 1);
+  fs::create_directories(top_ / "elsewhere");
+  fs::create_directories(top_ / "backup");
+  fs::create_directory_symlink(top_ / "elsewhere", target());
+  const auto refused = try_backup();
+  ASSERT_FALSE(refused);
+  EXPECT_NE(
+      refused.error().detail().find(target().string() + " is, or is beneath, a symbolic link"),
+      std::string::npos)
+      << refused.error().detail();
+  EXPECT_TRUE(fs::is_empty(top_ / "elsewhere"));
+  fs::remove(target());
+  // The administrator's own link to DIR is another matter.
+  fs::rename(top_ / "backup", top_ / "disk");
+  fs::create_directory_symlink(top_ / "disk", top_ / "backup");
+  backup();
+  EXPECT_TRUE(fs::exists(top_ / "disk" / account_id() / "journal"));
+}
+
 TEST_F(BackupTest, ABatchThatIsNotWholeIsNotThereYet) {
   auto account = open();
   add(account, 0, 3);

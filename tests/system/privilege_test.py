@@ -104,7 +104,9 @@ class Privilege(unittest.TestCase):
             self.assertEqual(held.local_doors, 1 if role == "deliverd" else 0)
             self.assertLessEqual(held.other_sockets, 2)
             if role == "log":
-                self.assertEqual([os.path.basename(f) for f in held.files], ["imap.log"])
+                # And the directory in which it makes the next one.
+                self.assertEqual([os.path.basename(f) for f in held.files],
+                                 [os.path.basename(suite.log_dir), "imap.log"])
             elif role == "imapd":
                 outside = [f for f in held.files if not f.startswith(suite.mail)]
                 self.assertEqual(outside, [])
@@ -136,7 +138,8 @@ class Privilege(unittest.TestCase):
                             self.assertEqual(os.listdir(root), [])
                             self.assertEqual(os.stat(root).st_uid, 0)
                         else:
-                            self.assertEqual(root, "/")
+                            self.assertEqual(row["locked into"], "the directory of its files")
+                            self.assertEqual(root, {"log": suite.log_dir, "imapd": suite.mail}[role])
                     self.check_descriptors(suite, pid, role, row, family)
                 self.assertEqual(len(set(users.values())), len(ROLES), "a user for each program")
                 controller = Descriptors(suite.child.pid)
@@ -149,6 +152,12 @@ class Privilege(unittest.TestCase):
                 for security in (None, "tls"):
                     with suite.login("foo", security=security) as imap:
                         self.assertEqual(imap.select("INBOX"), ("OK", [b"1"]))
+                # A library looks for the table of a character set that it does not know.
+                suite.deliver(b"Content-Type: text/plain; charset=x-unheard-of\r\n\r\n\xe4\r\n")
+                with suite.login("foo") as imap:
+                    imap.select("INBOX")
+                    self.assertEqual(imap.search(None, "BODY", "nothing")[0], "OK")
+                self.assertEqual(self.look(suite), family, "no process has ended")
                 # What a session opened is checked once more.
                 for pid, role in self.look(suite).items():
                     self.check_descriptors(suite, pid, role, rows[f"rims-{role}"], family)
@@ -159,12 +168,14 @@ class Privilege(unittest.TestCase):
                                                         "process_privilege_group: _rims\n")
         self.addCleanup(suite.close)
         os.chown(suite.mail, ids["_rims"], ids["_rims"])
+        suite.log_dir = os.path.join(suite.directory, "log")
         return suite
 
     def test_started_by_somebody_else(self):
         if os.geteuid() != 0:
             self.skipTest("needs root, to look")
         with Suite() as suite:
+            suite.log_dir = suite.mail
             family = self.look(suite)
             self.assertEqual(set(family.values()), set(ROLES))
             for pid, role in family.items():
@@ -200,6 +211,32 @@ class Privilege(unittest.TestCase):
             suite = self.privileged_suite(ids)
             os.chown(suite.run_dir, ids["_rims"], ids["_rims"])
             self.assertIn("not safe for root's files", self.refused(suite))
+
+    def test_root_refuses_paths_below_directories_of_others(self):
+        with SystemUsers() as ids:
+            for setting, key in (("paths.pid_file", "pid_file"),
+                                 ("listen.deliver_socket", "deliver_socket")):
+                with self.subTest(setting=setting):
+                    suite = self.privileged_suite(ids)
+                    precious = os.path.join(suite.directory, "precious")
+                    with open(precious, "w", encoding="ascii") as f:
+                        f.write("root's\n")
+                    os.symlink(precious, os.path.join(suite.mail, "ours"))
+                    with open(suite.config, encoding="utf-8") as f:
+                        text = f.read()
+                    section = setting.split(".")[0] + ":\n"
+                    text = text.replace(section, f"{section}  {key}: {suite.mail}/ours\n")
+                    with open(suite.config, "w", encoding="utf-8") as f:
+                        f.write(text)
+                    checked = subprocess.run([f"{suite.stage}/sbin/rims-ctl", "-c", suite.config, "check"],
+                                             capture_output=True, text=True, timeout=30, check=False)
+                    self.assertEqual(checked.returncode, 6, checked.stdout)
+                    for told in (checked.stderr, self.refused(suite)):
+                        self.assertIn(f"{setting}: {suite.mail} is not safe for root's files: it "
+                                      f"belongs to user {ids['_rims']}", told)
+                    with open(precious, encoding="ascii") as f:
+                        self.assertEqual(f.read(), "root's\n")
+                    self.assertEqual(os.listdir(suite.run_dir), [], "nothing was made")
 
     def test_root_refuses_one_user_for_two_programs(self):
         with SystemUsers():
