@@ -55,8 +55,6 @@ Task<Result<Reply>> post(Session& session, imap::Append args) {
       co_return Reply{.text = "APPEND done", .code = {}};
     case ipc::Delivery::no_user:
       co_return fail(Fault::not_found, "no such user", {}, "NONEXISTENT");
-    case ipc::Delivery::no_mailbox:
-      co_return fail(Fault::not_found, "no such mailbox", {}, "NONEXISTENT");
     case ipc::Delivery::rejected:
       co_return fail(Fault::refused, "the message was refused", reply.reason.value, "CANNOT");
     case ipc::Delivery::not_permitted:

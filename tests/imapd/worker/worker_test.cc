@@ -14,6 +14,7 @@
 #include "common/ipc/sealed.h"
 #include "common/ipc/session_link.h"
 #include "tests/imapd/stage.h"
+#include "tests/support/log_lines.h"
 
 namespace rims::test {
 namespace {
@@ -215,10 +216,31 @@ TEST_F(WorkerTest, DeliversIntoTheMailboxThatIsNamed) {
   EXPECT_EQ(run(stage.loop, send(*peers, {.mailbox = "Junk", .flags = 4})).status,
             Delivery::delivered);
   EXPECT_EQ(run(stage.loop, send(*peers, {.mailbox = "inbox"})).status, Delivery::delivered);
-  EXPECT_EQ(run(stage.loop, send(*peers, {.mailbox = "Nowhere"})).status, Delivery::no_mailbox);
   const auto account = *run(stage.loop, stage.store->open("foo"));
   EXPECT_EQ(account->find("Junk")->messages, 1U);
   EXPECT_EQ(account->find("INBOX")->messages, 1U);
+}
+
+// Mail is not lost because a filter names a mailbox that is not there, and the log tells.
+TEST_F(WorkerTest, DeliversToInboxWhatIsForAMailboxThatIsNotThere) {
+  const auto account = *run(stage.loop, stage.store->open("foo"));
+  ASSERT_TRUE(run(stage.loop, account->remove("Junk")));
+  ASSERT_TRUE(run(stage.loop, account->create("Lists/rims")));
+  ASSERT_TRUE(run(stage.loop, account->remove("Lists"))) << "has children: it stays as \\Noselect";
+  const std::string names[] = {"Junk",       "Never", "Lists", "INBOX/no",
+                               "a\"\nb\xff", "/",     "//x",   std::string(ipc::kMaxMailbox, 'x')};
+  uint32_t stored = 0;
+  for (const std::string& name : names) {
+    SCOPED_TRACE(name);
+    LogLines log;
+    const auto reply = run(stage.loop, send(*peers, {.mailbox = name, .flags = 4, .id = "Q1"}));
+    EXPECT_EQ(reply.status, Delivery::delivered);
+    EXPECT_EQ(account->find("INBOX")->messages, ++stored);
+    EXPECT_TRUE(log.has("WARN \"foo\" has no mailbox " + log::quoted(name) + ": what is delivered"))
+        << log.text();
+  }
+  EXPECT_EQ(account->find("Never"), nullptr);
+  EXPECT_EQ(account->find("INBOX")->unseen, stored);
 }
 
 TEST_F(WorkerTest, StoresARepeatedDeliveryOnce) {
@@ -265,10 +287,13 @@ TEST_F(WorkerTest, KnowsARepeatedDeliveryWhoseMailboxIsGone) {
   EXPECT_EQ(again.status, Delivery::delivered);
   EXPECT_EQ(again.reason.value, "delivered before");
   EXPECT_EQ(account->find("Lists"), nullptr) << "and no mailbox is made for it";
-  // Another mail is told what there is.
-  EXPECT_EQ(run(stage.loop, send(*peers, {.mailbox = "Lists", .id = "4F2B"})).status,
-            Delivery::no_mailbox);
-  EXPECT_EQ(run(stage.loop, send(*peers, {.mailbox = "Lists"})).status, Delivery::no_mailbox);
+  // Another mail goes to INBOX, and is known there by the same mailbox.
+  for (const char* reason : {"", "delivered before"}) {
+    const auto other = run(stage.loop, send(*peers, {.mailbox = "Lists", .id = "4F2B"}));
+    EXPECT_EQ(other.status, Delivery::delivered);
+    EXPECT_EQ(other.reason.value, reason);
+    EXPECT_EQ(account->find("INBOX")->messages, 1U);
+  }
 }
 
 class FullDisk final : public store::Disk {
@@ -356,7 +381,6 @@ TEST_F(WorkerTest, PostsTheDeliveryUsersMailByTheWayOfAllMail) {
   const PostCase cases[] = {
       {Delivery::delivered, "p OK APPEND done"},
       {Delivery::no_user, "p NO [NONEXISTENT] no such user"},
-      {Delivery::no_mailbox, "p NO [NONEXISTENT] no such mailbox"},
       {Delivery::rejected, "p NO [CANNOT] the message was refused"},
       {Delivery::not_permitted, "p NO [NOPERM] not permitted"},
       {Delivery::temporary, "p NO [UNAVAILABLE] not delivered, try again later"},
