@@ -12,8 +12,9 @@
 #include "common/privdrop/process_table.h"
 #include "common/process/child.h"
 
-int main() {
+int main(int argc, char** argv) {
   using namespace rims;
+  process::take_arguments(argc, argv, privdrop::kAuthRow);
   log::set_program("rims-auth");
   crypto_init();
   // Nothing may be read from disk later: neither OpenSSL's configuration nor Unicode tables.

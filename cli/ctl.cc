@@ -28,6 +28,13 @@ int complain(const Error& error) {
                   denied ? kNoPermission : kFailed);
 }
 
+void add_common(cli::OptionParser& parser, Invocation& how) {
+  parser.add_value('c', "config", "FILE", "The configuration.", how.config);
+  parser.add_value('f', "config-yaml", "FILE", "The same.", how.config);
+  parser.add_value('p', "pid-file", "FILE",
+                   "The pid file; with it stop and status need no configuration.", how.pid_file);
+}
+
 Loaded load(const Invocation& how, bool need_users) {
   Loaded loaded;
   auto file = config::locate(how.config);

@@ -6,12 +6,15 @@
 #include <fcntl.h>
 #include <map>
 #include <pwd.h>
+#include <set>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <fmt/core.h>
 
 #include "common/base/encoding.h"
+#include "common/base/log.h"
+#include "common/journal/account_dir.h"
 #include "common/maintenance/backup.h"
 
 namespace rims::ctl {

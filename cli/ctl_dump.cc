@@ -53,20 +53,16 @@ Status dump_json(store::JournalReader& reader, uint64_t from) {
 
 int dump(const Invocation& how, std::span<char*> args) {
   Invocation with = how;
-  bool help = false, json = false;
+  bool json = false;
   uint64_t from = 1;
   std::string start;
   cli::OptionParser parser("rims-ctl dump [options] USER");
-  parser.add_flag('h', "help", "Show this message.", help);
-  parser.add_value('c', "config", "FILE", "The configuration.", with.config);
+  add_common(parser, with);
   parser.add_value(0, "from", "NUMBER", "The first record to be shown.", start);
   parser.add_flag(0, "json", "One JSON object per record and line.", json);
   const auto operands = parser.parse(args);
   if (!operands) return complain("dump: " + operands.error().reply(), kUsage);
-  if (help) {
-    std::fputs(parser.help().c_str(), stdout);
-    return kDone;
-  }
+  if (parser.answer()) return kDone;
   if (!start.empty() && std::from_chars(start.data(), start.data() + start.size(), from).ptr !=
                             start.data() + start.size())
     return complain("dump: --from needs the number of a record", kUsage);

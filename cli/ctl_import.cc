@@ -34,7 +34,7 @@ void catch_signals() {
 }
 
 struct Wanted {
-  bool help = false, json = false, quiet = false;
+  bool json = false, quiet = false;
   std::string user, path, from, mailbox = "INBOX", quoting = "mboxrd";
 };
 
@@ -99,9 +99,10 @@ int import_into(const Invocation& how, const Wanted& wanted) {
 }  // namespace
 
 int import_account(const Invocation& how, std::span<char*> args) {
+  Invocation with = how;
   Wanted wanted;
   cli::OptionParser parser("rims-ctl import [options] USER --from maildir|mbox|rims PATH");
-  parser.add_flag('h', "help", "Show this message.", wanted.help);
+  add_common(parser, with);
   parser.add_choice(0, "from", "FORMAT", "What PATH holds: maildir, mbox or rims.",
                     {"maildir", "mbox", "rims"}, wanted.from);
   parser.add_value(0, "mailbox", "NAME",
@@ -112,15 +113,12 @@ int import_account(const Invocation& how, std::span<char*> args) {
   parser.add_flag('q', "quiet", "Report only what was not imported.", wanted.quiet);
   const auto operands = parser.parse(args);
   if (!operands) return complain("import: " + operands.error().reply(), kUsage);
-  if (wanted.help) {
-    std::fputs(parser.help().c_str(), stdout);
-    return kDone;
-  }
+  if (parser.answer()) return kDone;
   if (operands->size() != 2) return complain("import: need USER and PATH", kUsage);
   if (wanted.from.empty()) return complain("import: need --from maildir, mbox or rims", kUsage);
   wanted.user = operands->front();
   wanted.path = operands->back();
-  return import_into(how, wanted);
+  return import_into(with, wanted);
 }
 
 }  // namespace rims::ctl

@@ -364,7 +364,7 @@ void print(const Wanted& wanted, const Report& report) {
                 wanted.user.c_str(), static_cast<unsigned long long>(o.replaced));
 }
 
-int carry_out(const Invocation& how, const Wanted& wanted) {
+int carry_out(const Invocation& how, Wanted wanted) {
   const Loaded loaded = load(how, false);
   if (!loaded.config) return loaded.status;
   const auto base = store::open_base(loaded.config->base_dir);
@@ -415,11 +415,9 @@ int carry_out(const Invocation& how, const Wanted& wanted) {
 int restore(const Invocation& how, std::span<char*> args) {
   Invocation with = how;
   Wanted wanted;
-  bool help = false;
   std::string uids;
   cli::OptionParser parser("rims-ctl restore [options] USER");
-  parser.add_flag('h', "help", "Show this message.", help);
-  parser.add_value('c', "config", "FILE", "The configuration.", with.config);
+  add_common(parser, with);
   parser.add_value(0, "from", "DIR", "The backup; without it, the account's own journal.",
                    wanted.from);
   parser.add_value(0, "at", "TIME",
@@ -434,10 +432,7 @@ int restore(const Invocation& how, std::span<char*> args) {
   parser.add_flag('q', "quiet", "Report problems only.", wanted.quiet);
   const auto operands = parser.parse(args);
   if (!operands) return complain("restore: " + operands.error().reply(), kUsage);
-  if (help) {
-    std::fputs(parser.help().c_str(), stdout);
-    return kDone;
-  }
+  if (parser.answer()) return kDone;
   const auto wrong = [](const std::string& text) { return complain("restore: " + text, kUsage); };
   if (operands->size() != 1) return wrong("need one USER");
   wanted.user = operands->front();

@@ -14,6 +14,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
+#include <getopt.h>
 #include <optional>
 #include <string>
 #include <sys/prctl.h>
@@ -28,6 +29,7 @@
 #include "common/base/encoding.h"
 #include "common/base/log.h"
 #include "common/base/secret.h"
+#include "common/base/version.h"
 #include "common/config/config.h"
 #include "common/config/locate.h"
 #include "common/privdrop/privdrop.h"
@@ -45,25 +47,38 @@ constexpr int kUsage = 64, kUnavailable = 69, kConfig = 78;
 
 constexpr const char* kHelp =
     "usage: rims-controller [-dF] [-c FILE] [-O DESCRIPTOR]\n"
+    "       rims-controller -h | -V\n"
     "  -c FILE        the configuration (also -f FILE)\n"
     "  -d             go to the background; return when the suite serves, or has failed\n"
     "  -F             stay in the foreground (the default)\n"
     "  -O DESCRIPTOR  settings that override the file: KEY NUL VALUE NUL ...; without -c, no\n"
-    "                 file is read\n";
+    "                 file is read\n"
+    "  -h, --help     show this\n"
+    "  -V, --version  show the version\n";
 
 struct Arguments {
   std::string file;
-  bool daemon = false;
+  bool daemon = false, help = false, version = false;
   int overrides = -1;
 };
 
 std::optional<Arguments> arguments(int argc, char** argv) {
   Arguments got;
-  for (int option = 0; (option = getopt(argc, argv, "c:f:dFO:")) != -1;) {
-    switch (option) {
+  static constexpr option kLong[] = {{"help", no_argument, nullptr, 'h'},
+                                     {"version", no_argument, nullptr, 'V'},
+                                     {nullptr, 0, nullptr, 0}};
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): before any thread
+  for (int found = 0; (found = getopt_long(argc, argv, "c:f:dFO:hV", kLong, nullptr)) != -1;) {
+    switch (found) {
       case 'c':
       case 'f':
         got.file = optarg;
+        break;
+      case 'h':
+        got.help = true;
+        break;
+      case 'V':
+        got.version = true;
         break;
       case 'd':
         got.daemon = true;
@@ -369,6 +384,10 @@ int start(int argc, char** argv) {
     std::fputs(kHelp, stderr);
     return kUsage;
   }
+  if (got->help || got->version) {
+    std::fputs(got->help ? kHelp : fmt::format("{}\n", program_version()).c_str(), stdout);
+    return 0;
+  }
   privdrop::hide_memory();
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) fatal("PR_SET_NO_NEW_PRIVS failed");
   EventSink sink;
@@ -379,6 +398,7 @@ int start(int argc, char** argv) {
     return kUsage;
   }
   close_range(3, ~0u, 0);  // whatever we inherited
+  log::info({}, "rims {} starts", program_version());
   const bool no_file = got->file.empty() && got->overrides >= 0;
   auto file = no_file ? Result<std::string>("") : config::locate(got->file);
   auto config =

@@ -163,4 +163,7 @@ int serve() {
 }  // namespace
 }  // namespace rims::logger
 
-int main() { return rims::logger::serve(); }
+int main(int argc, char** argv) {
+  rims::process::take_arguments(argc, argv, rims::privdrop::kLogRow);
+  return rims::logger::serve();
+}

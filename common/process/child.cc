@@ -19,6 +19,7 @@
 #include "common/base/log.h"
 #include "common/base/result.h"
 #include "common/base/secret.h"
+#include "common/base/version.h"
 #include "common/ipc/log_link.h"
 
 namespace rims::process {
@@ -118,6 +119,22 @@ Fd control_link() {
 }
 
 }  // namespace
+
+void take_arguments(int argc, const char* const* argv, const privdrop::Row& row) {
+  if (argc < 2) return;
+  const std::string_view word = argv[1];
+  const bool help = word == "-h" || word == "--help", version = word == "-V" || word == "--version";
+  if (version && argc == 2) {
+    say_to(STDOUT_FILENO, fmt::format("{}\n", program_version()));
+    std::_Exit(0);
+  }
+  const std::string usage = fmt::format(
+      "usage: {0} -h | -V\nA part of the RIMS mail store, which rims-controller(8) starts; "
+      "\"rims-ctl start\" starts all.\nIt takes no options but these. {0}(8) says what it does.\n",
+      row.binary);
+  say_to(help && argc == 2 ? STDOUT_FILENO : STDERR_FILENO, usage);
+  std::_Exit(help && argc == 2 ? 0 : 64);  // EX_USAGE
+}
 
 struct Child::Impl {
   Impl(Loop& l, const privdrop::Row& r)
