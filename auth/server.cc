@@ -7,6 +7,7 @@
 #include "common/base/encoding.h"
 #include "common/base/log.h"
 #include "common/config/password.h"
+#include "common/names/names.h"
 
 namespace rims::auth {
 namespace {
@@ -172,7 +173,9 @@ Task<Server::PeerPtr> Server::home_of(uint32_t worker) {
   }
 }
 
-Task<ipc::LoginReply> Server::grant(const std::string& user, uint64_t request) {
+Task<ipc::LoginReply> Server::grant(const Users& users, Users::Candidate candidate,
+                                    uint64_t request) {
+  const std::string& user = users.name_of(candidate);
   ipc::LoginReply reply;
   reply.request = request;
   reply.verdict = ipc::Verdict::try_later;
@@ -183,7 +186,7 @@ Task<ipc::LoginReply> Server::grant(const std::string& user, uint64_t request) {
   ipc::Ticket ticket;
   ticket.ticket.value = secret.clone();
   ticket.user = user;
-  ticket.post_only = user == users_->delivery_user();
+  ticket.post_only = users.is_delivery_user(candidate);
   const auto sent = co_await home->link.send(std::move(ticket));
   if (!sent) co_return reply;
   reply.verdict = ipc::Verdict::granted;
@@ -214,17 +217,16 @@ Task<void> Server::login(PeerPtr peer, ipc::LoginRequest request) {
     co_return;
   }
 
-  // An invalid name is looked up, too: it finds the stand-in of a missing user.
-  const auto normal = normalise_name(request.user.value);
-  Users::Candidate candidate = users_->find(normal ? *normal : request.user.value);
-  if (!normal) candidate.exists = false;
-  // RFC 4616 §2: acting as another user is not supported.
-  if (!request.authzid.value.empty()) {
-    const auto other = normalise_name(request.authzid.value);
-    if (!other || !normal || *other != *normal) candidate.exists = false;
-  }
-
   const std::shared_ptr<Users> users = users_;
+  // What is no name is looked up, too: it finds the stand-in of a missing user.
+  const auto folded = names::folded(request.user.value);
+  const std::string key = folded.value_or(request.user.value);
+  Users::Candidate candidate = users->find(key);
+  // RFC 4616 §2: acting as another user is not supported.
+  const bool other =
+      !request.authzid.value.empty() && names::folded(request.authzid.value) != folded;
+  if (!folded || other || request.impossible) candidate.exists = false;
+
   const auto right = co_await prove(*peer, candidate, address, request);
   ipc::LoginReply reply;
   reply.request = request.request;
@@ -241,7 +243,7 @@ Task<void> Server::login(PeerPtr peer, ipc::LoginRequest request) {
     const auto first = Penalties::Duration(users->delay_first_ms());
     const auto most = Penalties::Duration(users->delay_max_ms());
     // A name of any length can be counted, as the table keeps only a hash of it.
-    const auto by_name = names_.failed(request.user.value, now_(), first, most);
+    const auto by_name = names_.failed(key, now_(), first, most);
     const auto by_address = local ? first : addresses_.failed(address, now_(), first, most);
     reply.verdict = ipc::Verdict::denied;
     reply.delay_ms = static_cast<uint32_t>(std::min(most, std::max(by_name, by_address)).count());

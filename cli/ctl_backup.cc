@@ -16,6 +16,7 @@
 #include "common/base/encoding.h"
 #include "common/base/json.h"
 #include "common/maintenance/backup.h"
+#include "common/names/names.h"
 
 namespace rims::ctl {
 namespace {
@@ -144,9 +145,9 @@ int verify_backups(const Wanted& wanted) {
   auto names = store::list_backups(wanted.directory);
   if (!names) return complain(names.error());
   if (!wanted.user.empty())
-    std::erase_if(*names, [id = unique_user_id(wanted.user)](const std::string& name) {
-      return !name.empty() && !name.starts_with(id);
-    });
+    std::erase_if(*names,
+                  [id = unique_user_id(names::account_name(wanted.user).value_or(wanted.user))](
+                      const std::string& name) { return !name.empty() && !name.starts_with(id); });
   if (names->empty())
     return complain(wanted.directory + ": no backup is here" +
                         (wanted.user.empty() ? "" : " of " + wanted.user),

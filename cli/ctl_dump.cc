@@ -70,7 +70,7 @@ int dump(const Invocation& how, std::span<char*> args) {
   Accounts accounts;
   if (const int failed = find_accounts(with, operands->front(), false, accounts); failed != kDone)
     return failed;
-  auto reader = open_journal(accounts.base, operands->front(), store::Owner::anybody);
+  auto reader = open_journal(accounts.base, accounts.list.front().user, store::Owner::anybody);
   if (!reader) return complain(reader.error());
   const Status done = json ? dump_json(*reader, from)
                            : store::dump_journal(*reader, from, [](const std::string& line) {

@@ -26,6 +26,9 @@ int export_from(const Invocation& how, Wanted wanted) {
   if (!loaded.config) return loaded.status;
   const auto base = store::open_base(loaded.config->base_dir);
   if (!base) return complain(base.error());
+  auto name = account_name(*loaded.config, *base, wanted.user);
+  if (!name) return complain(name.error());
+  wanted.user = *std::move(name);
   MigrationReport report(wanted.quiet);
   auto reader = open_journal(*base, wanted.user);
   if (!reader) return complain(reader.error());

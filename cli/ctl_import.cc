@@ -18,6 +18,7 @@
 #include "cli/options.h"
 #include "cli/progress.h"
 #include "common/account/offline.h"
+#include "common/names/names.h"
 
 namespace rims::ctl {
 namespace {
@@ -51,7 +52,8 @@ int import_into(const Invocation& how, const Wanted& wanted) {
   const Loaded loaded = load(how, false);
   if (!loaded.config) return loaded.status;
   const auto& config = *loaded.config;
-  if (std::ranges::none_of(config.users, [&](const auto& u) { return u.name == wanted.user; }))
+  const auto user = names::account_of(config, wanted.user);
+  if (!user)
     return complain(fmt::format("{} is not in user_list of {}", wanted.user, loaded.file), kFailed);
   auto base = store::open_base(config.base_dir);
   if (!base) return complain(base.error());
@@ -61,8 +63,7 @@ int import_into(const Invocation& how, const Wanted& wanted) {
   if (!source) return complain(source.error());
   auto options = store_options(config, *std::move(base));
   options.importing = true;
-  auto account =
-      store::OfflineAccount::open(std::move(options), wanted.user, kTakeOver, /*create=*/true);
+  auto account = store::OfflineAccount::open(std::move(options), *user, kTakeOver, /*create=*/true);
   if (!account) return complain(account.error());
 
   MigrationReport report(wanted.quiet);
@@ -85,7 +86,7 @@ int import_into(const Invocation& how, const Wanted& wanted) {
     complain(done.error());
     return complain("what was taken stays; run the same command again to go on", kFailed);
   }
-  return report.tell({.user = wanted.user,
+  return report.tell({.user = *user,
                       .before_verb = "taken",
                       .mailboxes = done->mailboxes,
                       .messages = done->messages,

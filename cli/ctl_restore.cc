@@ -33,6 +33,7 @@
 #include "common/maintenance/restore_account.h"
 #include "common/maintenance/restore_plan.h"
 #include "common/maintenance/restore_run.h"
+#include "common/names/names.h"
 
 namespace rims::ctl {
 namespace {
@@ -373,6 +374,14 @@ int carry_out(const Invocation& how, Wanted wanted) {
   if (const Status now = become_owner(*base, privdrop::Keep::reading); !now)
     return complain(now.error());
   Report report;
+  // A backup may be of an account whose user was spelled in another way.
+  const std::string exact = wanted.from + "/" + unique_user_id(wanted.user);
+  if (wanted.from.empty() || access(exact.c_str(), F_OK) != 0) {
+    auto name = account_name(*loaded.config, *base, wanted.user);
+    if (!name) return complain(name.error());
+    wanted.user = *std::move(name);
+  }
+  wanted.account = unique_user_id(wanted.user);
   const auto end = [&](const Error& error) {
     if (wanted.json) print_json(wanted, report, error.detail());
     if (error.code() == "INUSE")
@@ -387,9 +396,7 @@ int carry_out(const Invocation& how, Wanted wanted) {
   // --mailbox restores into an account. If there is none, one is made, but only for a user of
   // user_list.
   const bool into = exists || !wanted.scope.mailbox.empty();
-  if (into && !exists && std::ranges::none_of(loaded.config->users, [&](const auto& known) {
-        return known.name == wanted.user;
-      }))
+  if (into && !exists && !names::account_of(*loaded.config, wanted.user))
     return end(Error(Fault::not_found,
                      fmt::format("{} has no account and is not in user_list of {}; add the user, "
                                  "or restore the whole account, without --mailbox",
@@ -436,7 +443,6 @@ int restore(const Invocation& how, std::span<char*> args) {
   const auto wrong = [](const std::string& text) { return complain("restore: " + text, kUsage); };
   if (operands->size() != 1) return wrong("need one USER");
   wanted.user = operands->front();
-  wanted.account = unique_user_id(wanted.user);
   if (wanted.from.empty() && wanted.at_text.empty())
     return wrong("need --from DIR, --at TIME or both");
   if (wanted.scope.mailbox.empty() && (!uids.empty() || !wanted.scope.into.empty()))

@@ -28,12 +28,15 @@ int check_configuration(const Invocation& how, bool quiet) {
   Loaded loaded = load(how, true);
   if (!loaded.config) return loaded.status;
   for (const std::string& warning : loaded.config->warnings) complain("warning: " + warning, kDone);
-  if (auto parts = controller::make_parts(*loaded.config); !parts)
-    return complain(parts.error().detail(), kConfig);
-  if (auto account = config::privilege_account(*loaded.config); geteuid() == 0 && !account)
-    return complain(account.error().detail(), kConfig);
-  if (auto group = config::deliver_socket_gid(*loaded.config); !group)
-    return complain(group.error().detail(), kConfig);
+  const bool running =
+      cli::look_for_daemon(loaded.config->paths_pid_file).is == cli::DaemonState::running;
+  if (const Status good = controller::foresee(*loaded.config, running); !good)
+    return complain(good.error().detail(), kConfig);
+  if (const auto base = store::open_base(loaded.config->base_dir)) {
+    const auto lines = old_spellings(*loaded.config, *base);
+    for (const std::string& line : lines ? *lines : std::vector<std::string>())
+      complain("warning: " + line, kDone);
+  }
   if (!quiet) std::printf("%s: no mistakes\n", loaded.file.c_str());
   return kDone;
 }

@@ -12,6 +12,7 @@
 #include "common/config/config.h"
 #include "common/journal/account_dir.h"
 #include "common/maintenance/inspect.h"
+#include "common/names/names.h"
 
 namespace rims::cli {
 namespace {
@@ -169,7 +170,7 @@ int show_user_mbox(std::span<char*> args) {
     const auto config = config::load(file, {.need_users = false});
     if (!config) return complain("show-user-mbox", config.error().reply(), kFailed);
     base = config->base_dir;
-    user = operands->front();
+    user = names::account_of(*config, operands->front()).value_or(operands->front());
   } else {
     if (operands->size() != 2)
       return complain("show-user-mbox",

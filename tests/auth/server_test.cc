@@ -164,7 +164,7 @@ TEST_F(AuthServer, ToActAsAnotherIsDenied) {
   EXPECT_EQ(ask(std::move(r)).verdict, ipc::Verdict::denied);
   r = request("foo", "bar");
   r.mechanism = ipc::Mechanism::plain;
-  r.authzid = "foo";
+  r.authzid = "FOO";
   EXPECT_EQ(ask(std::move(r)).verdict, ipc::Verdict::granted);
 }
 
