@@ -19,8 +19,9 @@
 #include "common/base/encoding.h"
 #include "common/base/log.h"
 #include "common/config/config.h"
+#include "common/tls/tls.h"
 #include "controller/identity.h"
-#include "controller/parts.h"
+#include "controller/places.h"
 
 namespace rims::ctl {
 
@@ -229,6 +230,7 @@ std::string usage() {
 
 int run(std::span<char*> args) {
   crypto_init();
+  tls::init();
   Invocation how;
   cli::OptionParser parser(usage());
   add_common(parser, how);

@@ -37,6 +37,7 @@
 #include "controller/identity.h"
 #include "controller/notify.h"
 #include "controller/parts.h"
+#include "controller/places.h"
 #include "controller/sockets.h"
 #include "controller/supervisor.h"
 
@@ -250,10 +251,8 @@ class Controller {
     const auto& of = plan.identities.of;
     const privdrop::Identity& mail = of[static_cast<size_t>(ipc::Role::imapd)];
     const privdrop::Identity& logger = of[static_cast<size_t>(ipc::Role::log)];
-    TRY_STATUS(prepare_data_dir(config_.base_dir, privileged, mail.uid, mail.gid));
-    TRY_STATUS(
-        prepare_data_dir(directory_of(config_.log_file), privileged, logger.uid, logger.gid));
-    TRY_STATUS(prepare_run_dir(config_.paths_run_dir, privileged));
+    TRY_STATUS(data_directories(config_, mail, logger, Missing::make));
+    TRY_STATUS(run_directory(config_.paths_run_dir, privileged, Missing::make));
     TRY_STATUS(prepare_empty_dir(config_.paths_run_dir, privileged));
     TRY(PidFile pid, PidFile::take(config_.paths_pid_file));
     TRY_STATUS(pid.write());
@@ -272,6 +271,7 @@ class Controller {
                 "started without root: every process stays user {}, without a chroot; all "
                 "other limits hold",
                 geteuid());
+    }
     return plan;
   }
 
@@ -378,6 +378,7 @@ int start(int argc, char** argv) {
   umask(022);
   std::signal(SIGPIPE, SIG_IGN);
   crypto_init();
+  tls::init();
   log::set_program("rims-controller");
   const auto got = arguments(argc, argv);
   if (!got) {
