@@ -50,7 +50,8 @@ Loaded load(const Invocation& how, bool need_users) {
                              kNoPermission);
     return loaded;
   }
-  auto config = config::load(*file, {.overrides = {}, .need_users = need_users});
+  auto config = config::load(
+      *file, {.overrides = {}, .need_users = need_users, .by_root = config::started_by_root()});
   if (!config) {
     loaded.status = complain(config.error().detail(), kConfig);
     return loaded;

@@ -162,7 +162,9 @@ Result<ServerConfig> make_server_config(const ServerOptions& options) {
 
 Result<config::Config> load_server_config(const ServerOptions& options, bool need_users) {
   TRY(const std::string file, file_of(options));
-  const config::Options how{.overrides = all_overrides(options), .need_users = need_users};
+  const config::Options how{.overrides = all_overrides(options),
+                            .need_users = need_users,
+                            .by_root = config::started_by_root()};
   return file.empty() ? config::parse("", "the command line", "/", how) : config::load(file, how);
 }
 

@@ -394,6 +394,7 @@ int start(int argc, char** argv) {
   EventSink sink;
   log::set_sink(&sink);
   auto options = read_overrides(got->overrides);
+  if (options) options->by_root = config::started_by_root();
   if (!options) {
     std::fputs("rims-controller: -O: expected KEY NUL VALUE NUL ...\n", stderr);
     return kUsage;

@@ -7,7 +7,7 @@
 
 #include <algorithm>
 #include <ctime>
-#include <list>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <sys/stat.h>
@@ -29,6 +29,8 @@
 namespace rims::logger {
 namespace {
 
+namespace fs = std::filesystem;
+
 // So many lines of one process are taken before the others have their turn.
 constexpr int kBatch = 64;
 // Then they may gather: being woken for each line costs more than writing it.
@@ -41,14 +43,18 @@ class Service final : public log::Sink {
   void configure(const config::LogPart& part, bool first) {
     part_ = part;
     log::set_level(static_cast<log::Level>(part.level));
+    const fs::path path = part.file.value;
+    if (first) directory_ = path.parent_path();
+    // The directory is the working directory (privdrop.h), which need not be reachable from the
+    // root.
     const auto opened =
-        file_.open(part.file.value,
+        file_.open(path.parent_path() == directory_ ? path.filename().string() : path.string(),
                    {.age = part.shift_age, .count = part.shift_count, .size = part.shift_size});
     if (opened) return;
     const std::string why = fmt::format(
-        "{}; rims-log (uid {}) must be able to write the directory of log_file and to make files "
-        "in it",
-        opened.error().detail(), geteuid());
+        "{} (in {}); rims-log (uid {}) must be able to write the directory of log_file and to make "
+        "files in it",
+        opened.error().detail(), path.parent_path().string(), geteuid());
     if (first) fatal(why);
     log::error({}, "{}; the former file stays in use", why);
   }
@@ -129,6 +135,7 @@ class Service final : public log::Sink {
 
   Loop& loop_;
   config::LogPart part_;
+  fs::path directory_;
   RotatingFile file_;
   std::string lines_;  // taken, to be written together
   Scope scope_;        // last: its tasks use the others

@@ -132,9 +132,19 @@ constexpr uint64_t kFileRights = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS
 // Newer than the headers of Debian 12.
 constexpr uint64_t kRefer = 1ull << 13, kTruncate = 1ull << 14;
 
+// The directory becomes the working directory. This needs the rights of the start: a user who may
+// write in it need not be able to come there from the root.
+Fd open_directory(const std::string& path) {
+  if (path.empty()) return {};
+  Fd fd(open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) failed("open " + path);
+  if (fchdir(fd.get()) != 0) failed("chdir " + path);
+  return fd;
+}
+
 // From now on the process can open files below `directory` only, or none. Open descriptors stay
 // usable.
-void confine_files(const std::string& directory) {
+void confine_files(const Fd& directory) {
   const long abi =
       syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
   if (abi < 0 && (errno == ENOSYS || errno == EOPNOTSUPP)) {
@@ -147,11 +157,9 @@ void confine_files(const std::string& directory) {
   const landlock_ruleset_attr attr{.handled_access_fs = 0x1fff | newer};
   const Fd rules(static_cast<int>(syscall(SYS_landlock_create_ruleset, &attr, sizeof attr, 0)));
   if (!rules) failed("landlock_create_ruleset");
-  if (!directory.empty()) {
-    const Fd fd(open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-    if (!fd) failed("open " + directory);
+  if (directory) {
     const landlock_path_beneath_attr beneath{.allowed_access = kFileRights | newer,
-                                             .parent_fd = fd.get()};
+                                             .parent_fd = directory.get()};
     if (syscall(SYS_landlock_add_rule, rules.get(), LANDLOCK_RULE_PATH_BENEATH, &beneath, 0) != 0)
       failed("landlock_add_rule");
   }
@@ -289,6 +297,7 @@ void enter(const Row& row, const Identity& who) {
   const pid_t parent = getppid();
   hide_memory();
   set_limits(row.limits, who.change);
+  const Fd directory = open_directory(who.directory);
   if (who.change) {
     if (!who.chroot.empty()) change_root(row, who.chroot);
     change_identity(who.uid, who.gid);
@@ -301,7 +310,7 @@ void enter(const Row& row, const Identity& who) {
   if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) failed("PR_SET_PDEATHSIG");
   if (getppid() != parent) fatal("the controller is gone");
   if (row.syscalls.empty()) return;
-  confine_files(who.directory);
+  confine_files(directory);
   filter_calls(row);
 }
 

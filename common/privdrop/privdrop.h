@@ -2,11 +2,12 @@
 //
 //   Row    what a process may be: constexpr, one per program, in common/privdrop/process_table.h
 //   enter  applies a Row. Every step that fails is fatal (result.h); the order is: no core file,
-//          rlimits, chroot, bounding set, supplementary groups, gid, uid, proof that root cannot
-//          be had back and that no capability is left, no-new-privs, not dumpable, end with the
-//          parent, Landlock (files of one directory or none), seccomp. Distinct uids keep processes
-//          from signalling each other. It closes no descriptors: a child starts with 0 to 2 and its
-//          control link, because the controller closes all others between fork and exec.
+//          rlimits, the directory of its files as working directory, chroot, bounding set,
+//          supplementary groups, gid, uid, proof that root cannot be had back and that no
+//          capability is left, no-new-privs, not dumpable, end with the parent, Landlock (files of
+//          one directory or none), seccomp. Distinct uids keep processes from signalling each
+//          other. It closes no descriptors: a child starts with 0 to 2 and its control link,
+//          because the controller closes all others between fork and exec.
 //
 // Unprivileged start (development): no chroot and no identity change; all the rest is the same.
 // A kernel without Landlock (it is in Linux 5.13 and later, unless switched off) is no failure:
