@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include <fmt/core.h>
+
 #include "common/base/encoding.h"
 #include "common/base/log.h"
 #include "common/config/password.h"
@@ -195,10 +197,16 @@ Task<ipc::LoginReply> Server::grant(const Users& users, Users::Candidate candida
   co_return reply;
 }
 
-void Server::log_attempt(const ipc::LoginRequest& request, std::string_view outcome) const {
-  // The user's name comes last: whatever is in it, it can not look like another field.
-  log::info({}, "{}: method={} address={} tls={} user={}", outcome, name_of(request.mechanism),
-            request.client_address.value, request.over_tls ? "yes" : "no", request.user.value);
+void Server::log_attempt(const ipc::LoginRequest& request, std::string_view outcome, bool granted) {
+  // etc/fail2ban reads these lines. The only field that a client fills is in quotes, and the last.
+  const std::string text =
+      fmt::format("{}: method={} address={} tls={} user={}", outcome, name_of(request.mechanism),
+                  request.client_address.value, request.over_tls ? "yes" : "no",
+                  log::quoted(request.user.value));
+  if (granted)
+    log::info({}, "{}", text);
+  else
+    log::warn({}, "{}", text);
 }
 
 Task<void> Server::login(PeerPtr peer, ipc::LoginRequest request) {
@@ -208,7 +216,7 @@ Task<void> Server::login(PeerPtr peer, ipc::LoginRequest request) {
 
   if (const auto gate = local ? Penalties::Duration(0) : addresses_.gate(address, now_());
       gate.count() > 0) {
-    log_attempt(request, "login refused, too many failures of the address");
+    log_attempt(request, "login refused, too many failures of the address", false);
     ipc::LoginReply reply;
     reply.request = request.request;
     reply.verdict = ipc::Verdict::try_later;
@@ -231,14 +239,14 @@ Task<void> Server::login(PeerPtr peer, ipc::LoginRequest request) {
   ipc::LoginReply reply;
   reply.request = request.request;
   if (!right) {
-    log_attempt(request, "login postponed, too many are waiting");
+    log_attempt(request, "login postponed, too many are waiting", false);
     reply.verdict = ipc::Verdict::try_later;
   } else if (*right) {
-    reply = co_await grant(*normal, request.request);
-    names_.forgive(*normal);
-    log_attempt(request, reply.verdict == ipc::Verdict::granted
-                             ? "login"
-                             : "login postponed, its rims-imapd is not connected");
+    reply = co_await grant(*users, candidate, request.request);
+    names_.forgive(key);
+    const bool granted = reply.verdict == ipc::Verdict::granted;
+    log_attempt(request, granted ? "login" : "login postponed, its rims-imapd is not connected",
+                granted);
   } else {
     const auto first = Penalties::Duration(users->delay_first_ms());
     const auto most = Penalties::Duration(users->delay_max_ms());
@@ -247,7 +255,7 @@ Task<void> Server::login(PeerPtr peer, ipc::LoginRequest request) {
     const auto by_address = local ? first : addresses_.failed(address, now_(), first, most);
     reply.verdict = ipc::Verdict::denied;
     reply.delay_ms = static_cast<uint32_t>(std::min(most, std::max(by_name, by_address)).count());
-    log_attempt(request, "login failed");
+    log_attempt(request, "login failed", false);
   }
   (void)co_await peer->link.send(std::move(reply));
 }

@@ -33,6 +33,8 @@
 #include "common/config/config.h"
 #include "common/config/locate.h"
 #include "common/privdrop/privdrop.h"
+#include "common/privdrop/process_table.h"
+#include "common/tls/tls.h"
 #include "controller/events.h"
 #include "controller/identity.h"
 #include "controller/notify.h"
@@ -263,10 +265,22 @@ class Controller {
     TRY(Listener deliver, open_deliver_socket(config_.listen_deliver_socket,
                                               config_.listen_deliver_socket_mode, group));
     plan.listeners.push_back(std::move(deliver));
+    std::string where;
+    for (const Listener& l : plan.listeners) where += (where.empty() ? "" : ", ") + l.name;
+    log::info({}, "listening on {}", where);
     plan.log_file = config_.log_file;
     plan.imapd_workers = static_cast<uint32_t>(config_.processes_imapd_workers);
     plan.login_workers = static_cast<uint32_t>(config_.processes_login_workers);
-    if (!privileged)
+    if (privileged) {
+      std::string users;
+      for (const privdrop::Row* row : privdrop::kProcessTable) {
+        const privdrop::Identity& who = of[static_cast<size_t>(row->role)];
+        if (who.change)
+          users +=
+              fmt::format("{}{} {}:{}", users.empty() ? "" : ", ", row->binary, who.uid, who.gid);
+      }
+      log::info({}, "privileges are given up, user and group: {}", users);
+    } else {
       log::info({},
                 "started without root: every process stays user {}, without a chroot; all "
                 "other limits hold",
@@ -281,7 +295,7 @@ class Controller {
     remove_ports(config_.paths_run_dir);
     pid_file_.reset();
     starter_.tell(status);
-    if (status == 0) log::info({}, "stopped");
+    sink_.set_file({});
     loop_.stop();
   }
 
@@ -291,10 +305,20 @@ class Controller {
       say_each_line(log::Level::fatal, plan.error().detail());
       co_return kUnavailable;
     }
+    plan->outside_only = [this](ipc::Role from, log::Level level, std::string_view text) {
+      // rims-log shows the lines of others on standard output, but not that it is in trouble.
+      const bool shown = serving_ && from != ipc::Role::log && config_.log_stdout != "QUIET";
+      sink_.write_outside(level, text, !shown);
+    };
     supervisor_.emplace(loop_, std::move(*plan));
+    sink_.set_file(
+        [this](log::Level level, std::string_view line) { supervisor_->tell(level, line); });
     auto started = co_await supervisor_->start();
     if (!started) {
-      if (asked_to_stop_.is_set()) co_return 0;
+      if (asked_to_stop_.is_set()) {
+        log::info({}, "stopped");
+        co_return 0;
+      }
       log::line(log::Level::fatal, {}, started.error().detail());
       co_return kUnavailable;
     }
@@ -314,7 +338,7 @@ class Controller {
     notify_manager(fmt::format("READY=1\nSTATUS=serving on {}\nMAINPID={}\n", where, getpid()));
     co_await asked_to_stop_.wait();
     notify_manager("STOPPING=1\n");
-    co_await supervisor_->stop();
+    co_await supervisor_->stop([] { log::info({}, "stopped"); });
     unlink(config_.listen_deliver_socket.c_str());
     co_return 0;
   }
@@ -342,7 +366,8 @@ class Controller {
     fresh->paths_pid_file = config_.paths_pid_file;
     fresh->listen_deliver_socket = config_.listen_deliver_socket;
     config_ = std::move(*fresh);
-    log::info({}, "the configuration was read again");
+    log::info({}, "the configuration was read again: users: {}, log level {}", config_.users.size(),
+              config_.log_level);
   }
 
   Loop& loop_;
@@ -409,6 +434,8 @@ int start(int argc, char** argv) {
     say_each_line(log::Level::fatal, config.error().detail());
     return kConfig;
   }
+  log::info({}, "configuration {}: users: {}, mail in {}, log {} at level {}", config->file,
+            config->users.size(), config->base_dir, config->log_file, config->log_level);
   for (const std::string& warning : config->warnings) log::warn({}, "{}", warning);
   raise_open_files();
   Starter starter;

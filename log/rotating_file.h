@@ -38,8 +38,9 @@ class RotatingFile {
   // Opens `path` anew, also when it is open: somebody may have moved the file away. On an error
   // the former file stays in use.
   Status open(const std::string& path, const Rotation& rotation);
-  // Appends whole lines, each with its '\n'. Never fails: what cannot be written is counted.
-  void append(std::string_view lines);
+  // Appends whole lines, each with its '\n'. What cannot be written is counted, and the file tells
+  // it as soon as it can be written again.
+  Status append(std::string_view lines);
 
   [[nodiscard]] uint64_t lost() const { return lost_; }
   [[nodiscard]] bool is_open() const { return fd_.valid(); }
@@ -48,7 +49,7 @@ class RotatingFile {
   void rotate_if_due(size_t coming);
   void rotate_by_count();
   void rotate_by_period();
-  bool write_all(std::string_view bytes);
+  Status write_all(std::string_view bytes);
 
   Clock clock_;
   std::string path_;

@@ -22,7 +22,7 @@ Level least = Level::info;
 std::string program = "rims";
 
 void StderrSink::write(Level level, std::string_view text) {
-  const std::string out = fmt::format("{}: {} {}\n", program, name(level), text);
+  const std::string out = stderr_line(level, text);
   // Nobody is left to tell when stderr fails.
   [[maybe_unused]] auto ignored = ::write(STDERR_FILENO, out.data(), out.size());
 }
@@ -59,6 +59,10 @@ void set_program(std::string_view value) { program = value; }
 const char* name(Level level) {
   static constexpr std::array names{"DEBUG", "INFO", "WARN", "ERROR", "FATAL"};
   return names[static_cast<size_t>(level)];
+}
+
+std::string stderr_line(Level level, std::string_view text) {
+  return fmt::format("{}: {} {}\n", program, name(level), text);
 }
 
 std::string printable(std::string_view text, size_t max_bytes) {

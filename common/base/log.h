@@ -35,6 +35,8 @@ void set_sink(Sink* sink);
 void set_level(Level least);
 [[nodiscard]] Level level();
 [[nodiscard]] const char* name(Level level);  // "INFO"
+// "rims-imapd: ERROR text", with its end of line: how a line is written to stderr.
+[[nodiscard]] std::string stderr_line(Level level, std::string_view text);
 
 // The name that stderr lines start with, e.g. "rims-imapd".
 void set_program(std::string_view program);

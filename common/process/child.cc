@@ -36,6 +36,11 @@ void need_descriptors(const ipc::Packet& packet) {
     if (!fd) fatal("there is no room for a descriptor of the controller");
 }
 
+void say_to(int fd, const std::string& text) {
+  // Nobody is left to tell when that fails.
+  [[maybe_unused]] auto ignored = ::write(fd, text.data(), text.size());
+}
+
 // Sends lines to rims-log and never waits: a full or dead link drops lines and counts them.
 class LogSink final : public log::Sink {
  public:
@@ -48,7 +53,8 @@ class LogSink final : public log::Sink {
   }
 
   void write(log::Level level, std::string_view text) override {
-    if (level == log::Level::fatal || !fd_) say(level, text);
+    // The controller passes it on to syslog.
+    if (level >= log::Level::error) say_to(STDERR_FILENO, log::stderr_line(level, text));
     if (!fd_) {
       if (early_.size() < 64) early_.emplace_back(level, text);
       return;
@@ -78,13 +84,6 @@ class LogSink final : public log::Sink {
       sent = ::send(fd_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
     } while (sent < 0 && errno == EINTR);
     return sent >= 0;
-  }
-
-  static void say(log::Level level, std::string_view text) {
-    const std::string out =
-        fmt::format("{}: {} {}\n", program_invocation_short_name, log::name(level), text);
-    // Nobody is left to tell when stderr fails.
-    [[maybe_unused]] auto ignored = ::write(STDERR_FILENO, out.data(), out.size());
   }
 
   Fd fd_;
@@ -193,6 +192,7 @@ Task<Start> Child::Impl::start() {
         co_return start;
       case ipc::ControlMsg::reload:  // the start will have read it already
       case ipc::ControlMsg::ready:
+      case ipc::ControlMsg::tell:  // the controller waits with it for Ready
         break;
       case ipc::ControlMsg::stop:
         std::_Exit(0);
@@ -236,6 +236,12 @@ Task<void> Child::Impl::serve() {
         std::string part = read_config(packet->fds[0]);
         if (handlers.reload) handlers.reload(part);
         wipe(part);
+        break;
+      }
+      case ipc::ControlMsg::tell: {
+        auto message = ipc::open_packet<ipc::Tell>(control, *packet);
+        if (message && handlers.tell)
+          handlers.tell(static_cast<log::Level>(message->level), std::move(message->text.value));
         break;
       }
       case ipc::ControlMsg::stop:

@@ -46,9 +46,10 @@ struct Start {
 };
 
 struct Handlers {
-  std::function<void(Attached)> attach;     // a new or replaced link or socket
-  std::function<void(std::string)> reload;  // a new configuration part
-  std::function<void()> stop;               // finish and leave the loop soon
+  std::function<void(Attached)> attach;                    // a new or replaced link or socket
+  std::function<void(std::string)> reload;                 // a new configuration part
+  std::function<void()> stop;                              // finish and leave the loop soon
+  std::function<void(log::Level, std::string)> tell = {};  // rims-log: a line of the controller
 };
 
 // The first line of main: answers -h, --help, -V and --version, and refuses every other argument;

@@ -9,6 +9,7 @@
 #include <deque>
 #include <sys/socket.h>
 
+#include <fmt/core.h>
 #include <gtest/gtest.h>
 
 #include "common/async/scope.h"
@@ -92,7 +93,8 @@ class LoginTest : public ::testing::Test {
       }
       ipc::LoginReply reply;
       reply.request = request->request;
-      const bool right = request->user.value == "foo" && request->password.value.reveal() == "bar";
+      const bool right = request->user.value == "foo" &&
+                         request->password.value.reveal() == "bar" && !request->impossible;
       reply.verdict = right ? ipc::Verdict::granted : verdict;
       if (reply.verdict == ipc::Verdict::granted)
         reply.ticket.value = Secret("0123456789abcdef");

@@ -185,9 +185,9 @@ class DeliverTest(unittest.TestCase):
 
         def lines():
             return [x for x in self.suite.log_text().splitlines()
-                    if "rims-deliverd" in x and "id 4QueueId" in x]
+                    if "rims-deliverd" in x and 'id "4QueueId"' in x]
         line = wait_for(lines, 10, "the line is in the log")[0]
-        for part in (f"uid {uid}", "delivered", "to foo", "from <a@b>"):
+        for part in (f"uid {uid}", "delivered", 'to "foo"', 'from "a@b"'):
             self.assertIn(part, line)
 
 

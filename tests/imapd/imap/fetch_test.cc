@@ -13,6 +13,7 @@
 #include "common/base/log.h"
 #include "tests/imapd/script.h"
 #include "tests/imapd/stage.h"
+#include "tests/support/log_lines.h"
 
 namespace rims::test {
 namespace {
@@ -257,13 +258,6 @@ TEST_F(LongSearch, OfManyQuickKeysHoldsUpNobody) {
   EXPECT_GE(answered_during(keys + " BEFORE 1-Jan-2001"), 10);
 }
 
-struct Logged final : log::Sink {
-  Logged() { log::set_sink(this); }
-  ~Logged() override { log::set_sink(nullptr); }
-  void write(log::Level, std::string_view line) override { (text += line) += '\n'; }
-  std::string text;
-};
-
 class Damaged : public Fetch {
  protected:
   // Delivers standard messages, and cuts the bodies of some of them on the disk.
@@ -282,7 +276,7 @@ class Damaged : public Fetch {
 TEST_F(Damaged, FetchServesTheRest) {
   deliver_damaged(4, {2, 3});
   const auto client = selected();
-  Logged logged;
+  LogLines logged;
   auto lines = command(*client, "FETCH 1:4 (UID BODY[TEXT])");
   ASSERT_EQ(lines.size(), 5U);
   EXPECT_TRUE(lines[0].starts_with("* 1 FETCH (UID 1 FLAGS (\\Seen \\Recent) BODY[TEXT] {"))
@@ -293,10 +287,10 @@ TEST_F(Damaged, FetchServesTheRest) {
   EXPECT_EQ(lines[2], "* 2 FETCH (FLAGS (\\Seen \\Recent))");
   EXPECT_EQ(lines[3], "* 3 FETCH (FLAGS (\\Seen \\Recent))");
   EXPECT_EQ(lines[4], "t NO [UNAVAILABLE] 2 messages could not be fetched, they are damaged");
-  EXPECT_NE(logged.text.find("FETCH: message 2 of foo is shorter"), std::string::npos)
-      << logged.text;
-  EXPECT_NE(logged.text.find("FETCH: message 3 of foo is shorter"), std::string::npos)
-      << logged.text;
+  EXPECT_NE(logged.text().find("FETCH: message 2 of \"foo\" is shorter"), std::string::npos)
+      << logged.text();
+  EXPECT_NE(logged.text().find("FETCH: message 3 of \"foo\" is shorter"), std::string::npos)
+      << logged.text();
 
   lines = command(*client, "UID FETCH 2 BODY.PEEK[]");
   EXPECT_EQ(lines.back(), "t NO [UNAVAILABLE] 1 message could not be fetched, it is damaged");
@@ -311,7 +305,7 @@ TEST_F(Damaged, SearchFindsTheRestAndWarns) {
   const std::string warning = "* NO [UNAVAILABLE] 1 message could not be searched, it is damaged";
   for (const char* keys : {"BODY \"This is\"", "TEXT \"This is\"", "NOT HEADER X-A x",
                            "OR BODY body UID 2 NOT TEXT absent", "NOT BODY absent"}) {
-    Logged logged;
+    LogLines logged;
     const auto lines = command(*client, std::string("SEARCH ") + keys);
     ASSERT_EQ(lines.size(), 3U) << keys;
     EXPECT_EQ(lines[0], warning) << keys;
@@ -348,10 +342,10 @@ TEST_F(Damaged, TheLogNamesOnlySomeOfVeryMany) {
   std::iota(all.begin(), all.end(), 1);
   deliver_damaged(30, all);
   const auto client = selected();
-  Logged logged;
+  LogLines logged;
   EXPECT_EQ(command(*client, "SEARCH BODY x").front(),
             "* NO [UNAVAILABLE] 30 messages could not be searched, they are damaged");
-  EXPECT_EQ(std::ranges::count(logged.text, '\n'), 21) << logged.text;
+  EXPECT_EQ(std::ranges::count(logged.text(), '\n'), 21) << logged.text();
 }
 
 }  // namespace
