@@ -133,15 +133,13 @@ int debug_dump_kvs(std::span<char*> args) {
   if (!regex) return complain("debug-dump-kvs", regex.error().reply(), kUsage);
   std::string path = operands->front();
   if (!path.ends_with(".gdbm")) path += ".gdbm";
-  const Status done =
-      store::dump_index_file(path, [&](std::string_view key, std::string_view bytes) {
-        const std::string shown = store::readable_key(key);
-        if (regexec(regex->get(), shown.c_str(), 0, nullptr, 0) != 0) return;
-        std::string line = inspect(shown);
-        if (size) line += ": " + std::to_string(bytes.size()) + " bytes";
-        if (value) line += ": " + inspect(bytes);
-        std::printf("%s\n", line.c_str());
-      });
+  const Status done = store::read_index_file(path, [&](const store::IndexLine& said) {
+    if (regexec(regex->get(), said.key.c_str(), 0, nullptr, 0) != 0) return;
+    std::string line = inspect(said.key);
+    if (size) line += ": " + std::to_string(said.bytes) + " bytes";
+    if (value) line += ": " + inspect(said.value);
+    std::printf("%s\n", line.c_str());
+  });
   return done ? kDone : fail_with("debug-dump-kvs", done.error());
 }
 

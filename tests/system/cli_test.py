@@ -229,9 +229,9 @@ class Offline(unittest.TestCase):
             self.assertEqual(done.returncode, 0, done.stderr)
             for line in done.stdout.decode().splitlines():
                 self.assertRegex(line, r'^".+": \d+ bytes: ".*"$')
-        done = self.rims("debug-dump-kvs", "--no-dump-value", "--match-key=^me",
-                         f"{self.account}/meta")
-        self.assertRegex(done.stdout.decode(), r'^"meta": \d+ bytes\n$')
+        done = self.rims("debug-dump-kvs", "--no-dump-value", "--match-key=^head",
+                         f"{self.account}/message")
+        self.assertRegex(done.stdout.decode(), r'^"head": \d+ bytes\n$')
         self.assertEqual(self.rims("debug-dump-kvs", f"{self.account}/none").returncode, 1)
         self.assertEqual(self.rims("debug-dump-kvs", "--match-key=(", "x").returncode, 64)
 
