@@ -9,6 +9,7 @@
 
 #include "common/base/encoding.h"
 #include "common/base/log.h"
+#include "common/base/version.h"
 
 namespace rims::login {
 namespace {
@@ -132,7 +133,7 @@ Task<Result<Dialogue::Event>> Dialogue::next() {
 
 Task<Dialogue::Outcome> Dialogue::run() {
   status("*", Condition::ok, "CAPABILITY " + capabilities(),
-         settings_->part.hostname.value + " RIMS ready");
+         fmt::format("RIMS v{} IMAP4rev1 service ready.", program_version()));
   Next next = Next::go_on;
   while (next == Next::go_on) next = co_await command();
   if (next == Next::done) co_return Outcome{End::handed_over, std::move(inside_), {}};

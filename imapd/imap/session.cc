@@ -66,7 +66,7 @@ Task<bool> Session::open() {
             client_.address.empty() ? "a local socket" : client_.address,
             client_.over_tls ? " over TLS" : "", post_only() ? ", to deliver only" : "");
   imap::append_status(out(), client_.tag, imap::Condition::ok, "CAPABILITY " + capabilities(),
-                      "logged in");
+                      "LOGIN completed");
   co_return true;
 }
 

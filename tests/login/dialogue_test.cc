@@ -16,8 +16,7 @@ std::string plain(const std::string& authzid, const std::string& user, const std
 TEST_F(Dialogues, GreetsWithItsCapabilities) {
   start();
   EXPECT_EQ(greeting(connect()),
-            "* OK [CAPABILITY IMAP4rev1 LITERAL- ID SASL-IR AUTH=PLAIN AUTH=CRAM-MD5] "
-            "mx.example.org RIMS ready\r\n");
+            "* OK [CAPABILITY IMAP4rev1 LITERAL- ID SASL-IR AUTH=PLAIN AUTH=CRAM-MD5] " + kReady);
 }
 
 TEST_F(Dialogues, AnswersWhatIsAllowedInAnyState) {
@@ -260,9 +259,10 @@ TEST_F(Dialogues, PlaintextPasswordsAreForThoseWhoMay) {
   part.plaintext = config::Plaintext::loopback;
   start(true);
   Client& far = connect(from("192.0.2.1"));
-  EXPECT_EQ(greeting(far),
-            "* OK [CAPABILITY IMAP4rev1 LITERAL- ID SASL-IR STARTTLS LOGINDISABLED AUTH=CRAM-MD5] "
-            "mx.example.org RIMS ready\r\n");
+  EXPECT_EQ(
+      greeting(far),
+      "* OK [CAPABILITY IMAP4rev1 LITERAL- ID SASL-IR STARTTLS LOGINDISABLED AUTH=CRAM-MD5] " +
+          kReady);
   EXPECT_EQ(ask(far, "a LOGIN foo bar"),
             "a NO [PRIVACYREQUIRED] LOGIN is disabled without TLS\r\n");
   EXPECT_EQ(ask(far, "a AUTHENTICATE PLAIN"),

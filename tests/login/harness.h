@@ -15,6 +15,7 @@
 #include "common/async/scope.h"
 #include "common/base/encoding.h"
 #include "common/base/log.h"
+#include "common/base/version.h"
 #include "common/ipc/session_link.h"
 #include "login/server.h"
 #include "tests/tls/certificate.h"
@@ -27,6 +28,10 @@ struct Lines : log::Sink {
   std::vector<std::string> lines;
   void write(log::Level, std::string_view line) override { lines.emplace_back(line); }
 };
+
+// How a greeting ends.
+inline const std::string kReady =
+    fmt::format("RIMS v{} IMAP4rev1 service ready.\r\n", program_version());
 
 inline const test::Certificate& certificate() {
   static const test::Certificate made;
@@ -167,7 +172,7 @@ class LoginTest : public ::testing::Test {
       }
     }
   }
-  std::string greeting(Client& client) { return hear(client, "ready\r\n"); }
+  std::string greeting(Client& client) { return hear(client, "ready.\r\n"); }
   std::string ask(Client& client, const std::string& line) {
     say(client, line + "\r\n");
     return hear(client, "\r\n");

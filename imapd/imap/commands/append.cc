@@ -52,7 +52,7 @@ Task<Result<Reply>> post(Session& session, imap::Append args) {
          co_await session.host().submit(std::move(order), std::move(message)));
   switch (reply.status) {
     case ipc::Delivery::delivered:
-      co_return Reply{.text = "APPEND done", .code = {}};
+      co_return Reply{.text = "APPEND completed", .code = {}};
     case ipc::Delivery::no_user:
       co_return fail(Fault::not_found, "no such user", {}, "NONEXISTENT");
     case ipc::Delivery::rejected:
@@ -90,7 +90,8 @@ Task<Result<Reply>> append(Session& session, imap::Command command) {
          co_await session.account().append(id, std::move(messages), session.origin()));
   imap::NumberSet<Uid> uids;
   for (const Uid uid : made.uids) uids.add(uid);
-  co_return Reply{.text = "APPEND done", .code = imap::append_uid_code(made.uidvalidity, uids)};
+  co_return Reply{.text = "APPEND completed",
+                  .code = imap::append_uid_code(made.uidvalidity, uids)};
 }
 
 }  // namespace rims::imapd::commands

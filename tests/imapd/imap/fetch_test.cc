@@ -80,14 +80,15 @@ TEST_F(Fetch, AClientThatDoesNotReadStopsNobody) {
   const auto deaf = selected();
   const auto other = selected();
   run(stage.loop, deaf->send("a FETCH 1:* BODY.PEEK[]\r\n"));
-  for (int i = 0; i < 10; i++) EXPECT_EQ(command(*other, "FETCH 1 UID").back(), "t OK FETCH done");
+  for (int i = 0; i < 10; i++)
+    EXPECT_EQ(command(*other, "FETCH 1 UID").back(), "t OK FETCH completed");
   // It gets everything once it reads.
   for (int i = 1; i <= 8; i++) {
     const auto line = run(stage.loop, deaf->line());
     ASSERT_TRUE(line);
     EXPECT_TRUE(line->starts_with(fmt::format("* {} FETCH (BODY[] {{", i)));
   }
-  EXPECT_EQ(run(stage.loop, deaf->line()), "a OK FETCH done");
+  EXPECT_EQ(run(stage.loop, deaf->line()), "a OK FETCH completed");
 }
 
 TEST_F(Fetch, AnswersForManyMessagesInOrder) {
@@ -140,7 +141,7 @@ TEST_F(Fetch, MakesADamagedStructureAgain) {
   stage.start();
   const auto client = selected();
   const auto lines = command(*client, "FETCH 1 ENVELOPE");
-  EXPECT_EQ(lines.back(), "t OK FETCH done");
+  EXPECT_EQ(lines.back(), "t OK FETCH completed");
   EXPECT_NE(lines[0].find("\"message 1\""), std::string::npos) << lines[0];
 }
 
@@ -201,7 +202,7 @@ class LongSearch : public Fetch {
     auto longest = Loop::now() - Loop::now();
     for (; scope.size() > 0; commands++) {
       const auto since = Loop::now();
-      EXPECT_EQ(command(*other, "NOOP").back(), "t OK NOOP done");
+      EXPECT_EQ(command(*other, "NOOP").back(), "t OK NOOP completed");
       longest = std::max(longest, Loop::now() - since);
     }
     const auto ms = std::chrono::duration_cast<Milliseconds>(longest).count();
@@ -215,7 +216,7 @@ class LongSearch : public Fetch {
     while (!line) line = co_await client.line();
     EXPECT_EQ(line, "* SEARCH");
     line = co_await client.line();
-    EXPECT_EQ(line, "a OK SEARCH done");
+    EXPECT_EQ(line, "a OK SEARCH completed");
   }
 };
 
@@ -294,8 +295,9 @@ TEST_F(Damaged, FetchServesTheRest) {
 
   lines = command(*client, "UID FETCH 2 BODY.PEEK[]");
   EXPECT_EQ(lines.back(), "t NO [UNAVAILABLE] 1 message could not be fetched, it is damaged");
-  EXPECT_EQ(command(*client, "UID FETCH 1,4 BODY.PEEK[TEXT]").back(), "t OK UID FETCH done");
-  EXPECT_EQ(command(*client, "FETCH 1:4 (FLAGS ENVELOPE BODYSTRUCTURE)").back(), "t OK FETCH done");
+  EXPECT_EQ(command(*client, "UID FETCH 1,4 BODY.PEEK[TEXT]").back(), "t OK UID FETCH completed");
+  EXPECT_EQ(command(*client, "FETCH 1:4 (FLAGS ENVELOPE BODYSTRUCTURE)").back(),
+            "t OK FETCH completed");
 }
 
 // RFC 3501 §7.1.2: an untagged NO is a warning, and the command is completed.
@@ -310,9 +312,9 @@ TEST_F(Damaged, SearchFindsTheRestAndWarns) {
     ASSERT_EQ(lines.size(), 3U) << keys;
     EXPECT_EQ(lines[0], warning) << keys;
     EXPECT_EQ(lines[1], "* SEARCH 1 3 4") << keys;
-    EXPECT_EQ(lines[2], "t OK SEARCH done") << keys;
-    EXPECT_NE(logged.text.find("SEARCH: message 2 of foo is shorter"), std::string::npos)
-        << logged.text;
+    EXPECT_EQ(lines[2], "t OK SEARCH completed") << keys;
+    EXPECT_NE(logged.text().find("SEARCH: message 2 of \"foo\" is shorter"), std::string::npos)
+        << logged.text();
   }
   // What decides without its bytes needs no warning, and finds it.
   EXPECT_EQ(command(*client, "SEARCH OR UID 2 BODY \"body 3\"").front(), "* SEARCH 2 3");

@@ -92,7 +92,8 @@ TEST_F(WorkerTest, AnswersTheLoginOfAClientWithATicket) {
   run(stage.loop, peers->give_ticket(kTicket, "foo"));
   const auto client = run(stage.loop, peers->hand_over(kTicket, "a2 NOOP\r\n", "a1"));
   EXPECT_TRUE(first_line(*client).starts_with("a1 OK [CAPABILITY IMAP4rev1 "));
-  EXPECT_EQ(first_line(*client), "a2 OK NOOP done") << "bytes that came along are served first";
+  EXPECT_EQ(first_line(*client), "a2 OK NOOP completed")
+      << "bytes that came along are served first";
 }
 
 TEST_F(WorkerTest, RefusesATicketThatWasUsed) {
@@ -149,7 +150,7 @@ TEST_F(WorkerTest, RefusesMoreSessionsOfAUserThanAllowed) {
   EXPECT_EQ(first_line(*three), "* BYE too many sessions");
   EXPECT_EQ(first_line(*three), "(closed)");
   (void)run(stage.loop, stage.log_in("bob"));
-  EXPECT_EQ(run(stage.loop, two->command("a", "LOGOUT")).back(), "a OK LOGOUT done");
+  EXPECT_EQ(run(stage.loop, two->command("a", "LOGOUT")).back(), "a OK LOGOUT completed");
   EXPECT_EQ(first_line(*two), "(closed)");
   (void)run(stage.loop, stage.log_in("alice"));
 }
@@ -160,7 +161,7 @@ TEST_F(WorkerTest, SurvivesRubbishOnEveryLink) {
   run(stage.loop, peers->deliverd.send_packet(3, "no descriptor", {}));
   const auto client = run(stage.loop, stage.log_in("foo"));
   const auto lines = run(stage.loop, client->command("a", "NOOP"));
-  EXPECT_EQ(lines.back(), "a OK NOOP done");
+  EXPECT_EQ(lines.back(), "a OK NOOP completed");
 }
 
 TEST_F(WorkerTest, ALinkMayBeReplaced) {
@@ -379,7 +380,7 @@ struct PostCase {
 
 TEST_F(WorkerTest, PostsTheDeliveryUsersMailByTheWayOfAllMail) {
   const PostCase cases[] = {
-      {Delivery::delivered, "p OK APPEND done"},
+      {Delivery::delivered, "p OK APPEND completed"},
       {Delivery::no_user, "p NO [NONEXISTENT] no such user"},
       {Delivery::rejected, "p NO [CANNOT] the message was refused"},
       {Delivery::not_permitted, "p NO [NOPERM] not permitted"},
@@ -409,7 +410,7 @@ TEST_F(WorkerTest, PostingFailsForNowWhenDeliverdIsGone) {
   peers.emplace(stage);
   run(stage.loop, client->send("r APPEND \"b64user-mbox Zm9v INBOX\" {5+}\r\nhello\r\n"));
   (void)run(stage.loop, answer_submit(*peers, Delivery::delivered));
-  EXPECT_EQ(first_line(*client), "r OK APPEND done");
+  EXPECT_EQ(first_line(*client), "r OK APPEND completed");
 }
 
 // ---------------------------------------------------------------- the end
