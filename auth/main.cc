@@ -9,16 +9,18 @@
 #include "auth/server.h"
 #include "common/base/encoding.h"
 #include "common/base/log.h"
+#include "common/names/names.h"
 #include "common/privdrop/process_table.h"
 #include "common/process/child.h"
 
-int main() {
+int main(int argc, char** argv) {
   using namespace rims;
+  process::take_arguments(argc, argv, privdrop::kAuthRow);
   log::set_program("rims-auth");
   crypto_init();
   // Nothing may be read from disk later: neither OpenSSL's configuration nor Unicode tables.
   OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, nullptr);
-  (void)auth::normalise_name("e\xcc\x81");
+  names::load_tables();
 
   Loop loop;
   process::Child child(loop, privdrop::kAuthRow);

@@ -4,9 +4,12 @@
 
 #include <algorithm>
 
+#include <fmt/core.h>
+
 #include "common/base/encoding.h"
 #include "common/base/log.h"
 #include "common/config/password.h"
+#include "common/names/names.h"
 
 namespace rims::auth {
 namespace {
@@ -182,7 +185,9 @@ Task<Server::PeerPtr> Server::home_of(uint32_t worker) {
   }
 }
 
-Task<ipc::LoginReply> Server::grant(const std::string& user, uint64_t request) {
+Task<ipc::LoginReply> Server::grant(const Users& users, Users::Candidate candidate,
+                                    uint64_t request) {
+  const std::string& user = users.name_of(candidate);
   ipc::LoginReply reply;
   reply.request = request;
   reply.verdict = ipc::Verdict::try_later;
@@ -193,7 +198,7 @@ Task<ipc::LoginReply> Server::grant(const std::string& user, uint64_t request) {
   ipc::Ticket ticket;
   ticket.ticket.value = secret.clone();
   ticket.user = user;
-  ticket.post_only = user == users_->delivery_user();
+  ticket.post_only = users.is_delivery_user(candidate);
   const auto sent = co_await home->link.send(std::move(ticket));
   if (!sent) co_return reply;
   reply.verdict = ipc::Verdict::granted;
@@ -202,25 +207,31 @@ Task<ipc::LoginReply> Server::grant(const std::string& user, uint64_t request) {
   co_return reply;
 }
 
-void Server::log_attempt(const ipc::LoginRequest& request, std::string_view outcome) const {
-  // The user's name comes last: whatever is in it, it can not look like another field.
-  log::info({}, "{}: method={} address={} tls={} user={}", outcome, name_of(request.mechanism),
-            request.client_address.value, request.over_tls ? "yes" : "no", request.user.value);
+void Server::log_attempt(const ipc::LoginRequest& request, std::string_view outcome, bool granted) {
+  // etc/fail2ban reads these lines. The only field that a client fills is in quotes, and the last.
+  const std::string text =
+      fmt::format("{}: method={} address={} tls={} user={}", outcome, name_of(request.mechanism),
+                  request.client_address.value, request.over_tls ? "yes" : "no",
+                  log::quoted(request.user.value));
+  if (granted)
+    log::info({}, "{}", text);
+  else
+    log::warn({}, "{}", text);
 }
 
 Task<void> Server::login(PeerPtr peer, ipc::LoginRequest request) {
   const Counted counted(peer);
   const std::string address = penalty_key(request.client_address.value);
   const bool local = is_loopback(request.client_address.value);
-  const auto normal = normalise_name(request.user.value);
-  const std::string& name = normal ? *normal : request.user.value;
+  const auto folded = names::folded(request.user.value);
+  const std::string name = folded.value_or(request.user.value);
   const std::string pair = address + '\0' + name;
 
   if (const auto gate = local
                             ? Penalties::Duration(0)
                             : std::max(addresses_.gate(address, now_()), pairs_.gate(pair, now_()));
       gate.count() > 0) {
-    log_attempt(request, "login refused, too many failures of the address");
+    log_attempt(request, "login refused, too many failures of the address", false);
     ipc::LoginReply reply;
     reply.request = request.request;
     reply.verdict = ipc::Verdict::try_later;
@@ -229,34 +240,33 @@ Task<void> Server::login(PeerPtr peer, ipc::LoginRequest request) {
     co_return;
   }
 
-  // An invalid name is looked up, too: it finds the stand-in of a missing user.
-  Users::Candidate candidate = users_->find(name);
-  if (!normal) candidate.exists = false;
-  // RFC 4616 §2: acting as another user is not supported.
-  if (!request.authzid.value.empty()) {
-    const auto other = normalise_name(request.authzid.value);
-    if (!other || !normal || *other != *normal) candidate.exists = false;
-  }
-
   const std::shared_ptr<Users> users = users_;
+  // What is no name is looked up, too: it finds the stand-in of a missing user.
+  Users::Candidate candidate = users->find(name);
+  // RFC 4616 §2: acting as another user is not supported.
+  const bool other =
+      !request.authzid.value.empty() && names::folded(request.authzid.value) != folded;
+  if (!folded || other || request.impossible) candidate.exists = false;
+
   const Proof proof = co_await prove(*peer, candidate, name, request);
   ipc::LoginReply reply;
   reply.request = request.request;
   switch (proof) {
     case Proof::left:
-      log_attempt(request, "login given up by the client while it waited");
+      log_attempt(request, "login given up by the client while it waited", false);
       co_return;  // nobody waits for the answer
     case Proof::too_many:
-      log_attempt(request, "login postponed, too many are waiting");
+      log_attempt(request, "login postponed, too many are waiting", false);
       reply.verdict = ipc::Verdict::try_later;
       break;
-    case Proof::right:
-      reply = co_await grant(*normal, request.request);
+    case Proof::right: {
+      reply = co_await grant(*users, candidate, request.request);
       pairs_.forgive(pair);
-      log_attempt(request, reply.verdict == ipc::Verdict::granted
-                               ? "login"
-                               : "login postponed, its rims-imapd is not connected");
+      const bool granted = reply.verdict == ipc::Verdict::granted;
+      log_attempt(request, granted ? "login" : "login postponed, its rims-imapd is not connected",
+                  granted);
       break;
+    }
     case Proof::wrong: {
       const auto first = Penalties::Duration(users->delay_first_ms());
       const auto most = Penalties::Duration(users->delay_max_ms());
@@ -270,7 +280,7 @@ Task<void> Server::login(PeerPtr peer, ipc::LoginRequest request) {
       (void)networks_.failed(network_of(request.client_address.value), now_(), first, most);
       reply.verdict = ipc::Verdict::denied;
       reply.delay_ms = static_cast<uint32_t>(std::min(most, delay).count());
-      log_attempt(request, "login failed");
+      log_attempt(request, "login failed", false);
       break;
     }
   }

@@ -71,8 +71,9 @@ class Server {
   void cancel(Peer& peer, uint64_t request);
   // The open link to a worker, or nullptr when there is none within kWorkerLimit.
   Task<PeerPtr> home_of(uint32_t worker);
-  Task<ipc::LoginReply> grant(const std::string& user, uint64_t request);
-  void log_attempt(const ipc::LoginRequest& request, std::string_view outcome) const;
+  // `users` must outlive it.
+  Task<ipc::LoginReply> grant(const Users& users, Users::Candidate candidate, uint64_t request);
+  static void log_attempt(const ipc::LoginRequest& request, std::string_view outcome, bool granted);
 
   Loop& loop_;
   uint32_t workers_;

@@ -7,12 +7,11 @@
 #include <fmt/core.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
-#include <unicode/unorm2.h>
-#include <unicode/ustring.h>
 
 #include "common/base/ascii.h"
 #include "common/base/encoding.h"
 #include "common/base/log.h"
+#include "common/names/names.h"
 
 namespace rims::auth {
 namespace {
@@ -33,33 +32,6 @@ std::string hmac_md5(std::string_view key, std::string_view data) {
 
 }  // namespace
 
-std::optional<std::string> normalise_name(std::string_view name) {
-  if (name.empty() || name.size() > ipc::kMaxUserName) return std::nullopt;
-  if (std::ranges::all_of(name, [](char c) { return c >= 0x20 && c < 0x7f; }))
-    return std::string(name);
-  UErrorCode error = U_ZERO_ERROR;
-  std::array<UChar, ipc::kMaxUserName> wide{};
-  int32_t length = 0;
-  u_strFromUTF8(wide.data(), static_cast<int32_t>(wide.size()), &length, name.data(),
-                static_cast<int32_t>(name.size()), &error);
-  if (U_FAILURE(error)) return std::nullopt;
-  for (int32_t i = 0; i < length; i++)
-    if (wide[static_cast<size_t>(i)] < 0x20 ||
-        (wide[static_cast<size_t>(i)] >= 0x7f && wide[static_cast<size_t>(i)] < 0xa0))
-      return std::nullopt;
-  const UNormalizer2* nfc = unorm2_getNFCInstance(&error);
-  std::array<UChar, ipc::kMaxUserName * 3> normal{};
-  const int32_t normal_length = unorm2_normalize(nfc, wide.data(), length, normal.data(),
-                                                 static_cast<int32_t>(normal.size()), &error);
-  std::string out(ipc::kMaxUserName, '\0');
-  int32_t bytes = 0;
-  u_strToUTF8(out.data(), static_cast<int32_t>(out.size()), &bytes, normal.data(), normal_length,
-              &error);
-  if (U_FAILURE(error) || bytes > static_cast<int32_t>(out.size())) return std::nullopt;
-  out.resize(static_cast<size_t>(bytes));
-  return out;
-}
-
 Users::Users(config::AuthPart part)
     : delimiter_(part.recipient_delimiter.value),
       delay_first_ms_(part.delay_first_ms),
@@ -67,20 +39,18 @@ Users::Users(config::AuthPart part)
       cache_lifetime_(part.cache_lifetime_s) {
   randombytes_buf(key_.data(), key_.size());
   randombytes_buf(name_key_.data(), name_key_.size());
-  delivery_user_ = normalise_name(part.delivery_user.value).value_or(part.delivery_user.value);
+  delivery_user_ = names::folded(part.delivery_user.value).value_or(part.delivery_user.value);
+  any_domain_ = part.domains.value.empty();
   for (const config::Domain& domain : part.domains.value)
-    domains_.emplace(ascii::lower(domain.value), true);
+    if (auto known = names::domain(domain.value)) domains_.insert(*std::move(known));
   entries_.reserve(part.users.value.size() + 1);
   for (config::User& user : part.users.value) {
-    const auto name = normalise_name(user.name.value);
-    if (!name || !by_name_.emplace(*name, entries_.size()).second) {
-      log::error({}, "the user {} of the configuration is ignored: {}", user.name.value,
-                 name ? "another one has the same name in Unicode's normal form"
-                      : "not a name (UTF-8 without control characters)");
-      continue;
-    }
+    // The controller sends neither what is no name nor two that are the same (names::check).
+    auto name = names::account_name(user.name.value);
+    const auto key = names::folded(user.name.value);
+    if (!name || !key || !by_name_.emplace(*key, entries_.size()).second) continue;
     Entry entry;
-    entry.name = *name;
+    entry.name = *std::move(name);
     entry.password = std::move(user.password.value);
     entry.hashed = user.hashed;
     entries_.push_back(std::move(entry));
@@ -111,12 +81,12 @@ Users::Digest Users::digest_of(size_t entry, std::string_view password) const {
   return out;
 }
 
-Users::Candidate Users::find(std::string_view normalised) const {
-  const auto found = by_name_.find(std::string(normalised));
+Users::Candidate Users::find(std::string_view folded) const {
+  const auto found = by_name_.find(std::string(folded));
   if (found != by_name_.end()) return {found->second, true};
   uint64_t hash = 0;
   static_assert(sizeof hash == crypto_shorthash_BYTES);
-  crypto_shorthash(reinterpret_cast<unsigned char*>(&hash), raw(normalised), normalised.size(),
+  crypto_shorthash(reinterpret_cast<unsigned char*>(&hash), raw(folded), folded.size(),
                    name_key_.data());
   const size_t users = entries_.size() - 1;
   return {users == 0 ? 0 : hash % users, false};
@@ -153,24 +123,29 @@ bool Users::prove_cram_md5(Candidate candidate, std::string_view challenge,
   return same && !right.empty() && candidate.exists && !entry.hashed;
 }
 
-// The delivery user has no mailbox of its own.
-bool Users::is_mail_user(const std::string& name) const {
-  return name != delivery_user_ && by_name_.contains(name);
+bool Users::is_delivery_user(Candidate candidate) const {
+  const auto found = by_name_.find(delivery_user_);
+  return candidate.exists && found != by_name_.end() && found->second == candidate.entry;
+}
+
+bool Users::is_ours(std::string_view domain) const {
+  if (any_domain_) return true;
+  const auto known = names::domain(domain);
+  return known && domains_.contains(*known);
 }
 
 std::string Users::recipient(std::string_view text) const {
   const auto known = [&](std::string_view name) -> std::string {
-    const auto normal = normalise_name(name);
-    if (!normal) return {};
-    if (is_mail_user(*normal)) return *normal;
-    // MTAs pass on upper and lower case as the sender typed it.
-    std::string folded = ascii::lower(*normal);
-    return is_mail_user(folded) ? folded : std::string();
+    const auto key = names::folded(name);
+    // The delivery user has no mailbox of its own.
+    if (!key || *key == delivery_user_) return {};
+    const auto found = by_name_.find(*key);
+    return found == by_name_.end() ? std::string() : entries_[found->second].name;
   };
   if (std::string user = known(text); !user.empty()) return user;
   std::string_view local = text;
   if (const size_t at = text.rfind('@'); at != std::string_view::npos) {
-    if (!domains_.empty() && !domains_.contains(ascii::lower(text.substr(at + 1)))) return {};
+    if (!is_ours(text.substr(at + 1))) return {};
     local = text.substr(0, at);
     if (std::string user = known(local); !user.empty()) return user;
   }

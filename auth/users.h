@@ -1,7 +1,7 @@
 // auth/users.h - which users there are, and whether a password is right
 //
 //   Trust      names and passwords come from rims-login and so from anybody; a name is checked
-//              and normalised before it is looked up
+//              and folded before it is looked up (common/names/names.h)
 //   Equal work for a user who does not exist, the password of one who does is checked (chosen by
 //              a keyed hash of the name, so always the same one), then the login is refused: same
 //              work, same answer
@@ -15,8 +15,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
-#include <map>
-#include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -31,10 +30,6 @@ namespace rims::auth {
 
 using Time = std::chrono::steady_clock::time_point;
 
-// A name as accounts are called: valid UTF-8 without control characters, at most
-// ipc::kMaxUserName bytes, in Unicode's form NFC (RFC 8265 §3.4). nullopt for anything else.
-[[nodiscard]] std::optional<std::string> normalise_name(std::string_view name);
-
 class Users {
  public:
   explicit Users(config::AuthPart part);
@@ -47,7 +42,12 @@ class Users {
     size_t entry = 0;
     bool exists = false;
   };
-  [[nodiscard]] Candidate find(std::string_view normalised) const;
+  [[nodiscard]] Candidate find(std::string_view folded) const;
+  // The name of its account, as the configuration spells it.
+  [[nodiscard]] const std::string& name_of(Candidate candidate) const {
+    return entries_[candidate.entry].name;
+  }
+  [[nodiscard]] bool is_delivery_user(Candidate candidate) const;
   // The account that a recipient names ("foo", "foo+lists@example.org"), or "".
   [[nodiscard]] std::string recipient(std::string_view text) const;
 
@@ -61,7 +61,6 @@ class Users {
   [[nodiscard]] bool prove_cram_md5(Candidate candidate, std::string_view challenge,
                                     std::string_view digest) const;
 
-  [[nodiscard]] const std::string& delivery_user() const { return delivery_user_; }
   [[nodiscard]] size_t size() const { return entries_.size() - 1; }
   [[nodiscard]] uint32_t delay_first_ms() const { return delay_first_ms_; }
   [[nodiscard]] uint32_t delay_max_ms() const { return delay_max_ms_; }
@@ -77,13 +76,14 @@ class Users {
   };
 
   [[nodiscard]] Digest digest_of(size_t entry, std::string_view password) const;
-  [[nodiscard]] bool is_mail_user(const std::string& name) const;
+  [[nodiscard]] bool is_ours(std::string_view domain) const;
 
   // The last one is no user: it is the stand-in when there are no users at all.
   std::vector<Entry> entries_;
-  std::unordered_map<std::string, size_t> by_name_;
-  std::string delivery_user_;
-  std::map<std::string, bool, std::less<>> domains_;
+  std::unordered_map<std::string, size_t> by_name_;  // by the folded name
+  std::string delivery_user_;                        // folded
+  std::set<std::string, std::less<>> domains_;       // as names::domain() gives them
+  bool any_domain_ = true;
   std::string delimiter_;
   uint32_t delay_first_ms_ = 0, delay_max_ms_ = 0;
   std::chrono::seconds cache_lifetime_{0};

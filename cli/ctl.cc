@@ -28,6 +28,13 @@ int complain(const Error& error) {
                   denied ? kNoPermission : kFailed);
 }
 
+void add_common(cli::OptionParser& parser, Invocation& how) {
+  parser.add_value('c', "config", "FILE", "The configuration.", how.config);
+  parser.add_value('f', "config-yaml", "FILE", "The same.", how.config);
+  parser.add_value('p', "pid-file", "FILE",
+                   "The pid file; with it stop and status need no configuration.", how.pid_file);
+}
+
 Loaded load(const Invocation& how, bool need_users) {
   Loaded loaded;
   auto file = config::locate(how.config);
@@ -43,7 +50,8 @@ Loaded load(const Invocation& how, bool need_users) {
                              kNoPermission);
     return loaded;
   }
-  auto config = config::load(*file, {.overrides = {}, .need_users = need_users});
+  auto config = config::load(
+      *file, {.overrides = {}, .need_users = need_users, .by_root = config::started_by_root()});
   if (!config) {
     loaded.status = complain(config.error().detail(), kConfig);
     return loaded;

@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 
+#include "cli/options.h"
 #include "common/base/fd.h"
 #include "common/base/result.h"
 #include "common/config/config.h"
@@ -24,7 +25,7 @@ int complain(const std::string& text, Exit status);
 int complain(const Error& error);
 
 struct Invocation {
-  std::string command, config, pid_file;
+  std::string config, pid_file;
 };
 
 // The configuration, or an exit status after a message.
@@ -35,8 +36,11 @@ struct Loaded {
 };
 Loaded load(const Invocation& how, bool need_users);
 
-// Commands on accounts, one file each. `args`: what follows the command's name.
-using AccountCommand = int (*)(const Invocation& how, std::span<char*> args);
+// What every command knows: -c, -f and -p. `how` must outlive the parser.
+void add_common(cli::OptionParser& parser, Invocation& how);
+
+// Commands on accounts, one file each. `how`: what the options before the command's name say;
+// `args`: what follows it.
 int account(const Invocation& how, std::span<char*> args);         // ctl_account_names.cc
 int backup(const Invocation& how, std::span<char*> args);          // ctl_backup.cc
 int export_account(const Invocation& how, std::span<char*> args);  // ctl_export.cc

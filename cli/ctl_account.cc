@@ -6,14 +6,19 @@
 #include <fcntl.h>
 #include <map>
 #include <pwd.h>
+#include <set>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <fmt/core.h>
 
 #include "common/base/encoding.h"
+#include "common/base/log.h"
+#include "common/journal/account_dir.h"
 #include "common/maintenance/account_names.h"
 #include "common/maintenance/backup.h"
+#include "common/maintenance/restore_account.h"
+#include "common/names/names.h"
 
 namespace rims::ctl {
 
@@ -24,12 +29,14 @@ int find_accounts(const Invocation& how, const std::string& user, bool all, Acco
   if (!base) return complain(base.error());
   found.base = *std::move(base);
   if (!all) {
-    found.list.push_back({unique_user_id(user), user});
+    const auto name = account_name(*found.loaded.config, found.base, user);
+    if (!name) return complain(name.error());
+    found.list.push_back({unique_user_id(*name), *name});
     return kDone;
   }
   std::map<std::string, std::string> names;
   for (const auto& known : found.loaded.config->users)
-    names[unique_user_id(known.name)] = known.name;
+    if (const auto name = names::account_name(known.name)) names[unique_user_id(*name)] = *name;
   const auto ids = store::list_accounts(found.base);
   if (!ids) return complain(ids.error());
   for (const auto& id : *ids) {
@@ -41,6 +48,38 @@ int find_accounts(const Invocation& how, const std::string& user, bool all, Acco
     found.list.push_back({id, named.misplaced() ? std::string() : named.user});
   }
   return kDone;
+}
+
+Result<std::string> account_name(const config::Config& config, const Fd& base,
+                                 const std::string& user) {
+  TRY(const bool exact, store::account_exists(base, unique_user_id(user)));
+  if (exact) return user;
+  return names::account_of(config, user).value_or(user);
+}
+
+Result<std::vector<std::string>> old_spellings(const config::Config& config, const Fd& base) {
+  std::map<std::string, const config::UserEntry*> missing;  // by the folded name
+  TRY(auto ids, store::list_accounts(base));
+  std::set<std::string> unknown(ids.begin(), ids.end());
+  for (const auto& user : config.users) {
+    const auto name = names::account_name(user.name);
+    const auto key = names::folded(user.name);
+    if (name && key && unknown.erase(unique_user_id(*name)) == 0) missing.emplace(*key, &user);
+  }
+  std::vector<std::string> lines;
+  for (const auto& id : unknown) {
+    if (missing.empty()) break;
+    auto reader = store::JournalReader::beneath(base, store::account_path_of(id));
+    const auto owner = reader ? reader->owner() : Result<std::string>(std::string());
+    const auto key = owner ? names::folded(*owner) : std::nullopt;
+    if (!key || !missing.contains(*key)) continue;
+    const config::UserEntry& user = *missing.at(*key);
+    lines.push_back(fmt::format(
+        "{}:{}:{}: the user {} has no account, but there is one of {}: write the name so, or the "
+        "server begins with an empty account",
+        config.file, user.at.line, user.at.column, log::quoted(user.name), log::quoted(*owner)));
+  }
+  return lines;
 }
 
 Result<store::JournalReader> open_journal(const Fd& base, const std::string& user,

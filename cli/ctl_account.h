@@ -36,6 +36,16 @@ struct Accounts {
 [[nodiscard]] int find_accounts(const Invocation& how, const std::string& user, bool all,
                                 Accounts& found);
 
+// What the account is called that `user` means: the one of exactly this name, if there is one (its
+// user may be spelled in another way now, or be gone); else as the configuration spells this user.
+[[nodiscard]] Result<std::string> account_name(const config::Config& config, const Fd& base,
+                                               const std::string& user);
+
+// A line for each user of the configuration who has no account, while there is one under another
+// spelling of the name: the server would not find that mail.
+[[nodiscard]] Result<std::vector<std::string>> old_spellings(const config::Config& config,
+                                                             const Fd& base);
+
 // For reading only; a server may have the account open. not_found: `user` has no account.
 // refused: the directory holds another user's mail, and the command does not just look for that.
 [[nodiscard]] Result<store::JournalReader> open_journal(const Fd& base, const std::string& user,

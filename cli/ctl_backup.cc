@@ -16,6 +16,7 @@
 #include "common/base/encoding.h"
 #include "common/base/json.h"
 #include "common/maintenance/backup.h"
+#include "common/names/names.h"
 
 namespace rims::ctl {
 namespace {
@@ -144,9 +145,9 @@ int verify_backups(const Wanted& wanted) {
   auto names = store::list_backups(wanted.directory);
   if (!names) return complain(names.error());
   if (!wanted.user.empty())
-    std::erase_if(*names, [id = unique_user_id(wanted.user)](const std::string& name) {
-      return !name.empty() && !name.starts_with(id);
-    });
+    std::erase_if(*names,
+                  [id = unique_user_id(names::account_name(wanted.user).value_or(wanted.user))](
+                      const std::string& name) { return !name.empty() && !name.starts_with(id); });
   if (names->empty())
     return complain(wanted.directory + ": no backup is here" +
                         (wanted.user.empty() ? "" : " of " + wanted.user),
@@ -182,13 +183,11 @@ int verify_backups(const Wanted& wanted) {
 int backup(const Invocation& how, std::span<char*> args) {
   Invocation with = how;
   Wanted wanted;
-  bool help = false;
   cli::OptionParser parser(
       "rims-ctl backup [options] USER DIR\n"
       "       rims-ctl backup [options] --all DIR\n"
       "       rims-ctl backup [options] --verify [USER] DIR");
-  parser.add_flag('h', "help", "Show this message.", help);
-  parser.add_value('c', "config", "FILE", "The configuration.", with.config);
+  add_common(parser, with);
   parser.add_flag('a', "all", "Every account.", wanted.all);
   parser.add_flag(0, "verify", "Check every checksum of the backups in DIR; copy nothing.",
                   wanted.verify);
@@ -196,10 +195,7 @@ int backup(const Invocation& how, std::span<char*> args) {
   parser.add_flag('q', "quiet", "Report problems only.", wanted.quiet);
   const auto operands = parser.parse(args);
   if (!operands) return complain("backup: " + operands.error().reply(), kUsage);
-  if (help) {
-    std::fputs(parser.help().c_str(), stdout);
-    return kDone;
-  }
+  if (parser.answer()) return kDone;
   const size_t least = wanted.all || wanted.verify ? 1 : 2, most = wanted.all ? 1 : 2;
   if (operands->size() < least || operands->size() > most || (wanted.all && wanted.verify))
     return complain("backup: need USER and DIR, --all and DIR, or --verify and DIR", kUsage);

@@ -116,14 +116,11 @@ Status repair(const Accounts& accounts, const Account& account, Outcome& o) {
 int check(const Invocation& how, std::span<char*> args) {
   Invocation with = how;
   Wanted wanted;
-  bool help = false;
   cli::OptionParser parser(
       "rims-ctl check\n"
       "       rims-ctl check [options] USER\n"
       "       rims-ctl check [options] --all");
-  parser.add_flag('h', "help", "Show this message.", help);
-  parser.add_value('c', "config", "FILE", "The configuration.", with.config);
-  parser.add_value('p', "pid-file", "FILE", "No effect.", with.pid_file);
+  add_common(parser, with);
   parser.add_flag('a', "all", "Every account.", wanted.all);
   parser.add_flag(
       0, "repair",
@@ -133,10 +130,7 @@ int check(const Invocation& how, std::span<char*> args) {
   parser.add_flag('q', "quiet", "Report problems only.", wanted.quiet);
   const auto operands = parser.parse(args);
   if (!operands) return complain("check: " + operands.error().reply(), kUsage);
-  if (help) {
-    std::fputs(parser.help().c_str(), stdout);
-    return kDone;
-  }
+  if (parser.answer()) return kDone;
   if (operands->empty() && !wanted.all && !wanted.repair && !wanted.json && !wanted.quiet)
     return check_configuration(with, false);
   if (operands->size() != (wanted.all ? 0 : 1))

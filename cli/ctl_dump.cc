@@ -53,20 +53,16 @@ Status dump_json(store::JournalReader& reader, uint64_t from) {
 
 int dump(const Invocation& how, std::span<char*> args) {
   Invocation with = how;
-  bool help = false, json = false;
+  bool json = false;
   uint64_t from = 1;
   std::string start;
   cli::OptionParser parser("rims-ctl dump [options] USER");
-  parser.add_flag('h', "help", "Show this message.", help);
-  parser.add_value('c', "config", "FILE", "The configuration.", with.config);
+  add_common(parser, with);
   parser.add_value(0, "from", "NUMBER", "The first record to be shown.", start);
   parser.add_flag(0, "json", "One JSON object per record and line.", json);
   const auto operands = parser.parse(args);
   if (!operands) return complain("dump: " + operands.error().reply(), kUsage);
-  if (help) {
-    std::fputs(parser.help().c_str(), stdout);
-    return kDone;
-  }
+  if (parser.answer()) return kDone;
   if (!start.empty() && std::from_chars(start.data(), start.data() + start.size(), from).ptr !=
                             start.data() + start.size())
     return complain("dump: --from needs the number of a record", kUsage);
@@ -74,7 +70,7 @@ int dump(const Invocation& how, std::span<char*> args) {
   Accounts accounts;
   if (const int failed = find_accounts(with, operands->front(), false, accounts); failed != kDone)
     return failed;
-  auto reader = open_journal(accounts.base, operands->front(), store::Owner::anybody);
+  auto reader = open_journal(accounts.base, accounts.list.front().user, store::Owner::anybody);
   if (!reader) return complain(reader.error());
   const Status done = json ? dump_json(*reader, from)
                            : store::dump_journal(*reader, from, [](const std::string& line) {

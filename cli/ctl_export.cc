@@ -17,15 +17,18 @@ namespace rims::ctl {
 namespace {
 
 struct Wanted {
-  bool help = false, json = false, quiet = false;
+  bool json = false, quiet = false;
   std::string user, path, to, mailbox;
 };
 
-int export_from(const Invocation& how, const Wanted& wanted) {
+int export_from(const Invocation& how, Wanted wanted) {
   const Loaded loaded = load(how, false);
   if (!loaded.config) return loaded.status;
   const auto base = store::open_base(loaded.config->base_dir);
   if (!base) return complain(base.error());
+  auto name = account_name(*loaded.config, *base, wanted.user);
+  if (!name) return complain(name.error());
+  wanted.user = *std::move(name);
   MigrationReport report(wanted.quiet);
   auto reader = open_journal(*base, wanted.user);
   if (!reader) return complain(reader.error());
@@ -61,9 +64,10 @@ int export_from(const Invocation& how, const Wanted& wanted) {
 }  // namespace
 
 int export_account(const Invocation& how, std::span<char*> args) {
+  Invocation with = how;
   Wanted wanted;
   cli::OptionParser parser("rims-ctl export [options] USER --to maildir|mbox DIRECTORY");
-  parser.add_flag('h', "help", "Show this message.", wanted.help);
+  add_common(parser, with);
   parser.add_choice(0, "to", "FORMAT", "What to write: maildir or mbox.", {"maildir", "mbox"},
                     wanted.to);
   parser.add_value(0, "mailbox", "NAME", "Only this mailbox.", wanted.mailbox);
@@ -71,16 +75,13 @@ int export_account(const Invocation& how, std::span<char*> args) {
   parser.add_flag('q', "quiet", "Report only what was not exported.", wanted.quiet);
   const auto operands = parser.parse(args);
   if (!operands) return complain("export: " + operands.error().reply(), kUsage);
-  if (wanted.help) {
-    std::fputs(parser.help().c_str(), stdout);
-    return kDone;
-  }
+  if (parser.answer()) return kDone;
   if (operands->size() != 2) return complain("export: need USER and DIRECTORY", kUsage);
   if (wanted.to.empty()) return complain("export: need --to maildir or --to mbox", kUsage);
   wanted.user = operands->front();
   wanted.path = operands->back();
   while (wanted.path.size() > 1 && wanted.path.ends_with('/')) wanted.path.pop_back();
-  return export_from(how, wanted);
+  return export_from(with, wanted);
 }
 
 }  // namespace rims::ctl

@@ -18,6 +18,7 @@
 #include "cli/options.h"
 #include "cli/progress.h"
 #include "common/account/offline.h"
+#include "common/names/names.h"
 
 namespace rims::ctl {
 namespace {
@@ -34,7 +35,7 @@ void catch_signals() {
 }
 
 struct Wanted {
-  bool help = false, json = false, quiet = false;
+  bool json = false, quiet = false;
   std::string user, path, from, mailbox = "INBOX", quoting = "mboxrd";
 };
 
@@ -51,7 +52,8 @@ int import_into(const Invocation& how, const Wanted& wanted) {
   const Loaded loaded = load(how, false);
   if (!loaded.config) return loaded.status;
   const auto& config = *loaded.config;
-  if (std::ranges::none_of(config.users, [&](const auto& u) { return u.name == wanted.user; }))
+  const auto user = names::account_of(config, wanted.user);
+  if (!user)
     return complain(fmt::format("{} is not in user_list of {}", wanted.user, loaded.file), kFailed);
   auto base = store::open_base(config.base_dir);
   if (!base) return complain(base.error());
@@ -67,8 +69,7 @@ int import_into(const Invocation& how, const Wanted& wanted) {
   if (!mailboxes) return complain(mailboxes.error());
   auto options = store_options(config, *std::move(base));
   options.importing = true;
-  auto account =
-      store::OfflineAccount::open(std::move(options), wanted.user, kTakeOver, /*create=*/true);
+  auto account = store::OfflineAccount::open(std::move(options), *user, kTakeOver, /*create=*/true);
   if (!account) return complain(account.error());
 
   uint64_t earlier = 0;
@@ -89,7 +90,7 @@ int import_into(const Invocation& how, const Wanted& wanted) {
     complain(done.error());
     return complain("what was taken stays; run the same command again to go on", kFailed);
   }
-  return report.tell({.user = wanted.user,
+  return report.tell({.user = *user,
                       .before_verb = "taken",
                       .mailboxes = done->mailboxes,
                       .messages = done->messages,
@@ -103,9 +104,10 @@ int import_into(const Invocation& how, const Wanted& wanted) {
 }  // namespace
 
 int import_account(const Invocation& how, std::span<char*> args) {
+  Invocation with = how;
   Wanted wanted;
   cli::OptionParser parser("rims-ctl import [options] USER --from maildir|mbox|rims PATH");
-  parser.add_flag('h', "help", "Show this message.", wanted.help);
+  add_common(parser, with);
   parser.add_choice(0, "from", "FORMAT", "What PATH holds: maildir, mbox or rims.",
                     {"maildir", "mbox", "rims"}, wanted.from);
   parser.add_value(0, "mailbox", "NAME",
@@ -116,15 +118,12 @@ int import_account(const Invocation& how, std::span<char*> args) {
   parser.add_flag('q', "quiet", "Report only what was not imported.", wanted.quiet);
   const auto operands = parser.parse(args);
   if (!operands) return complain("import: " + operands.error().reply(), kUsage);
-  if (wanted.help) {
-    std::fputs(parser.help().c_str(), stdout);
-    return kDone;
-  }
+  if (parser.answer()) return kDone;
   if (operands->size() != 2) return complain("import: need USER and PATH", kUsage);
   if (wanted.from.empty()) return complain("import: need --from maildir, mbox or rims", kUsage);
   wanted.user = operands->front();
   wanted.path = operands->back();
-  return import_into(how, wanted);
+  return import_into(with, wanted);
 }
 
 }  // namespace rims::ctl

@@ -82,19 +82,15 @@ void print(const store::AccountState& state, bool with_numbers) {
 
 int mailbox(const Invocation& how, std::span<char*> args) {
   Invocation with = how;
-  bool help = false, json = false;
+  bool json = false;
   cli::OptionParser parser(
       "rims-ctl mailbox list [options] USER\n"
       "       rims-ctl mailbox status [options] USER");
-  parser.add_flag('h', "help", "Show this message.", help);
-  parser.add_value('c', "config", "FILE", "The configuration.", with.config);
+  add_common(parser, with);
   parser.add_flag(0, "json", "Report as JSON on standard output.", json);
   const auto operands = parser.parse(args);
   if (!operands) return complain("mailbox: " + operands.error().reply(), kUsage);
-  if (help) {
-    std::fputs(parser.help().c_str(), stdout);
-    return kDone;
-  }
+  if (parser.answer()) return kDone;
   if (operands->size() != 2 || (operands->front() != "list" && operands->front() != "status"))
     return complain("mailbox: need list or status, and USER", kUsage);
   const bool numbers = operands->front() == "status";

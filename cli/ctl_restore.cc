@@ -34,6 +34,7 @@
 #include "common/maintenance/restore_account.h"
 #include "common/maintenance/restore_plan.h"
 #include "common/maintenance/restore_run.h"
+#include "common/names/names.h"
 
 namespace rims::ctl {
 namespace {
@@ -395,7 +396,7 @@ void print(const Wanted& wanted, const Report& report) {
                 wanted.user.c_str(), static_cast<unsigned long long>(o.replaced));
 }
 
-int carry_out(const Invocation& how, const Wanted& wanted) {
+int carry_out(const Invocation& how, Wanted wanted) {
   const Loaded loaded = load(how, false);
   if (!loaded.config) return loaded.status;
   const auto base = store::open_base(loaded.config->base_dir);
@@ -404,6 +405,14 @@ int carry_out(const Invocation& how, const Wanted& wanted) {
   if (const Status now = become_owner(*base, privdrop::Keep::reading); !now)
     return complain(now.error());
   Report report;
+  // A backup may be of an account whose user was spelled in another way.
+  const std::string exact = wanted.from + "/" + unique_user_id(wanted.user);
+  if (wanted.from.empty() || access(exact.c_str(), F_OK) != 0) {
+    auto name = account_name(*loaded.config, *base, wanted.user);
+    if (!name) return complain(name.error());
+    wanted.user = *std::move(name);
+  }
+  wanted.account = unique_user_id(wanted.user);
   const auto end = [&](const Error& error) {
     if (wanted.json) print_json(wanted, report, error.detail());
     if (error.code() == "INUSE")
@@ -418,9 +427,7 @@ int carry_out(const Invocation& how, const Wanted& wanted) {
   // --mailbox restores into an account. If there is none, one is made, but only for a user of
   // user_list.
   const bool into = exists || !wanted.scope.mailbox.empty();
-  if (into && !exists && std::ranges::none_of(loaded.config->users, [&](const auto& known) {
-        return known.name == wanted.user;
-      }))
+  if (into && !exists && !names::account_of(*loaded.config, wanted.user))
     return end(Error(Fault::not_found,
                      fmt::format("{} has no account and is not in user_list of {}; add the user, "
                                  "or restore the whole account, without --mailbox",
@@ -446,11 +453,9 @@ int carry_out(const Invocation& how, const Wanted& wanted) {
 int restore(const Invocation& how, std::span<char*> args) {
   Invocation with = how;
   Wanted wanted;
-  bool help = false;
   std::string uids;
   cli::OptionParser parser("rims-ctl restore [options] USER");
-  parser.add_flag('h', "help", "Show this message.", help);
-  parser.add_value('c', "config", "FILE", "The configuration.", with.config);
+  add_common(parser, with);
   parser.add_value(0, "from", "DIR", "The backup; without it, the account's own journal.",
                    wanted.from);
   parser.add_value(0, "of", "OTHER", "The backup is of this user's mail; it becomes that of USER.",
@@ -467,14 +472,10 @@ int restore(const Invocation& how, std::span<char*> args) {
   parser.add_flag('q', "quiet", "Report problems only.", wanted.quiet);
   const auto operands = parser.parse(args);
   if (!operands) return complain("restore: " + operands.error().reply(), kUsage);
-  if (help) {
-    std::fputs(parser.help().c_str(), stdout);
-    return kDone;
-  }
+  if (parser.answer()) return kDone;
   const auto wrong = [](const std::string& text) { return complain("restore: " + text, kUsage); };
   if (operands->size() != 1) return wrong("need one USER");
   wanted.user = operands->front();
-  wanted.account = unique_user_id(wanted.user);
   if (wanted.from.empty() && wanted.at_text.empty())
     return wrong("need --from DIR, --at TIME or both");
   if (wanted.from.empty() && !wanted.of.empty()) return wrong("--of needs --from");

@@ -209,11 +209,9 @@ int work(const Accounts& accounts, const Wanted& wanted) {
 int undelete(const Invocation& how, std::span<char*> args) {
   Invocation with = how;
   Wanted wanted;
-  bool help = false;
   std::string since, uids;
   cli::OptionParser parser("rims-ctl undelete [options] USER");
-  parser.add_flag('h', "help", "Show this message.", help);
-  parser.add_value('c', "config", "FILE", "The configuration.", with.config);
+  add_common(parser, with);
   parser.add_value('m', "mailbox", "NAME", "Only what was in this mailbox.", wanted.mailbox);
   parser.add_value(0, "since", "TIME", "Only what was expunged then or later.", since);
   parser.add_value(0, "uid", "SET", "Only these UIDs of --mailbox, such as 3,7:9.", uids);
@@ -222,10 +220,7 @@ int undelete(const Invocation& how, std::span<char*> args) {
   parser.add_flag(0, "json", "Report as JSON on standard output.", wanted.json);
   const auto operands = parser.parse(args);
   if (!operands) return complain("undelete: " + operands.error().reply(), kUsage);
-  if (help) {
-    std::fputs(parser.help().c_str(), stdout);
-    return kDone;
-  }
+  if (parser.answer()) return kDone;
   if (operands->size() != 1) return complain("undelete: need USER", kUsage);
   wanted.mailbox = store::canonical_name(wanted.mailbox);
   if (!since.empty()) {

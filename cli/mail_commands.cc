@@ -50,12 +50,9 @@ struct Settings {
                    {"draft", "Draft"}};
   std::string look_for_date = "servertime";
   std::string config_file;
-  bool help = false;
 };
 
-OptionParser make_parser(const std::string& usage, Settings& s) {
-  OptionParser parser(usage);
-  parser.add_flag('h', "help", "Show this message.", s.help);
+void add_options(OptionParser& parser, Settings& s) {
   parser.add_value('f', "config-yaml", "CONFIG_FILE", "Load optional parameters from CONFIG_FILE.",
                    s.config_file);
   parser.add_value('c', "config", "CONFIG_FILE", "The same.", s.config_file);
@@ -98,7 +95,6 @@ OptionParser make_parser(const std::string& usage, Settings& s) {
                     {"servertime", "localtime", "filetime", "mailheader"}, s.look_for_date);
   parser.add_negatable(0, "imap-debug", "Show the IMAP conversation. default is false.",
                        s.server.debug);
-  return parser;
 }
 
 // Values of the file, as defaults for what the command line says.
@@ -130,24 +126,26 @@ Status take_file(const std::string& path, Settings& s) {
 }
 
 // Finds the file in the options, reads it, then reads all options: they override the file, wherever
-// in the command line they are.
-Result<std::vector<std::string>> read_settings(const std::string& usage, std::span<char*> args,
-                                               Settings& s) {
+// in the command line they are. nullopt: help was shown, there is nothing to do.
+Result<std::optional<std::vector<std::string>>> read_settings(const std::string& usage,
+                                                              std::span<char*> args, Settings& s) {
   Settings first_look;
   // Secrets are overwritten as they are read, so this look works on copies.
   std::vector<std::string> copies(args.begin(), args.end());
   std::vector<char*> pointers;
   pointers.reserve(copies.size());
   for (std::string& copy : copies) pointers.push_back(copy.data());
-  OptionParser early = make_parser(usage, first_look);
+  OptionParser early(usage);
+  add_options(early, first_look);
   const auto parsed = early.parse(pointers);
   if (!parsed) return std::unexpected(parsed.error());
-  if (!first_look.help && !first_look.config_file.empty()) {
+  if (!early.asked() && !first_look.config_file.empty()) {
     TRY_STATUS(take_file(first_look.config_file, s));
   }
-  OptionParser parser = make_parser(usage, s);
+  OptionParser parser(usage);
+  add_options(parser, s);
   TRY(auto operands, parser.parse(args));
-  if (s.help) std::fputs(parser.help().c_str(), stdout);
+  if (parser.answer()) return std::nullopt;
   return operands;
 }
 
@@ -258,12 +256,12 @@ int imap_append(std::span<char*> args) {
   Settings s;
   const auto operands = read_settings("rims imap-append [options] [MESSAGE_FILEs]", args, s);
   if (!operands) return fail_with("imap-append", operands.error());
-  if (s.help) return kDone;
+  if (!*operands) return kDone;
   show_flags(s);
   auto client = log_in(s);
   if (!client) return fail_with("imap-append", client.error());
   const int status =
-      append_all(*client, s, imap::to_modified_utf7(s.mailbox), *operands, "imap-append");
+      append_all(*client, s, imap::to_modified_utf7(s.mailbox), **operands, "imap-append");
   client->logout();
   return status;
 }
@@ -275,8 +273,9 @@ int post_mail(std::span<char*> args) {
   const auto operands =
       read_settings("rims post-mail [options] [POST USER] [MESSAGE_FILEs]", args, s);
   if (!operands) return fail_with("post-mail", operands.error());
-  if (s.help) return kDone;
-  if (operands->empty()) return complain("post-mail", "need for post user.", kUsage);
+  if (!*operands) return kDone;
+  const std::vector<std::string>& words = **operands;
+  if (words.empty()) return complain("post-mail", "need for post user.", kUsage);
   show_flags(s);
   auto client = log_in(s);
   if (!client) return fail_with("post-mail", client.error());
@@ -286,8 +285,8 @@ int post_mail(std::span<char*> args) {
     std::fputs("warning: This IMAP server might not support RIMS mail delivery protocol.\n",
                stderr);
   const std::string mailbox =
-      "b64user-mbox " + to_base64(operands->front()) + " " + imap::to_modified_utf7(s.mailbox);
-  const int status = append_all(*client, s, mailbox, std::span(*operands).subspan(1), "post-mail");
+      "b64user-mbox " + to_base64(words.front()) + " " + imap::to_modified_utf7(s.mailbox);
+  const int status = append_all(*client, s, mailbox, std::span(words).subspan(1), "post-mail");
   client->logout();
   return status;
 }

@@ -3,11 +3,13 @@
 #include "cli/options.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
 
 #include <sodium.h>
 
 #include "common/base/ascii.h"
+#include "common/base/version.h"
 
 namespace rims::cli {
 namespace {
@@ -35,6 +37,19 @@ Status give(const Option& option, std::string_view shown, char* value) {
 
 bool is_true(std::string_view value) {
   return value == "true" || value == "yes" || value == "on" || value == "1";
+}
+
+OptionParser::OptionParser(std::string usage) : usage_(std::move(usage)) {
+  add_flag('h', "help", "Show this message.", help_);
+  add_flag(0, "version", "Show the version.", version_);
+}
+
+bool OptionParser::answer() const {
+  if (help_)
+    std::fputs(help().c_str(), stdout);
+  else if (version_)
+    std::printf("%.*s\n", static_cast<int>(program_version().size()), program_version().data());
+  return asked();
 }
 
 void OptionParser::add_flag(char letter, std::string name, std::string help, bool& variable) {

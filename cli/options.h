@@ -2,7 +2,8 @@
 //
 //   -x, -xVALUE, -x VALUE, -abc (flags together), --name, --no-name, --name=VALUE, --name VALUE,
 //   a unique beginning of a long name, "--" as the end of options. Options and operands may be
-//   mixed, unless the parser is told that the first operand ends the options (`rims daemon`).
+//   mixed, unless the parser is told that the first operand ends the options (`rims-ctl COMMAND`).
+//   Every parser knows -h, --help and --version.
 //
 // The bytes of a secret's value are overwritten in the argument itself, so that they do not stay
 // visible to other users in the list of processes.
@@ -38,7 +39,9 @@ struct Option {
 class OptionParser {
  public:
   // `usage`: what stands after "Usage: ".
-  explicit OptionParser(std::string usage) : usage_(std::move(usage)) {}
+  explicit OptionParser(std::string usage);
+  OptionParser(const OptionParser&) = delete;  // its options refer to it
+  OptionParser& operator=(const OptionParser&) = delete;
 
   void add(Option option) { options_.push_back(std::move(option)); }
   // Shorter forms. The variables must outlive parse().
@@ -55,6 +58,11 @@ class OptionParser {
   // The same, but stops at the first operand; returns that operand and all after it, unread.
   [[nodiscard]] Result<std::span<char*>> parse_until_operand(std::span<char*> args);
 
+  // After parsing: was help or the version asked for? answer() prints it to standard output; then
+  // the command has nothing else to do.
+  [[nodiscard]] bool asked() const { return help_ || version_; }
+  [[nodiscard]] bool answer() const;
+
   [[nodiscard]] std::string help() const;
 
  private:
@@ -67,6 +75,7 @@ class OptionParser {
   Status short_options(std::span<char*>& args);
 
   std::string usage_;
+  bool help_ = false, version_ = false;
   std::vector<Option> options_;
 };
 

@@ -108,7 +108,6 @@ int print_hash(const Secret& password) {
 }  // namespace
 
 int pass_hash(std::span<char*> args) {
-  bool help = false;
   std::string type, stretch, salt;
   OptionParser parser(
       "rims pass-hash [options] [passwd_plain.yml]\n"
@@ -119,17 +118,13 @@ int pass_hash(std::span<char*> args) {
       "  $argon2id$v=19$m=19456,t=2,p=1$...\n"
       "  $ rims pass-hash passwd_plain.yml >passwd_hash.yml\n"
       "Options:");
-  parser.add_flag('h', "help", "Show this message.", help);
   parser.add_choice(0, "hash-type", "DIGEST", "Password hash type. only ARGON2ID can be chosen.",
                     {"ARGON2ID"}, type);
   parser.add_value(0, "stretch-count", "COUNT", "No effect on ARGON2ID.", stretch);
   parser.add_value(0, "salt-size", "OCTETS", "No effect on ARGON2ID.", salt);
   const auto operands = parser.parse(args);
   if (!operands) return complain("pass-hash", operands.error().reply(), kUsage);
-  if (help) {
-    std::fputs(parser.help().c_str(), stdout);
-    return kDone;
-  }
+  if (parser.answer()) return kDone;
   if (operands->size() > 1) return complain("pass-hash", "too many input files.", kUsage);
   crypto_init();
   if (operands->empty() && isatty(STDIN_FILENO)) {

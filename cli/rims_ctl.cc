@@ -14,12 +14,14 @@
 #include <fmt/core.h>
 
 #include "cli/ctl.h"
+#include "cli/ctl_account.h"
 #include "cli/daemon.h"
 #include "common/base/encoding.h"
+#include "common/base/log.h"
 #include "common/config/config.h"
-#include "common/config/root_paths.h"
+#include "common/tls/tls.h"
 #include "controller/identity.h"
-#include "controller/parts.h"
+#include "controller/places.h"
 
 namespace rims::ctl {
 
@@ -27,41 +29,20 @@ int check_configuration(const Invocation& how, bool quiet) {
   Loaded loaded = load(how, true);
   if (!loaded.config) return loaded.status;
   for (const std::string& warning : loaded.config->warnings) complain("warning: " + warning, kDone);
-  if (auto parts = controller::make_parts(*loaded.config); !parts)
-    return complain(parts.error().detail(), kConfig);
-  if (auto account = config::privilege_account(*loaded.config); geteuid() == 0 && !account)
-    return complain(account.error().detail(), kConfig);
-  if (auto group = config::deliver_socket_gid(*loaded.config); !group)
-    return complain(group.error().detail(), kConfig);
-  if (geteuid() == 0)
-    if (const Status safe = config::check_paths_of_root(*loaded.config); !safe)
-      return complain(safe.error().detail(), kConfig);
+  const bool running =
+      cli::look_for_daemon(loaded.config->paths_pid_file).is == cli::DaemonState::running;
+  if (const Status good = controller::foresee(*loaded.config, running); !good)
+    return complain(good.error().detail(), kConfig);
+  if (const auto base = store::open_base(loaded.config->base_dir)) {
+    const auto lines = old_spellings(*loaded.config, *base);
+    for (const std::string& line : lines ? *lines : std::vector<std::string>())
+      complain("warning: " + line, kDone);
+  }
   if (!quiet) std::printf("%s: no mistakes\n", loaded.file.c_str());
   return kDone;
 }
 
 namespace {
-
-constexpr const char* kHelp =
-    "usage: rims-ctl [-c FILE] [-p PIDFILE] COMMAND [...]\n"
-    "  start        start the suite in the background; returns when it serves\n"
-    "  stop         end it; returns when it has ended\n"
-    "  restart      stop and start it, unless the configuration has a mistake\n"
-    "  try-restart  restart it if it runs\n"
-    "  reload       let it read its configuration again and reopen its log\n"
-    "  status       say whether it runs, and its processes\n"
-    "  check        look for mistakes in the configuration; in accounts: rims-ctl check -h\n"
-    "  backup       copy accounts to a directory, or verify it: see rims-ctl backup -h\n"
-    "  export       write the mail of a user as Maildirs or mbox files: see rims-ctl export -h\n"
-    "  import       take the mail of another program: see rims-ctl import -h\n"
-    "  restore      accounts, mailboxes or messages as they were: see rims-ctl restore -h\n"
-    "  mailbox      list the mailboxes of an account, or their numbers\n"
-    "  account      list accounts, give one another user, or remove one\n"
-    "  undelete     list expunged messages, or bring them back\n"
-    "  dump         show the records of an account\n"
-    "options:\n"
-    "  -c FILE      the configuration (also -f FILE)\n"
-    "  -p PIDFILE   the pid file; with it stop and status need no configuration\n";
 
 using State = cli::DaemonState;
 
@@ -198,74 +179,80 @@ int status(const Invocation& how) {
   return kDone;
 }
 
-int usage() {
-  std::fputs(kHelp, stderr);
-  return kUsage;
+// A command without operands, which does `Run`.
+template <auto Run>
+int simple(const Invocation& how, std::span<char*> args) {
+  Invocation with = how;
+  cli::OptionParser parser("rims-ctl COMMAND [options]");
+  add_common(parser, with);
+  const auto operands = parser.parse(args);
+  if (!operands) return complain(operands.error().reply(), kUsage);
+  if (parser.answer()) return kDone;
+  if (!operands->empty()) return complain("needless argument: " + operands->front(), kUsage);
+  return Run(with);
 }
 
-constexpr struct {
+int restart_always(const Invocation& how) { return restart(how, false); }
+int restart_running(const Invocation& how) { return restart(how, true); }
+
+struct Command {
   std::string_view name;
-  AccountCommand run;
-} kAccountCommands[] = {
-    {"backup", backup},
-    {"export", export_account},
-    {"import", import_account},
-    {"check", check},
-    {"dump", dump},
-    {"mailbox", mailbox},
-    {"account", account},
-    {"restore", restore},
-    {"undelete", undelete},
+  const char* description;  // "" for another name of the one before
+  int (*run)(const Invocation& how, std::span<char*> args);
 };
 
-// Options before `command`, or behind it. False: usage was shown, or help (then *status is 0).
-bool take_options(int argc, char** argv, Invocation& how, int* status) {
-  // NOLINTNEXTLINE(concurrency-mt-unsafe): before any thread
-  for (int option = 0; (option = getopt(argc, argv, "+c:f:p:h")) != -1;) {
-    switch (option) {
-      case 'c':
-      case 'f':
-        how.config = optarg;
-        break;
-      case 'p':
-        how.pid_file = optarg;
-        break;
-      case 'h':
-        std::fputs(kHelp, stdout);
-        *status = kDone;
-        return false;
-      default:
-        *status = usage();
-        return false;
-    }
-  }
-  return true;
+constexpr Command kCommands[] = {
+    {"start", "start the suite in the background; returns when it serves", simple<start>},
+    {"stop", "end it; returns when it has ended", simple<stop>},
+    {"restart", "stop and start it, unless the configuration has a mistake",
+     simple<restart_always>},
+    {"try-restart", "restart it if it runs", simple<restart_running>},
+    {"reload", "let it read its configuration again and reopen its log", simple<reload>},
+    {"force-reload", "", simple<reload>},
+    {"status", "say whether it runs, and its processes", simple<status>},
+    {"check", "look for mistakes in the configuration, or for damage in accounts", check},
+    {"backup", "copy accounts to a directory, or verify it", backup},
+    {"export", "write the mail of a user as Maildirs or mbox files", export_account},
+    {"import", "take the mail of another program", import_account},
+    {"restore", "accounts, mailboxes or messages as they were", restore},
+    {"mailbox", "list the mailboxes of an account, or their numbers", mailbox},
+    {"account", "list accounts, give one another user, or remove one", account},
+    {"undelete", "list expunged messages, or bring them back", undelete},
+    {"dump", "show the records of an account", dump},
+};
+
+std::string usage() {
+  std::string text = "rims-ctl [options] COMMAND [...]\n";
+  for (const Command& command : kCommands)
+    if (*command.description)
+      text += fmt::format("  {:<12} {}\n", command.name, command.description);
+  return text + "\"rims-ctl COMMAND -h\" says more. Options:";
 }
 
-int run(int argc, char** argv) {
+int run(std::span<char*> args) {
   crypto_init();
+  tls::init();
   Invocation how;
-  int failed = kDone;
-  if (!take_options(argc, argv, how, &failed)) return failed;
-  if (optind == argc) return usage();
-  how.command = argv[optind++];
-  for (const auto& known : kAccountCommands) {
-    if (known.name == how.command)
-      return known.run(how, std::span(argv, static_cast<size_t>(argc)).subspan(optind));
+  cli::OptionParser parser(usage());
+  add_common(parser, how);
+  const auto rest = parser.parse_until_operand(args);
+  if (!rest) return complain(rest.error().reply(), kUsage);
+  if (parser.answer()) return kDone;
+  if (rest->empty()) {
+    std::fputs(parser.help().c_str(), stderr);
+    return kUsage;
   }
-  if (!take_options(argc, argv, how, &failed)) return failed;
-  if (optind != argc) return usage();
-  if (how.command == "start") return start(how);
-  if (how.command == "stop") return stop(how);
-  if (how.command == "restart") return restart(how, false);
-  if (how.command == "try-restart") return restart(how, true);
-  if (how.command == "reload" || how.command == "force-reload") return reload(how);
-  if (how.command == "status") return status(how);
-  std::fprintf(stderr, "rims-ctl: unknown command \"%s\"\n", how.command.c_str());
-  return usage();
+  const std::string_view name = rest->front();
+  for (const Command& command : kCommands)
+    if (command.name == name) return command.run(how, rest->subspan(1));
+  return complain(fmt::format("unknown command {}; \"rims-ctl -h\" lists them", log::quoted(name)),
+                  kUsage);
 }
 
 }  // namespace
 }  // namespace rims::ctl
 
-int main(int argc, char** argv) { return rims::ctl::run(argc, argv); }
+int main(int argc, char** argv) {
+  const std::span<char*> args(argv, static_cast<size_t>(argc));
+  return rims::ctl::run(args.empty() ? args : args.subspan(1));
+}

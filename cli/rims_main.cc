@@ -32,13 +32,12 @@ constexpr std::array kCommands = {
     Command{"debug-dump-kvs", "Dump key-value store contents.", debug_dump_kvs},
 };
 
-// To standard error, as the original.
-void show_commands(bool with_debug) {
-  std::fputs("usage: rims command options\n\ncommands:\n", stderr);
+void show_commands(std::FILE* out, bool with_debug) {
+  std::fputs("usage: rims command options\n\ncommands:\n", out);
   for (const Command& command : kCommands)
     if (with_debug || !std::string_view(command.name).starts_with("debug"))
-      std::fprintf(stderr, "    %-19s%s\n", command.name, command.description);
-  std::fputs("\ncommand help options:\n    -h, --help\n", stderr);
+      std::fprintf(out, "    %-19s%s\n", command.name, command.description);
+  std::fputs("\ncommand help options:\n    -h, --help\n", out);
 }
 
 }  // namespace
@@ -58,19 +57,14 @@ int complain(std::string_view command, std::string_view text, int status) {
 }
 
 int help(std::span<char*> args) {
-  bool debug = false, only_options = false;
+  bool debug = false;
   OptionParser parser("rims help [options]");
-  parser.add_flag('h', "help", "Show this message.", only_options);
   parser.add_flag(0, "show-debug-command",
                   "Show command for debug in help message. At default, debug command is hidden.",
                   debug);
   const auto operands = parser.parse(args);
   if (!operands) return complain("help", operands.error().reply(), kUsage);
-  if (only_options) {
-    std::fputs(parser.help().c_str(), stdout);
-  } else {
-    show_commands(debug);
-  }
+  if (!parser.answer()) show_commands(stdout, debug);
   return kDone;
 }
 
@@ -78,13 +72,13 @@ int version(std::span<char*> args) {
   OptionParser parser("rims version");
   const auto operands = parser.parse(args);
   if (!operands) return complain("version", operands.error().reply(), kUsage);
-  std::puts(std::string(program_version()).c_str());
+  if (!parser.answer()) std::puts(std::string(program_version()).c_str());
   return kDone;
 }
 
 int run(std::span<char*> args) {
   if (args.empty()) {
-    show_commands(false);
+    show_commands(stderr, false);
     return kFailed;
   }
   std::string_view name = args.front();

@@ -54,45 +54,31 @@ int stop(const DaemonState& now) {
 int server(std::span<char*> args) {
   ServerOptions options;
   OptionParser parser("rims server [options]");
-  add_server_options(parser, options);
+  add_server_options(parser, options, 'v');
   const auto operands = parser.parse(args);
   if (!operands) return complain("server", operands.error().reply(), kUsage);
-  if (options.help) {
-    std::fputs(parser.help().c_str(), stdout);
-    return kDone;
-  }
+  if (parser.answer()) return kDone;
   if (!operands->empty())
     return complain("server", "needless argument: " + operands->front(), kUsage);
   return become_controller("server", options);
 }
 
 int daemon(std::span<char*> args) {
-  bool help = false, verbose = true, quiet = false, background = true, syslog = true;
-  OptionParser outer("rims daemon start/stop/restart/status [server options]");
-  outer.add_flag('h', "help", "Show this message.", help);
-  outer.add_negatable('v', "verbose", "Enable verbose messages. default is verbose.", verbose);
-  outer.add_negatable('q', "quiet", "Disable verbose messages. default is verbose.", quiet);
-  outer.add_negatable(0, "daemon", "Start in the background. default is enabled.", background);
-  outer.add_negatable(0, "syslog", "Obsoleted: in the background syslog is always used.", syslog);
-  const auto rest = outer.parse_until_operand(args);
-  if (!rest) return complain("daemon", rest.error().reply(), kUsage);
+  bool verbose = true, quiet = false, background = true, syslog = true;
   ServerOptions options;
-  OptionParser inner("rims daemon OPERATION [server options]");
-  add_server_options(inner, options);
-  if (help) {
-    std::fputs((outer.help() + "\n" + inner.help()).c_str(), stdout);
-    return kDone;
-  }
-  if (rest->empty()) return complain("daemon", "need for daemon operation.", kUsage);
-  const std::string operation = rest->front();
-  const auto operands = inner.parse(rest->subspan(1));
+  OptionParser parser("rims daemon start/stop/restart/status [options]");
+  parser.add_negatable('v', "verbose", "Enable verbose messages. default is verbose.", verbose);
+  parser.add_negatable('q', "quiet", "Disable verbose messages. default is verbose.", quiet);
+  parser.add_negatable(0, "daemon", "Start in the background. default is enabled.", background);
+  parser.add_negatable(0, "syslog", "Obsoleted: in the background syslog is always used.", syslog);
+  add_server_options(parser, options, 0);
+  const auto operands = parser.parse(args);
   if (!operands) return complain("daemon", operands.error().reply(), kUsage);
-  if (options.help) {
-    std::fputs(inner.help().c_str(), stdout);
-    return kDone;
-  }
-  if (!operands->empty())
-    return complain("daemon", "needless argument: " + operands->front(), kUsage);
+  if (parser.answer()) return kDone;
+  if (operands->empty()) return complain("daemon", "need for daemon operation.", kUsage);
+  const std::string& operation = operands->front();
+  if (operands->size() > 1)
+    return complain("daemon", "needless argument: " + (*operands)[1], kUsage);
   if (operation != "start" && operation != "stop" && operation != "restart" &&
       operation != "status")
     return complain("daemon", "unknown daemon operation: " + operation, kUsage);

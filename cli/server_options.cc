@@ -55,7 +55,7 @@ Overrides all_overrides(const ServerOptions& options) {
 
 }  // namespace
 
-void add_server_options(OptionParser& parser, ServerOptions& o) {
+void add_server_options(OptionParser& parser, ServerOptions& o, char log_stdout) {
   // What an option does: it overrides the setting `key`.
   const auto setting = [&o](const char* key) {
     return [&o, key](std::string_view value) -> Status {
@@ -78,7 +78,6 @@ void add_server_options(OptionParser& parser, ServerOptions& o) {
     };
   };
   using enum OptionKind;
-  parser.add_flag('h', "help", "Show this message.", o.help);
   parser.add_value('f', "config-yaml", "CONFIG_FILE", "Load parameters from CONFIG_FILE.",
                    o.config_file);
   parser.add_value('c', "config", "CONFIG_FILE", "The same.", o.config_file);
@@ -89,7 +88,7 @@ void add_server_options(OptionParser& parser, ServerOptions& o) {
                 o.overrides.emplace_back("base_dir", absolute(std::string(v), current_directory()));
                 return {};
               }});
-  parser.add({'v', "log-stdout", value, "LEVEL",
+  parser.add({log_stdout, "log-stdout", value, "LEVEL",
               "Stdout logging level (debug info warn error fatal quiet). default is `info'.",
               setting("log_stdout")});
   parser.add({0, "log-file", value, "FILE", "Name of log file. default is `imap.log'.",
@@ -163,7 +162,9 @@ Result<ServerConfig> make_server_config(const ServerOptions& options) {
 
 Result<config::Config> load_server_config(const ServerOptions& options, bool need_users) {
   TRY(const std::string file, file_of(options));
-  const config::Options how{.overrides = all_overrides(options), .need_users = need_users};
+  const config::Options how{.overrides = all_overrides(options),
+                            .need_users = need_users,
+                            .by_root = config::started_by_root()};
   return file.empty() ? config::parse("", "the command line", "/", how) : config::load(file, how);
 }
 

@@ -20,11 +20,11 @@ struct ServerOptions {
   // password, which has its own place. base_dir is absolute.
   std::vector<std::pair<std::string, std::string>> overrides;
   Secret password;
-  bool help = false;
 };
 
-// Adds the options to `parser`. `options` must outlive its use.
-void add_server_options(OptionParser& parser, ServerOptions& options);
+// Adds the options to `parser`. `options` must outlive its use. `log_stdout`: the letter of
+// --log-stdout, or 0 where a command uses -v for something else.
+void add_server_options(OptionParser& parser, ServerOptions& options, char log_stdout);
 
 // What the controller is to read.
 struct ServerConfig {

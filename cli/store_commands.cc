@@ -12,6 +12,7 @@
 #include "common/config/config.h"
 #include "common/journal/account_dir.h"
 #include "common/maintenance/inspect.h"
+#include "common/names/names.h"
 
 namespace rims::cli {
 namespace {
@@ -78,11 +79,10 @@ Result<Regex> compile(const std::string& pattern) {
 }  // namespace
 
 int mbox_dirty_flag(std::span<char*> args) {
-  bool help = false, verbose = true, quiet = false, checksum = true, exit_code = true;
+  bool verbose = true, quiet = false, checksum = true, exit_code = true;
   std::string type;
   std::optional<bool> wanted;
   OptionParser parser("rims mbox-dirty-flag [options] [mailbox directory]");
-  parser.add_flag('h', "help", "Show this message.", help);
   parser.add_choice(0, "kvs-type", "TYPE", "Key-value store type. only GDBM can be chosen.",
                     {"gdbm"}, type);
   parser.add_negatable(0, "use-kvs-cksum",
@@ -100,10 +100,7 @@ int mbox_dirty_flag(std::span<char*> args) {
                 }});
   const auto operands = parser.parse(args);
   if (!operands) return complain("mbox-dirty-flag", operands.error().reply(), kUsage);
-  if (help) {
-    std::fputs(parser.help().c_str(), stdout);
-    return kDone;
-  }
+  if (parser.answer()) return kDone;
   if (operands->size() != 1)
     return complain("mbox-dirty-flag", "need for mailbox directory.", kUsage);
   const std::string& directory = operands->front();
@@ -117,10 +114,9 @@ int mbox_dirty_flag(std::span<char*> args) {
 }
 
 int debug_dump_kvs(std::span<char*> args) {
-  bool help = false, size = true, value = true, restore = true, checksum = true;
+  bool size = true, value = true, restore = true, checksum = true;
   std::string type, pattern;
   OptionParser parser("rims debug-dump-kvs [options] [DB_NAME]");
-  parser.add_flag('h', "help", "Show this message.", help);
   parser.add_choice(0, "kvs-type", "TYPE", "Key-value store type. only GDBM can be chosen.",
                     {"gdbm"}, type);
   parser.add_negatable(0, "use-kvs-cksum",
@@ -131,63 +127,48 @@ int debug_dump_kvs(std::span<char*> args) {
   parser.add_negatable(0, "marshal-restore", "No effect: values are not Ruby objects.", restore);
   const auto operands = parser.parse(args);
   if (!operands) return complain("debug-dump-kvs", operands.error().reply(), kUsage);
-  if (help) {
-    std::fputs(parser.help().c_str(), stdout);
-    return kDone;
-  }
+  if (parser.answer()) return kDone;
   if (operands->size() != 1) return complain("debug-dump-kvs", "need for DB name.", kUsage);
   const auto regex = compile(pattern);  // "" matches every key
   if (!regex) return complain("debug-dump-kvs", regex.error().reply(), kUsage);
   std::string path = operands->front();
   if (!path.ends_with(".gdbm")) path += ".gdbm";
-  const Status done =
-      store::dump_index_file(path, [&](std::string_view key, std::string_view bytes) {
-        const std::string shown = store::readable_key(key);
-        if (regexec(regex->get(), shown.c_str(), 0, nullptr, 0) != 0) return;
-        std::string line = inspect(shown);
-        if (size) line += ": " + std::to_string(bytes.size()) + " bytes";
-        if (value) line += ": " + inspect(bytes);
-        std::printf("%s\n", line.c_str());
-      });
+  const Status done = store::read_index_file(path, [&](const store::IndexLine& said) {
+    if (regexec(regex->get(), said.key.c_str(), 0, nullptr, 0) != 0) return;
+    std::string line = inspect(said.key);
+    if (size) line += ": " + std::to_string(said.bytes) + " bytes";
+    if (value) line += ": " + inspect(said.value);
+    std::printf("%s\n", line.c_str());
+  });
   return done ? kDone : fail_with("debug-dump-kvs", done.error());
 }
 
 int unique_user_id(std::span<char*> args) {
-  bool help = false;
   OptionParser parser("rims unique-user-id [username]");
-  parser.add_flag('h', "help", "Show this message.", help);
   const auto operands = parser.parse(args);
   if (!operands) return complain("unique-user-id", operands.error().reply(), kUsage);
-  if (help) {
-    std::fputs(parser.help().c_str(), stdout);
-    return kDone;
-  }
+  if (parser.answer()) return kDone;
   if (operands->size() != 1) return complain("unique-user-id", "need for a username.", kUsage);
   std::printf("%s\n", rims::unique_user_id(operands->front()).c_str());
   return kDone;
 }
 
 int show_user_mbox(std::span<char*> args) {
-  bool help = false;
   std::string file;
   OptionParser parser(
       "rims show-user-mbox [base directory] [username] OR -f [config.yml path] [username]");
-  parser.add_flag('h', "help", "Show this message.", help);
   parser.add_value('f', "config-yaml", "CONFIG_FILE", "Load base_dir from CONFIG_FILE.", file);
   parser.add_value('c', "config", "CONFIG_FILE", "The same.", file);
   const auto operands = parser.parse(args);
   if (!operands) return complain("show-user-mbox", operands.error().reply(), kUsage);
-  if (help) {
-    std::fputs(parser.help().c_str(), stdout);
-    return kDone;
-  }
+  if (parser.answer()) return kDone;
   std::string base, user;
   if (!file.empty()) {
     if (operands->size() != 1) return complain("show-user-mbox", "need for a username.", kUsage);
     const auto config = config::load(file, {.need_users = false});
     if (!config) return complain("show-user-mbox", config.error().reply(), kFailed);
     base = config->base_dir;
-    user = operands->front();
+    user = names::account_of(*config, operands->front()).value_or(operands->front());
   } else {
     if (operands->size() != 2)
       return complain("show-user-mbox",

@@ -31,12 +31,27 @@ EventSink::EventSink() : stderr_(!stderr_is_journal()) {
 }
 EventSink::~EventSink() { closelog(); }
 
+void EventSink::set_file(File file) {
+  file_ = std::move(file);
+  if (!file_) return;
+  for (const auto& [level, line] : std::exchange(early_, {})) file_(level, line);
+}
+
 void EventSink::write(log::Level level, std::string_view line) {
+  constexpr size_t kMostEarly = 256;
+  write_outside(level, line, true);
+  if (file_)
+    file_(level, line);
+  else if (early_.size() < kMostEarly)
+    early_.emplace_back(level, line);
+}
+
+void EventSink::write_outside(log::Level level, std::string_view line, bool to_stderr) const {
   static constexpr std::array priorities{LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERR, LOG_CRIT};
   syslog(priorities[static_cast<size_t>(level)], "%.*s", static_cast<int>(line.size()),
          line.data());
-  if (!stderr_) return;
-  const std::string out = fmt::format("rims-controller: {} {}\n", log::name(level), line);
+  if (!stderr_ || !to_stderr) return;
+  const std::string out = log::stderr_line(level, line);
   // When stderr fails, there is nowhere to report it.
   [[maybe_unused]] auto ignored = ::write(STDERR_FILENO, out.data(), out.size());
 }

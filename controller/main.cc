@@ -14,6 +14,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
+#include <getopt.h>
 #include <optional>
 #include <string>
 #include <sys/prctl.h>
@@ -28,14 +29,18 @@
 #include "common/base/encoding.h"
 #include "common/base/log.h"
 #include "common/base/secret.h"
+#include "common/base/version.h"
 #include "common/config/config.h"
 #include "common/config/locate.h"
 #include "common/config/root_paths.h"
 #include "common/privdrop/privdrop.h"
+#include "common/privdrop/process_table.h"
+#include "common/tls/tls.h"
 #include "controller/events.h"
 #include "controller/identity.h"
 #include "controller/notify.h"
 #include "controller/parts.h"
+#include "controller/places.h"
 #include "controller/sockets.h"
 #include "controller/supervisor.h"
 
@@ -46,25 +51,38 @@ constexpr int kUsage = 64, kUnavailable = 69, kConfig = 78;
 
 constexpr const char* kHelp =
     "usage: rims-controller [-dF] [-c FILE] [-O DESCRIPTOR]\n"
+    "       rims-controller -h | -V\n"
     "  -c FILE        the configuration (also -f FILE)\n"
     "  -d             go to the background; return when the suite serves, or has failed\n"
     "  -F             stay in the foreground (the default)\n"
     "  -O DESCRIPTOR  settings that override the file: KEY NUL VALUE NUL ...; without -c, no\n"
-    "                 file is read\n";
+    "                 file is read\n"
+    "  -h, --help     show this\n"
+    "  -V, --version  show the version\n";
 
 struct Arguments {
   std::string file;
-  bool daemon = false;
+  bool daemon = false, help = false, version = false;
   int overrides = -1;
 };
 
 std::optional<Arguments> arguments(int argc, char** argv) {
   Arguments got;
-  for (int option = 0; (option = getopt(argc, argv, "c:f:dFO:")) != -1;) {
-    switch (option) {
+  static constexpr option kLong[] = {{"help", no_argument, nullptr, 'h'},
+                                     {"version", no_argument, nullptr, 'V'},
+                                     {nullptr, 0, nullptr, 0}};
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): before any thread
+  for (int found = 0; (found = getopt_long(argc, argv, "c:f:dFO:hV", kLong, nullptr)) != -1;) {
+    switch (found) {
       case 'c':
       case 'f':
         got.file = optarg;
+        break;
+      case 'h':
+        got.help = true;
+        break;
+      case 'V':
+        got.version = true;
         break;
       case 'd':
         got.daemon = true;
@@ -239,10 +257,8 @@ class Controller {
     const auto& of = plan.identities.of;
     const privdrop::Identity& mail = of[static_cast<size_t>(ipc::Role::imapd)];
     const privdrop::Identity& logger = of[static_cast<size_t>(ipc::Role::log)];
-    TRY_STATUS(prepare_data_dir(config_.base_dir, privileged, mail.uid, mail.gid));
-    TRY_STATUS(
-        prepare_data_dir(directory_of(config_.log_file), privileged, logger.uid, logger.gid));
-    TRY_STATUS(prepare_run_dir(config_.paths_run_dir, privileged));
+    TRY_STATUS(data_directories(config_, mail, logger, Missing::make));
+    TRY_STATUS(run_directory(config_.paths_run_dir, privileged, Missing::make));
     TRY_STATUS(prepare_empty_dir(config_.paths_run_dir, privileged));
     TRY(PidFile pid, PidFile::take(config_.paths_pid_file));
     TRY_STATUS(pid.write());
@@ -253,14 +269,27 @@ class Controller {
     TRY(Listener deliver, open_deliver_socket(config_.listen_deliver_socket,
                                               config_.listen_deliver_socket_mode, group));
     plan.listeners.push_back(std::move(deliver));
+    std::string where;
+    for (const Listener& l : plan.listeners) where += (where.empty() ? "" : ", ") + l.name;
+    log::info({}, "listening on {}", where);
     plan.log_file = config_.log_file;
     plan.imapd_workers = static_cast<uint32_t>(config_.processes_imapd_workers);
     plan.login_workers = static_cast<uint32_t>(config_.processes_login_workers);
-    if (!privileged)
+    if (privileged) {
+      std::string users;
+      for (const privdrop::Row* row : privdrop::kProcessTable) {
+        const privdrop::Identity& who = of[static_cast<size_t>(row->role)];
+        if (who.change)
+          users +=
+              fmt::format("{}{} {}:{}", users.empty() ? "" : ", ", row->binary, who.uid, who.gid);
+      }
+      log::info({}, "privileges are given up, user and group: {}", users);
+    } else {
       log::info({},
                 "started without root: every process stays user {}, without a chroot; all "
                 "other limits hold",
                 geteuid());
+    }
     return plan;
   }
 
@@ -270,7 +299,7 @@ class Controller {
     remove_ports(config_.paths_run_dir);
     pid_file_.reset();
     starter_.tell(status);
-    if (status == 0) log::info({}, "stopped");
+    sink_.set_file({});
     loop_.stop();
   }
 
@@ -280,10 +309,20 @@ class Controller {
       say_each_line(log::Level::fatal, plan.error().detail());
       co_return kUnavailable;
     }
+    plan->outside_only = [this](ipc::Role from, log::Level level, std::string_view text) {
+      // rims-log shows the lines of others on standard output, but not that it is in trouble.
+      const bool shown = serving_ && from != ipc::Role::log && config_.log_stdout != "QUIET";
+      sink_.write_outside(level, text, !shown);
+    };
     supervisor_.emplace(loop_, std::move(*plan));
+    sink_.set_file(
+        [this](log::Level level, std::string_view line) { supervisor_->tell(level, line); });
     auto started = co_await supervisor_->start();
     if (!started) {
-      if (asked_to_stop_.is_set()) co_return 0;
+      if (asked_to_stop_.is_set()) {
+        log::info({}, "stopped");
+        co_return 0;
+      }
       log::line(log::Level::fatal, {}, started.error().detail());
       co_return kUnavailable;
     }
@@ -303,7 +342,7 @@ class Controller {
     notify_manager(fmt::format("READY=1\nSTATUS=serving on {}\nMAINPID={}\n", where, getpid()));
     co_await asked_to_stop_.wait();
     notify_manager("STOPPING=1\n");
-    co_await supervisor_->stop();
+    co_await supervisor_->stop([] { log::info({}, "stopped"); });
     unlink(config_.listen_deliver_socket.c_str());
     co_return 0;
   }
@@ -331,7 +370,8 @@ class Controller {
     fresh->paths_pid_file = config_.paths_pid_file;
     fresh->listen_deliver_socket = config_.listen_deliver_socket;
     config_ = std::move(*fresh);
-    log::info({}, "the configuration was read again");
+    log::info({}, "the configuration was read again: users: {}, log level {}", config_.users.size(),
+              config_.log_level);
   }
 
   Loop& loop_;
@@ -367,22 +407,29 @@ int start(int argc, char** argv) {
   umask(022);
   std::signal(SIGPIPE, SIG_IGN);
   crypto_init();
+  tls::init();
   log::set_program("rims-controller");
   const auto got = arguments(argc, argv);
   if (!got) {
     std::fputs(kHelp, stderr);
     return kUsage;
   }
+  if (got->help || got->version) {
+    std::fputs(got->help ? kHelp : fmt::format("{}\n", program_version()).c_str(), stdout);
+    return 0;
+  }
   privdrop::hide_memory();
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) fatal("PR_SET_NO_NEW_PRIVS failed");
   EventSink sink;
   log::set_sink(&sink);
   auto options = read_overrides(got->overrides);
+  if (options) options->by_root = config::started_by_root();
   if (!options) {
     std::fputs("rims-controller: -O: expected KEY NUL VALUE NUL ...\n", stderr);
     return kUsage;
   }
   close_range(3, ~0u, 0);  // whatever we inherited
+  log::info({}, "rims {} starts", program_version());
   const bool no_file = got->file.empty() && got->overrides >= 0;
   auto file = no_file ? Result<std::string>("") : config::locate(got->file);
   auto config =
@@ -391,6 +438,8 @@ int start(int argc, char** argv) {
     say_each_line(log::Level::fatal, config.error().detail());
     return kConfig;
   }
+  log::info({}, "configuration {}: users: {}, mail in {}, log {} at level {}", config->file,
+            config->users.size(), config->base_dir, config->log_file, config->log_level);
   for (const std::string& warning : config->warnings) log::warn({}, "{}", warning);
   raise_open_files();
   Starter starter;

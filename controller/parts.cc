@@ -2,8 +2,12 @@
 
 #include "controller/parts.h"
 
+#include <fmt/core.h>
+
 #include "common/base/secret.h"
 #include "common/config/parts.h"
+#include "common/names/names.h"
+#include "common/tls/tls.h"
 
 namespace rims::controller {
 
@@ -17,6 +21,7 @@ Parts& Parts::operator=(Parts&& other) noexcept {
 }
 
 Result<Parts> make_parts(const config::Config& config) {
+  TRY_STATUS(names::check(config));
   Parts parts;
   const auto at = [&parts](ipc::Role role) -> std::string& {
     return parts.of[static_cast<size_t>(role)];
@@ -26,6 +31,14 @@ Result<Parts> make_parts(const config::Config& config) {
   at(ipc::Role::imapd) = ipc::encode(config::imapd_part(config));
   at(ipc::Role::deliverd) = ipc::encode(config::deliverd_part(config));
   TRY(const config::LoginPart login, config::login_part(config));
+  // As rims-login will use them: OpenSSL refuses some that can be read, such as short keys.
+  if (!login.certificate_pem.value.empty())
+    if (const auto usable =
+            tls::Context::server(login.certificate_pem.value, login.key_pem.value.reveal());
+        !usable)
+      return fail(Fault::refused, fmt::format("{}tls.certificate: {} cannot be used for TLS: {}",
+                                              config::where(config, "tls.certificate"),
+                                              config.tls_certificate, usable.error().reply()));
   at(ipc::Role::login) = ipc::encode(login);
   return parts;
 }

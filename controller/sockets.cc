@@ -22,7 +22,7 @@
 #include "common/base/errno_text.h"
 #include "common/config/root_paths.h"
 #include "common/privdrop/privdrop.h"
-#include "controller/identity.h"
+#include "controller/places.h"
 
 namespace rims::controller {
 namespace {
@@ -31,17 +31,6 @@ std::unexpected<Error> refused(std::string why) { return fail(Fault::refused, st
 
 std::unexpected<Error> refused_errno(std::string what, int error) {
   return refused(std::move(what) + ": " + errno_text(error));
-}
-
-// Makes `path` when it is missing; whatever the umask, its mode is then `mode`.
-Status make_directory(const std::string& path, mode_t mode) {
-  if (mkdir(path.c_str(), mode) != 0) {
-    if (errno == EEXIST) return {};
-    return refused_errno("cannot make " + path, errno);
-  }
-  const Fd fd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!fd || fchmod(fd.get(), mode) != 0) return refused_errno("chmod " + path, errno);
-  return {};
 }
 
 struct Address {
@@ -125,7 +114,8 @@ uint16_t bound_port(int fd) {
   return ntohs(reinterpret_cast<const sockaddr_in*>(&storage)->sin_port);
 }
 
-Result<Fd> listen_on(const Address& address, bool both_families) {
+// Bound, and not listening: whoever only looks must not take a connection.
+Result<Fd> bind_to(const Address& address, bool both_families) {
   Fd fd(socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd) return refused_errno("socket", errno);
   const int on = 1, only6 = both_families ? 0 : 1;
@@ -134,13 +124,13 @@ Result<Fd> listen_on(const Address& address, bool both_families) {
   if (address.storage.ss_family == AF_INET6 &&
       setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &only6, sizeof only6) != 0)
     return refused_errno("IPV6_V6ONLY", errno);
-  if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address.storage), address.length) != 0 ||
-      listen(fd.get(), SOMAXCONN) != 0)
+  if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address.storage), address.length) != 0)
     return refused_errno("bind", errno);
   return fd;
 }
 
-Status open_port(const config::Config& config, std::string_view key, ipc::Channel channel,
+// All sockets of a port, bound.
+Status bind_port(const config::Config& config, std::string_view key, ipc::Channel channel,
                  uint16_t port, std::vector<Listener>& all) {
   const std::vector<Address> addresses = resolve(config.imap_host, port);
   if (addresses.empty())
@@ -148,7 +138,7 @@ Status open_port(const config::Config& config, std::string_view key, ipc::Channe
                                config::where(config, "imap_host"), config.imap_host));
   uint32_t index = 0;
   for (const Address& address : addresses) {
-    auto fd = listen_on(address, config.imap_host == "::");
+    auto fd = bind_to(address, config.imap_host == "::");
     if (!fd)
       return refused(fmt::format(
           "{}{}: cannot listen on {}:{}: {}{}", config::where(config, key), key, address.text, port,
@@ -166,19 +156,6 @@ Status open_port(const config::Config& config, std::string_view key, ipc::Channe
 
 }  // namespace
 
-Status prepare_run_dir(const std::string& path, bool privileged) {
-  // Before anything is done there, and again when it is.
-  if (privileged) {
-    TRY_STATUS(config::only_root_may_change(path));
-  }
-  if (const Status made = make_directory(path, 0755); !made)
-    return refused("paths.run_dir: " + made.error().detail());
-  if (privileged) return config::only_root_may_change(path);
-  if (access(path.c_str(), W_OK | X_OK) != 0)
-    return refused_errno("paths.run_dir: cannot write " + path, errno);
-  return {};
-}
-
 Result<std::string> prepare_empty_dir(const std::string& run_dir, bool privileged) {
   if (!privileged) return std::string();
   std::string path = run_dir + "/empty";
@@ -187,61 +164,74 @@ Result<std::string> prepare_empty_dir(const std::string& run_dir, bool privilege
   return path;
 }
 
-Status prepare_data_dir(const std::string& path, bool privileged, uint32_t uid, uint32_t gid) {
-  struct stat st{};
-  if (stat(path.c_str(), &st) == 0) {
-    if (!S_ISDIR(st.st_mode)) return refused(path + " is not a directory");
-    return {};
-  }
-  if (errno != ENOENT) return refused_errno(path, errno);
-  if (privileged) {
-    TRY_STATUS(config::only_root_may_change(directory_of(path)));
-  }
-  TRY_STATUS(make_directory(path, 0750));
-  if (!privileged) return {};
-  const Fd fd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!fd || fchown(fd.get(), uid, gid) != 0) return refused_errno("chown " + path, errno);
-  return {};
-}
-
 Result<std::vector<Listener>> open_ports(const config::Config& config) {
   std::vector<Listener> all;
   TRY_STATUS(
-      open_port(config, "imap_port", ipc::Channel::listen_imap, config.imap_port.value_or(0), all));
+      bind_port(config, "imap_port", ipc::Channel::listen_imap, config.imap_port.value_or(0), all));
   if (config.listen_imaps_port) {
-    TRY_STATUS(open_port(config, "listen.imaps_port", ipc::Channel::listen_imaps,
+    TRY_STATUS(bind_port(config, "listen.imaps_port", ipc::Channel::listen_imaps,
                          *config.listen_imaps_port, all));
   }
+  for (const Listener& listener : all)
+    if (listen(listener.fd.get(), SOMAXCONN) != 0)
+      return refused_errno("listen on " + listener.name, errno);
   return all;
 }
 
-Result<Listener> open_deliver_socket(const std::string& path, uint32_t mode,
-                                     std::optional<uint32_t> group) {
+Status ports_are_free(const config::Config& config, const std::set<uint16_t>& own) {
+  std::string problems;
+  const auto look = [&](std::string_view key, ipc::Channel channel, uint16_t port) {
+    std::vector<Listener> bound;
+    if (own.contains(port)) return;
+    if (const Status free = bind_port(config, key, channel, port, bound); !free)
+      problems += (problems.empty() ? "" : "\n") + free.error().reply();
+  };
+  look("imap_port", ipc::Channel::listen_imap, config.imap_port.value_or(0));
+  if (config.listen_imaps_port)
+    look("listen.imaps_port", ipc::Channel::listen_imaps, *config.listen_imaps_port);
+  if (problems.empty()) return {};
+  return refused(std::move(problems));
+}
+
+namespace {
+
+Result<sockaddr_un> address_of(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path)
     return refused("listen.deliver_socket: " + path + " is too long for a socket");
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-  const auto* name = reinterpret_cast<const sockaddr*>(&address);
+  return address;
+}
 
+}  // namespace
+
+Status deliver_socket_is_free(const std::string& path) {
+  TRY(const sockaddr_un address, address_of(path));
   const Fd probe(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!probe) return refused_errno("socket", errno);
   // EAGAIN: the queue is full, so somebody listens.
-  if (connect(probe.get(), name, sizeof address) == 0 || errno == EAGAIN)
+  if (connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ||
+      errno == EAGAIN)
     return refused("listen.deliver_socket: another server listens on " + path);
-  if (errno == ECONNREFUSED) {
-    struct stat st{};
-    if (lstat(path.c_str(), &st) == 0 && !S_ISSOCK(st.st_mode))
-      return refused("listen.deliver_socket: " + path + " exists and is not a socket");
-    if (unlink(path.c_str()) != 0) return refused_errno("unlink " + path, errno);
-  } else if (errno != ENOENT) {
-    return refused_errno("listen.deliver_socket: " + path, errno);
-  }
+  if (errno == ENOENT) return {};
+  if (errno != ECONNREFUSED) return refused_errno("listen.deliver_socket: " + path, errno);
+  struct stat st{};
+  if (lstat(path.c_str(), &st) == 0 && !S_ISSOCK(st.st_mode))
+    return refused("listen.deliver_socket: " + path + " exists and is not a socket");
+  return {};
+}
+
+Result<Listener> open_deliver_socket(const std::string& path, uint32_t mode,
+                                     std::optional<uint32_t> group) {
+  TRY(const sockaddr_un address, address_of(path));
+  TRY_STATUS(deliver_socket_is_free(path));
+  if (unlink(path.c_str()) != 0 && errno != ENOENT) return refused_errno("unlink " + path, errno);
 
   Fd fd(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd) return refused_errno("socket", errno);
   const mode_t before = umask(static_cast<mode_t>(~mode & 0777));
-  const int bound = bind(fd.get(), name, sizeof address);
+  const int bound = bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
   const int error = errno;
   umask(before);
   if (bound != 0) return refused_errno("listen.deliver_socket: bind " + path, error);

@@ -1,9 +1,10 @@
 // controller/sockets.h - what root opens for the others: ports, the socket of rims-deliver, the
-// run directory and the pid file
+// empty directory and the pid file
 #pragma once
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -14,15 +15,8 @@
 
 namespace rims::controller {
 
-// A directory for files that root makes. When started as root, only root may be able to change it
-// and all directories above it (sticky ones like /tmp are allowed), so that nobody can put a link
-// there. Made when it is missing and its parent exists.
-[[nodiscard]] Status prepare_run_dir(const std::string& path, bool privileged);
 // A directory of root that stays empty, for chroot. "" when not privileged.
 [[nodiscard]] Result<std::string> prepare_empty_dir(const std::string& run_dir, bool privileged);
-// The directory of mail or of the log: made with this owner when it is missing, else left alone.
-[[nodiscard]] Status prepare_data_dir(const std::string& path, bool privileged, uint32_t uid,
-                                      uint32_t gid);
 
 struct Listener {
   ipc::Channel channel = ipc::Channel::listen_imap;
@@ -35,12 +29,16 @@ struct Listener {
 // All ports of the configuration, listening. A host name is looked up in a child process that has
 // no rights: root must not parse an answer of the network.
 [[nodiscard]] Result<std::vector<Listener>> open_ports(const config::Config& config);
+// Could they be opened? Those in `own` are ours already.
+[[nodiscard]] Status ports_are_free(const config::Config& config, const std::set<uint16_t>& own);
 
 // The socket of rims-deliver. It has its mode and group before anybody can connect: it is made with
 // this mode (umask), and it does not listen until the group is set. An old one is removed only
 // after a connect has shown that nobody listens there.
 [[nodiscard]] Result<Listener> open_deliver_socket(const std::string& path, uint32_t mode,
                                                    std::optional<uint32_t> group);
+// Nobody listens there, and there is nothing else but an old socket.
+[[nodiscard]] Status deliver_socket_is_free(const std::string& path);
 
 // Locked as long as the controller runs; the lock shows that it runs, not the number in the file.
 class PidFile {

@@ -36,7 +36,7 @@ std::vector<char*> environment(bool clean) {
 
 // Between fork and exec: only calls that are safe there, and no way back but _exit.
 [[noreturn]] void become(const char* path, char* const* argv, char* const* envp, int control,
-                         int null, pid_t parent) {
+                         int null, int words, pid_t parent) {
   sigset_t none;
   sigemptyset(&none);
   for (const int number : {SIGCHLD, SIGTERM, SIGPIPE}) std::signal(number, SIG_DFL);
@@ -44,7 +44,7 @@ std::vector<char*> environment(bool clean) {
   for (const int number : {SIGINT, SIGHUP}) std::signal(number, SIG_IGN);
   sigprocmask(SIG_SETMASK, &none, nullptr);
   const bool ready = prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 && getppid() == parent &&
-                     dup2(null, STDIN_FILENO) >= 0 &&
+                     dup2(null, STDIN_FILENO) >= 0 && dup2(words, STDERR_FILENO) >= 0 &&
                      (control == ipc::kControlFd ? fcntl(control, F_SETFD, 0) == 0
                                                  : dup2(control, ipc::kControlFd) >= 0) &&
                      close_range(ipc::kControlFd + 1, ~0u, 0) == 0;
@@ -61,6 +61,11 @@ Result<Spawned> spawn(const std::string& binary, bool clean_environment) {
   TRY(auto ends, ipc::make_pair());
   const Fd null(open("/dev/null", O_RDONLY | O_CLOEXEC));
   if (!null) return fail_errno("open /dev/null", errno);
+  // Neither side waits for the other: words that do not fit into the pipe are lost.
+  int words[2];
+  if (pipe2(words, O_CLOEXEC | O_NONBLOCK) != 0) return fail_errno("pipe", errno);
+  Fd heard(words[0]);
+  const Fd spoken(words[1]);
   std::string name = binary.substr(binary.rfind('/') + 1);
   char* const argv[] = {name.data(), nullptr};
   const std::vector<char*> envp = environment(clean_environment);
@@ -70,11 +75,12 @@ Result<Spawned> spawn(const std::string& binary, bool clean_environment) {
   sigfillset(&all);
   sigprocmask(SIG_SETMASK, &all, &before);
   const pid_t pid = fork();
-  if (pid == 0) become(binary.c_str(), argv, envp.data(), ends[1].get(), null.get(), parent);
+  if (pid == 0)
+    become(binary.c_str(), argv, envp.data(), ends[1].get(), null.get(), spoken.get(), parent);
   const int error = errno;
   sigprocmask(SIG_SETMASK, &before, nullptr);
   if (pid < 0) return fail_errno("fork", error);
-  return Spawned{.pid = pid, .control = std::move(ends[0])};
+  return Spawned{.pid = pid, .control = std::move(ends[0]), .words = std::move(heard)};
 }
 
 std::string describe_end(int status) {

@@ -17,6 +17,7 @@
 #include "common/ipc/sealed.h"
 #include "common/privdrop/process_table.h"
 #include "controller/spawn.h"
+#include "controller/voice.h"
 
 namespace rims::controller {
 namespace {
@@ -28,12 +29,16 @@ constexpr Milliseconds kRelinkFirst{100}, kRelinkMost{10'000}, kLinkHeld{20'000}
 }  // namespace
 
 struct Supervisor::Life {
-  Life(Loop& loop, Spawned spawned, const std::string& name)
+  Life(Loop& loop, Spawned spawned, const std::string& binary, const std::string& name,
+       Voice::Say say)
       : pid(spawned.pid),
         control(loop, std::move(spawned.control), name, ipc::kControllerAccepts),
+        voice(std::move(spawned.words), binary, fmt::format("{} (process {})", name, pid),
+              std::move(say)),
         started(Loop::now()) {}
   pid_t pid;
   ipc::Link control;
+  Voice voice;
   std::chrono::steady_clock::time_point started;
   bool ready = false;
   bool ended = false;
@@ -112,7 +117,16 @@ void Supervisor::send(Process& process, Message message, Fd fd) {
 Status Supervisor::launch(Process& process) {
   TRY(Spawned spawned,
       spawn(plan_.programs + "/" + process.row->binary, plan_.identities.privileged));
-  process.life = std::make_shared<Life>(loop_, std::move(spawned), process.name);
+  const auto say = [this, from = process.role()](log::Level level, std::string_view text,
+                                                 bool known) {
+    if (known)
+      plan_.outside_only(from, level, text);
+    else
+      log::line(level, {}, text);
+  };
+  process.life =
+      std::make_shared<Life>(loop_, std::move(spawned), process.row->binary, process.name, say);
+  scope_.spawn(listen(process.life));
   const auto role = static_cast<size_t>(process.role());
   const privdrop::Identity& who = plan_.identities.of[role];
   ipc::Configure configure;
@@ -223,6 +237,33 @@ void Supervisor::connect_all(Process& process) {
 
 void Supervisor::begin(Process& process) { send(process, ipc::Begin{}, {}); }
 
+// What it has to say ------------------------------------------------------------------------------
+
+Task<void> Supervisor::listen(std::shared_ptr<Life> life) {
+  do co_await readable(loop_, life->voice.fd());
+  while (life->voice.hear(Loop::now()));
+}
+
+void Supervisor::tell(log::Level level, std::string_view text) {
+  constexpr size_t kMostWaiting = 256;
+  if (untold_.size() >= kMostWaiting) return;
+  ipc::Tell line;
+  line.level = static_cast<ipc::LogLevel>(level);
+  line.text = text.substr(0, log::kMaxLine);
+  untold_.push_back(std::move(line));
+  tell_waiting();
+}
+
+void Supervisor::tell_waiting() {
+  const auto log =
+      std::ranges::find(processes_, ipc::Role::log, [](const auto& p) { return p->role(); });
+  if (log == processes_.end() || !(*log)->alive() || !(*log)->life->ready) return;
+  while (!untold_.empty()) {
+    send(**log, std::move(untold_.front()), {});
+    untold_.pop_front();
+  }
+}
+
 // Watching ------------------------------------------------------------------------------------
 
 // False: a breach.
@@ -243,6 +284,7 @@ bool Supervisor::take(Process& process, Life& life, const ipc::Packet& packet) {
   }
   life.ready = true;
   changed_.set();
+  tell_waiting();
   if (!starting_) log::info({}, "{} is back (process {})", process.name, life.pid);
   return true;
 }
@@ -275,6 +317,7 @@ void Supervisor::reap() {
 
 void Supervisor::ended(Process& process, int status) {
   Life& life = *process.life;
+  life.voice.hear(Loop::now());  // its last words
   life.ended = true;
   life.control.close();
   changed_.set();
@@ -421,7 +464,7 @@ Task<void> Supervisor::end_roles(std::vector<ipc::Role> roles, Milliseconds limi
   }
 }
 
-Task<void> Supervisor::stop() {
+Task<void> Supervisor::stop(const std::function<void()>& before_log) {
   using ipc::Role;
   if (stopping_) co_return;
   stopping_ = true;
@@ -448,6 +491,7 @@ Task<void> Supervisor::stop() {
   kill_left(front);
   co_await end_roles(auth, Milliseconds(500));
   kill_left(auth);
+  if (before_log) before_log();
   co_await end_roles(logger, Milliseconds(1000));
   kill_left(logger);
   while (std::ranges::any_of(processes_, [](const auto& p) { return p->alive(); })) {

@@ -11,6 +11,7 @@
 //           rims-auth, rims-log last; after kStopLimit the rest is killed
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -19,6 +20,8 @@
 #include "common/async/event.h"
 #include "common/async/loop.h"
 #include "common/async/scope.h"
+#include "common/base/log.h"
+#include "common/ipc/control_link.h"
 #include "common/ipc/link.h"
 #include "controller/backoff.h"
 #include "controller/identity.h"
@@ -37,6 +40,9 @@ struct Plan {
   Identities identities;
   Parts parts;
   std::vector<Listener> listeners;
+  // For a line that the log file has from its process itself.
+  std::function<void(ipc::Role, log::Level, std::string_view)> outside_only =
+      [](ipc::Role, log::Level level, std::string_view text) { log::line(level, {}, text); };
 };
 
 class Supervisor {
@@ -53,8 +59,10 @@ class Supervisor {
   // Sends its new part to each process whose part has changed, and always to rims-log, which
   // reopens its file.
   void reload(Parts parts, const std::string& log_file);
-  // Returns when all have ended.
-  Task<void> stop();
+  // Returns when all have ended. `before_log`: called when rims-log is the last one.
+  Task<void> stop(const std::function<void()>& before_log = {});
+  // Into the log file: at once, or when rims-log is there. Too many lines that wait are lost.
+  void tell(log::Level level, std::string_view text);
   // SIGCHLD.
   void reap();
   [[nodiscard]] const std::vector<Listener>& listeners() const { return plan_.listeners; }
@@ -64,6 +72,8 @@ class Supervisor {
   struct Life;     // one process in that place
 
   Status launch(Process& process);
+  Task<void> listen(std::shared_ptr<Life> life);
+  void tell_waiting();
   void attach_listeners(Process& process);
   struct Pair;
   Pair& pair_of(Process& a, Process& b);
@@ -92,7 +102,8 @@ class Supervisor {
   Event changed_;  // a process became ready or ended
   bool starting_ = true, stopping_ = false;
   std::string start_failure_;
-  Scope scope_;  // last: its tasks use the others
+  std::deque<ipc::Tell> untold_;  // for rims-log
+  Scope scope_;                   // last: its tasks use the others
 };
 
 }  // namespace rims::controller

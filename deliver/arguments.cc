@@ -129,6 +129,9 @@ void take_from(const Environment& environment, bool sender_given, Arguments& out
   // Used in the log, and with other data to recognise a repeated delivery: it may be shortened, an
   // address may not.
   if (out.delivery_id.size() > ipc::kMaxDeliveryId) out.delivery_id.resize(ipc::kMaxDeliveryId);
+  // Nor may a name that is too long for a mailbox, as a part of an address may be: such mail goes
+  // to INBOX.
+  if (out.mailbox.size() > ipc::kMaxMailbox) out.mailbox.resize(ipc::kMaxMailbox);
 }
 
 std::optional<Ending> check(const Arguments& args) {
@@ -141,8 +144,6 @@ std::optional<Ending> check(const Arguments& args) {
   }
   if (args.sender.size() > ipc::kMaxAddress || has_control_bytes(args.sender))
     return Ending{EX_DATAERR, "the sender is not a possible address"};
-  if (args.mailbox.size() > ipc::kMaxMailbox || has_control_bytes(args.mailbox))
-    return Ending{EX_USAGE, "not a possible mailbox name"};
   return {};
 }
 

@@ -117,6 +117,10 @@ std::string socket_or_end(const Arguments& args) {
   const auto config = config::load(*file, {.need_users = false});
   // Perhaps it is being edited: try again.
   if (!config) end({EX_TEMPFAIL, config.error().reply()});
+  // The suite of root has it in another place by default than that of a user (config.h).
+  const bool chosen = config->positions.contains("listen.deliver_socket") ||
+                      config->positions.contains("paths.run_dir");
+  if (!chosen && access(config->listen_deliver_socket.c_str(), F_OK) != 0) return kUsualSocket;
   return config->listen_deliver_socket;
 }
 

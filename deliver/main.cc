@@ -11,8 +11,9 @@
 #include "common/process/child.h"
 #include "deliver/service.h"
 
-int main() {
+int main(int argc, char** argv) {
   using namespace rims;
+  process::take_arguments(argc, argv, privdrop::kDeliverdRow);
   Loop loop;
   process::Child child(loop, privdrop::kDeliverdRow);
   process::Start start = child.wait_for_start();

@@ -37,8 +37,8 @@ std::string client_name(int socket) {
 }
 
 const char* name(ipc::Delivery status) {
-  constexpr const char* names[] = {"delivered", "no user",       "no mailbox",
-                                   "rejected",  "not permitted", "temporary failure"};
+  constexpr const char* names[] = {"delivered", "no user", "rejected", "not permitted",
+                                   "temporary failure"};
   return names[static_cast<unsigned>(status)];
 }
 
@@ -184,10 +184,11 @@ Task<Result<ipc::DeliverReply>> Service::ask_worker(uint32_t index, ipc::Deliver
 
 Task<ipc::SubmitReply> Service::deliver(ipc::Submit submit, Fd message, std::string from) {
   const uint64_t request = submit.request;
-  const std::string id = submit.delivery_id.value.empty() ? "-" : submit.delivery_id.value;
   const auto end = [&](ipc::Delivery status, std::string_view reason) {
-    const std::string line = fmt::format("{}: {}: to {}, from <{}>, id {}: {}", from, name(status),
-                                         submit.recipient.value, submit.sender.value, id, reason);
+    const std::string line =
+        fmt::format("{}: {}: to {}, from {}, id {}: {}", from, name(status),
+                    log::quoted(submit.recipient.value), log::quoted(submit.sender.value),
+                    log::quoted(submit.delivery_id.value), reason);
     if (status == ipc::Delivery::temporary) {
       log::warn({}, "{}", line);
     } else {

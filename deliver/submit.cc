@@ -80,8 +80,6 @@ int exit_status(ipc::Delivery status) {
       return EX_OK;
     case ipc::Delivery::no_user:
       return EX_NOUSER;
-    case ipc::Delivery::no_mailbox:
-      return EX_CANTCREAT;
     case ipc::Delivery::rejected:
       return EX_DATAERR;
     case ipc::Delivery::not_permitted:

@@ -41,7 +41,8 @@ store::Options options_of(const config::ImapdPart& part, Fd base, store::MemoryK
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
+  process::take_arguments(argc, argv, privdrop::kImapdRow);
   log::set_program("rims-imapd");
   crypto_init();
 

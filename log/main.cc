@@ -9,7 +9,6 @@
 #include <cerrno>
 #include <ctime>
 #include <fcntl.h>
-#include <list>
 #include <memory>
 #include <string>
 #include <sys/stat.h>
@@ -69,11 +68,19 @@ class Service final : public log::Sink {
   // rims-log's own lines.
   void write(log::Level level, std::string_view text) override {
     if (!file_.is_open()) {
-      std::fprintf(stderr, "rims-log: %s %.*s\n", log::name(level), static_cast<int>(text.size()),
-                   text.data());
+      std::fputs(log::stderr_line(level, text).c_str(), stderr);
       return;
     }
+    if (level >= log::Level::error) std::fputs(log::stderr_line(level, text).c_str(), stderr);
     put(level, format_line(now(), level, "rims-log", static_cast<uint32_t>(getpid()), text));
+    write_out();
+  }
+
+  // A line of the controller, our parent. It shows them itself where somebody is to see them.
+  void tell(log::Level level, const std::string& text) {
+    if (level < log::level()) return;
+    put(level, format_line(now(), level, "rims-controller", static_cast<uint32_t>(getppid()), text),
+        false);
     write_out();
   }
 
@@ -84,9 +91,9 @@ class Service final : public log::Sink {
     return moment;
   }
 
-  void put(log::Level level, const std::string& line) {
+  void put(log::Level level, const std::string& line, bool show = true) {
     lines_ += line;
-    if (part_.to_stdout && level >= static_cast<log::Level>(part_.stdout_level)) {
+    if (show && part_.to_stdout && level >= static_cast<log::Level>(part_.stdout_level)) {
       // A terminal that went away is no reason to end.
       [[maybe_unused]] auto ignored = ::write(STDOUT_FILENO, line.data(), line.size());
     }
@@ -94,7 +101,16 @@ class Service final : public log::Sink {
 
   // Before any wait: a line is not kept back.
   void write_out() {
-    if (!lines_.empty()) file_.append(std::exchange(lines_, {}));
+    if (lines_.empty()) return;
+    const Status written = file_.append(std::exchange(lines_, {}));
+    // Told where it can be read, once for each time that it begins.
+    if (written ? std::exchange(failing_, false) : !std::exchange(failing_, true)) {
+      const auto level = written ? log::Level::warn : log::Level::error;
+      const std::string text = written ? "the log is written again"
+                                       : written.error().detail() +
+                                             "; lines of the log are lost until it can be written";
+      std::fputs(log::stderr_line(level, text).c_str(), stderr);
+    }
   }
 
   void take(ipc::Link& link, const process::Attached& from, const ipc::Packet& packet) {
@@ -136,7 +152,8 @@ class Service final : public log::Sink {
   config::LogPart part_;
   RotatingFile file_;
   std::string lines_;  // taken, to be written together
-  Scope scope_;        // last: its tasks use the others
+  bool failing_ = false;
+  Scope scope_;  // last: its tasks use the others
 };
 
 config::LogPart decode_part(const std::string& bytes) {
@@ -160,9 +177,11 @@ int serve() {
   service.configure(part, true);
   log::set_sink(&service);
   for (auto& attached : start.attached) service.attach(std::move(attached));
-  child.ready({.attach = [&](process::Attached a) { service.attach(std::move(a)); },
-               .reload = [&](std::string bytes) { service.configure(decode_part(bytes), false); },
-               .stop = [&] { service.stop(); }});
+  child.ready(
+      {.attach = [&](process::Attached a) { service.attach(std::move(a)); },
+       .reload = [&](std::string bytes) { service.configure(decode_part(bytes), false); },
+       .stop = [&] { service.stop(); },
+       .tell = [&](log::Level level, const std::string& text) { service.tell(level, text); }});
   log::debug({}, "rims-log writes {}", part.file.value);
   loop.run();
   log::set_sink(nullptr);
@@ -172,4 +191,7 @@ int serve() {
 }  // namespace
 }  // namespace rims::logger
 
-int main() { return rims::logger::serve(); }
+int main(int argc, char** argv) {
+  rims::process::take_arguments(argc, argv, rims::privdrop::kLogRow);
+  return rims::logger::serve();
+}

@@ -127,43 +127,42 @@ void RotatingFile::rotate_if_due(size_t coming) {
   if (size_ > 0) retry_after_ = now + kRetrySeconds;  // it did not get out of the way
 }
 
-bool RotatingFile::write_all(std::string_view bytes) {
+Status RotatingFile::write_all(std::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t done = ::write(fd_.get(), bytes.data(), bytes.size());
     if (done < 0 && errno == EINTR) continue;
-    if (done <= 0) return false;
+    if (done <= 0) return fail_errno("write " + path_, done < 0 ? errno : ENOSPC);
     size_ += static_cast<uint64_t>(done);
     torn_ = bytes[static_cast<size_t>(done) - 1] != '\n';
     bytes.remove_prefix(static_cast<size_t>(done));
   }
-  return true;
+  return {};
 }
 
-void RotatingFile::append(std::string_view lines) {
+Status RotatingFile::append(std::string_view lines) {
   const auto count = static_cast<uint64_t>(std::ranges::count(lines, '\n'));
-  if (!fd_) {
+  const auto lose = [&](Status why) {
     lost_ += count;
-    return;
-  }
+    return why;
+  };
+  if (!fd_) return lose(fail(Fault::storage, "temporary failure", path_ + " is not open"));
   rotate_if_due(lines.size());
-  if (torn_ && !write_all("\n")) {
-    lost_ += count;
-    return;
-  }
+  if (torn_)
+    if (Status ended = write_all("\n"); !ended) return lose(std::move(ended));
   if (lost_ > 0) {
-    if (!write_all(
-            fmt::format("{} lines were lost here: the file could not be written\n", lost_))) {
-      lost_ += count;
-      return;
-    }
+    Status told =
+        write_all(fmt::format("{} lines were lost here: the file could not be written\n", lost_));
+    if (!told) return lose(std::move(told));
     lost_ = 0;
   }
   const uint64_t before = size_;
-  if (write_all(lines)) return;
+  Status done = write_all(lines);
+  if (done) return done;
   // Whole lines that got through are not lost.
   const uint64_t written = size_ - before;
   const auto whole = static_cast<uint64_t>(std::ranges::count(lines.substr(0, written), '\n'));
   lost_ += count - std::min(count, whole);
+  return done;
 }
 
 }  // namespace rims::logger

@@ -42,8 +42,9 @@ class RotatingFile {
   // Opens `path`, which must be in the directory, anew, also when it is open: somebody may have
   // moved the file away. On an error the former file stays in use.
   Status open(const std::string& path, const Rotation& rotation);
-  // Appends whole lines, each with its '\n'. Never fails: what cannot be written is counted.
-  void append(std::string_view lines);
+  // Appends whole lines, each with its '\n'. What cannot be written is counted, and the file tells
+  // it as soon as it can be written again.
+  Status append(std::string_view lines);
 
   [[nodiscard]] uint64_t lost() const { return lost_; }
   [[nodiscard]] bool is_open() const { return fd_.valid(); }
@@ -52,7 +53,7 @@ class RotatingFile {
   void rotate_if_due(size_t coming);
   void rotate_by_count();
   void rotate_by_period();
-  bool write_all(std::string_view bytes);
+  Status write_all(std::string_view bytes);
 
   [[nodiscard]] Result<Fd> open_log(const std::string& path) const;
   [[nodiscard]] bool exists(const std::string& name) const;

@@ -9,6 +9,7 @@
 
 #include "common/base/encoding.h"
 #include "common/base/log.h"
+#include "common/base/version.h"
 
 namespace rims::login {
 namespace {
@@ -21,9 +22,18 @@ imap::ParserLimits parser_limits() {
   return limits;
 }
 
-// Do they fit into a LoginRequest? No user has a longer name or password.
-bool fits(std::string_view user, std::string_view password) {
-  return user.size() <= ipc::kMaxUserName && password.size() <= 1024;
+// Puts them into the request as far as they fit.
+void put_names(ipc::LoginRequest& request, std::string_view user, std::string_view authzid = {}) {
+  request.user = user.substr(0, ipc::kMaxUserName);
+  request.authzid = authzid.substr(0, ipc::kMaxUserName);
+  if (std::max(user.size(), authzid.size()) > ipc::kMaxUserName) request.impossible = true;
+}
+
+void put_password(ipc::LoginRequest& request, std::string_view password) {
+  if (password.size() <= 1024)
+    request.password.value = Secret(password);
+  else
+    request.impossible = true;
 }
 
 }  // namespace
@@ -123,7 +133,7 @@ Task<Result<Dialogue::Event>> Dialogue::next() {
 
 Task<Dialogue::Outcome> Dialogue::run() {
   status("*", Condition::ok, "CAPABILITY " + capabilities(),
-         settings_->part.hostname.value + " RIMS ready");
+         fmt::format("RIMS v{} IMAP4rev1 service ready.", program_version()));
   Next next = Next::go_on;
   while (next == Next::go_on) next = co_await command();
   if (next == Next::done) co_return Outcome{End::handed_over, std::move(inside_), {}};
@@ -194,12 +204,11 @@ Task<Dialogue::Next> Dialogue::handle(imap::Command command) {
       status(tag, Condition::no, "PRIVACYREQUIRED", "LOGIN is disabled without TLS");
       co_return Next::go_on;
     }
-    if (!fits(args->user, args->password.reveal()))
-      co_return co_await refuse_attempt(command.tag, Milliseconds(1000));
     ipc::LoginRequest request;
     request.mechanism = ipc::Mechanism::login;
-    request.user = std::move(args->user);
-    request.password.value = std::move(args->password);
+    put_names(request, args->user);
+    put_password(request, args->password.reveal());
+    args->password.wipe();
     co_return co_await attempt(command.tag, std::move(request));
   }
   co_return bad(tag, Error(Fault::refused, "log in first"));
@@ -306,11 +315,10 @@ Task<Dialogue::Next> Dialogue::authenticate(std::string tag, imap::Authenticate 
     const size_t space = text.rfind(' ');
     const std::string_view user = text.substr(0, space == text.npos ? 0 : space);
     const std::string_view digest = text.substr(space == text.npos ? 0 : space + 1);
-    if (!fits(user, "") || digest.size() != 32)
-      co_return co_await refuse_attempt(tag, Milliseconds(1000));
     request.mechanism = ipc::Mechanism::cram_md5;
-    request.user = user;
-    request.digest = digest;
+    put_names(request, user);
+    request.digest = digest.substr(0, 32);
+    if (digest.size() != 32) request.impossible = true;
     request.challenge = challenge;
   } else {  // RFC 4616 §2: [authzid] NUL authcid NUL passwd
     const size_t first = text.find('\0');
@@ -320,12 +328,9 @@ Task<Dialogue::Next> Dialogue::authenticate(std::string tag, imap::Authenticate 
     const std::string_view authzid = text.substr(0, first);
     const std::string_view user = text.substr(first + 1, second - first - 1);
     const std::string_view password = text.substr(second + 1);
-    if (!fits(user, password) || authzid.size() > ipc::kMaxUserName)
-      co_return co_await refuse_attempt(tag, Milliseconds(1000));
     request.mechanism = ipc::Mechanism::plain;
-    request.authzid = authzid;
-    request.user = user;
-    request.password.value = Secret(password);
+    put_names(request, user, authzid);
+    put_password(request, password);
   }
   answer->wipe();
   co_return co_await attempt(std::move(tag), std::move(request));

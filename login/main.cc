@@ -25,7 +25,8 @@ Result<std::shared_ptr<const login::Settings>> settings_of(std::string& bytes) {
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
+  process::take_arguments(argc, argv, privdrop::kLoginRow);
   log::set_program("rims-login");
   crypto_init();
   tls::init();

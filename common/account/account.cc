@@ -82,8 +82,8 @@ Task<Status> Account::rebuild() {
     state_ = std::move(fresh);
     locations_ = std::move(places);
     if (state_.orphans() > 0)
-      log::warn("", "account {}: {} records are about messages or mailboxes that were lost", user_,
-                state_.orphans());
+      log::warn("", "account {}: {} records are about messages or mailboxes that were lost",
+                log::quoted(user_), state_.orphans());
   } else {
     // The account is in use: loaded mailboxes are as they should be, the others are taken from
     // the journal. They can not have changed meanwhile, because every change loads first.
@@ -240,7 +240,8 @@ Task<Result<std::string>> Account::read_part(MessageId message, Part part, uint6
   }
   if (!bytes && !before && !lost_something() && !std::exchange(places_doubted_, true)) {
     // Once per opening: it may be the index that names a wrong place.
-    log::warn("", "account {}: {}; the index is rebuilt", user_, bytes.error().detail());
+    log::warn("", "account {}: {}; the index is rebuilt", log::quoted(user_),
+              bytes.error().detail());
     CO_TRY_STATUS(co_await rebuild());
     CO_TRY_STATUS(co_await locate(message, at, verified));
     bytes = co_await journal_->read(at, message, part, offset, length, &verified);
@@ -351,7 +352,7 @@ Task<void> Account::shut() {
       plan.add(Clean{state_.seq(), id});
       // Without it the index is rebuilt at the next opening: no harm.
       auto marked = co_await journal_->append(state_.seq(), plan.finish(*journal_));
-      if (!marked) log::warn("", "account {}: {}", user_, marked.error().detail());
+      if (!marked) log::warn("", "account {}: {}", log::quoted(user_), marked.error().detail());
     }
   }
   shut_ = true;

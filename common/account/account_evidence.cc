@@ -73,10 +73,10 @@ Task<std::string> Account::heed_evidence(AccountState& fresh) {
     log::error("",
                "account {}: the journal ends with record {}, but the index was made of {}: what "
                "came after is lost; restore it from a backup (rims-ctl restore)",
-               user_, fresh.seq(), known.seq());
+               log::quoted(user_), fresh.seq(), known.seq());
   else
     log::error("", "account {}: the journal has lost records; the index knows {} mailboxes better",
-               user_, news.mailboxes.size());
+               log::quoted(user_), news.mailboxes.size());
   if (later) {
     // The CLEAN record that came after it, or what else did.
     journal_->pass_over(known.seq() + (found->clean ? 1 : kUnseen));
@@ -88,7 +88,7 @@ Task<std::string> Account::heed_evidence(AccountState& fresh) {
   // The first one that knew more stays; one that knows of a later end joins it.
   if (!found->kept_as.empty() || (!later && co_await index_->keeps_one())) co_return std::string();
   const std::string aside = place_aside(known.seq());
-  log::error("", "account {}: that index is kept as quarantine/{}", user_, aside);
+  log::error("", "account {}: that index is kept as quarantine/{}", log::quoted(user_), aside);
   co_return aside;
 }
 
@@ -108,10 +108,11 @@ Task<Status> Account::pay_owed(uint32_t unanswered) {
     co_return Status();
   }
   if (unanswered > 0 || owed)
-    log::warn("", "account {}: up to {} messages are lost; their numbers are skipped", user_, skip);
+    log::warn("", "account {}: up to {} messages are lost; their numbers are skipped",
+              log::quoted(user_), skip);
   else
     log::info("", "account {}: {} numbers are skipped that an unfinished write may have used",
-              user_, skip);
+              log::quoted(user_), skip);
   co_return co_await commit(
       [owed, skip, unanswered](Plan& plan) -> Result<Built> {
         if (owed) plan.add(owed->known);

@@ -24,7 +24,8 @@ Task<void> Account::compact(CompactionRules rules, int64_t now) {
   expunged_ = {};
   const auto status = co_await compact_segments(rules, now);
   if (!status && !failure_ && !closing_)
-    log::warn("", "account {}: nothing is freed now: {}", user_, status.error().detail());
+    log::warn("", "account {}: nothing is freed now: {}", log::quoted(user_),
+              status.error().detail());
   dropping_.clear();
   compacting_ = false;
   compacted_.set();
@@ -125,8 +126,8 @@ Task<Status> Account::compact_segment(uint32_t number, std::vector<MessageId> de
   replaced_++;
   for (const auto& place : written->places)
     locations_.set(place.message, place.dropped ? Location() : place.at);
-  log::info("", "account {}: segment {}: {} messages expunged for good, {} bytes freed", user_,
-            number, dead.size(), mark.freed);
+  log::info("", "account {}: segment {}: {} messages expunged for good, {} bytes freed",
+            log::quoted(user_), number, dead.size(), mark.freed);
   co_await structures_->forget(std::move(dead));
   co_return Status();
 }

@@ -142,7 +142,8 @@ Task<Status> Account::write_one_commit() {
   }
   if (appended->lost_race) {
     queue_.insert(queue_.begin(), batch.begin(), batch.end());
-    log::debug("", "account {}: another writer was faster after {}", user_, state_.seq());
+    log::debug("", "account {}: another writer was faster after {}", log::quoted(user_),
+               state_.seq());
     const uint64_t before = state_.seq();
     CO_TRY_STATUS(co_await catch_up());
     if (state_.seq() == before)
@@ -218,7 +219,7 @@ void Account::fold(const JournalEvent& event, const void* origin) {
 void Account::poison(const Error& error) {
   if (failure_) return;
   failure_.emplace(Fault::storage, "temporary failure", error.detail(), "UNAVAILABLE");
-  log::error("", "account {}: {}; it is closed and read again from the disk", user_,
+  log::error("", "account {}: {}; it is closed and read again from the disk", log::quoted(user_),
              error.detail());
   for (const auto& op : std::exchange(queue_, {})) op->finish(std::unexpected(*failure_));
   tell_closed();

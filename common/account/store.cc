@@ -251,7 +251,7 @@ Task<void> Store::Impl::watch_release() {
     for (const auto& user : wanted) {
       const auto found = entries.find(user);
       if (found == entries.end()) continue;
-      log::info("", "account {}: a tool asks for it; it is closed for now", user);
+      log::info("", "account {}: a tool asks for it; it is closed for now", log::quoted(user));
       co_await close(user, found->second, Why::asked);
     }
   }

@@ -1,8 +1,9 @@
 // common/base/log.h - one event, one line, no control bytes, no secrets
 //
 // A program installs a Sink at start (the controller: syslog and stderr; all others: the link
-// to rims-log). Until then lines go to stderr. Lines are made printable here, once: bytes below
-// 0x20, 0x7f and invalid UTF-8 become \xNN, and a line is cut at kMaxLine with "...".
+// to rims-log). Until then lines go to stderr. Lines are made printable here, once: control and
+// format characters (also those that turn the direction of text) and invalid UTF-8 become \xNN, and
+// a line is cut at kMaxLine with "...".
 // Single-threaded: call it from the loop's thread only.
 #pragma once
 
@@ -19,6 +20,7 @@ namespace rims::log {
 enum class Level : unsigned char { debug, info, warn, error, fatal };
 
 inline constexpr size_t kMaxLine = 2048;  // bytes, with everything
+inline constexpr size_t kMaxField = 200;  // bytes of a quoted text
 
 // Receives finished lines, "session: text" or "text", without time and newline.
 struct Sink {
@@ -33,6 +35,8 @@ void set_sink(Sink* sink);
 void set_level(Level least);
 [[nodiscard]] Level level();
 [[nodiscard]] const char* name(Level level);  // "INFO"
+// "rims-imapd: ERROR text", with its end of line: how a line is written to stderr.
+[[nodiscard]] std::string stderr_line(Level level, std::string_view text);
 
 // The name that stderr lines start with, e.g. "rims-imapd".
 void set_program(std::string_view program);
@@ -62,5 +66,9 @@ void error(std::string_view session, fmt::format_string<Args...> format, Args&&.
 
 // What line() does to hostile text; exposed for tests and for replies that quote input.
 [[nodiscard]] std::string printable(std::string_view text, size_t max_bytes = kMaxLine);
+
+// What others chose (the name of a user or mailbox, an address), as one field of a line: in quotes,
+// which it can not leave, and cut with "..." so that the fields after it remain.
+[[nodiscard]] std::string quoted(std::string_view text);
 
 }  // namespace rims::log

@@ -43,4 +43,22 @@ size_t start_of(std::string_view text, size_t at) {
   return at;
 }
 
+bool is_invisible(uint32_t point) {
+  // Unicode's categories Cf, Zl and Zp. A table of our own, because programs that only write lines
+  // should not have to load ICU's data; a test compares the two.
+  struct Range {
+    uint32_t first, last;
+  };
+  static constexpr Range kRanges[] = {{0xad, 0xad},       {0x600, 0x605},     {0x61c, 0x61c},
+                                      {0x6dd, 0x6dd},     {0x70f, 0x70f},     {0x890, 0x891},
+                                      {0x8e2, 0x8e2},     {0x180e, 0x180e},   {0x200b, 0x200f},
+                                      {0x2028, 0x202e},   {0x2060, 0x2064},   {0x2066, 0x206f},
+                                      {0xfeff, 0xfeff},   {0xfff9, 0xfffb},   {0x110bd, 0x110bd},
+                                      {0x110cd, 0x110cd}, {0x13430, 0x1343f}, {0x1bca0, 0x1bca3},
+                                      {0x1d173, 0x1d17a}, {0xe0001, 0xe0001}, {0xe0020, 0xe007f}};
+  return is_control(point) || std::ranges::any_of(kRanges, [point](const Range& range) {
+           return point >= range.first && point <= range.last;
+         });
+}
+
 }  // namespace rims::utf8

@@ -37,4 +37,8 @@ void append(std::string& out, uint32_t point);
   return point < 0x20 || (point >= 0x7f && point < 0xa0);
 }
 
+// What nobody sees in a line, but what changes how it is read: controls, line separators, and
+// format characters, among them those that turn the direction of text.
+[[nodiscard]] bool is_invisible(uint32_t point);
+
 }  // namespace rims::utf8

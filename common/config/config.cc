@@ -438,6 +438,21 @@ class Binder {
     overriding_ = false;
   }
 
+  [[nodiscard]] bool given(std::string_view key) const {
+    return config_.positions.contains(key) ||
+           std::ranges::any_of(options_.overrides, [key](const auto& o) { return o.first == key; });
+  }
+
+  void separate_from_mail() {
+    // Where a user's suite has run before, whoever asks means that one.
+    std::error_code ignored;
+    if (!given("paths.run_dir") && !fs::exists(config_.paths_run_dir, ignored))
+      config_.paths_run_dir = "/run/rims";
+    const fs::path log = config_.log_file;
+    if (log.parent_path() == fs::path(config_.base_dir))
+      config_.log_file = (log.parent_path() / "log" / log.filename()).string();
+  }
+
   void resolve_paths() {
     const auto absolute = [](const std::string& base, const std::string& path) {
       std::string text = (fs::path(base) / path).lexically_normal().string();
@@ -449,6 +464,7 @@ class Binder {
       if (!path->empty()) *path = absolute(config_.directory, *path);
     for (std::string* path : {&config_.log_file, &config_.paths_run_dir})
       *path = absolute(config_.base_dir, *path);
+    if (options_.by_root) separate_from_mail();
     config_.paths_pid_file = config_.paths_pid_file.empty()
                                  ? absolute(config_.paths_run_dir, "rims.pid")
                                  : absolute(config_.base_dir, config_.paths_pid_file);
@@ -537,6 +553,8 @@ Result<Config> load(const std::string& path, const Options& options) {
   wipe(text);
   return config;
 }
+
+bool started_by_root() { return geteuid() == 0; }
 
 std::string where(const Config& config, std::string_view key) {
   const auto found = config.positions.find(key);

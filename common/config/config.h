@@ -101,7 +101,13 @@ struct Options {
   std::vector<std::pair<std::string, std::string>> overrides;
   // The server needs a user; commands that only read other settings do not.
   bool need_users = true;
+  // Root starts the suite. Then the mail and the run directory belong to different users, so one
+  // can not be below the other: this changes where the run directory and the log are by default.
+  bool by_root = false;
 };
+
+// Does root start the suite that this process is about? Yes, if root asks.
+[[nodiscard]] bool started_by_root();
 
 // Reads and checks `path`. An Error's reply holds one line per problem (at most 20), each
 // "FILE:LINE:COLUMN: what is wrong"; nothing in it is secret.

@@ -84,7 +84,11 @@ Status check_paths_of_root(const Config& config) {
        "let it be a file in paths.run_dir"},
       // These may belong to the users of their programs, but stand where only root puts something.
       {"base_dir", above(config.base_dir), "let it be a directory like /var/lib/rims/mail"},
-      {"log_file", above(above(config.log_file)), "let it be a file like /var/log/rims/imap.log"},
+      // A log in base_dir has a directory there, which root makes, but never uses by its name.
+      {"log_file",
+       above(above(config.log_file)) == config.base_dir ? above(config.base_dir)
+                                                        : above(above(config.log_file)),
+       "let it be a file like /var/log/rims/imap.log"},
   };
   for (const Use& use : uses)
     if (const Status safe = only_root_may_change(use.directory); !safe)

@@ -44,7 +44,9 @@ constexpr auto kSettings = std::to_array<Setting>({
      .min = 1,
      .max = kMaxPath,
      .member = &Config::log_file,
-     .doc = "The log file, relative to base_dir."},
+     .doc = "The log file, relative to base_dir. Where root starts the suite, a file directly in "
+            "base_dir is kept in the directory log below it, because only rims-imapd may write "
+            "among the mail."},
     {.key = "log_level",
      .kind = Kind::choice,
      .fallback = "INFO",
@@ -416,7 +418,8 @@ constexpr auto kSettings = std::to_array<Setting>({
      .min = 1,
      .max = kMaxPath,
      .member = &Config::paths_run_dir,
-     .doc = "The directory of sockets and of the pid file, relative to base_dir."},
+     .doc = "The directory of sockets and of the pid file, relative to base_dir. Where root "
+            "starts the suite, the default is /run/rims."},
     {.key = "paths.pid_file",
      .kind = Kind::path,
      .shown = "rims.pid in paths.run_dir",

@@ -77,7 +77,8 @@ size_t Index::waiting() const {
 
 void Index::fail_with(const Error& error) {
   if (!broken_)
-    log::warn("", "index of {}: {}; it is rebuilt at the next opening", user_, error.detail());
+    log::warn("", "index of {}: {}; it is rebuilt at the next opening", log::quoted(user_),
+              error.detail());
   broken_ = true;
 }
 
@@ -159,12 +160,12 @@ Task<bool> Index::open(Clean clean, uint64_t seq, std::string made_of, AccountSt
     good = true;
   });
   if (!good) {
-    log::info("", "index of {}: {}", user_, why);
+    log::info("", "index of {}: {}", log::quoted(user_), why);
     generations_.clear();
     co_return false;
   }
   if (const auto broken = read.broken_invariants(); !broken.empty()) {
-    log::warn("", "index of {}: {}", user_, broken.front());
+    log::warn("", "index of {}: {}", log::quoted(user_), broken.front());
     co_return false;
   }
   state = std::move(read);
@@ -305,7 +306,7 @@ Task<bool> Index::load(std::shared_ptr<Mailbox> mailbox) {
     co_return false;
   }
   if (!sound || !IndexCodec::finish(std::move(loading), *mailbox)) {
-    log::warn("", "index of {}: {} does not agree with meta", user_, name);
+    log::warn("", "index of {}: {} does not agree with meta", log::quoted(user_), name);
     co_return false;
   }
   expunged_written_[id] = expunged;

@@ -208,7 +208,7 @@ Task<StructureFiles::FileRef> StructureFiles::file(Name name, uint64_t seq) {
     if (wrong) removed = remove_index_file(*dir_, file_name(name));
   });
   if (wrong)
-    log::info("", "index of {}: {}; {}", user_,
+    log::info("", "index of {}: {}; {}", log::quoted(user_),
               opened ? (*opened)->path + " can not be opened" : opened.error().detail(),
               removed ? "it is made again" : removed.error().detail());
   FileRef made = opened && !wrong ? *std::move(opened) : std::make_shared<File>();
@@ -220,7 +220,7 @@ Task<void> StructureFiles::throw_away(Name name, FileRef file, std::string why) 
   const auto lock = co_await changing_.lock();
   const auto found = files_.find(name);
   if (!dir_ || found == files_.end() || found->second != file) co_return;  // somebody was faster
-  log::info("", "index of {}: {}: {}; it is made again", user_, file->path, why);
+  log::info("", "index of {}: {}: {}; it is made again", log::quoted(user_), file->path, why);
   found->second = std::make_shared<File>();
   co_await pool_.run([&] { (void)remove_index_file(*dir_, file_name(name)); });
 }
@@ -306,7 +306,8 @@ Task<bool> StructureFiles::put(Name name, uint64_t chunk, uint64_t seq, std::str
   });
   if (!opened || !status) {
     const Error& why = opened ? status.error() : opened.error();
-    log::info("", "index of {}: {}; structures are not kept for now", user_, why.detail());
+    log::info("", "index of {}: {}; structures are not kept for now", log::quoted(user_),
+              why.detail());
     given_up_ = true;
     files_.erase(name);
     co_return false;

@@ -14,6 +14,7 @@
 //       |                               |  privdrop::enter
 //       |<------------------------ Ready|
 //       |<--------------------- LinkLost|  a link has ended; both ends get a new one
+//       | Tell ------------------------>|  to rims-log: a line of the controller's, for the file
 //       | Reload (memfd) -------------->|  new configuration, or reopen logs; keeps sessions
 //       | Stop ------------------------>|  finish what is being written, tell clients BYE, exit 0
 #pragma once
@@ -21,6 +22,7 @@
 #include <tuple>
 
 #include "common/ipc/link.h"
+#include "common/ipc/log_link.h"
 #include "common/ipc/roles.h"
 
 namespace rims::ipc {
@@ -35,6 +37,7 @@ enum class ControlMsg : uint16_t {
   reload = 5,
   stop = 6,
   link_lost = 7,
+  tell = 8,
 };
 
 // What an attached descriptor is.
@@ -109,7 +112,15 @@ struct Stop {
   static constexpr auto kFields = std::tuple();
 };
 
-struct ControllerToChild : Says<Configure, Attach, Begin, Reload, Stop> {
+struct Tell {
+  static constexpr ControlMsg kType = ControlMsg::tell;
+  static constexpr const char* kAbout = "a line of the controller's, which rims-log writes";
+  LogLevel level = LogLevel::info;
+  Text<0, log::kMaxLine> text;
+  static constexpr auto kFields = std::tuple(&Tell::level, &Tell::text);
+};
+
+struct ControllerToChild : Says<Configure, Attach, Begin, Reload, Stop, Tell> {
   static constexpr const char *kFrom = "rims-controller",
                               *kTo = "rims-log, rims-auth, rims-login, rims-imapd, rims-deliverd";
   static constexpr const char* kTrust = "yes";

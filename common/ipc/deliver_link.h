@@ -40,7 +40,6 @@ enum class DeliverMsg : uint16_t {
 enum class Delivery : uint8_t {
   delivered,      // durable                                     exit 0
   no_user,        // no such recipient                           exit 67
-  no_mailbox,     // -m names none and it may not be made        exit 73
   rejected,       // refused for what it is: too large, empty    exit 65 (too large), see reason
   not_permitted,  // the caller may not deliver                  exit 77
   temporary,      // anything doubtful                           exit 75
@@ -54,7 +53,7 @@ struct Submit {
   uint64_t request = 0;  // chosen by the sender, returned in the reply
   Text<1, kMaxAddress> recipient;
   Text<0, kMaxAddress> sender;          // envelope sender; "" for the null sender
-  Text<0, kMaxMailbox> mailbox;         // UTF-8; "" means INBOX
+  Text<0, kMaxMailbox> mailbox;         // UTF-8; "" or one that is not there means INBOX
   Text<0, kMaxDeliveryId> delivery_id;  // the MTA's queue or message id, if it gave one
   uint8_t flags = 0;                    // system flags to set, store::kSeen and so on
   int64_t internal_date = 0;            // seconds since 1970 (UTC); 0 means now

@@ -63,18 +63,23 @@ std::string to_string(const JournalDamage& damage) {
 
 Result<JournalReader> JournalReader::open(const Fd& base, const std::string& user, Disk& disk,
                                           Owner wanted) {
-  const std::string path = account_path(user) + "/journal";
-  Fd fd(disk.open(base.get(), path.c_str(), O_RDONLY | O_DIRECTORY, 0));
-  if (!fd && errno == ENOENT)
-    return fail(Fault::not_found, "no such account", path + " is missing", "NONEXISTENT");
-  if (!fd) return fail_to_open(path, errno);
-  JournalReader reader(std::move(fd), path, disk);
+  TRY(JournalReader reader, beneath(base, account_path(user), disk));
   reader.expect([user](const std::string& named) { return named == user; });
   if (wanted == Owner::user) {
     TRY(const std::string owner, reader.owner());
     if (!owner.empty() && owner != user) return fail_owner(account_path(user), owner);
   }
   return reader;
+}
+
+Result<JournalReader> JournalReader::beneath(const Fd& base, const std::string& account,
+                                             Disk& disk) {
+  const std::string path = account + "/journal";
+  Fd fd(disk.open(base.get(), path.c_str(), O_RDONLY | O_DIRECTORY, 0));
+  if (!fd && errno == ENOENT)
+    return fail(Fault::not_found, "no such account", path + " is missing", "NONEXISTENT");
+  if (!fd) return fail_to_open(path, errno);
+  return JournalReader(std::move(fd), path, disk);
 }
 
 Result<JournalReader> JournalReader::at(const std::string& directory, Disk& disk) {

@@ -116,6 +116,9 @@ class JournalReader {
   explicit JournalReader(std::unique_ptr<Segments> segments) : segments_(std::move(segments)) {}
   static Result<JournalReader> at(const std::string& directory, Disk& disk = Disk::real());
 
+  // The account in this directory beneath the base directory, whosever it is.
+  static Result<JournalReader> beneath(const Fd& base, const std::string& account,
+                                       Disk& disk = Disk::real());
   // Whose account it should be: see Census. open() knows.
   void expect(Census::Owner owner) { owner_ = std::move(owner); }
   // The user that the journal names; empty: none, as an early version made it, or that record is

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
+#include <map>
+#include <optional>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -201,11 +203,135 @@ Status dump_index_file(const std::string& path, const EachValue& f) {
   return file->for_each(f);
 }
 
-std::string readable_key(std::string_view key) {
-  if (key.size() != 9 || key.find('\0') == key.npos) return log::printable(key);
+namespace {
+
+using Values = std::map<std::string, std::string>;
+
+std::string flags_text(uint8_t flags) {
+  static constexpr std::pair<uint8_t, std::string_view> kNames[] = {{kSeen, "\\Seen"},
+                                                                    {kAnswered, "\\Answered"},
+                                                                    {kFlagged, "\\Flagged"},
+                                                                    {kDeleted, "\\Deleted"},
+                                                                    {kDraft, "\\Draft"}};
+  std::string text;
+  for (const auto& [flag, name] : kNames)
+    if ((flags & flag) != 0) (text += text.empty() ? "" : " ") += name;
+  return text;
+}
+
+// The number in a key such as "e" 2; nullopt: it is a word.
+std::optional<uint64_t> number_of(std::string_view key) {
+  if (key.size() != 9 || key.find('\0') == key.npos) return std::nullopt;
   uint64_t number = 0;
   for (const char c : key.substr(1)) number = number << 8 | static_cast<unsigned char>(c);
-  return fmt::format("{}{}", key[0], number);
+  return number;
+}
+
+class IndexReading {
+ public:
+  IndexReading(const Values& values, const std::function<void(const IndexLine&)>& f)
+      : values_(values), f_(f) {}
+
+  void run() {
+    if (const auto head = values_.find("meta"); head != values_.end()) numbers(head->second);
+    for (const auto& [key, value] : values_) {
+      const auto number = number_of(key);
+      const bool told = number && ((key[0] == 'c' && counters(*number, value)) ||
+                                   (key[0] == 'e' && entries(*number, value)) ||
+                                   (key[0] == 'm' && locations(*number, value)) ||
+                                   (key[0] == 'L' && list_is_told_));
+      if (!told && (key != "meta" || !head_is_told_))
+        f_({.key = readable_key(key), .bytes = value.size(), .value = value});
+    }
+  }
+
+ private:
+  void say(std::string key, std::string value) {
+    const uint64_t bytes = value.size();
+    f_({.key = std::move(key), .bytes = bytes, .value = std::move(value)});
+  }
+
+  void numbers(const std::string& value) {
+    const auto head = IndexCodec::decode_head(value);
+    if (!head) return;
+    head_is_told_ = true;
+    if (head->dirty) say("dirty", "1");
+    say("cnum", fmt::format("{}", head->seq));
+    say("msg_id", fmt::format("{}", head->next_message.value));
+    say("uidvalidity", fmt::format("{}", head->last_uidvalidity.value));
+    std::string list;
+    for (uint64_t n = 0; list.size() < head->list_bytes; n++) {
+      const auto piece = values_.find(numbered_key('L', n));
+      if (piece == values_.end()) return;
+      list += piece->second;
+    }
+    list.resize(head->list_bytes);
+    AccountState state;
+    if (!IndexCodec::decode_list(list, state)) return;
+    list_is_told_ = true;
+    std::string ids;
+    for (const auto& [id, mailbox] : state.mailboxes())
+      ids += (ids.empty() ? "" : " ") + fmt::format("{}", id.value);
+    say("mbox_set", ids);
+    for (const auto& [id, mailbox] : state.mailboxes()) {
+      say(fmt::format("mbox_id2name-{}", id.value), mailbox->info().name);
+      say("mbox_name2id-" + mailbox->info().name, fmt::format("{}", id.value));
+    }
+  }
+
+  bool counters(uint64_t id, const std::string& value) {
+    Mailbox mailbox;
+    if (!IndexCodec::decode_counters(value, mailbox)) return false;
+    const auto& info = mailbox.info();
+    say(fmt::format("mbox_id2uid-{}", id), fmt::format("{}", info.uidnext.value));
+    say(fmt::format("mbox_id2msgnum-{}", id), fmt::format("{}", info.messages));
+    say(fmt::format("mbox_id2flagnum-{}-recent", id), fmt::format("{}", info.recent));
+    say(fmt::format("mbox_id2flagnum-{}-seen", id),
+        fmt::format("{}", info.messages - std::min(info.messages, info.unseen)));
+    return true;
+  }
+
+  bool entries(uint64_t chunk, const std::string& value) {
+    IndexCodec::Loading loading;
+    if (!IndexCodec::decode_entries(value, static_cast<uint32_t>(chunk), loading)) return false;
+    for (const MessageEntry& e : loading.messages)
+      f_({.key = fmt::format("{}", e.uid.value),
+          .bytes = e.size,
+          .value = fmt::format("message {}, flags ({}), {}, modseq {}", e.message.value,
+                               flags_text(e.flags), utc_text(e.date), e.modseq.value)});
+    return true;
+  }
+
+  bool locations(uint64_t chunk, const std::string& value) {
+    Locations::Chunk all;
+    if (!IndexCodec::decode_locations(value, all)) return false;
+    for (size_t i = 0; i < all.at.size(); i++)
+      if (const Location& at = all.at[i]; at.segment != 0)
+        f_({.key = fmt::format("{}", chunk * Locations::kPerChunk + i),
+            .bytes = at.body,
+            .value = fmt::format("journal/{:08} at offset {}", at.segment, at.offset)});
+    return true;
+  }
+
+  const Values& values_;
+  const std::function<void(const IndexLine&)>& f_;
+  bool head_is_told_ = false, list_is_told_ = false;
+};
+
+}  // namespace
+
+Status read_index_file(const std::string& path, const std::function<void(const IndexLine&)>& f) {
+  Values values;
+  const Status read = dump_index_file(
+      path,
+      [&values](std::string_view key, std::string_view value) { values.emplace(key, value); });
+  IndexReading(values, f).run();
+  return read;
+}
+
+std::string readable_key(std::string_view key) {
+  const auto number = number_of(key);
+  return number ? fmt::format("{}{}", key[0], *number) : log::printable(key);
 }
 
 Status dump_journal(JournalReader& reader, uint64_t from,

@@ -42,6 +42,16 @@ Status dump_index_file(const std::string& path, const EachValue& f);
 // "e2", "meta": what doc/storage-format.md calls the key.
 [[nodiscard]] std::string readable_key(std::string_view key);
 
+// The same as a person reads it: a line for each message, uid, mailbox and number, in the order of
+// the keys, under the names that the original gave them ("mbox_id2name-1"). What has no such form
+// comes as it is stored.
+struct IndexLine {
+  std::string key;
+  uint64_t bytes = 0;  // of the message, or of the value
+  std::string value;
+};
+Status read_index_file(const std::string& path, const std::function<void(const IndexLine&)>& f);
+
 // What a record says, in a few words: "mailbox 1 uids 2:5".
 [[nodiscard]] std::string describe(const JournalRecord& record);
 

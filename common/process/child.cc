@@ -19,6 +19,7 @@
 #include "common/base/log.h"
 #include "common/base/result.h"
 #include "common/base/secret.h"
+#include "common/base/version.h"
 #include "common/ipc/log_link.h"
 
 namespace rims::process {
@@ -35,6 +36,11 @@ void need_descriptors(const ipc::Packet& packet) {
     if (!fd) fatal("there is no room for a descriptor of the controller");
 }
 
+void say_to(int fd, const std::string& text) {
+  // Nobody is left to tell when that fails.
+  [[maybe_unused]] auto ignored = ::write(fd, text.data(), text.size());
+}
+
 // Sends lines to rims-log and never waits: a full or dead link drops lines and counts them.
 class LogSink final : public log::Sink {
  public:
@@ -48,7 +54,8 @@ class LogSink final : public log::Sink {
   }
 
   void write(log::Level level, std::string_view text) override {
-    if (level == log::Level::fatal || !fd_) say(level, text);
+    // The controller passes it on to syslog.
+    if (level >= log::Level::error) say_to(STDERR_FILENO, log::stderr_line(level, text));
     if (!fd_) {
       if (early_.size() < 64) early_.emplace_back(level, text);
       return;
@@ -90,13 +97,6 @@ class LogSink final : public log::Sink {
     if (const auto tell = std::exchange(ended_, nullptr)) tell();
   }
 
-  static void say(log::Level level, std::string_view text) {
-    const std::string out =
-        fmt::format("{}: {} {}\n", program_invocation_short_name, log::name(level), text);
-    // Nobody is left to tell when stderr fails.
-    [[maybe_unused]] auto ignored = ::write(STDERR_FILENO, out.data(), out.size());
-  }
-
   Fd fd_;
   std::function<void()> ended_;
   bool connected_ = true;
@@ -131,6 +131,22 @@ Fd control_link() {
 }
 
 }  // namespace
+
+void take_arguments(int argc, const char* const* argv, const privdrop::Row& row) {
+  if (argc < 2) return;
+  const std::string_view word = argv[1];
+  const bool help = word == "-h" || word == "--help", version = word == "-V" || word == "--version";
+  if (version && argc == 2) {
+    say_to(STDOUT_FILENO, fmt::format("{}\n", program_version()));
+    std::_Exit(0);
+  }
+  const std::string usage = fmt::format(
+      "usage: {0} -h | -V\nA part of the RIMS mail store, which rims-controller(8) starts; "
+      "\"rims-ctl start\" starts all.\nIt takes no options but these. {0}(8) says what it does.\n",
+      row.binary);
+  say_to(help && argc == 2 ? STDOUT_FILENO : STDERR_FILENO, usage);
+  std::_Exit(help && argc == 2 ? 0 : 64);  // EX_USAGE
+}
 
 struct Child::Impl {
   Impl(Loop& l, const privdrop::Row& r)
@@ -204,6 +220,7 @@ Task<Start> Child::Impl::start() {
       case ipc::ControlMsg::reload:  // the start will have read it already
       case ipc::ControlMsg::ready:
       case ipc::ControlMsg::link_lost:
+      case ipc::ControlMsg::tell:  // the controller waits with it for Ready
         break;
       case ipc::ControlMsg::stop:
         std::_Exit(0);
@@ -247,6 +264,12 @@ Task<void> Child::Impl::serve() {
         std::string part = read_config(packet->fds[0]);
         if (handlers.reload) handlers.reload(part);
         wipe(part);
+        break;
+      }
+      case ipc::ControlMsg::tell: {
+        auto message = ipc::open_packet<ipc::Tell>(control, *packet);
+        if (message && handlers.tell)
+          handlers.tell(static_cast<log::Level>(message->level), std::move(message->text.value));
         break;
       }
       case ipc::ControlMsg::stop:

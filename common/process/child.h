@@ -1,6 +1,7 @@
 // common/process/child.h - what the main function of every program but the controller shares
 //
-//   int main() {
+//   int main(int argc, char** argv) {
+//     process::take_arguments(argc, argv, kMyRow);
 //     Loop loop;
 //     process::Child child(loop, kMyRow);           // fd 3 is the control link
 //     process::Start start = child.wait_for_start(); // configuration, first links; blocks
@@ -23,6 +24,7 @@
 #include "common/async/loop.h"
 #include "common/async/scope.h"
 #include "common/base/fd.h"
+#include "common/base/log.h"
 #include "common/ipc/control_link.h"
 #include "common/privdrop/privdrop.h"
 
@@ -44,10 +46,15 @@ struct Start {
 };
 
 struct Handlers {
-  std::function<void(Attached)> attach;     // a new or replaced link or socket
-  std::function<void(std::string)> reload;  // a new configuration part
-  std::function<void()> stop;               // finish and leave the loop soon
+  std::function<void(Attached)> attach;                    // a new or replaced link or socket
+  std::function<void(std::string)> reload;                 // a new configuration part
+  std::function<void()> stop;                              // finish and leave the loop soon
+  std::function<void(log::Level, std::string)> tell = {};  // rims-log: a line of the controller
 };
+
+// The first line of main: answers -h, --help, -V and --version, and refuses every other argument;
+// then the process ends.
+void take_arguments(int argc, const char* const* argv, const privdrop::Row& row);
 
 class Child {
  public:

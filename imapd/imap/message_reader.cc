@@ -60,7 +60,7 @@ Task<Result<const message::StructureView*>> MessageReader::structure() {
   if (!stored && stored.error().fault() != Fault::storage)
     co_return std::unexpected(stored.error());
   log::warn({}, "the stored structure of message {} of {} is damaged; it is made again", id_.value,
-            account_.user());
+            log::quoted(account_.user()));
   CO_TRY(const std::string message, co_await whole());
   blob_ = co_await host_.make_structure(message);
   CO_TRY(const auto made, message::StructureView::open(blob_));
@@ -73,7 +73,7 @@ Task<Result<std::string>> MessageReader::bytes(message::Range range) {
   CO_TRY(std::string bytes, co_await account_.read(id_, range.offset, range.length));
   if (bytes.size() != range.length)
     co_return fail(Fault::storage, "the message cannot be read",
-                   "message " + std::to_string(id_.value) + " of " + account_.user() +
+                   "message " + std::to_string(id_.value) + " of " + log::quoted(account_.user()) +
                        " is shorter than its index says");
   co_return bytes;
 }

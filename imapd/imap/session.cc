@@ -42,7 +42,7 @@ Task<void> Session::run() {
   const bool opened = co_await open();
   if (opened) co_await serve();
   const Status told = co_await flush();
-  log::info(id(), "session of {} ended after {} commands{}", user(), commands_,
+  log::info(id(), "session of {} ended after {} commands{}", log::quoted(user()), commands_,
             told ? "" : ", the client was gone");
 }
 
@@ -62,11 +62,11 @@ Task<bool> Session::open() {
     account_ = std::move(*opened);
     account_->listen(this);
   }
-  log::info(id(), "session of {} began, from {}{}{}", user(),
+  log::info(id(), "session of {} began, from {}{}{}", log::quoted(user()),
             client_.address.empty() ? "a local socket" : client_.address,
             client_.over_tls ? " over TLS" : "", post_only() ? ", to deliver only" : "");
   imap::append_status(out(), client_.tag, imap::Condition::ok, "CAPABILITY " + capabilities(),
-                      "logged in");
+                      "LOGIN completed");
   co_return true;
 }
 

@@ -108,7 +108,7 @@ Task<Result<Reply>> Session::idle() {
     const Event event = reader_.next(rest);
     if (event == Event::line) {
       if (ascii::equal(reader_.line(), "DONE"))
-        reply = Reply{.text = "IDLE done", .code = {}};
+        reply = Reply{.text = "IDLE completed", .code = {}};
       else
         reply = fail(Fault::syntax, "expected DONE");
       stream_.consume(before - rest.size());

@@ -48,7 +48,7 @@ Task<ipc::DeliverReply> Deliveries::delivered(ipc::Deliver order, Fd message) {
   const uint64_t request = order.request;
   const std::string& user = order.user.value;
   const auto temporary = [&](const Error& error) {
-    log::error({}, "delivery to {} failed: {}", user, error.detail());
+    log::error({}, "delivery to {} failed: {}", log::quoted(user), error.detail());
     return reply_of(request, ipc::Delivery::temporary, error.reply());
   };
   if (refused_) co_return reply_of(request, ipc::Delivery::temporary, "shutting down");
@@ -72,8 +72,9 @@ Task<ipc::DeliverReply> Deliveries::delivered(ipc::Deliver order, Fd message) {
   co_await accounts_.work_on(made.bytes.view(), name);
   made.duplicate_window = settings_.duplicate_window_s;
   const auto before = [&](Uid uid) {
-    log::info({}, "a duplicate: delivered to {} in {} before, as UID {}, from <{}>, id {}", user,
-              mailbox, uid.value, order.sender.value, order.delivery_id.value);
+    log::info({}, "a duplicate: delivered to {} in {} before, as UID {}, from {}, id {}",
+              log::quoted(user), log::quoted(mailbox), uid.value, log::quoted(order.sender.value),
+              log::quoted(order.delivery_id.value));
     return reply_of(request, ipc::Delivery::delivered, "delivered before");
   };
 
@@ -86,15 +87,21 @@ Task<ipc::DeliverReply> Deliveries::delivered(ipc::Deliver order, Fd message) {
     co_return before(first->uid);
   if (!room) co_return temporary(room.error());
   made.structure = co_await accounts_.make_structure(made.bytes.view());
+  // A filter may name a mailbox that the user has deleted. That is no reason to lose mail.
   const store::MailboxInfo* target = (*account)->find(mailbox);
-  if (!target || target->noselect)
-    co_return reply_of(request, ipc::Delivery::no_mailbox, "no such mailbox");
+  if (!target || target->noselect) {
+    log::warn({}, "{} has no mailbox {}: what is delivered to it goes to INBOX, id {}",
+              log::quoted(user), log::quoted(mailbox), log::quoted(order.delivery_id.value));
+    target = (*account)->find("INBOX");
+    if (!target) co_return temporary(Error(Fault::storage, "the account has no INBOX"));
+  }
 
   made.flags = static_cast<uint8_t>(order.flags & store::kAllSystemFlags);
   made.date = order.internal_date != 0 ? order.internal_date : std::time(nullptr);
   made.delivery_id = order.delivery_id.value;
   std::vector<store::NewMessage> messages;
   messages.push_back(std::move(made));
+  const std::string stored_in = target->name;  // it may be renamed meanwhile
   const auto appended = co_await (*account)->append(target->id, std::move(messages));
   if (!appended) {
     if (appended.error().fault() == Fault::limit)
@@ -102,9 +109,9 @@ Task<ipc::DeliverReply> Deliveries::delivered(ipc::Deliver order, Fd message) {
     co_return temporary(appended.error());
   }
   if (appended->repeated != 0) co_return before(appended->uids.front());
-  log::info({}, "delivered {} bytes to {} in {} as UID {}, from <{}>, id {}", *size, user, mailbox,
-            appended->uids.front().value, order.sender.value,
-            order.delivery_id.value.empty() ? "-" : order.delivery_id.value);
+  log::info({}, "delivered {} bytes to {} in {} as UID {}, from {}, id {}", *size,
+            log::quoted(user), log::quoted(stored_in), appended->uids.front().value,
+            log::quoted(order.sender.value), log::quoted(order.delivery_id.value));
   co_return reply_of(request, ipc::Delivery::delivered, {});
 }
 

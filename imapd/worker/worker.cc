@@ -173,7 +173,8 @@ SessionLimits Worker::limits() const {
 Status Worker::admit(const Client& client) {
   const uint32_t limit = settings_.sessions_per_user_max;
   if (client.post_only || limit == 0 || sessions_.count_of(client.user) <= limit) return {};
-  log::warn(client.id, "{} has {} sessions already; this one is refused", client.user, limit);
+  log::warn(client.id, "{} has {} sessions already; this one is refused", log::quoted(client.user),
+            limit);
   return fail(Fault::limit, "too many sessions of this user", {}, "LIMIT");
 }
 

@@ -25,7 +25,11 @@ using namespace std::chrono_literals;
 
 struct Lines : log::Sink {
   std::vector<std::string> lines;
-  void write(log::Level, std::string_view line) override { lines.emplace_back(line); }
+  std::vector<log::Level> levels;
+  void write(log::Level level, std::string_view line) override {
+    lines.emplace_back(line);
+    levels.push_back(level);
+  }
 };
 
 const std::string& secret_hash() {
@@ -154,8 +158,28 @@ TEST_F(AuthServer, UnknownUserAndWrongPasswordGetTheSameAnswer) {
   EXPECT_EQ(wrong.verdict, ipc::Verdict::denied);
   EXPECT_EQ(wrong.delay_ms, 1000u);
   ASSERT_EQ(lines.lines.size(), 2u);
-  EXPECT_EQ(lines.lines[0], "login failed: method=LOGIN address=192.0.2.1 tls=no user=foo");
-  EXPECT_EQ(lines.lines[1], "login failed: method=LOGIN address=192.0.2.2 tls=no user=nobody");
+  EXPECT_EQ(lines.lines[0], "login failed: method=LOGIN address=192.0.2.1 tls=no user=\"foo\"");
+  EXPECT_EQ(lines.lines[1], "login failed: method=LOGIN address=192.0.2.2 tls=no user=\"nobody\"");
+}
+
+TEST_F(AuthServer, OneUserHasOneCountOfFailuresInAnySpelling) {
+  EXPECT_EQ(ask(request("Foo", "x", "192.0.2.1")).delay_ms, 1000u);
+  EXPECT_EQ(ask(request("FOO", "x", "192.0.2.2")).delay_ms, 2000u);
+  const auto reply = ask(request("fOO", "bar", "192.0.2.3"));
+  ASSERT_EQ(reply.verdict, ipc::Verdict::granted);
+  EXPECT_EQ(ticket_at(reply.worker)->user.value, "foo") << "the account is the user's";
+  EXPECT_EQ(ask(request("foo", "x", "192.0.2.4")).delay_ms, 1000u) << "forgiven";
+}
+
+// rims-login sends what no user can have, too: it is counted and logged like the rest.
+TEST_F(AuthServer, WhatCanNotBeRightIsDenied) {
+  auto r = request("foo", "bar");
+  r.impossible = true;
+  const auto reply = ask(std::move(r));
+  EXPECT_EQ(reply.verdict, ipc::Verdict::denied);
+  EXPECT_EQ(reply.delay_ms, 1000u);
+  ASSERT_EQ(lines.lines.size(), 1u);
+  EXPECT_TRUE(lines.lines[0].starts_with("login failed: "));
 }
 
 TEST_F(AuthServer, ToActAsAnotherIsDenied) {
@@ -165,7 +189,7 @@ TEST_F(AuthServer, ToActAsAnotherIsDenied) {
   EXPECT_EQ(ask(std::move(r)).verdict, ipc::Verdict::denied);
   r = request("foo", "bar");
   r.mechanism = ipc::Mechanism::plain;
-  r.authzid = "foo";
+  r.authzid = "FOO";
   EXPECT_EQ(ask(std::move(r)).verdict, ipc::Verdict::granted);
 }
 
@@ -410,7 +434,7 @@ TEST_F(AuthServer, NoTicketWithoutAPasswordOverAnyFrames) {
 }
 
 TEST_F(AuthServer, NoLineShowsAPasswordAndEachIsOneLine) {
-  (void)ask(request("foo\r\nlogin: user=root", "hunter2"));
+  (void)ask(request("foo\"\r\nlogin: address=192.0.2.7 user=root", "hunter2"));
   (void)ask(request("foo", "hunter2"));
   (void)ask(request("hashed", "hunter2"));
   ASSERT_EQ(lines.lines.size(), 3u);
@@ -418,6 +442,10 @@ TEST_F(AuthServer, NoLineShowsAPasswordAndEachIsOneLine) {
     EXPECT_EQ(line.find("hunter2"), std::string::npos) << line;
     EXPECT_EQ(line.find('\n'), std::string::npos) << line;
   }
+  EXPECT_EQ(lines.lines[0],
+            "login failed: method=LOGIN address=192.0.2.1 tls=no user=\"foo\\\"\\x0d\\x0alogin: "
+            "address=192.0.2.7 user=root\"");
+  EXPECT_EQ(lines.levels, std::vector(3, log::Level::warn));
 }
 
 }  // namespace

@@ -52,6 +52,25 @@ TEST(Log, KeepsUtf8AndCutsLongLines) {
   EXPECT_TRUE(cut.ends_with("..."));
 }
 
+TEST(Log, ShowsWhatTurnsTheDirectionOfText) {
+  EXPECT_EQ(log::printable("a\xe2\x80\xae"
+                           "b\xe2\x80\xa8\xef\xbb\xbf"),
+            "a\\xe2\\x80\\xaeb\\xe2\\x80\\xa8\\xef\\xbb\\xbf");
+}
+
+TEST(Log, NothingLeavesTheQuotesOfAField) {
+  EXPECT_EQ(log::quoted(""), "\"\"");
+  EXPECT_EQ(log::quoted("x\" address=192.0.2.1 y=\"\\"), "\"x\\\" address=192.0.2.1 y=\\\"\\\\\"");
+  EXPECT_EQ(log::quoted("a\nb\xff"), "\"a\\x0ab\\xff\"");
+  // The cut is never between a backslash and what it is for.
+  for (size_t n = 0; n < 8; n++) {
+    const std::string cut = log::quoted(std::string(n, 'x') + std::string(1000, '"'));
+    EXPECT_LE(cut.size(), log::kMaxField + 2);
+    EXPECT_TRUE(cut.ends_with("\\\"...\""));
+    EXPECT_EQ((cut.size() - n - 5) % 2, 0U);
+  }
+}
+
 TEST(Log, LevelHidesWhatIsBelowIt) {
   Captured sink;
   log::set_sink(&sink);

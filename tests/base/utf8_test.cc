@@ -3,6 +3,7 @@
 #include "common/base/utf8.h"
 
 #include <gtest/gtest.h>
+#include <unicode/uchar.h>
 
 namespace rims::utf8 {
 namespace {
@@ -79,6 +80,15 @@ TEST(Utf8, WritesAReplacementForNoCodePoint) {
 TEST(Utf8, KnowsControls) {
   for (const uint32_t point : {0U, 0x1fU, 0x7fU, 0x80U, 0x9fU}) EXPECT_TRUE(is_control(point));
   for (const uint32_t point : {0x20U, 0x7eU, 0xa0U, 0x10ffffU}) EXPECT_FALSE(is_control(point));
+}
+
+TEST(Utf8, KnowsWhatNobodySees) {
+  for (uint32_t point = 0; point <= 0x10ffff; point++) {
+    const int kind = u_charType(static_cast<UChar32>(point));
+    const bool invisible = kind == U_CONTROL_CHAR || kind == U_FORMAT_CHAR ||
+                           kind == U_LINE_SEPARATOR || kind == U_PARAGRAPH_SEPARATOR;
+    ASSERT_EQ(is_invisible(point), invisible) << std::hex << point;
+  }
 }
 
 }  // namespace

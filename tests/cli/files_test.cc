@@ -50,7 +50,7 @@ class ServerConfigTest : public testing::Test {
   static ServerOptions options(std::vector<std::string> words) {
     ServerOptions o;
     OptionParser parser("rims server");
-    add_server_options(parser, o);
+    add_server_options(parser, o, 'v');
     std::vector<char*> pointers;
     for (std::string& word : words) pointers.push_back(word.data());
     auto operands = parser.parse(pointers);

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include "common/base/version.h"
+
 namespace rims::cli {
 namespace {
 
@@ -18,7 +20,6 @@ struct Line {
 class Options : public testing::Test {
  protected:
   Options() {
-    parser.add_flag('h', "help", "Show this message.", help);
     parser.add_negatable('v', "verbose", "Talk.", verbose);
     parser.add_value('n', "host", "HOSTNAME", "Where.", host);
     parser.add_value(0, "hostility", "LEVEL", "How.", hostility);
@@ -42,7 +43,7 @@ class Options : public testing::Test {
   }
 
   OptionParser parser{"rims test [options]"};
-  bool help = false, verbose = false;
+  bool verbose = false;
   std::string host, hostility, auth, password;
   std::unique_ptr<Line> line;
 };
@@ -125,6 +126,25 @@ TEST_F(Options, HelpListsThemAll) {
   EXPECT_EQ(text.substr(0, text.find('\n')), "Usage: rims test [options]");
   EXPECT_NE(text.find("    -v, --[no-]verbose               Talk.\n"), std::string::npos) << text;
   EXPECT_NE(text.find("        --hostility=LEVEL            How.\n"), std::string::npos) << text;
+}
+
+TEST_F(Options, EveryParserAnswersHelpAndVersion) {
+  EXPECT_FALSE(parser.asked());
+  testing::internal::CaptureStdout();
+  EXPECT_FALSE(parser.answer());
+  EXPECT_EQ(testing::internal::GetCapturedStdout(), "");
+  good({"-vh", "operand"});
+  EXPECT_TRUE(parser.asked());
+  testing::internal::CaptureStdout();
+  EXPECT_TRUE(parser.answer());
+  EXPECT_EQ(testing::internal::GetCapturedStdout(), parser.help());
+
+  OptionParser other("rims other");
+  Line words({"--version"});
+  ASSERT_TRUE(other.parse(words.pointers));
+  testing::internal::CaptureStdout();
+  EXPECT_TRUE(other.answer());
+  EXPECT_EQ(testing::internal::GetCapturedStdout(), std::string(program_version()) + "\n");
 }
 
 }  // namespace

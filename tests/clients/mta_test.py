@@ -19,7 +19,7 @@ import time
 import unittest
 
 from tests.clients.support import crlf
-from tests.system.harness import Suite, wait_for
+from tests.system.harness import TOP, Suite, wait_for
 
 MAIN_CF = """\
 compatibility_level = 3.6
@@ -34,7 +34,6 @@ inet_interfaces = 127.0.0.1
 inet_protocols = ipv4
 myhostname = mx.example.org
 mynetworks = 127.0.0.0/8
-mydestination =
 alias_maps =
 alias_database =
 local_header_rewrite_clients =
@@ -44,6 +43,10 @@ allow_min_user = yes
 minimal_backoff_time = 1s
 maximal_backoff_time = 1s
 queue_run_delay = 1s
+"""
+
+VIRTUAL = """\
+mydestination =
 virtual_mailbox_domains = example.org
 virtual_mailbox_maps =
 virtual_transport = rims
@@ -67,14 +70,21 @@ anvil     unix  - - n -   1 anvil
 proxymap  unix  - - n -   - proxymap
 scache    unix  - - n -   1 scache
 postlog   unix-dgram n - n - 1 postlogd
+local     unix  - n n -   - local
 rims      unix  - n n -  10 pipe
   flags= user={user} null_sender=
-  argv={stage}/bin/rims-deliver -c {config} -f ${{sender}} -i ${{queue_id}} -d ${{recipient}}
+  argv={stage}/bin/rims-deliver -c {config} -f ${{sender}} -i ${{queue_id}} -d {recipient}
 """
 
 
+def readme_recipe():
+    """What README.md puts into main.cf."""
+    with open(os.path.join(TOP, "README.md"), encoding="utf-8") as f:
+        return re.search(r"in `main\.cf`:\n\n```\n(.*?)```", f.read(), flags=re.S)[1]
+
+
 class Postfix:
-    def __init__(self, suite):
+    def __init__(self, suite, settings=VIRTUAL, recipient="${recipient}"):
         self.directory = tempfile.mkdtemp(prefix="rims-postfix-")
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
@@ -82,8 +92,8 @@ class Postfix:
         os.chmod(self.directory, 0o755)
         user = pwd.getpwuid(os.stat(suite.config).st_uid).pw_name
         values = {"dir": self.directory, "port": self.port, "user": user, "stage": suite.stage,
-                  "config": suite.config}
-        for name, text in (("main.cf", MAIN_CF), ("master.cf", MASTER_CF)):
+                  "config": suite.config, "recipient": recipient}
+        for name, text in (("main.cf", MAIN_CF + settings), ("master.cf", MASTER_CF)):
             with open(f"{self.directory}/{name}", "w", encoding="ascii") as f:
                 f.write(text.format(**values))
         os.mkdir(f"{self.directory}/queue")
@@ -238,6 +248,27 @@ class PostfixTest(unittest.TestCase):
             self.assertGreaterEqual(found.count(letter(number)), 3, number)
         self.assertEqual({hashlib.sha256(m).digest() for m in found},
                          {hashlib.sha256(letter(n)).digest() for n in range(20)})
+
+
+@unittest.skipUnless(shutil.which("postfix") or os.path.exists("/usr/sbin/postfix"),
+                     "postfix is not installed")
+@unittest.skipUnless(os.geteuid() == 0, "only root can start Postfix")
+class ReadmeTest(unittest.TestCase):
+    def test_users_need_no_system_account(self):
+        """With what README.md says, mail for a local name that only RIMS knows arrives."""
+        user = "only-rims-knows"
+        with self.assertRaises(KeyError):
+            pwd.getpwnam(user)
+        with Suite(users={user: "bar"}) as suite:
+            postfix = Postfix(suite, "mydestination = localhost\n" + readme_recipe(), "${user}")
+            try:
+                with smtplib.SMTP("127.0.0.1", postfix.port, timeout=60) as smtp:
+                    smtp.sendmail("s@example.net", [f"{user}@localhost"], letter(1))
+                wait_for(lambda: postfix.statuses(), 60, "an attempt")
+                self.assertEqual(postfix.statuses(), ["sent"], postfix.log())
+                self.assertEqual([without_trace(m) for m in stored(suite, user)], [letter(1)])
+            finally:
+                postfix.close()
 
 
 if __name__ == "__main__":

@@ -170,45 +170,34 @@ TEST_F(Sockets, OneControllerPerPidFile) {
   EXPECT_TRUE(third);
 }
 
-TEST_F(Sockets, ARunDirectoryThatOthersCouldChangeIsRefusedToRoot) {
-  if (geteuid() != 0) GTEST_SKIP() << "needs root";
-  EXPECT_TRUE(prepare_run_dir(dir_ + "/run", true)) << "made when it is missing";
-  EXPECT_EQ(mode_of(dir_ + "/run"), 0755u);
-  auto empty = prepare_empty_dir(dir_ + "/run", true);
-  ASSERT_TRUE(empty);
-  EXPECT_EQ(mode_of(*empty), 0555u);
-
-  fs::permissions(dir_ + "/run", fs::perms(0775));
-  EXPECT_FALSE(prepare_run_dir(dir_ + "/run", true));
-  fs::permissions(dir_ + "/run", fs::perms(0755));
-  ASSERT_EQ(chown(dir_.c_str(), 4711, 4711), 0);  // its parent is somebody's
-  const auto refused = prepare_run_dir(dir_ + "/run", true);
-  ASSERT_FALSE(refused);
-  EXPECT_THAT(refused.error().detail(), HasSubstr(dir_ + " belongs to"));
-  EXPECT_FALSE(prepare_run_dir(dir_ + "/new", true));
-  EXPECT_FALSE(fs::exists(dir_ + "/new")) << "looked at before anything is made";
-  EXPECT_TRUE(prepare_run_dir(dir_ + "/run", false)) << "no privilege, nothing to lose";
-  ASSERT_EQ(chown(dir_.c_str(), 0, 0), 0);
-  fs::create_directory_symlink("/tmp", dir_ + "/link");
-  EXPECT_FALSE(prepare_run_dir(dir_ + "/link", true));
-  EXPECT_EQ(mode_of("/tmp"), 01777u);
+TEST_F(Sockets, APortIsLookedAtWithoutTakingAConnection) {
+  auto held = open_ports(config_for("127.0.0.1", 0));
+  ASSERT_TRUE(held);
+  const uint16_t port = held->front().port;
+  const auto taken = ports_are_free(config_for("127.0.0.1", port), {});
+  ASSERT_FALSE(taken);
+  EXPECT_THAT(
+      taken.error().detail(),
+      HasSubstr("imap_port: cannot listen on 127.0.0.1:" + std::to_string(port) + ": bind: "));
+  EXPECT_TRUE(ports_are_free(config_for("127.0.0.1", port), {port})) << "it is our own";
+  held->clear();
+  EXPECT_TRUE(ports_are_free(config_for("127.0.0.1", port), {}));
+  EXPECT_TRUE(open_ports(config_for("127.0.0.1", port))) << "and it is still free";
 }
 
-TEST_F(Sockets, AMissingDataDirectoryIsMadeForItsUserAnExistingOneIsLeftAlone) {
-  if (geteuid() != 0) GTEST_SKIP() << "needs root";
-  struct stat st{};
-  ASSERT_TRUE(prepare_data_dir(dir_ + "/mail", true, 4711, 4712));
-  ASSERT_EQ(stat((dir_ + "/mail").c_str(), &st), 0);
-  EXPECT_EQ(st.st_uid, 4711u);
-  EXPECT_EQ(st.st_gid, 4712u);
-  EXPECT_EQ(st.st_mode & 0777u, 0750u);
-  ASSERT_TRUE(prepare_data_dir(dir_ + "/mail", true, 1, 1));
-  ASSERT_EQ(stat((dir_ + "/mail").c_str(), &st), 0);
-  EXPECT_EQ(st.st_uid, 4711u);
-  EXPECT_FALSE(prepare_data_dir(dir_ + "/no/such/parent", true, 1, 1));
-  // Whoever owns the parent could let root make a directory anywhere, and give it away.
-  EXPECT_FALSE(prepare_data_dir(dir_ + "/mail/more", true, 4711, 4712));
-  EXPECT_FALSE(fs::exists(dir_ + "/mail/more"));
+TEST_F(Sockets, ASocketOfDeliverIsLookedAtWithoutTouchingIt) {
+  const std::string path = dir_ + "/deliver.sock";
+  EXPECT_TRUE(deliver_socket_is_free(path));
+  {
+    const auto held = open_deliver_socket(path, 0600, std::nullopt);
+    ASSERT_TRUE(held);
+    EXPECT_FALSE(deliver_socket_is_free(path));
+  }
+  EXPECT_TRUE(deliver_socket_is_free(path)) << "an old one";
+  EXPECT_TRUE(fs::exists(path));
+  fs::remove(path);
+  std::ofstream(path) << "x";
+  EXPECT_FALSE(deliver_socket_is_free(path));
 }
 
 }  // namespace

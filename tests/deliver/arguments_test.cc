@@ -63,6 +63,13 @@ TEST(Arguments, AnAddressIsNeverAnOption) {
   }
 }
 
+// The daemon delivers to INBOX what is for a mailbox that can not be.
+TEST(Arguments, NoNameOfAMailboxIsWrong) {
+  EXPECT_EQ(good({"-m", "a\nb", "-d", "foo"}).mailbox, "a\nb");
+  EXPECT_EQ(good({"-m", std::string(5000, 'x').c_str(), "-d", "foo"}).mailbox,
+            std::string(ipc::kMaxMailbox, 'x'));
+}
+
 TEST(Arguments, WrongUseIs64) {
   const Words wrong[] = {
       {},
@@ -85,7 +92,6 @@ TEST(Arguments, WrongUseIs64) {
       {"-t", "5s", "-d", "foo"},
       {"-t", "-1", "-d", "foo"},
       {"-t", "", "-d", "foo"},
-      {"-m", "a\nb", "-d", "foo"},
       {"--"},
   };
   for (const Words& argv : wrong) EXPECT_EQ(status(argv), EX_USAGE) << testing::PrintToString(argv);

@@ -165,8 +165,9 @@ TEST_F(Client, AMessageGoesThrough) {
 
 TEST_F(Client, EveryAnswerIsAStatusAndOnePrintableLine) {
   const std::pair<ipc::Delivery, int> rows[] = {
-      {ipc::Delivery::no_user, EX_NOUSER},     {ipc::Delivery::no_mailbox, EX_CANTCREAT},
-      {ipc::Delivery::rejected, EX_DATAERR},   {ipc::Delivery::not_permitted, EX_NOPERM},
+      {ipc::Delivery::no_user, EX_NOUSER},
+      {ipc::Delivery::rejected, EX_DATAERR},
+      {ipc::Delivery::not_permitted, EX_NOPERM},
       {ipc::Delivery::temporary, EX_TEMPFAIL},
   };
   for (const auto& [answer, status] : rows) {

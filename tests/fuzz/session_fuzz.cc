@@ -42,7 +42,7 @@ Task<void> play(Stage& stage, std::string input) {
   require(problems && problems->empty());
   auto again = co_await stage.log_in("foo");
   const auto lines = co_await again->command("z", "LIST \"\" *");
-  require(lines.back() == "z OK LIST done");
+  require(lines.back() == "z OK LIST completed");
 }
 
 }  // namespace

@@ -39,7 +39,8 @@ TEST(Wire, LoginRequestHasTheseBytes) {
             "00000003626172"              // password
             "0000000000000000"            // challenge, digest
             "000000093132372e302e302e31"  // client_address
-            "01");                        // over_tls
+            "01"                          // over_tls
+            "00");                        // impossible
 }
 
 TEST(Wire, EveryTruncationAndAnyTrailingByteIsRefused) {

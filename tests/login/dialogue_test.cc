@@ -16,8 +16,7 @@ std::string plain(const std::string& authzid, const std::string& user, const std
 TEST_F(Dialogues, GreetsWithItsCapabilities) {
   start();
   EXPECT_EQ(greeting(connect()),
-            "* OK [CAPABILITY IMAP4rev1 LITERAL- ID SASL-IR AUTH=PLAIN AUTH=CRAM-MD5] "
-            "mx.example.org RIMS ready\r\n");
+            "* OK [CAPABILITY IMAP4rev1 LITERAL- ID SASL-IR AUTH=PLAIN AUTH=CRAM-MD5] " + kReady);
 }
 
 TEST_F(Dialogues, AnswersWhatIsAllowedInAnyState) {
@@ -263,6 +262,10 @@ TEST_F(Dialogues, NamesAndPasswordsOfAnySizeAndByteGetARefusalAndNoMore) {
     greeting(c);
     say(c, "a LOGIN {" + std::to_string(name.size()) + "+}\r\n" + name + " x\r\n");
     EXPECT_EQ(hear(c, "\r\n"), "a NO [AUTHENTICATIONFAILED] authentication failed\r\n");
+    // rims-auth hears of each, so that it can count and log it.
+    ASSERT_FALSE(requests.empty());
+    EXPECT_EQ(requests.back().user.value, name.substr(0, ipc::kMaxUserName));
+    EXPECT_EQ(requests.back().impossible, name.size() > ipc::kMaxUserName);
   }
   // NUL is no CHAR8 (RFC 3501 §9).
   Client& c = connect();
@@ -272,15 +275,22 @@ TEST_F(Dialogues, NamesAndPasswordsOfAnySizeAndByteGetARefusalAndNoMore) {
   const std::string long_password(1025, 'p');
   EXPECT_EQ(ask(c, "b AUTHENTICATE PLAIN " + plain("", "foo", long_password)),
             "b NO [AUTHENTICATIONFAILED] authentication failed\r\n");
+  EXPECT_TRUE(requests.back().impossible);
+  EXPECT_TRUE(requests.back().password.value.empty());
+  EXPECT_EQ(ask(c, "c AUTHENTICATE PLAIN " + plain(std::string(256, 'z'), "foo", "bar")),
+            "c NO [AUTHENTICATIONFAILED] authentication failed\r\n");
+  EXPECT_TRUE(requests.back().impossible);
+  EXPECT_EQ(requests.back().user.value, "foo");
 }
 
 TEST_F(Dialogues, PlaintextPasswordsAreForThoseWhoMay) {
   part.plaintext = config::Plaintext::loopback;
   start(true);
   Client& far = connect(from("192.0.2.1"));
-  EXPECT_EQ(greeting(far),
-            "* OK [CAPABILITY IMAP4rev1 LITERAL- ID SASL-IR STARTTLS LOGINDISABLED AUTH=CRAM-MD5] "
-            "mx.example.org RIMS ready\r\n");
+  EXPECT_EQ(
+      greeting(far),
+      "* OK [CAPABILITY IMAP4rev1 LITERAL- ID SASL-IR STARTTLS LOGINDISABLED AUTH=CRAM-MD5] " +
+          kReady);
   EXPECT_EQ(ask(far, "a LOGIN foo bar"),
             "a NO [PRIVACYREQUIRED] LOGIN is disabled without TLS\r\n");
   EXPECT_EQ(ask(far, "a AUTHENTICATE PLAIN"),

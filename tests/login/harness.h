@@ -9,11 +9,13 @@
 #include <deque>
 #include <sys/socket.h>
 
+#include <fmt/core.h>
 #include <gtest/gtest.h>
 
 #include "common/async/scope.h"
 #include "common/base/encoding.h"
 #include "common/base/log.h"
+#include "common/base/version.h"
 #include "common/ipc/session_link.h"
 #include "login/server.h"
 #include "tests/tls/certificate.h"
@@ -26,6 +28,10 @@ struct Lines : log::Sink {
   std::vector<std::string> lines;
   void write(log::Level, std::string_view line) override { lines.emplace_back(line); }
 };
+
+// How a greeting ends.
+inline const std::string kReady =
+    fmt::format("RIMS v{} IMAP4rev1 service ready.\r\n", program_version());
 
 inline const test::Certificate& certificate() {
   static const test::Certificate made;
@@ -98,7 +104,8 @@ class LoginTest : public ::testing::Test {
       }
       ipc::LoginReply reply;
       reply.request = request->request;
-      const bool right = request->user.value == "foo" && request->password.value.reveal() == "bar";
+      const bool right = request->user.value == "foo" &&
+                         request->password.value.reveal() == "bar" && !request->impossible;
       reply.verdict = right ? ipc::Verdict::granted : verdict;
       if (reply.verdict == ipc::Verdict::granted)
         reply.ticket.value = Secret("0123456789abcdef");
@@ -171,7 +178,7 @@ class LoginTest : public ::testing::Test {
       }
     }
   }
-  std::string greeting(Client& client) { return hear(client, "ready\r\n"); }
+  std::string greeting(Client& client) { return hear(client, "ready.\r\n"); }
   std::string ask(Client& client, const std::string& line) {
     say(client, line + "\r\n");
     return hear(client, "\r\n");

@@ -25,7 +25,7 @@ def stored(suite, user="foo", mailbox="INBOX"):
 
 class DeliverTest(unittest.TestCase):
     def setUp(self):
-        self.suite = Suite(users={"foo": "bar", "bar": "baz"},
+        self.suite = Suite(users={"foo": "bar", "bar": "baz", "#postman": "secret"},
                            settings="limits:\n  message_size: 1000000\n").start()
         self.addCleanup(self.suite.close)
         self.addCleanup(self._stop)
@@ -84,6 +84,23 @@ class DeliverTest(unittest.TestCase):
         self.assertEqual(len(stored(self.suite, "foo", "lists/rims")), 1)
         self.assertEqual(len(stored(self.suite, "foo", "Junk")), 1)
         self.assertEqual(stored(self.suite), [])
+
+    def test_a_mailbox_that_is_not_there(self):
+        """It is no reason to bounce: rims-deliver and post-mail put the mail into INBOX."""
+        with self.suite.login("foo") as imap:
+            imap.delete("Junk")
+        names = ["Junk", "never/made", "a\nb", "x" * 2000]
+        for name in names:
+            done = self.deliver(b"A: b\n\n", "-d", "foo", "-m", name)
+            self.assertEqual((done.returncode, done.stderr), (0, b""), name[:20])
+        done = self.suite.command("bin/rims", "post-mail", "-n", "127.0.0.1", "-o",
+                                  str(self.suite.imap_port), "-w", "secret", "-m", "Junk", "foo",
+                                  stdin=b"A: posted\n\n")
+        self.assertEqual((done.returncode, done.stderr), (0, b""))
+        self.assertEqual(len(stored(self.suite)), len(names) + 1)
+        self.assertEqual(self.suite.log_text().count(' has no mailbox "Junk": '), 2)
+        self.assertIn(r'WARN  rims-imapd', self.suite.log_text())
+        self.assertIn(r' "foo" has no mailbox "a\x0ab": ', self.suite.log_text())
 
     def test_trace_fields_on_demand(self):
         self.deliver(b"A: b\n\n", "-r", "-d", "foo", "-f", "a@b")
@@ -168,9 +185,9 @@ class DeliverTest(unittest.TestCase):
 
         def lines():
             return [x for x in self.suite.log_text().splitlines()
-                    if "rims-deliverd" in x and "id 4QueueId" in x]
+                    if "rims-deliverd" in x and 'id "4QueueId"' in x]
         line = wait_for(lines, 10, "the line is in the log")[0]
-        for part in (f"uid {uid}", "delivered", "to foo", "from <a@b>"):
+        for part in (f"uid {uid}", "delivered", 'to "foo"', 'from "a@b"'):
             self.assertIn(part, line)
 
 

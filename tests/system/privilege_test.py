@@ -248,7 +248,7 @@ class Privilege(unittest.TestCase):
         with SystemUsers() as ids:
             suite = self.privileged_suite(ids)
             os.mkdir(os.path.join(suite.directory, "log"), 0o755)
-            self.assertIn("must be able to write the directory of log_file", self.refused(suite))
+            self.assertIn("must be able to write it, and to make files in it", self.refused(suite))
 
     def test_nobody_connects_to_the_deliver_socket_but_its_group(self):
         with SystemUsers() as ids:

@@ -4,7 +4,9 @@
 #include <string>
 
 #include <openssl/bio.h>
+#include <openssl/ec.h>
 #include <openssl/pem.h>
+#include <openssl/rsa.h>
 #include <openssl/x509.h>
 
 namespace rims::test {
@@ -12,8 +14,9 @@ namespace rims::test {
 struct Certificate {
   std::string chain, key;  // PEM
 
-  Certificate() {
-    EVP_PKEY* pair = EVP_EC_gen("P-256");
+  // With a key of RSA where its bits are given.
+  explicit Certificate(unsigned rsa_bits = 0) {
+    EVP_PKEY* pair = rsa_bits > 0 ? EVP_RSA_gen(rsa_bits) : EVP_EC_gen("P-256");
     X509* made = X509_new();
     X509_set_version(made, 2);
     ASN1_INTEGER_set(X509_get_serialNumber(made), 1);

@@ -52,11 +52,9 @@ Task<Result<Reply>> post(Session& session, imap::Append args) {
          co_await session.host().submit(std::move(order), std::move(message)));
   switch (reply.status) {
     case ipc::Delivery::delivered:
-      co_return Reply{.text = "APPEND done", .code = {}};
+      co_return Reply{.text = "APPEND completed", .code = {}};
     case ipc::Delivery::no_user:
       co_return fail(Fault::not_found, "no such user", {}, "NONEXISTENT");
-    case ipc::Delivery::no_mailbox:
-      co_return fail(Fault::not_found, "no such mailbox", {}, "NONEXISTENT");
     case ipc::Delivery::rejected:
       co_return fail(Fault::refused, "the message was refused", reply.reason.value, "CANNOT");
     case ipc::Delivery::not_permitted:
@@ -92,7 +90,8 @@ Task<Result<Reply>> append(Session& session, imap::Command command) {
          co_await session.account().append(id, std::move(messages), session.origin()));
   imap::NumberSet<Uid> uids;
   for (const Uid uid : made.uids) uids.add(uid);
-  co_return Reply{.text = "APPEND done", .code = imap::append_uid_code(made.uidvalidity, uids)};
+  co_return Reply{.text = "APPEND completed",
+                  .code = imap::append_uid_code(made.uidvalidity, uids)};
 }
 
 }  // namespace rims::imapd::commands

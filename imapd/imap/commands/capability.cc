@@ -10,34 +10,34 @@ namespace rims::imapd::commands {
 
 Task<Result<Reply>> capability(Session& session, imap::Command) {
   imap::append_untagged(session.out(), "CAPABILITY " + session.capabilities());
-  co_return Reply{.text = "CAPABILITY done", .code = {}};
+  co_return Reply{.text = "CAPABILITY completed", .code = {}};
 }
 
 // The command loop sends what is new (RFC 3501 §6.1.2).
 Task<Result<Reply>> noop(Session&, imap::Command) {
-  co_return Reply{.text = "NOOP done", .code = {}};
+  co_return Reply{.text = "NOOP completed", .code = {}};
 }
 
 // Every change is durable before it is told, so there is nothing to do (RFC 3501 §6.4.1).
 Task<Result<Reply>> check(Session&, imap::Command) {
-  co_return Reply{.text = "CHECK done", .code = {}};
+  co_return Reply{.text = "CHECK completed", .code = {}};
 }
 
 Task<Result<Reply>> logout(Session& session, imap::Command) {
   session.bye("logging out");
-  co_return Reply{.text = "LOGOUT done", .code = {}};
+  co_return Reply{.text = "LOGOUT completed", .code = {}};
 }
 
 // What the client says is not used. Our answer has no version, which could help an attacker.
 Task<Result<Reply>> id(Session& session, imap::Command) {
   imap::append_untagged(session.out(), "ID (\"name\" \"RIMS\")");
-  co_return Reply{.text = "ID done", .code = {}};
+  co_return Reply{.text = "ID completed", .code = {}};
 }
 
 // One personal namespace without a prefix, no others (RFC 2342 §5).
 Task<Result<Reply>> name_space(Session& session, imap::Command) {
   imap::append_untagged(session.out(), "NAMESPACE ((\"\" \"/\")) NIL NIL");
-  co_return Reply{.text = "NAMESPACE done", .code = {}};
+  co_return Reply{.text = "NAMESPACE completed", .code = {}};
 }
 
 }  // namespace rims::imapd::commands

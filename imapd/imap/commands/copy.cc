@@ -31,7 +31,7 @@ Task<Result<Reply>> copy(Session& session, imap::Command command) {
     else if (!command.by_uid)
       co_return some_are_gone();
   }
-  Reply reply{.text = command.by_uid ? "UID COPY done" : "COPY done", .code = {}};
+  Reply reply{.text = command.by_uid ? "UID COPY completed" : "COPY completed", .code = {}};
   if (uids.empty()) co_return reply;
   CO_TRY(const store::Copied copied, co_await session.account().copy(selected.id(), std::move(uids),
                                                                      target->id, session.origin()));

@@ -32,7 +32,7 @@ Task<Result<Reply>> expunge(Session& session, imap::Command command) {
     CO_TRY([[maybe_unused]] auto gone,
            co_await session.account().expunge(selected.id(), std::move(doomed), session.origin()));
   }
-  co_return Reply{.text = args.uids ? "UID EXPUNGE done" : "EXPUNGE done", .code = {}};
+  co_return Reply{.text = args.uids ? "UID EXPUNGE completed" : "EXPUNGE completed", .code = {}};
 }
 
 }  // namespace rims::imapd::commands

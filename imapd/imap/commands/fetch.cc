@@ -437,7 +437,7 @@ Task<Result<Reply>> fetch(Session& session, imap::Command command) {
   if (progress.unreadable.any())
     co_return fail(Fault::storage, progress.unreadable.text("fetched"), {}, "UNAVAILABLE");
   if (progress.some_gone && !command.by_uid) co_return some_are_gone();
-  co_return Reply{.text = command.by_uid ? "UID FETCH done" : "FETCH done", .code = {}};
+  co_return Reply{.text = command.by_uid ? "UID FETCH completed" : "FETCH completed", .code = {}};
 }
 
 }  // namespace rims::imapd::commands

@@ -87,7 +87,7 @@ std::string attributes_of(const imap::List& args, std::string_view name, const R
 
 Task<Result<Reply>> list(Session& session, imap::Command command) {
   const auto& args = std::get<imap::List>(command.args);
-  Reply reply{.text = "LIST done", .code = {}};
+  Reply reply{.text = "LIST completed", .code = {}};
   if (!args.extended && args.patterns.size() == 1 && args.patterns[0].empty()) {
     append_delimiter(session.out(), "LIST");
     co_return reply;
@@ -144,7 +144,7 @@ Task<Result<Reply>> list(Session& session, imap::Command command) {
 
 Task<Result<Reply>> lsub(Session& session, imap::Command command) {
   const auto& args = std::get<imap::Lsub>(command.args);
-  Reply reply{.text = "LSUB done", .code = {}};
+  Reply reply{.text = "LSUB completed", .code = {}};
   if (args.pattern.empty()) {
     append_delimiter(session.out(), "LSUB");
     co_return reply;

@@ -44,7 +44,7 @@ Task<Result<Reply>> create(Session& session, imap::Command command) {
   CO_TRY(const store::SpecialUse use, special_use_of(args.special_use));
   CO_TRY([[maybe_unused]] const MailboxId made,
          co_await session.account().create(std::move(args.mailbox), use));
-  co_return done("CREATE done");
+  co_return done("CREATE completed");
 }
 
 // Other sessions that have it selected get BYE; this session only has no selected mailbox any more.
@@ -54,25 +54,25 @@ Task<Result<Reply>> remove(Session& session, imap::Command command) {
   const bool ours = info && session.has_selected() && session.selected().id() == info->id;
   CO_TRY_STATUS(co_await session.account().remove(std::move(args.mailbox)));
   if (ours) session.unselect();
-  co_return done("DELETE done");
+  co_return done("DELETE completed");
 }
 
 Task<Result<Reply>> rename(Session& session, imap::Command command) {
   auto& args = std::get<imap::Rename>(command.args);
   CO_TRY_STATUS(co_await session.account().rename(std::move(args.from), std::move(args.to)));
-  co_return done("RENAME done");
+  co_return done("RENAME completed");
 }
 
 Task<Result<Reply>> subscribe(Session& session, imap::Command command) {
   auto& args = std::get<imap::Subscribe>(command.args);
   CO_TRY_STATUS(co_await session.account().subscribe(std::move(args.mailbox)));
-  co_return done("SUBSCRIBE done");
+  co_return done("SUBSCRIBE completed");
 }
 
 Task<Result<Reply>> unsubscribe(Session& session, imap::Command command) {
   auto& args = std::get<imap::Unsubscribe>(command.args);
   CO_TRY_STATUS(co_await session.account().unsubscribe(std::move(args.mailbox)));
-  co_return done("UNSUBSCRIBE done");
+  co_return done("UNSUBSCRIBE completed");
 }
 
 // Counts are kept by the store, so a mailbox is not loaded for them.
@@ -113,7 +113,7 @@ Task<Result<Reply>> status(Session& session, imap::Command command) {
   }
   if (before == '(') out += '(';
   out += ")\r\n";
-  co_return done("STATUS done");
+  co_return done("STATUS completed");
 }
 
 }  // namespace rims::imapd::commands

@@ -153,7 +153,7 @@ Task<Result<Reply>> search(Session& session, imap::Command command) {
     }
   }
   out += "\r\n";
-  co_return Reply{.text = command.by_uid ? "UID SEARCH done" : "SEARCH done", .code = {}};
+  co_return Reply{.text = command.by_uid ? "UID SEARCH completed" : "SEARCH completed", .code = {}};
 }
 
 }  // namespace rims::imapd::commands

@@ -66,7 +66,7 @@ Task<Result<Reply>> open(Session& session, std::string name, bool read_only) {
     append_ok(out, "UNSEEN", unseen, "first unseen message");
   append_ok(out, "UIDVALIDITY", mailbox->info().uidvalidity.value, "UIDs are valid");
   append_ok(out, "UIDNEXT", mailbox->info().uidnext.value, "predicted next UID");
-  co_return Reply{.text = read_only ? "EXAMINE done" : "SELECT done",
+  co_return Reply{.text = read_only ? "EXAMINE completed" : "SELECT completed",
                   .code = read_only ? "READ-ONLY" : "READ-WRITE"};
 }
 
@@ -93,12 +93,12 @@ Task<Result<Reply>> close(Session& session, imap::Command) {
     }
   }
   session.unselect();
-  co_return Reply{.text = "CLOSE done", .code = {}};
+  co_return Reply{.text = "CLOSE completed", .code = {}};
 }
 
 Task<Result<Reply>> unselect(Session& session, imap::Command) {
   session.unselect();
-  co_return Reply{.text = "UNSELECT done", .code = {}};
+  co_return Reply{.text = "UNSELECT completed", .code = {}};
 }
 
 }  // namespace rims::imapd::commands

@@ -64,7 +64,7 @@ Task<Result<Reply>> store(Session& session, imap::Command command) {
   }
   // A UID that names nothing is ignored (RFC 3501 §6.4.8); a number always named a message.
   if (some_gone && !command.by_uid) co_return some_are_gone();
-  co_return Reply{.text = command.by_uid ? "UID STORE done" : "STORE done", .code = {}};
+  co_return Reply{.text = command.by_uid ? "UID STORE completed" : "STORE completed", .code = {}};
 }
 
 }  // namespace rims::imapd::commands

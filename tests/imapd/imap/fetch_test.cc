@@ -13,6 +13,7 @@
 #include "common/base/log.h"
 #include "tests/imapd/script.h"
 #include "tests/imapd/stage.h"
+#include "tests/support/log_lines.h"
 
 namespace rims::test {
 namespace {
@@ -79,14 +80,15 @@ TEST_F(Fetch, AClientThatDoesNotReadStopsNobody) {
   const auto deaf = selected();
   const auto other = selected();
   run(stage.loop, deaf->send("a FETCH 1:* BODY.PEEK[]\r\n"));
-  for (int i = 0; i < 10; i++) EXPECT_EQ(command(*other, "FETCH 1 UID").back(), "t OK FETCH done");
+  for (int i = 0; i < 10; i++)
+    EXPECT_EQ(command(*other, "FETCH 1 UID").back(), "t OK FETCH completed");
   // It gets everything once it reads.
   for (int i = 1; i <= 8; i++) {
     const auto line = run(stage.loop, deaf->line());
     ASSERT_TRUE(line);
     EXPECT_TRUE(line->starts_with(fmt::format("* {} FETCH (BODY[] {{", i)));
   }
-  EXPECT_EQ(run(stage.loop, deaf->line()), "a OK FETCH done");
+  EXPECT_EQ(run(stage.loop, deaf->line()), "a OK FETCH completed");
 }
 
 TEST_F(Fetch, AnswersForManyMessagesInOrder) {
@@ -139,7 +141,7 @@ TEST_F(Fetch, MakesADamagedStructureAgain) {
   stage.start();
   const auto client = selected();
   const auto lines = command(*client, "FETCH 1 ENVELOPE");
-  EXPECT_EQ(lines.back(), "t OK FETCH done");
+  EXPECT_EQ(lines.back(), "t OK FETCH completed");
   EXPECT_NE(lines[0].find("\"message 1\""), std::string::npos) << lines[0];
 }
 
@@ -200,7 +202,7 @@ class LongSearch : public Fetch {
     auto longest = Loop::now() - Loop::now();
     for (; scope.size() > 0; commands++) {
       const auto since = Loop::now();
-      EXPECT_EQ(command(*other, "NOOP").back(), "t OK NOOP done");
+      EXPECT_EQ(command(*other, "NOOP").back(), "t OK NOOP completed");
       longest = std::max(longest, Loop::now() - since);
     }
     const auto ms = std::chrono::duration_cast<Milliseconds>(longest).count();
@@ -214,7 +216,7 @@ class LongSearch : public Fetch {
     while (!line) line = co_await client.line();
     EXPECT_EQ(line, "* SEARCH");
     line = co_await client.line();
-    EXPECT_EQ(line, "a OK SEARCH done");
+    EXPECT_EQ(line, "a OK SEARCH completed");
   }
 };
 
@@ -257,13 +259,6 @@ TEST_F(LongSearch, OfManyQuickKeysHoldsUpNobody) {
   EXPECT_GE(answered_during(keys + " BEFORE 1-Jan-2001"), 10);
 }
 
-struct Logged final : log::Sink {
-  Logged() { log::set_sink(this); }
-  ~Logged() override { log::set_sink(nullptr); }
-  void write(log::Level, std::string_view line) override { (text += line) += '\n'; }
-  std::string text;
-};
-
 class Damaged : public Fetch {
  protected:
   // Delivers standard messages, and cuts the bodies of some of them on the disk.
@@ -282,7 +277,7 @@ class Damaged : public Fetch {
 TEST_F(Damaged, FetchServesTheRest) {
   deliver_damaged(4, {2, 3});
   const auto client = selected();
-  Logged logged;
+  LogLines logged;
   auto lines = command(*client, "FETCH 1:4 (UID BODY[TEXT])");
   ASSERT_EQ(lines.size(), 5U);
   EXPECT_TRUE(lines[0].starts_with("* 1 FETCH (UID 1 FLAGS (\\Seen \\Recent) BODY[TEXT] {"))
@@ -293,15 +288,16 @@ TEST_F(Damaged, FetchServesTheRest) {
   EXPECT_EQ(lines[2], "* 2 FETCH (FLAGS (\\Recent))");
   EXPECT_EQ(lines[3], "* 3 FETCH (FLAGS (\\Recent))");
   EXPECT_EQ(lines[4], "t NO [UNAVAILABLE] 2 messages could not be fetched, they are damaged");
-  EXPECT_NE(logged.text.find("FETCH: message 2 of foo is shorter"), std::string::npos)
-      << logged.text;
-  EXPECT_NE(logged.text.find("FETCH: message 3 of foo is shorter"), std::string::npos)
-      << logged.text;
+  EXPECT_NE(logged.text().find("FETCH: message 2 of \"foo\" is shorter"), std::string::npos)
+      << logged.text();
+  EXPECT_NE(logged.text().find("FETCH: message 3 of \"foo\" is shorter"), std::string::npos)
+      << logged.text();
 
   lines = command(*client, "UID FETCH 2 BODY.PEEK[]");
   EXPECT_EQ(lines.back(), "t NO [UNAVAILABLE] 1 message could not be fetched, it is damaged");
-  EXPECT_EQ(command(*client, "UID FETCH 1,4 BODY.PEEK[TEXT]").back(), "t OK UID FETCH done");
-  EXPECT_EQ(command(*client, "FETCH 1:4 (FLAGS ENVELOPE BODYSTRUCTURE)").back(), "t OK FETCH done");
+  EXPECT_EQ(command(*client, "UID FETCH 1,4 BODY.PEEK[TEXT]").back(), "t OK UID FETCH completed");
+  EXPECT_EQ(command(*client, "FETCH 1:4 (FLAGS ENVELOPE BODYSTRUCTURE)").back(),
+            "t OK FETCH completed");
 }
 
 // RFC 3501 §7.1.2: an untagged NO is a warning, and the command is completed.
@@ -311,14 +307,14 @@ TEST_F(Damaged, SearchFindsTheRestAndWarns) {
   const std::string warning = "* NO [UNAVAILABLE] 1 message could not be searched, it is damaged";
   for (const char* keys : {"BODY \"This is\"", "TEXT \"This is\"", "NOT HEADER X-A x",
                            "OR BODY body UID 2 NOT TEXT absent", "NOT BODY absent"}) {
-    Logged logged;
+    LogLines logged;
     const auto lines = command(*client, std::string("SEARCH ") + keys);
     ASSERT_EQ(lines.size(), 3U) << keys;
     EXPECT_EQ(lines[0], warning) << keys;
     EXPECT_EQ(lines[1], "* SEARCH 1 3 4") << keys;
-    EXPECT_EQ(lines[2], "t OK SEARCH done") << keys;
-    EXPECT_NE(logged.text.find("SEARCH: message 2 of foo is shorter"), std::string::npos)
-        << logged.text;
+    EXPECT_EQ(lines[2], "t OK SEARCH completed") << keys;
+    EXPECT_NE(logged.text().find("SEARCH: message 2 of \"foo\" is shorter"), std::string::npos)
+        << logged.text();
   }
   // What decides without its bytes needs no warning, and finds it.
   EXPECT_EQ(command(*client, "SEARCH OR UID 2 BODY \"body 3\"").front(), "* SEARCH 2 3");
@@ -348,10 +344,10 @@ TEST_F(Damaged, TheLogNamesOnlySomeOfVeryMany) {
   std::iota(all.begin(), all.end(), 1);
   deliver_damaged(30, all);
   const auto client = selected();
-  Logged logged;
+  LogLines logged;
   EXPECT_EQ(command(*client, "SEARCH BODY x").front(),
             "* NO [UNAVAILABLE] 30 messages could not be searched, they are damaged");
-  EXPECT_EQ(std::ranges::count(logged.text, '\n'), 21) << logged.text;
+  EXPECT_EQ(std::ranges::count(logged.text(), '\n'), 21) << logged.text();
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include "common/ipc/sealed.h"
 #include "common/ipc/session_link.h"
 #include "tests/imapd/stage.h"
+#include "tests/support/log_lines.h"
 
 namespace rims::test {
 namespace {
@@ -91,7 +92,8 @@ TEST_F(WorkerTest, AnswersTheLoginOfAClientWithATicket) {
   run(stage.loop, peers->give_ticket(kTicket, "foo"));
   const auto client = run(stage.loop, peers->hand_over(kTicket, "a2 NOOP\r\n", "a1"));
   EXPECT_TRUE(first_line(*client).starts_with("a1 OK [CAPABILITY IMAP4rev1 "));
-  EXPECT_EQ(first_line(*client), "a2 OK NOOP done") << "bytes that came along are served first";
+  EXPECT_EQ(first_line(*client), "a2 OK NOOP completed")
+      << "bytes that came along are served first";
 }
 
 TEST_F(WorkerTest, RefusesATicketThatWasUsed) {
@@ -148,7 +150,7 @@ TEST_F(WorkerTest, RefusesMoreSessionsOfAUserThanAllowed) {
   EXPECT_EQ(first_line(*three), "* BYE too many sessions");
   EXPECT_EQ(first_line(*three), "(closed)");
   (void)run(stage.loop, stage.log_in("bob"));
-  EXPECT_EQ(run(stage.loop, two->command("a", "LOGOUT")).back(), "a OK LOGOUT done");
+  EXPECT_EQ(run(stage.loop, two->command("a", "LOGOUT")).back(), "a OK LOGOUT completed");
   EXPECT_EQ(first_line(*two), "(closed)");
   (void)run(stage.loop, stage.log_in("alice"));
 }
@@ -159,7 +161,7 @@ TEST_F(WorkerTest, SurvivesRubbishOnEveryLink) {
   run(stage.loop, peers->deliverd.send_packet(3, "no descriptor", {}));
   const auto client = run(stage.loop, stage.log_in("foo"));
   const auto lines = run(stage.loop, client->command("a", "NOOP"));
-  EXPECT_EQ(lines.back(), "a OK NOOP done");
+  EXPECT_EQ(lines.back(), "a OK NOOP completed");
 }
 
 TEST_F(WorkerTest, ALinkMayBeReplaced) {
@@ -215,10 +217,31 @@ TEST_F(WorkerTest, DeliversIntoTheMailboxThatIsNamed) {
   EXPECT_EQ(run(stage.loop, send(*peers, {.mailbox = "Junk", .flags = 4})).status,
             Delivery::delivered);
   EXPECT_EQ(run(stage.loop, send(*peers, {.mailbox = "inbox"})).status, Delivery::delivered);
-  EXPECT_EQ(run(stage.loop, send(*peers, {.mailbox = "Nowhere"})).status, Delivery::no_mailbox);
   const auto account = *run(stage.loop, stage.store->open("foo"));
   EXPECT_EQ(account->find("Junk")->messages, 1U);
   EXPECT_EQ(account->find("INBOX")->messages, 1U);
+}
+
+// Mail is not lost because a filter names a mailbox that is not there, and the log tells.
+TEST_F(WorkerTest, DeliversToInboxWhatIsForAMailboxThatIsNotThere) {
+  const auto account = *run(stage.loop, stage.store->open("foo"));
+  ASSERT_TRUE(run(stage.loop, account->remove("Junk")));
+  ASSERT_TRUE(run(stage.loop, account->create("Lists/rims")));
+  ASSERT_TRUE(run(stage.loop, account->remove("Lists"))) << "has children: it stays as \\Noselect";
+  const std::string names[] = {"Junk",       "Never", "Lists", "INBOX/no",
+                               "a\"\nb\xff", "/",     "//x",   std::string(ipc::kMaxMailbox, 'x')};
+  uint32_t stored = 0;
+  for (const std::string& name : names) {
+    SCOPED_TRACE(name);
+    LogLines log;
+    const auto reply = run(stage.loop, send(*peers, {.mailbox = name, .flags = 4, .id = "Q1"}));
+    EXPECT_EQ(reply.status, Delivery::delivered);
+    EXPECT_EQ(account->find("INBOX")->messages, ++stored);
+    EXPECT_TRUE(log.has("WARN \"foo\" has no mailbox " + log::quoted(name) + ": what is delivered"))
+        << log.text();
+  }
+  EXPECT_EQ(account->find("Never"), nullptr);
+  EXPECT_EQ(account->find("INBOX")->unseen, stored);
 }
 
 TEST_F(WorkerTest, StoresARepeatedDeliveryOnce) {
@@ -265,10 +288,13 @@ TEST_F(WorkerTest, KnowsARepeatedDeliveryWhoseMailboxIsGone) {
   EXPECT_EQ(again.status, Delivery::delivered);
   EXPECT_EQ(again.reason.value, "delivered before");
   EXPECT_EQ(account->find("Lists"), nullptr) << "and no mailbox is made for it";
-  // Another mail is told what there is.
-  EXPECT_EQ(run(stage.loop, send(*peers, {.mailbox = "Lists", .id = "4F2B"})).status,
-            Delivery::no_mailbox);
-  EXPECT_EQ(run(stage.loop, send(*peers, {.mailbox = "Lists"})).status, Delivery::no_mailbox);
+  // Another mail goes to INBOX, and is known there by the same mailbox.
+  for (const char* reason : {"", "delivered before"}) {
+    const auto other = run(stage.loop, send(*peers, {.mailbox = "Lists", .id = "4F2B"}));
+    EXPECT_EQ(other.status, Delivery::delivered);
+    EXPECT_EQ(other.reason.value, reason);
+    EXPECT_EQ(account->find("INBOX")->messages, 1U);
+  }
 }
 
 class FullDisk final : public store::Disk {
@@ -354,9 +380,8 @@ struct PostCase {
 
 TEST_F(WorkerTest, PostsTheDeliveryUsersMailByTheWayOfAllMail) {
   const PostCase cases[] = {
-      {Delivery::delivered, "p OK APPEND done"},
+      {Delivery::delivered, "p OK APPEND completed"},
       {Delivery::no_user, "p NO [NONEXISTENT] no such user"},
-      {Delivery::no_mailbox, "p NO [NONEXISTENT] no such mailbox"},
       {Delivery::rejected, "p NO [CANNOT] the message was refused"},
       {Delivery::not_permitted, "p NO [NOPERM] not permitted"},
       {Delivery::temporary, "p NO [UNAVAILABLE] not delivered, try again later"},
@@ -385,7 +410,7 @@ TEST_F(WorkerTest, PostingFailsForNowWhenDeliverdIsGone) {
   peers.emplace(stage);
   run(stage.loop, client->send("r APPEND \"b64user-mbox Zm9v INBOX\" {5+}\r\nhello\r\n"));
   (void)run(stage.loop, answer_submit(*peers, Delivery::delivered));
-  EXPECT_EQ(first_line(*client), "r OK APPEND done");
+  EXPECT_EQ(first_line(*client), "r OK APPEND completed");
 }
 
 // ---------------------------------------------------------------- the end
