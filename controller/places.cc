@@ -76,12 +76,10 @@ Status could_make(const std::string& path, int& error) {
   const std::string parent = directory_of(path);
   struct stat st{};
   error = 0;
-  if (stat(parent.c_str(), &st) != 0)
+  if (stat(parent.c_str(), &st) != 0 || access(parent.c_str(), W_OK | X_OK) != 0)
     error = errno;
   else if (!S_ISDIR(st.st_mode))
     error = ENOTDIR;
-  else if (access(parent.c_str(), W_OK | X_OK) != 0)
-    error = errno;
   if (error == 0) return {};
   return refused_errno("cannot make " + path, error);
 }

@@ -154,7 +154,7 @@ void Supervisor::attach_listeners(Process& process) {
     const bool deliver = listener.channel == ipc::Channel::listen_deliver;
     if (process.role() != (deliver ? ipc::Role::deliverd : ipc::Role::login)) continue;
     // One that was taken over may have shut it down, for itself and for whoever comes after it.
-    if (listen(listener.fd.get(), SOMAXCONN) != 0)
+    if (::listen(listener.fd.get(), SOMAXCONN) != 0)
       log::error({}, "cannot listen on {} again: {}", listener.name, errno_text(errno));
     Fd copy(fcntl(listener.fd.get(), F_DUPFD_CLOEXEC, 0));
     if (!copy) continue;  // out of descriptors: the process does not become ready, which is logged

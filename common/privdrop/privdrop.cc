@@ -145,7 +145,6 @@ void enter(const Row& row, const Identity& who) {
   const pid_t parent = getppid();
   hide_memory();
   set_limits(row.limits, who.change);
-  const Fd directory = open_directory(who.directory);
   if (who.change) {
     change_root(row, who);
     change_identity(who.uid, who.gid);
