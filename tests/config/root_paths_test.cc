@@ -109,7 +109,8 @@ TEST_F(RootPaths, EachPathOfAConfigurationIsLookedAt) {
   EXPECT_THAT(wrong(&Config::listen_deliver_socket, "/others/deliver.sock"),
               HasSubstr("listen.deliver_socket: "));
   EXPECT_THAT(wrong(&Config::base_dir, "/others/mail"), HasSubstr("base_dir: "));
-  EXPECT_THAT(wrong(&Config::log_file, "/others/log/imap.log"), HasSubstr("log_file: "));
+  EXPECT_THAT(wrong(&Config::log_file, "/others/more/log/imap.log"), HasSubstr("log_file: "));
+  EXPECT_EQ(wrong(&Config::log_file, "/others/log/imap.log"), "") << "it is in base_dir";
 }
 
 }  // namespace
