@@ -13,6 +13,7 @@
 #include "common/base/json.h"
 #include "common/base/log.h"
 #include "common/maintenance/account_names.h"
+#include "common/names/names.h"
 
 namespace rims::ctl {
 namespace {
@@ -22,7 +23,7 @@ constexpr Milliseconds kTakeOver{30'000};
 int list(const Accounts& accounts, bool json) {
   std::set<std::string> configured;
   for (const auto& known : accounts.loaded.config->users)
-    configured.insert(unique_user_id(known.name));
+    if (const auto name = names::account_name(known.name)) configured.insert(unique_user_id(*name));
   const auto found = store::name_accounts(accounts.base);
   if (!found) return complain(found.error());
   int status = kDone;
@@ -58,7 +59,11 @@ int tell(const Status& done) {
   return complain(done.error());
 }
 
-int rename(const Accounts& accounts, const std::string& from, const std::string& to) {
+int rename(const Accounts& accounts, const std::string& new_name) {
+  const std::string& from = accounts.list.front().user;
+  const auto name = names::account_name(new_name);
+  if (!name) return complain("account: no user can be called " + log::quoted(new_name), kUsage);
+  const std::string& to = *name;
   if (const Status now = become_owner(accounts.base); !now) return complain(now.error());
   const int status = tell(store::rename_account(store_options(accounts), from, to, kTakeOver));
   if (status == kDone)
@@ -67,7 +72,8 @@ int rename(const Accounts& accounts, const std::string& from, const std::string&
   return status;
 }
 
-int remove(const Accounts& accounts, const std::string& user) {
+int remove(const Accounts& accounts) {
+  const std::string& user = accounts.list.front().user;
   if (const Status now = become_owner(accounts.base); !now) return complain(now.error());
   const int status = tell(store::remove_account(accounts.base, user, kTakeOver));
   if (status == kDone) std::printf("the mail of %s is removed\n", log::printable(user).c_str());
@@ -78,26 +84,22 @@ int remove(const Accounts& accounts, const std::string& user) {
 
 int account(const Invocation& how, std::span<char*> args) {
   Invocation with = how;
-  bool help = false, json = false, yes = false;
+  bool json = false, yes = false;
   cli::OptionParser parser(
       "rims-ctl account list [options]\n"
       "       rims-ctl account rename [options] USER NEW-NAME\n"
       "       rims-ctl account remove --yes [options] USER");
-  parser.add_flag('h', "help", "Show this message.", help);
-  parser.add_value('c', "config", "FILE", "The configuration.", with.config);
+  add_common(parser, with);
   parser.add_flag(0, "json", "list: report as JSON on standard output.", json);
   parser.add_flag(0, "yes", "remove: the mail is to be removed; only a backup brings it back.",
                   yes);
   const auto operands = parser.parse(args);
   if (!operands) return complain("account: " + operands.error().reply(), kUsage);
-  if (help) {
-    std::fputs(parser.help().c_str(), stdout);
-    return kDone;
-  }
+  if (parser.answer()) return kDone;
   const std::string what = operands->empty() ? "" : operands->front();
-  const size_t names = operands->size() - (operands->empty() ? 0 : 1);
-  if (!(what == "list" && names == 0) && !(what == "rename" && names == 2) &&
-      !(what == "remove" && names == 1))
+  const size_t users = operands->size() - (operands->empty() ? 0 : 1);
+  if (!(what == "list" && users == 0) && !(what == "rename" && users == 2) &&
+      !(what == "remove" && users == 1))
     return complain("account: need list, rename USER NEW-NAME, or remove USER", kUsage);
   for (const auto& name : *operands)
     if (name.empty()) return complain("account: a user has a name", kUsage);
@@ -106,11 +108,10 @@ int account(const Invocation& how, std::span<char*> args) {
                         " away; --yes says that this is meant",
                     kUsage);
   Accounts accounts;
-  if (const int failed = find_accounts(with, operands->back(), false, accounts); failed != kDone)
-    return failed;
+  const std::string user = users == 0 ? std::string() : (*operands)[1];
+  if (const int failed = find_accounts(with, user, false, accounts); failed != kDone) return failed;
   if (what == "list") return list(accounts, json);
-  if (what == "rename") return rename(accounts, (*operands)[1], (*operands)[2]);
-  return remove(accounts, (*operands)[1]);
+  return what == "rename" ? rename(accounts, (*operands)[2]) : remove(accounts);
 }
 
 }  // namespace rims::ctl
