@@ -1,7 +1,10 @@
 // cli/ctl_check.cc - rims-ctl check USER|--all: look for damage in accounts; --repair
 
+#include <cerrno>
 #include <cstdio>
+#include <fcntl.h>
 #include <string>
+#include <unistd.h>
 #include <vector>
 
 #include <fmt/format.h>
@@ -84,6 +87,8 @@ Status repair(const Accounts& accounts, const Account& account, Outcome& o) {
   {
     // If a server has the account open, this makes the server close it in order.
     TRY(const auto dir, store::take_account(accounts.base, account.user, kTakeOver));
+    if (faccessat(dir.fd(), ".", W_OK, 0) != 0)
+      return fail_errno(dir.path() + " can not be written", errno);
   }
   if (const auto before = store::check_account(accounts.base, account.path(), account.path()))
     keep_index = before->lost && before->index_sound;

@@ -7,6 +7,7 @@ which they were found, one after the other.
 import array
 import contextlib
 import glob
+import gzip
 import os
 import shutil
 import socket
@@ -157,6 +158,48 @@ class Cases(unittest.TestCase):
                 os.makedirs(f"{where}/{name}/new")
                 ctl(suite, "import", "foo", "--from", "maildir", f"{where}/{name}")
             self.assertEqual(len(numbers(suite)), 2)
+
+    def test_a_maildir_that_dovecot_has_compressed(self):
+        with self.suite().start() as suite:
+            where = self.directory()
+            text = b"Subject: small\r\n\r\n" + b"inflated\r\n" * 20
+            os.makedirs(f"{where}/cur")
+            os.makedirs(f"{where}/new")
+            name = f"1400000001.M1P1.host,S={len(text)},W={len(text)}:2,S"
+            with open(f"{where}/cur/{name}", "wb") as f:
+                f.write(gzip.compress(text))
+            with open(f"{where}/cur/1400000002.M2P2.host:2,", "wb") as f:
+                f.write(b"CRYPTED\x03\x07" + bytes(range(100)))
+            self.assertIn("encrypted", ctl(suite, "import", "foo", "--from", "maildir", where, status=1))
+            with suite.login() as imap:
+                self.assertEqual(uids(imap, "INBOX"), [1])
+                self.assertEqual(imap.uid("FETCH", "1", "(BODY.PEEK[])")[1][0][1], text)
+
+    def test_mbox_files_of_other_programs(self):
+        with self.suite().start() as suite:
+            where = self.directory()
+            write(f"{where}/noblank", "From a@b Thu Jan  1 00:00:00 2015\nSubject: one\n\nbody\n"
+                                      "From a@b Thu Jan  1 00:00:01 2015\nSubject: two\n\nbody\n")
+            write(f"{where}/&AOQ-b", "From a@b Thu Jan  1 00:00:00 2015\nX-Mozilla-Status: 0001\nSubject: x\n\nx\n")
+            ctl(suite, "import", "foo", "--from", "mbox", where)
+            with suite.login() as imap:
+                self.assertEqual(uids(imap, "noblank"), [1, 2])
+                self.assertEqual(uids(imap, '"&AOQ-b"'), [1])
+                self.assertIn(b"\\Seen", imap.uid("FETCH", "1", "(FLAGS)")[1][0])
+
+    def test_mail_for_a_mailbox_that_is_gone(self):
+        with self.suite().start() as suite:
+            with suite.login() as imap:
+                imap.delete("Junk")
+            suite.deliver(mail("to Junk"), mailbox="Junk")
+            self.assertEqual(numbers(suite), [1])
+
+    def test_a_user_in_another_spelling(self):
+        with self.suite(users={"Bob": "secret"}).start() as suite:
+            suite.deliver(mail("hello"), user="bob")
+            for name in ("bob", "BOB", "Bob"):
+                with suite.login(name, password="secret") as imap:
+                    self.assertEqual(uids(imap, "INBOX"), [1], name)
 
     def test_a_configuration_of_the_original_of_2019(self):
         where = self.directory()

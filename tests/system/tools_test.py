@@ -414,6 +414,19 @@ class Restored(unittest.TestCase):
             os.chown(path, NOBODY, NOBODY)
         ctl(suite, "check", "foo")
 
+    def test_a_repair_that_can_not_write_says_so(self):
+        suite = Suite()
+        self.addCleanup(suite.close)
+        suite.start()
+        suite.deliver(mail("x"))
+        suite.stop()
+        where = account(suite, "foo")
+        os.chmod(where, 0o500)
+        self.addCleanup(os.chmod, where, 0o700)
+        said = ctl(suite, "check", "--repair", "foo", status=1)
+        self.assertIn("can not be written", said)
+        self.assertNotIn("rebuilt", said)
+
     def test_an_account_gets_another_name(self):
         suite = Suite(users={"old": "bar", "new": "bar"})
         self.addCleanup(suite.close)
