@@ -413,6 +413,7 @@ int carry_out(const Invocation& how, Wanted wanted) {
     wanted.user = *std::move(name);
   }
   wanted.account = unique_user_id(wanted.user);
+  if (wanted.of.empty()) wanted.of = wanted.user;
   const auto end = [&](const Error& error) {
     if (wanted.json) print_json(wanted, report, error.detail());
     if (error.code() == "INUSE")
@@ -479,7 +480,6 @@ int restore(const Invocation& how, std::span<char*> args) {
   if (wanted.from.empty() && wanted.at_text.empty())
     return wrong("need --from DIR, --at TIME or both");
   if (wanted.from.empty() && !wanted.of.empty()) return wrong("--of needs --from");
-  if (wanted.of.empty()) wanted.of = wanted.user;
   if (wanted.scope.mailbox.empty() && (!uids.empty() || !wanted.scope.into.empty()))
     return wrong("--uid and --into need --mailbox");
   if (wanted.scope.exact && (!uids.empty() || !wanted.scope.into.empty()))

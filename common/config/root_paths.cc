@@ -30,7 +30,7 @@ std::unexpected<Error> refused(const std::string& path, const std::string& at,
 
 }  // namespace
 
-Status only_root_may_change(const std::string& directory) {
+Status only_root_may_change(const std::string& directory, const std::string& holds) {
   std::string at = "/", rest = directory;
   int links = 0;
   for (;;) {
@@ -56,6 +56,8 @@ Status only_root_may_change(const std::string& directory) {
       rest.erase(0, slash == std::string::npos ? slash : slash + 1);
       if (name == ".") name.clear();
     }
+    const bool last = name.empty();
+    if (last) name = holds;
     const std::string next = name.empty()   ? ""
                              : name == ".." ? above(at)
                              : at == "/"    ? "/" + name
@@ -66,7 +68,7 @@ Status only_root_may_change(const std::string& directory) {
     const bool there = !next.empty() && lstat(next.c_str(), &following) == 0;
     if (shared && ((st.st_mode & S_ISVTX) == 0 || !there))
       return refused(directory, at, "may be changed by others");
-    if (!there) return {};
+    if (!there || last) return {};
     at = next;
   }
 }
@@ -76,22 +78,23 @@ Status check_paths_of_root(const Config& config) {
     const char* key;
     std::string directory;
     const char* remedy;
+    std::string holds = {};  // see only_root_may_change()
   };
+  const std::string base = config.base_dir.substr(config.base_dir.rfind('/') + 1);
+  const bool in_base = above(above(config.log_file)) == config.base_dir;
   const Use uses[] = {
       {"paths.run_dir", config.paths_run_dir, "let it be a directory like /run/rims"},
       {"paths.pid_file", above(config.paths_pid_file), "let it be a file in paths.run_dir"},
       {"listen.deliver_socket", above(config.listen_deliver_socket),
        "let it be a file in paths.run_dir"},
       // These may belong to the users of their programs, but stand where only root puts something.
-      {"base_dir", above(config.base_dir), "let it be a directory like /var/lib/rims/mail"},
+      {"base_dir", above(config.base_dir), "let it be a directory like /var/lib/rims/mail", base},
       // A log in base_dir has a directory there, which root makes, but never uses by its name.
-      {"log_file",
-       above(above(config.log_file)) == config.base_dir ? above(config.base_dir)
-                                                        : above(above(config.log_file)),
-       "let it be a file like /var/log/rims/imap.log"},
+      {"log_file", in_base ? above(config.base_dir) : above(above(config.log_file)),
+       "let it be a file like /var/log/rims/imap.log", in_base ? base : std::string()},
   };
   for (const Use& use : uses)
-    if (const Status safe = only_root_may_change(use.directory); !safe)
+    if (const Status safe = only_root_may_change(use.directory, use.holds); !safe)
       return fail(Fault::refused,
                   fmt::format("{}{}: {}; {}, or start the suite as another user",
                               where(config, use.key), use.key, safe.error().detail(), use.remedy));

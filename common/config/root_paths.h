@@ -14,9 +14,11 @@ namespace rims::config {
 
 // Checks that only root can change what this path of a directory leads to: it and every directory
 // above it are root's, and others may not write there (a sticky directory like /tmp may stand above
-// it). Links of root are followed. What is missing is checked up to the directory where it would be
-// made. refused: names the directory in the way.
-[[nodiscard]] Status only_root_may_change(const std::string& directory);
+// it). `holds`: one name in it; if that is there, the directory itself may be sticky, too. Links of
+// root are followed. What is missing is checked up to the directory where it would be made.
+// refused: names the directory in the way.
+[[nodiscard]] Status only_root_may_change(const std::string& directory,
+                                          const std::string& holds = {});
 
 // The same for all that root uses of a configuration; the text names the setting.
 [[nodiscard]] Status check_paths_of_root(const Config& config);

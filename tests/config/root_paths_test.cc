@@ -111,6 +111,12 @@ TEST_F(RootPaths, EachPathOfAConfigurationIsLookedAt) {
   EXPECT_THAT(wrong(&Config::base_dir, "/others/mail"), HasSubstr("base_dir: "));
   EXPECT_THAT(wrong(&Config::log_file, "/others/more/log/imap.log"), HasSubstr("log_file: "));
   EXPECT_EQ(wrong(&Config::log_file, "/others/log/imap.log"), "") << "it is in base_dir";
+  // In a directory like /tmp nobody can take away what is there, but put what is missing.
+  std::filesystem::create_directory(top_ + "/shared");
+  std::filesystem::permissions(top_ + "/shared", std::filesystem::perms(01777));
+  EXPECT_THAT(wrong(&Config::base_dir, "/shared/mail"), HasSubstr("base_dir: "));
+  std::filesystem::create_directory(top_ + "/shared/mail");
+  EXPECT_EQ(wrong(&Config::base_dir, "/shared/mail"), "");
 }
 
 }  // namespace

@@ -373,9 +373,11 @@ class Restored(unittest.TestCase):
     def test_a_backup_that_lacks_something_never_gives_it_back_in_silence(self):
         suite = Suite(settings="storage:\n  segment_size: 64K\n")
         self.addCleanup(suite.close)
-        with suite.start(), suite.login() as imap:
+        suite.start()
+        with suite.login() as imap:
             for n in range(30):
                 imap.append("INBOX", None, DATE, mail(f"number {n}") + b"x" * 8000)
+        suite.stop()
         path = account(suite, "foo", "journal", "00000001")
         with open(path, "rb") as f:
             flip(path, f.read().rindex(b"Subject: number 1\r") + 4)
