@@ -383,7 +383,7 @@ class Restored(unittest.TestCase):
             flip(path, f.read().rindex(b"Subject: number 1\r") + 4)
         # Each run says what it found once, the one that makes the account, too.
         for _ in range(2):
-            self.assertIn("the message's checksum is wrong", ctl(suite, "backup", "foo", self.backup, status=1))
+            self.assertIn("damaged in the account: ", ctl(suite, "backup", "foo", self.backup, status=1))
         os.rename(account(suite, "foo"), os.path.join(suite.directory, "away"))
         said = ctl(suite, "restore", "foo", "--from", self.backup, status=1)
         self.assertIn("it was so in the account when it was copied", said)
