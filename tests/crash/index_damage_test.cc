@@ -157,6 +157,16 @@ class IndexDamageTest : public FileTest {
     return now.messages == before.messages ? "" : "the bytes of a message";
   }
 
+  bool all_there_and_skipped(const Answers& now) const {
+    return now.messages == before_.messages &&
+           std::ranges::all_of(before_.state.mailboxes(), [&](const auto& was) {
+             const auto is = now.state.mailbox(was.first);
+             return is && is->info().messages == was.second->info().messages &&
+                    is->info().uidvalidity == was.second->info().uidvalidity &&
+                    is->info().uidnext.value >= was.second->info().uidnext.value + kUnseen;
+           });
+  }
+
   static Files files_in(const fs::path& directory) {
     Files all;
     for (const auto& entry : fs::directory_iterator(directory))
@@ -422,8 +432,11 @@ class IndexDamageTest : public FileTest {
       auto expected = heeded || (knows_more_ && nothing_else) ? beyond_ : before_;
       // The marks of closing, and the numbers that are skipped.
       if (now && (heeded || round > 1)) expected.state.advance(now->state.seq());
-      const std::string different =
-          now ? difference(expected, *now) : "reading: " + now.error().detail();
+      std::string different = now ? difference(expected, *now) : "reading: " + now.error().detail();
+      // Of an index that was hurt a second time, a part may be readable: its head, and not what it
+      // says of a mailbox. Then no number is used twice, and all mail is there.
+      if (heeded && !nothing_else && !different.empty() && all_there_and_skipped(*now))
+        different.clear();
       if (!different.empty()) {
         (now && now->messages.size() < before_.messages.size() ? count.lost : count.corrupt)++;
         return what + ": " + different;
