@@ -13,9 +13,9 @@ import os
 import socket
 import struct
 
-# By ipc::Delivery: delivered, no user, no mailbox, rejected, not permitted, temporary.
-EXITS = (0, 67, 73, 65, 77, 75)
-DELIVERED, DOUBTFUL = EXITS[0], EXITS[5]
+# By ipc::Delivery: delivered, no user, rejected, not permitted, temporary.
+EXITS = (0, 67, 65, 77, 75)
+DELIVERED, DOUBTFUL = EXITS[0], EXITS[4]
 _SUBMIT, _SUBMIT_REPLY = 1, 2
 _ADD_SEALS, _ALL_SEALS = 1033, 1 | 2 | 4 | 8   # linux/fcntl.h
 
