@@ -53,9 +53,16 @@ std::string stretch(const Stretched& s, std::string_view plain) {
 
 }  // namespace
 
+namespace {
+
+// libsodium wants an address for the empty password, too.
+const char* text_of(std::string_view plain) { return plain.empty() ? "" : plain.data(); }
+
+}  // namespace
+
 std::optional<std::string> make(std::string_view plain) {
   char out[crypto_pwhash_STRBYTES] = {};
-  if (crypto_pwhash_str(out, plain.data(), plain.size(), kOperations, kMemory) != 0)
+  if (crypto_pwhash_str(out, text_of(plain), plain.size(), kOperations, kMemory) != 0)
     return std::nullopt;
   return std::string(out);
 }
@@ -64,7 +71,7 @@ bool matches(std::string_view hash, std::string_view plain) {
   if (hash.starts_with(kArgon2)) {
     // libsodium reads a terminated text of any length below its buffer's.
     return sane_argon2(hash) &&
-           crypto_pwhash_str_verify(std::string(hash).c_str(), plain.data(), plain.size()) == 0;
+           crypto_pwhash_str_verify(std::string(hash).c_str(), text_of(plain), plain.size()) == 0;
   }
   const auto stored = parse_stretched(hash);
   if (!stored) return false;
