@@ -307,6 +307,7 @@ class Account {
   bool committing_ = false;
   Event idle_;  // set while no commit runs
   Mutex rebuilding_;
+  Mutex sealing_;  // of the last segment, against the commit that is being written
   // What the opening has found and is to be written before anything else.
   struct Owed {
     uint32_t skip = 0;

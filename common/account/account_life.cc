@@ -69,6 +69,7 @@ Task<Status> Account::compact_segments(CompactionRules rules, int64_t now) {
     if (failure_ || closing_ || spoiled_) break;
     if (!worth(segment, dead, rules)) continue;
     if (!segment.sealed) {
+      const auto turn = co_await sealing_.lock();
       CO_TRY_STATUS(co_await journal_->seal());
     }
     // One that can not be compacted keeps no other one from it.

@@ -45,6 +45,7 @@ Account::Account(Loop& loop, IoPool& pool, std::string user, const Limits& limit
       structure_limits_(structure_limits),
       idle_(loop),
       rebuilding_(loop),
+      sealing_(loop),
       compacted_(loop),
       settling_(loop),
       kept_(loop),
@@ -96,6 +97,8 @@ Task<void> Account::run_commits() {
 }
 
 Task<Status> Account::write_one_commit() {
+  // What begins a segment stands in front of a commit: none may be sealed until it is written.
+  const auto turn = co_await sealing_.lock();
   Plan plan(state_, now());
   std::vector<std::shared_ptr<Op>> batch;
   std::vector<const void*> origins;  // one per draft

@@ -91,7 +91,7 @@ class Journal {
   // journal must be closed and opened again.
   virtual Task<Result<Appended>> append(uint64_t expected, std::span<const Draft> drafts) = 0;
   // Would an append of these begin a new segment? Then its first record should be a Snapshot. Ask
-  // while no append is under way.
+  // while no append and no seal() is under way.
   [[nodiscard]] virtual bool begins_segment(std::span<const Draft> drafts) const = 0;
   // The same in all segments, random (segment.h); 16 bytes.
   [[nodiscard]] virtual std::string account_id() const = 0;
