@@ -3,7 +3,9 @@
 #include "common/account/compaction.h"
 
 #include <algorithm>
+#include <atomic>
 #include <fcntl.h>
+#include <latch>
 
 #include <fmt/format.h>
 
@@ -312,6 +314,52 @@ TEST_F(CompactionTest, ReadingAndWritingGoOnMeanwhile) {
   EXPECT_GE(appends, 3);
   EXPECT_EQ(account->find("Sent")->messages, static_cast<uint32_t>(appends));
   expect_all_alive(account);
+}
+
+Task<void> append_and_tell(Account* account, MailboxId id, bool* done) {
+  EXPECT_TRUE(co_await account->append(id, messages({"new"})));
+  *done = true;
+}
+
+// A commit that looked while the last segment was being sealed would begin the next one without a
+// snapshot, and the loss of a segment would cost more than its own mail.
+TEST_F(CompactionTest, ACommitWaitsForTheSealingAndBeginsItsSegmentWithASnapshot) {
+  segment_bytes_ = 64 << 20;
+  reopen();
+  make_mostly_dead();
+  auto account = open();
+  std::atomic<bool> sealing = false;
+  std::latch may_go_on{1};
+  disk_.fault = [&](SimDisk::Call call) {
+    // The footer is written, and is not durable yet.
+    if (call == SimDisk::Call::truncate && !sealing.exchange(true)) may_go_on.wait();
+    return 0;
+  };
+  bool compacted = false, appended = false;
+  Scope scope(loop_);
+  scope.spawn(compact_and_tell(account.get(), now_, &compacted));
+  while (!sealing) run(loop_, pause(&loop_, 1));
+  scope.spawn(append_and_tell(account.get(), inbox(account), &appended));
+  // As far as it can come meanwhile.
+  for (int i = 0; i < 10; i++) run(loop_, pause(&loop_, 1));
+  EXPECT_FALSE(appended);
+  may_go_on.count_down();
+  run(loop_, until(&loop_, &compacted));
+  run(loop_, until(&loop_, &appended));
+  run(loop_, scope.join());
+  disk_.fault = nullptr;
+  account.reset();
+  stop();
+  uint32_t segment = 0;
+  auto reader = JournalReader::open(*open_base(base_), "foo");
+  ASSERT_TRUE(reader && reader->visit({.record = [&](const JournalRecord& record) {
+    if (record.place.location.segment != segment)
+      EXPECT_EQ(record.header.type, RecordType::snapshot) << record.place.location.segment;
+    segment = record.place.location.segment;
+    return true;
+  }}));
+  EXPECT_EQ(segment, 2U);
+  make_store();
 }
 
 TEST_F(CompactionTest, StoppingInTheMiddleIsClean) {

@@ -45,6 +45,33 @@ TEST_F(DamageTest, TheIndexKnowsALastSegmentThatIsMissing) {
   }
 }
 
+// What was in it may come back: the snapshot that is written then does not say that there is
+// nothing else.
+TEST_F(DamageTest, TheSnapshotAfterALossIsNotOfAllThereIs) {
+  fill();
+  const int last = last_segment();
+  for (const bool lost : {false, true}) {
+    if (lost) {
+      fs::remove(segment(last));
+      make_store();
+      (void)open();
+      stop();
+    }
+    std::string meta;
+    auto reader = JournalReader::open(*open_base(base_), "foo");
+    ASSERT_TRUE(reader && reader->visit({.record = [&](const JournalRecord& record) {
+      if (static_cast<int>(record.place.location.segment) == last && meta.empty())
+        meta = record.meta;
+      return true;
+    }}));
+    const auto snapshot = Snapshot::decode(meta);
+    ASSERT_TRUE(snapshot);
+    EXPECT_EQ(snapshot->whole, !lost);
+  }
+  for (const auto& name : quarantine()) fs::remove_all(dir() / "quarantine" / name);
+  make_store();
+}
+
 // An account of one segment loses all mail with it, and nothing else.
 TEST_F(DamageTest, TheIndexKnowsAnOnlySegmentThatIsMissing) {
   segment_bytes_ = 64 << 20;

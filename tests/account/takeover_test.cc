@@ -117,6 +117,28 @@ TEST_F(TakeoverTest, AnImportThatWasKilledGoesOnWithTheSameUids) {
   EXPECT_GT(account->find("INBOX")->uidnext, whole) << "and its UID is not given again";
 }
 
+// Another thing of that name says nothing.
+TEST_F(TakeoverTest, ADirectoryWithTheNameOfTheMarkMarksNothing) {
+  make_account();
+  fs::create_directory(dir() / "importing");
+  own(dir() / "importing");
+  for (const bool orderly : {true, false}) {
+    make_store();
+    auto account = open();
+    must(account->append(inbox(account), messages({"one"})));
+    account.reset();
+    orderly ? stop() : crash();
+  }
+  const std::string whole = slurp(dir() / "journal/00000001");
+  const auto last = whole.find_last_not_of('\0') + 1;
+  spew(dir() / "journal/00000001",
+       whole.substr(0, last - 9) + std::string(whole.size() - last + 9, '\0'));
+  make_store();
+  auto account = open();
+  EXPECT_EQ(account->find("INBOX")->messages, 20U) << "it is cut";
+  EXPECT_EQ(account->find("INBOX")->uidnext, Uid(23)) << "and its UID is not given again";
+}
+
 TEST_F(TakeoverTest, WhoHoldsAnAccountIsToldWhyItIsTaken) {
   auto account = open();
   EXPECT_FALSE(account->given_away());

@@ -21,6 +21,15 @@ TEST(Password, AHashMatchesItsPasswordOnly) {
   EXPECT_NE(*make("open sesame"), *hash) << "the salt is random";
 }
 
+// A client that gives none has no bytes, and no address either.
+TEST(Password, AnEmptyOneIsOneLikeAnother) {
+  crypto_init();
+  const auto hash = make(std::string_view());
+  ASSERT_TRUE(hash);
+  EXPECT_TRUE(matches(*hash, std::string_view()));
+  EXPECT_FALSE(matches(*hash, "x"));
+}
+
 // The example of the original's source: SHA256, 1000 rounds.
 TEST(Password, TakesTheOriginalsHashes) {
   const std::string none = "MD5:0:AAAA:" + to_hex(std::string(16, '\0'));

@@ -398,6 +398,36 @@ class Restored(unittest.TestCase):
         shutil.rmtree(account(suite, "foo"))
         self.assertIn("is missing: the backup had records", ctl(suite, "restore", "foo", "--from", self.backup, status=1))
 
+    def test_what_was_given_back_is_told_by_a_restore_that_makes_the_account(self):
+        suite = Suite(settings="storage:\n  segment_size: 64K\n  expunge_retention: 0\n")
+        self.addCleanup(suite.close)
+        suite.start()
+        with suite.login() as imap:
+            for n in range(12):
+                imap.append("INBOX", None, DATE, mail(f"number {n}") + b"x" * 8000)
+            moment = int(time.time())
+            wait_for(lambda: int(time.time()) > moment, 5, "the next second")
+            expunge(imap, "INBOX", "2:6")
+            # They are given back when enough is dead, by what else is done.
+            for n in range(200):
+                imap.append("Sent", None, DATE, mail(f"filler {n}") + b"x" * 8000)
+                expunge(imap, "Sent", "1:*")
+                if "messages expunged for good" in suite.log_text():
+                    break
+            wait_for(lambda: "messages expunged for good" in suite.log_text(), 30, "their bytes are given back")
+        suite.stop()
+        ctl(suite, "backup", "foo", self.backup)
+        shutil.rmtree(account(suite, "foo"))
+        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
+        said = ctl(suite, "restore", "foo", "--from", self.backup, "--at", at, status=1)
+        for uid in range(2, 7):
+            self.assertIn(f"INBOX: the message with uid {uid} has no bytes in the backup", said)
+        self.assertEqual(said.count("has no bytes in the backup"), 5, said)
+        with suite.start(), suite.login() as imap:
+            self.assertEqual(uids(imap, "INBOX"), list(range(1, 13)))
+            for uid in (1, 7, 12):
+                self.assertIn(f"number {uid - 1}".encode(), imap.uid("FETCH", str(uid), "BODY[]")[1][0][1])
+
     def test_files_that_the_server_can_not_reach_are_told(self):
         if os.geteuid() != 0:
             self.skipTest("needs root to give files away")
