@@ -30,10 +30,13 @@
 #include "common/journal/account_dir.h"
 #include "common/journal/file_segments.h"
 #include "common/journal/reader.h"
+#include "common/journal/takeover.h"
 #include "common/maintenance/backup.h"
+#include "common/maintenance/inspect.h"
 #include "common/maintenance/restore_account.h"
 #include "common/maintenance/restore_plan.h"
 #include "common/maintenance/restore_run.h"
+#include "common/maintenance/restore_segments.h"
 #include "common/names/names.h"
 
 namespace rims::ctl {
@@ -64,6 +67,7 @@ struct Report {
   uint32_t last_time = 0;
   store::RestorePlan plan;
   store::RestoreOutcome outcome;
+  std::vector<std::string> mended;  // segments of the journal
   std::vector<std::string> problems, notes;
 };
 
@@ -218,11 +222,36 @@ store::Digest digest_of(store::JournalReader& reader, const store::Folded& folde
   };
 }
 
+// First the segments of the journal are made whole: what comes back so is as it was.
+Status mend_journal(const Fd& base, const Wanted& wanted, const Source& source, Report& report) {
+  const auto mend = [&](store::Segments& live, std::function<Status()> first) -> Status {
+    store::FileSegments copies(*source.backup);
+    TRY(auto mended, store::mend_segments(live, copies, source.manifest, std::move(first)));
+    report.mended = std::move(mended.lines);
+    for (auto& text : mended.problems) report.problems.push_back(std::move(text));
+    return {};
+  };
+  if (wanted.dry_run) {
+    const std::string path = store::account_path_of(wanted.account) + "/journal";
+    store::Disk& disk = store::Disk::real();
+    Fd journal(disk.open(base.get(), path.c_str(), O_RDONLY | O_DIRECTORY, 0));
+    if (!journal) return store::fail_to_open(path, errno);
+    store::FileSegments live(std::move(journal), path, disk);
+    return mend(live, {});
+  }
+  TRY(const auto dir, store::take_account(base, wanted.user, kTakeOver));
+  store::FileSegments live(dir);
+  return mend(live, [&] { return store::set_dirty_flag(dir, true); });
+}
+
 // `exists`: there is an account. Otherwise one is made, as for a user who logs in.
 Status change_account(const config::Config& config, const Wanted& wanted, bool exists,
                       Source& source, Report& report) {
   std::unique_ptr<store::OfflineAccount> offline;
   TRY(Fd base, store::open_base(config.base_dir));
+  if (exists && source.backup && !wanted.at && wanted.scope.mailbox.empty()) {
+    TRY_STATUS(mend_journal(base, wanted, source, report));
+  }
   if (!wanted.dry_run) {
     log::set_level(log::Level::warn);
     TRY(Fd own, store::open_base(config.base_dir));
@@ -330,6 +359,7 @@ void print_json(const Wanted& wanted, const Report& report, const std::string& e
       {"dry_run", wanted.dry_run},
       {"good", error.empty() && report.problems.empty()},
       {"new_account", report.new_account},
+      {"segments_mended", report.mended},
       {"last_record", report.last_seq},
       {"last_time", report.last_time ? Json(store::utc_text(report.last_time)) : Json()},
       {"mailboxes_created", o.created},
@@ -356,6 +386,7 @@ void print(const Wanted& wanted, const Report& report) {
       fmt::format("as of record {}{}", report.last_seq,
                   report.last_time ? " of " + store::utc_text(report.last_time) : "");
   const auto& o = report.outcome;
+  for (const auto& text : report.mended) std::printf("  %s\n", text.c_str());
   if (report.new_account) {
     std::printf("%s: the account %s made %s, %llu mailboxes, %llu messages\n", wanted.user.c_str(),
                 wanted.dry_run ? "would be" : "was", when.c_str(),

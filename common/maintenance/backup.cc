@@ -34,6 +34,7 @@ struct SourceSegment {
   std::unique_ptr<SegmentBytes> bytes;
   uint64_t end = 0;  // what is to be copied ends here
   bool sealed = false;
+  bool hurt_copy = false;  // a part of its copy is left
 };
 
 class Backup {
@@ -101,6 +102,7 @@ class Backup {
   Status measure();
   Status find_end(SourceSegment& source, bool last);
   Status one_segment(uint32_t number, SourceSegment& source);
+  Result<bool> has_header(const BackupSegment& copy);
   Result<bool> is_sound(const BackupSegment& copy);
   Status copy(uint32_t number, SourceSegment& source, const BackupSegment* earlier);
   Status merge(uint32_t number, SourceSegment& source, const BackupSegment& earlier);
@@ -378,16 +380,21 @@ Status Backup::find_end(SourceSegment& source, bool last) {
 Status Backup::measure() {
   for (auto& [number, source] : sources_) {
     auto* copy = copy_of(number);
-    // The administrator may have removed a copy because it was damaged; it is made again.
+    // The administrator may have removed a copy because it was damaged; it is made again. What is
+    // left of one that is too short may have bytes that the account has given back.
     const auto there = copy ? copies_->open(number, Access::read) : SegmentFileRef();
-    if (copy && (!there || (*there)->size().value_or(0) < copy->size)) {
+    const bool short_copy = copy && (!there || (*there)->size().value_or(0) < copy->size);
+    if (copy && copy->sealed && !short_copy) continue;
+    TRY_STATUS(find_end(source, number == sources_.rbegin()->first));
+    if (short_copy) {
       report_.notes.push_back(
           fmt::format("{} is missing or too short; copied again", copy_path(number)));
-      std::erase_if(manifest().segments, [&](const auto& s) { return s.number == number; });
+      TRY(const bool readable, has_header(*copy));
+      source.hurt_copy = source.sealed && readable;
+      if (!source.hurt_copy)
+        std::erase_if(manifest().segments, [&](const auto& s) { return s.number == number; });
       copy = nullptr;
     }
-    if (copy && copy->sealed) continue;
-    TRY_STATUS(find_end(source, number == sources_.rbegin()->first));
     total_ += source.end - std::min(copy ? copy->size : 0, source.end);
   }
   tell();
@@ -401,8 +408,19 @@ Result<std::unique_ptr<SegmentBytes>> Backup::open_copy(uint32_t number) {
   return bytes;
 }
 
+// Whether what is left of this copy can be read.
+Result<bool> Backup::has_header(const BackupSegment& copy) {
+  TRY(const auto ours, open_copy(copy.number));
+  return ours && ours->state() == HeaderState::good && ours->header().segment == copy.id;
+}
+
 Status Backup::one_segment(uint32_t number, SourceSegment& source) {
   auto* earlier = copy_of(number);
+  if (source.hurt_copy) {
+    report_.segments_copied++;
+    const BackupSegment before = *earlier;
+    return merge(number, source, before);
+  }
   const Id& id = source.bytes->header().segment;
   if (earlier && (earlier->sealed || (earlier->id == id && source.end <= earlier->size))) {
     report_.segments_kept++;
@@ -439,7 +457,9 @@ Status Backup::copy(uint32_t number, SourceSegment& source, const BackupSegment*
     if (!sound) {
       report_.notes.push_back(fmt::format("{} was damaged; copied again", copy_path(number)));
       total_ += earlier->size;
-      return copy(number, source, nullptr);
+      TRY(const bool readable, has_header(*earlier));
+      return source.sealed && readable ? merge(number, source, *earlier)
+                                       : copy(number, source, nullptr);
     }
   }
   TRY(NewSegment file, NewSegment::create(*copies_, number));
@@ -474,8 +494,8 @@ Status Backup::merge(uint32_t number, SourceSegment& source, const BackupSegment
   TRY(NewSegment file, NewSegment::create(*copies_, number));
   TRY(const auto ours, open_copy(number));
   SegmentHeader header = source.bytes->header();
-  TRY_STATUS(
-      merge_segments(*ours, earlier.size, *source.bytes, file, header.segment, report_.damages));
+  TRY_STATUS(merge_segments(*ours, std::min(earlier.size, ours->size()), *source.bytes, file,
+                            header.segment, report_.damages));
   const uint64_t fresh = source.end - std::min(earlier.size, source.end);
   report_.copied += fresh;
   done_ += fresh;

@@ -109,10 +109,11 @@ Result<SegmentCheck> check_segment(const ReadAt& read, uint64_t size, const Segm
   for (const auto& d : scan.damages) check.damages.push_back({d.offset, d.length, d.what});
   for (const auto& e : scan.entries) {
     TRY(const bool good, parts_are_whole(within, e, header.segment));
-    if (!good)
-      check.damages.push_back(
-          {e.offset, e.header.total(),
-           fmt::format("record {} ({}): aux or body", e.header.seq, name(e.header.type))});
+    if (good) continue;
+    check.broken++;
+    check.damages.push_back(
+        {e.offset, e.header.total(),
+         fmt::format("record {} ({}): aux or body", e.header.seq, name(e.header.type))});
   }
   if (!scan.entries.empty()) {
     const auto& last = scan.entries.back();

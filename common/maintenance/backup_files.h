@@ -75,6 +75,7 @@ Result<std::vector<std::string>> missing_segments(Segments& segments,
 struct SegmentCheck {
   std::vector<BackupDamage> damages;
   uint64_t from = 0, to = 0, records = 0;
+  uint64_t broken = 0;  // of the records: aux or body is not what its header says
   bool sealed = false;
   BackupEnd end;  // its last record
 };

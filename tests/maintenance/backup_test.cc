@@ -606,12 +606,22 @@ TEST_F(BackupTest, ACompactionOfTheSourceDoesNotTakeAnythingFromTheBackup) {
   stop();
   compact(1, {1, 2, 3});
   make_store();
+  const auto expected = snapshot(open());
   const auto report = backup();
   EXPECT_EQ(report.notes, std::vector<std::string>());
   EXPECT_EQ(report.damages, std::vector<std::string>());
   EXPECT_EQ(slurp(target() / "journal/00000001"), before);
   EXPECT_EQ(backup().copied, 0U);
   EXPECT_EQ(problems(), std::vector<std::string>());
+  // Nor does the loss of a part of the copy: what is left of it stays.
+  fs::resize_file(target() / "journal/00000001", before.find("message 1xxx") + 10);
+  EXPECT_TRUE(first(backup().notes).contains("00000001 is missing or too short; copied again"));
+  const std::string merged = slurp(target() / "journal/00000001");
+  EXPECT_NE(merged.find("message 0xxx"), std::string::npos);
+  EXPECT_EQ(merged.find("message 1xxx"), std::string::npos);
+  EXPECT_EQ(problems(), std::vector<std::string>());
+  EXPECT_EQ(backup().copied, 0U);
+  EXPECT_EQ(state_of_backup().difference(expected), "");
 }
 
 TEST_F(BackupTest, ACompactionThatHasNewerRecordsIsMergedWithTheOlderCopy) {

@@ -352,7 +352,10 @@ class Restored(unittest.TestCase):
         with open(path, "rb") as f:
             flip(path, f.read().rindex(b"Subject: number 1") + 4)
         self.assertIn("its bytes are damaged", ctl(suite, "check", "foo", status=1))
-        words = ("restore", "foo", "--from", self.backup)
+        # Of the message alone: its segment is left as it is.
+        with open(path, "rb") as f:
+            hurt = f.read()
+        words = ("restore", "foo", "--from", self.backup, "--mailbox", "INBOX")
         report = ctl(suite, *words, "-n", "--json")["plan"]
         self.assertEqual([m["damaged"] for m in report if m["name"] == "INBOX"], [1])
         self.assertIn("foo: 1 damaged messages were replaced", ctl(suite, *words))
@@ -362,6 +365,8 @@ class Restored(unittest.TestCase):
         said = ctl(suite, "check", "foo")
         self.assertNotIn("its bytes are damaged", said)
         self.assertIn("no mailbox has this message any more", said)
+        with open(path, "rb") as f:
+            self.assertEqual(f.read(len(hurt.rstrip(b"\0"))), hurt.rstrip(b"\0"))
         with suite.start(), suite.login() as imap:
             self.assertEqual(uids(imap, "INBOX"), [1, 3, 4])
             told = imap.uid("FETCH", "4", "(FLAGS INTERNALDATE BODY.PEEK[])")[1]
@@ -369,6 +374,44 @@ class Restored(unittest.TestCase):
             head = b" ".join(part if isinstance(part, bytes) else part[0] for part in told)
             for part in (b"\\Flagged", b"Key", b'" 1-Jan-2020 00:00:00 +0000"'):
                 self.assertIn(part, head)
+
+    def test_a_journal_is_made_whole_from_its_backup(self):
+        suite = Suite(settings="storage:\n  segment_size: 64K\n")
+        self.addCleanup(suite.close)
+        suite.start()
+        with suite.login() as imap:
+            for n in range(30):
+                imap.append("INBOX", "(\\Flagged Key)", DATE, mail(f"number {n}") + b"x" * 8000)
+            ctl(suite, "backup", "foo", self.backup)
+            imap.append("INBOX", None, DATE, mail("later"))
+        suite.stop()
+        flip_at = account(suite, "foo", "journal", "00000001")
+        with open(flip_at, "rb") as f:
+            flip(flip_at, f.read().rindex(b"Subject: number 1\r") + 4)
+        os.remove(account(suite, "foo", "journal", "00000003"))
+        self.assertIn("the segments from 00000003 to here are missing", ctl(suite, "check", "foo", status=1))
+        words = ("restore", "foo", "--from", self.backup)
+        said = ctl(suite, *words, "-n")
+        self.assertRegex(said, "journal/00000001 would be mended, as far as it can be, from the backup")
+        self.assertRegex(said, "journal/00000003 would be put back from the backup")
+        ctl(suite, "check", "foo", status=1)
+        # The server may have the account.
+        suite.start()
+        with suite.login() as imap:
+            imap.select("INBOX")
+            said = ctl(suite, *words, "--json")
+        suite.stop()
+        self.assertEqual([line.partition("journal/")[2] for line in said["segments_mended"]],
+                         ["00000001 was mended from the backup", "00000003 was put back from the backup"])
+        self.assertEqual((said["messages_restored"], said["problems"]), (0, []))
+        # All is as it was, and nobody speaks of damage any more.
+        self.assertIn("sound", ctl(suite, "check", "foo"))
+        ctl(suite, "backup", "foo", self.backup)
+        with suite.start(), suite.login() as imap:
+            self.assertEqual(uids(imap, "INBOX"), list(range(1, 32)))
+            for uid in (2, 15, 31):
+                self.assertIn(b"later" if uid == 31 else f"number {uid - 1}\r".encode(),
+                              imap.uid("FETCH", str(uid), "BODY[]")[1][0][1])
 
     def test_a_backup_that_lacks_something_never_gives_it_back_in_silence(self):
         suite = Suite(settings="storage:\n  segment_size: 64K\n")
