@@ -77,7 +77,7 @@ Task<Status> Account::rebuild() {
   ExpungeHistory history;
   CO_TRY_STATUS(co_await fold_journal(fresh, places, history));
   if (state_.seq() == 0) {
-    aside = co_await heed_evidence(fresh);
+    aside = co_await heed_evidence(fresh, places, history);
     partial_ = journal_->incomplete();
     state_ = std::move(fresh);
     locations_ = std::move(places);
@@ -117,6 +117,10 @@ Task<Status> Account::rebuild() {
     }
   }
   co_await index_->reset(state_, std::move(history), aside);
+  // If it could not be moved, it stays where it is, and the next opening finds it again.
+  if (!aside.empty() && !index_->broken())
+    log::error("", "account {}: the index that knew more is kept as quarantine/{}",
+               log::quoted(user_), aside);
   co_return Status();
 }
 
@@ -344,8 +348,9 @@ Task<void> Account::shut() {
   // A journal that ends in CLEAN, and an index that has not changed: nothing to do.
   const bool changed = !index_->clean() || !locations_.dirty().empty() || !journal_->clean();
   // A claim that found no room is in the index only: such an index is not vouched for. Nor is one
-  // that lacks what the next opening may find.
-  if (!failure_ && changed && !partial_ && recent_claims_.empty() && co_await write_index()) {
+  // that lacks what the next opening may find, or must write.
+  if (!failure_ && changed && !partial_ && !owed_ && recent_claims_.empty() &&
+      co_await write_index()) {
     const std::string id = random_bytes(16);
     if (co_await index_->checkpoint(state_, id, journal_->made_of(state_.seq()))) {
       Plan plan(state_, now());

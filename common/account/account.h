@@ -240,7 +240,8 @@ class Account {
   static std::string place_aside(uint64_t seq);
   // What the journal has lost and the index knows: into owed_. Where in quarantine/ the index is to
   // be kept; empty: nowhere.
-  Task<std::string> heed_evidence(AccountState& fresh);
+  Task<std::string> heed_evidence(AccountState& fresh, Locations& places,
+                                  const ExpungeHistory& history);
   Task<Status> pay_owed(uint32_t unanswered);
 
   // --- account_life.cc ---
@@ -249,9 +250,12 @@ class Account {
 
   // --- commit.cc ---
   // `pins` keeps the mailboxes loaded that the builder looks into.
+  Task<Status> pay();
   Task<Status> commit(Builder build, std::vector<std::shared_ptr<Mailbox>> pins,
                       const void* origin = nullptr);
   Task<void> run_commits();
+  Task<Status> enqueue(Builder build, std::vector<std::shared_ptr<Mailbox>> pins,
+                       const void* origin);
   Task<Status> write_one_commit();
   Task<Status> catch_up();
   void fold(const JournalEvent& event, const void* origin);
@@ -308,12 +312,30 @@ class Account {
   Event idle_;  // set while no commit runs
   Mutex rebuilding_;
   Mutex sealing_;  // of the last segment, against the commit that is being written
+  // What lost records said of messages of one mailbox whose bytes are there.
+  struct Regained {
+    struct Message {
+      MessageEntry entry;
+      std::vector<std::string> keywords;
+    };
+    MailboxId mailbox;
+    std::vector<Message> missing, reflagged;  // ascending by uid
+  };
+  static Regained compare(const Mailbox& folded, const Mailbox& known, Locations& places,
+                          const ExpungeHistory& history);
+  Task<std::vector<Regained>> regain(IndexEvidence& found, const AccountState& fresh,
+                                     Locations& places, const ExpungeHistory& history);
+  static void write_again(Plan& plan, const Mailbox& mailbox, const Regained& regained,
+                          const Limits& limits);
   // What the opening has found and is to be written before anything else.
   struct Owed {
     uint32_t skip = 0;
-    Snapshot known;
+    uint32_t unanswered = 0;  // see Gap::damage
+    std::optional<Snapshot> known;
+    std::vector<Regained> regained;
   };
-  std::optional<Owed> owed_;
+  std::optional<Owed> owed_;  // when there was no room for it, the next commit begins with it
+  Mutex paying_;
   bool partial_ = false;  // made of a journal of which a part can not be used now
   std::optional<Error> failure_;
   bool closing_ = false;

@@ -46,6 +46,7 @@ Account::Account(Loop& loop, IoPool& pool, std::string user, const Limits& limit
       idle_(loop),
       rebuilding_(loop),
       sealing_(loop),
+      paying_(loop),
       compacted_(loop),
       settling_(loop),
       kept_(loop),
@@ -76,6 +77,15 @@ std::unexpected<Error> Account::unusable() const {
 
 Task<Status> Account::commit(Builder build, std::vector<std::shared_ptr<Mailbox>> pins,
                              const void* origin) {
+  if (failure_ || closing_) co_return unusable();
+  if (owed_) {
+    CO_TRY_STATUS(co_await pay());
+  }
+  co_return co_await enqueue(std::move(build), std::move(pins), origin);
+}
+
+Task<Status> Account::enqueue(Builder build, std::vector<std::shared_ptr<Mailbox>> pins,
+                              const void* origin) {
   if (failure_ || closing_) co_return unusable();
   const auto op = std::make_shared<Op>(loop_, std::move(build), std::move(pins), origin);
   queue_.push_back(op);

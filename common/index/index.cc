@@ -257,60 +257,77 @@ Task<void> Index::reset(const AccountState& state, ExpungeHistory history, std::
   }
 }
 
+Result<bool> Index::read_mailbox(KeyValueStore& store, const Mailbox& mailbox, uint64_t generation,
+                                 IndexCodec::Loading& loading, uint64_t& expunged) {
+  const auto& info = mailbox.info();
+  const auto get = [&](const std::string& key) -> Result<std::string> {
+    TRY(auto value, store.get(key));
+    return value ? *std::move(value) : std::string();
+  };
+  TRY(const std::string first, get("head"));
+  const auto head = IndexCodec::decode_mailbox_head(first, mailbox);
+  if (!head || head->generation != generation) return false;
+  expunged = head->expunged;
+  std::string sets;
+  for (uint64_t i = 0; sets.size() < head->set_bytes; i++) {
+    TRY(const std::string piece, get(numbered_key('s', i)));
+    if (piece.size() != kListChunk) return false;
+    sets += piece;
+  }
+  sets.resize(head->set_bytes);
+  if (!IndexCodec::decode_sets(sets, loading)) return false;
+  const auto chunks = static_cast<uint32_t>((info.uidnext.value - 1) / kSlotsPerChunk + 1);
+  loading.messages.reserve(info.messages);
+  for (uint32_t i = 0; i < chunks && loading.messages.size() < info.messages; i++) {
+    TRY(const std::string value, get(numbered_key('e', i)));
+    if (!value.empty() && !IndexCodec::decode_entries(value, i, loading)) return false;
+  }
+  return true;
+}
+
 Task<bool> Index::load(std::shared_ptr<Mailbox> mailbox) {
   const auto lock = co_await writing_.lock();
   if (AccountState::loaded(*mailbox)) co_return true;
   if (broken_) co_return false;
-  const auto& info = mailbox->info();
-  const MailboxId id = info.id;
+  const MailboxId id = mailbox->info().id;
   const std::string name = mailbox_file(id);
-  const uint32_t chunks = static_cast<uint32_t>((info.uidnext.value - 1) / kSlotsPerChunk + 1);
-  const uint32_t messages = info.messages;
   const uint64_t generation = generations_[id];
   uint64_t expunged = 0;
   IndexCodec::Loading loading;
-  Status status;
-  bool sound = generation == 0 && messages == 0;  // never written: there is no file yet
-  if (!sound) {
+  // Never written: there is no file yet.
+  Result<bool> sound = generation == 0 && mailbox->info().messages == 0;
+  if (!*sound) {
     co_await pool_.run([&] {
-      auto opened = file(name);
-      if (!opened) {
-        status = std::unexpected(opened.error());
-        return;
-      }
-      const auto get = [&](const std::string& key) {
-        auto value = (*opened)->get(key);
-        if (!value && status) status = std::unexpected(value.error());
-        return value && *value ? **value : std::string();
-      };
-      const auto head = IndexCodec::decode_mailbox_head(get("head"), *mailbox);
-      sound = head && head->generation == generation;
-      if (sound) expunged = head->expunged;
-      std::string sets;
-      for (uint64_t i = 0; sound && sets.size() < head->set_bytes; i++) {
-        const std::string piece = get(numbered_key('s', i));
-        sound = piece.size() == kListChunk;
-        sets += piece;
-      }
-      if (sound) sets.resize(head->set_bytes);
-      sound = sound && IndexCodec::decode_sets(sets, loading);
-      loading.messages.reserve(messages);
-      for (uint32_t i = 0; sound && i < chunks && loading.messages.size() < messages; i++) {
-        const std::string value = get(numbered_key('e', i));
-        if (!value.empty()) sound = IndexCodec::decode_entries(value, i, loading);
-      }
+      const auto opened = file(name);
+      sound = opened ? read_mailbox(**opened, *mailbox, generation, loading, expunged)
+                     : std::unexpected(opened.error());
     });
   }
-  if (!status) {
-    fail_with(status.error());
+  if (!sound) {
+    fail_with(sound.error());
     co_return false;
   }
-  if (!sound || !IndexCodec::finish(std::move(loading), *mailbox)) {
+  if (!*sound || !IndexCodec::finish(std::move(loading), *mailbox)) {
     log::warn("", "index of {}: {} does not agree with meta", log::quoted(user_), name);
     co_return false;
   }
   expunged_written_[id] = expunged;
   co_return true;
+}
+
+Task<bool> Index::load_evidence(IndexEvidence& found, MailboxId id) {
+  const auto lock = co_await writing_.lock();
+  const auto mailbox = found.state.mailbox(id);
+  const std::string name =
+      (found.kept_as.empty() ? "" : "quarantine/" + found.kept_as + "/") + mailbox_file(id);
+  Result<bool> sound = false;
+  uint64_t expunged = 0;
+  IndexCodec::Loading loading;
+  co_await pool_.run([&] {
+    const auto opened = factory_.open(user_, dir_.get(), name, OpenMode::read_only);
+    if (opened) sound = read_mailbox(**opened, *mailbox, found.generations[id], loading, expunged);
+  });
+  co_return sound && *sound&& IndexCodec::finish(std::move(loading), *mailbox);
 }
 
 Task<std::optional<std::vector<UidRange>>> Index::vanished(MailboxId id, ModSeq since) {

@@ -34,9 +34,10 @@ namespace rims::store {
 
 // What index files say of an account although they are not trusted.
 struct IndexEvidence {
-  AccountState state;   // mailboxes with their counters, not loaded; all that is not mail
-  bool clean = false;   // false: it may lack the latest changes
-  std::string kept_as;  // in quarantine/; empty: it is the one in use
+  AccountState state;  // mailboxes with their counters, not loaded; all that is not mail
+  bool clean = false;  // false: it may lack the latest changes
+  std::map<MailboxId, uint64_t> generations;  // of the files of the mailboxes
+  std::string kept_as;                        // in quarantine/; empty: it is the one in use
 };
 
 class Index : public Projection {
@@ -51,6 +52,8 @@ class Index : public Projection {
   // What the files say, whether or not they are trusted. If there are none, those of the latest
   // index that was put aside. Call it before reset().
   Task<std::optional<IndexEvidence>> evidence();
+  // Fills a mailbox of `found` from its file; false: that does not agree with the rest.
+  Task<bool> load_evidence(IndexEvidence& found, MailboxId id);
   // Is there an index that was put aside?
   Task<bool> keeps_one();
   // Deletes all files, or moves them to quarantine/<aside>, and marks everything in `state`, which
@@ -96,6 +99,10 @@ class Index : public Projection {
     std::string key, value;  // an empty value removes
   };
   std::optional<IndexEvidence> read_evidence(const std::string& kept_as);
+  // On the pool. `loading` is only to be used when the result is true.
+  static Result<bool> read_mailbox(KeyValueStore& store, const Mailbox& mailbox,
+                                   uint64_t generation, IndexCodec::Loading& loading,
+                                   uint64_t& expunged);
   // The head of files that are not to be trusted.
   [[nodiscard]] std::string dirty_head(const AccountState& state) const;
   void apply(const JournalEvent& event, std::span<const Change> changes,

@@ -108,8 +108,10 @@ std::optional<IndexEvidence> IndexCodec::decode_evidence(
   list.resize(head->list_bytes);
   IndexEvidence found;
   if (!list.empty() && !decode_list(list, found.state)) return std::nullopt;
-  for (const auto& [id, mailbox] : found.state.mailboxes())
-    (void)decode_counters(get(numbered_key('c', id.value)), *mailbox);
+  for (const auto& [id, mailbox] : found.state.mailboxes()) {
+    if (const auto generation = decode_counters(get(numbered_key('c', id.value)), *mailbox))
+      found.generations[id] = *generation;
+  }
   restore(*head, head->seq, found.state);
   found.clean = !head->dirty;
   return found;

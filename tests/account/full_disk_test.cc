@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "common/account/free_space.h"
+#include "common/maintenance/inspect.h"
 #include "tests/account/file_fixture.h"
 
 namespace rims::store {
@@ -148,6 +149,59 @@ TEST_P(ShapeTest, TheErrorNamesFileOffsetAndRemedyAndOthersAreServed) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ShapeTest, testing::ValuesIn(kShapes));
+
+// What an opening has to write first, because records were lost, may find no room. Then the mail is
+// read, and it is written when there is room.
+TEST_F(FileTest, AFullDiskKeepsNobodyFromReadingADamagedAccount) {
+  quick_ = true;
+  segment_bytes_ = 8192;
+  make_store();
+  auto account = open();
+  for (int i = 0; i < 20; i++)
+    must(account->append(inbox(account), messages({std::string(1000, 'x')})));
+  const auto before = account->find("INBOX")->uidnext;
+  account.reset();
+  stop();
+  fs::remove(dir() / "journal/00000002");
+  ASSERT_TRUE(set_dirty_flag(dir().string(), true));
+  const auto read = [&] {
+    size_t found = 0;
+    for (const auto& e : must(account->open_mailbox(inbox(account)))->messages())
+      found += must(account->read(e.message)).size() == 1000;
+    return found;
+  };
+  const auto full = [](Call call) { return call == Call::write ? ENOSPC : 0; };
+  Heard heard;
+  log::set_sink(&heard);
+  for (int round = 0; round < 2; round++) {
+    make_store();
+    disk_.fault = full;
+    account = open();
+    ASSERT_TRUE(account);
+    EXPECT_NE(heard.text.find("it can only be read until there is room"), std::string::npos)
+        << heard.text;
+    EXPECT_GT(read(), 10U);
+    for (int i = 0; i < 2; i++) {
+      EXPECT_EQ(code(account->append(inbox(account), messages({"no"}))), "UNAVAILABLE");
+      EXPECT_GT(read(), 10U);
+    }
+    if (round == 1) break;
+    account.reset();
+    stop();  // in order, and it still owes
+    disk_.fault = nullptr;
+  }
+  disk_.fault = nullptr;
+  const auto uid =
+      must(account->append(inbox(account), messages({std::string(1000, 'y')}))).uids[0];
+  EXPECT_GT(uid, before) << "the numbers of what is lost are skipped";
+  account.reset();
+  log::set_sink(nullptr);
+  kill();
+  account = open();
+  EXPECT_GT(account->find("INBOX")->uidnext, uid);
+  account.reset();
+  sound_at_end_ = false;
+}
 
 TEST_F(FileTest, AnAccountThatCanNotBeOpenedSaysWhy) {
   make_account();
