@@ -210,6 +210,8 @@ constexpr Command kCommands[] = {
     {"reload", "let it read its configuration again and reopen its log", simple<reload>},
     {"force-reload", "", simple<reload>},
     {"status", "say whether it runs, and its processes", simple<status>},
+    {"who", "list the sessions: whose, from where, since when", who},
+    {"kick", "end the sessions of a user, or one session", kick},
     {"check", "look for mistakes in the configuration, or for damage in accounts", check},
     {"backup", "copy accounts to a directory, or verify it", backup},
     {"export", "write the mail of a user as Maildirs or mbox files", export_account},

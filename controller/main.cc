@@ -36,6 +36,7 @@
 #include "common/privdrop/privdrop.h"
 #include "common/privdrop/process_table.h"
 #include "common/tls/tls.h"
+#include "controller/admin_door.h"
 #include "controller/events.h"
 #include "controller/identity.h"
 #include "controller/notify.h"
@@ -269,6 +270,12 @@ class Controller {
     TRY(Listener deliver, open_deliver_socket(config_.listen_deliver_socket,
                                               config_.listen_deliver_socket_mode, group));
     plan.listeners.push_back(std::move(deliver));
+    TRY(admin_listener_, open_admin_socket(config_.paths_run_dir));
+    if (admin_listener_.name.empty())
+      log::warn({},
+                "paths.run_dir: {} is too long for a socket in it: rims-ctl cannot ask for "
+                "sessions",
+                config_.paths_run_dir);
     std::string where;
     for (const Listener& l : plan.listeners) where += (where.empty() ? "" : ", ") + l.name;
     log::info({}, "listening on {}", where);
@@ -337,11 +344,14 @@ class Controller {
       where += (where.empty() ? "" : ", ") + l.name;
     log::info({}, "serving on {}", where);
     serving_ = true;
+    std::optional<AdminDoor> door;
+    if (admin_listener_.fd) door.emplace(loop_, *supervisor_, std::move(admin_listener_));
     starter_.tell(0);
     if (daemon_) sink_.set_stderr(false);
     notify_manager(fmt::format("READY=1\nSTATUS=serving on {}\nMAINPID={}\n", where, getpid()));
     co_await asked_to_stop_.wait();
     notify_manager("STOPPING=1\n");
+    door.reset();
     co_await supervisor_->stop([] { log::info({}, "stopped"); });
     unlink(config_.listen_deliver_socket.c_str());
     co_return 0;
@@ -382,6 +392,7 @@ class Controller {
   Starter& starter_;
   const bool daemon_;
   std::optional<PidFile> pid_file_;
+  Listener admin_listener_;  // until the suite serves
   std::optional<Supervisor> supervisor_;
   Event asked_to_stop_;
   bool serving_ = false;

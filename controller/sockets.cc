@@ -21,6 +21,7 @@
 
 #include "common/base/errno_text.h"
 #include "common/config/root_paths.h"
+#include "common/ipc/admin_link.h"
 #include "common/privdrop/privdrop.h"
 #include "controller/places.h"
 
@@ -195,37 +196,37 @@ Status ports_are_free(const config::Config& config, const std::set<uint16_t>& ow
 
 namespace {
 
-Result<sockaddr_un> address_of(const std::string& path) {
+constexpr const char* kDeliverKey = "listen.deliver_socket";
+
+Result<sockaddr_un> address_of(const std::string& key, const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path)
-    return refused("listen.deliver_socket: " + path + " is too long for a socket");
+    return refused(key + ": " + path + " is too long for a socket");
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
   return address;
 }
 
-}  // namespace
-
-Status deliver_socket_is_free(const std::string& path) {
-  TRY(const sockaddr_un address, address_of(path));
+Status socket_is_free(const std::string& key, const std::string& path) {
+  TRY(const sockaddr_un address, address_of(key, path));
   const Fd probe(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!probe) return refused_errno("socket", errno);
   // EAGAIN: the queue is full, so somebody listens.
   if (connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ||
       errno == EAGAIN)
-    return refused("listen.deliver_socket: another server listens on " + path);
+    return refused(key + ": another server listens on " + path);
   if (errno == ENOENT) return {};
-  if (errno != ECONNREFUSED) return refused_errno("listen.deliver_socket: " + path, errno);
+  if (errno != ECONNREFUSED) return refused_errno(key + ": " + path, errno);
   struct stat st{};
   if (lstat(path.c_str(), &st) == 0 && !S_ISSOCK(st.st_mode))
-    return refused("listen.deliver_socket: " + path + " exists and is not a socket");
+    return refused(key + ": " + path + " exists and is not a socket");
   return {};
 }
 
-Result<Listener> open_deliver_socket(const std::string& path, uint32_t mode,
-                                     std::optional<uint32_t> group) {
-  TRY(const sockaddr_un address, address_of(path));
-  TRY_STATUS(deliver_socket_is_free(path));
+Result<Fd> open_local_socket(const std::string& key, const std::string& path, uint32_t mode,
+                             std::optional<uint32_t> group) {
+  TRY(const sockaddr_un address, address_of(key, path));
+  TRY_STATUS(socket_is_free(key, path));
   if (unlink(path.c_str()) != 0 && errno != ENOENT) return refused_errno("unlink " + path, errno);
 
   Fd fd(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -234,11 +235,28 @@ Result<Listener> open_deliver_socket(const std::string& path, uint32_t mode,
   const int bound = bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
   const int error = errno;
   umask(before);
-  if (bound != 0) return refused_errno("listen.deliver_socket: bind " + path, error);
+  if (bound != 0) return refused_errno(key + ": bind " + path, error);
   if (group && lchown(path.c_str(), static_cast<uid_t>(-1), *group) != 0)
-    return refused_errno(fmt::format("listen.deliver_socket_group: chgrp {} {}", *group, path),
-                         errno);
+    return refused_errno(fmt::format("{}_group: chgrp {} {}", key, *group, path), errno);
   if (listen(fd.get(), SOMAXCONN) != 0) return refused_errno("listen " + path, errno);
+  return fd;
+}
+
+}  // namespace
+
+Status deliver_socket_is_free(const std::string& path) { return socket_is_free(kDeliverKey, path); }
+
+Result<Listener> open_admin_socket(const std::string& run_dir) {
+  const std::string path = run_dir + "/" + ipc::kAdminSocket;
+  if (path.size() >= sizeof(sockaddr_un::sun_path)) return Listener();
+  TRY(Fd fd, open_local_socket("paths.run_dir", path, 0600, std::nullopt));
+  return Listener{
+      .channel = ipc::Channel::admin, .index = 0, .name = path, .port = 0, .fd = std::move(fd)};
+}
+
+Result<Listener> open_deliver_socket(const std::string& path, uint32_t mode,
+                                     std::optional<uint32_t> group) {
+  TRY(Fd fd, open_local_socket(kDeliverKey, path, mode, group));
   return Listener{.channel = ipc::Channel::listen_deliver,
                   .index = 0,
                   .name = path,

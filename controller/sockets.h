@@ -1,5 +1,5 @@
-// controller/sockets.h - what root opens for the others: ports, the socket of rims-deliver, the
-// empty directory and the pid file
+// controller/sockets.h - what root opens for the others: ports, the sockets of rims-deliver and
+// rims-ctl, the empty directory and the pid file
 #pragma once
 
 #include <cstdint>
@@ -37,6 +37,9 @@ struct Listener {
 // after a connect has shown that nobody listens there.
 [[nodiscard]] Result<Listener> open_deliver_socket(const std::string& path, uint32_t mode,
                                                    std::optional<uint32_t> group);
+// The socket of rims-ctl in the run directory, for its owner alone; the name is "" when the path is
+// too long for a socket, and nothing was made.
+[[nodiscard]] Result<Listener> open_admin_socket(const std::string& run_dir);
 // Nobody listens there, and there is nothing else but an old socket.
 [[nodiscard]] Status deliver_socket_is_free(const std::string& path);
 
