@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <optional>
+#include <set>
 #include <string>
 #include <unistd.h>
 #include <vector>
@@ -31,8 +32,10 @@ int check_configuration(const Invocation& how, bool quiet) {
   for (const std::string& warning : loaded.config->warnings) complain("warning: " + warning, kDone);
   const bool running =
       cli::look_for_daemon(loaded.config->paths_pid_file).is == cli::DaemonState::running;
-  if (const Status good = controller::foresee(*loaded.config, running); !good)
-    return complain(good.error().detail(), kConfig);
+  std::set<std::string> remarks;
+  const Status good = controller::foresee(*loaded.config, running, remarks);
+  for (const std::string& remark : remarks) complain("warning: " + remark, kDone);
+  if (!good) return complain(good.error().detail(), kConfig);
   if (const auto base = store::open_base(loaded.config->base_dir)) {
     const auto lines = old_spellings(*loaded.config, *base);
     for (const std::string& line : lines ? *lines : std::vector<std::string>())

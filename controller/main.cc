@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <optional>
+#include <set>
 #include <string>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -265,7 +266,9 @@ class Controller {
     TRY_STATUS(pid.write());
     pid_file_.emplace(std::move(pid));
     remove_ports(config_.paths_run_dir);
-    TRY(plan.listeners, open_ports(config_));
+    std::set<std::string> remarks;
+    TRY(plan.listeners, open_ports(config_, remarks));
+    for (const std::string& remark : remarks) log::warn({}, "{}", remark);
     TRY(const std::optional<uint32_t> group, config::deliver_socket_gid(config_));
     TRY(Listener deliver, open_deliver_socket(config_.listen_deliver_socket,
                                               config_.listen_deliver_socket_mode, group));

@@ -183,7 +183,7 @@ Status run_directory(const std::string& path, bool privileged, Missing missing) 
   return {};
 }
 
-Status foresee(const config::Config& config, bool running) {
+Status foresee(const config::Config& config, bool running, std::set<std::string>& remarks) {
   std::string problems;
   const auto note = [&problems](const Status& found) {
     if (!found) problems += (problems.empty() ? "" : "\n") + found.error().detail();
@@ -212,7 +212,8 @@ Status foresee(const config::Config& config, bool running) {
   note(in("paths.pid_file", config.paths_pid_file));
   note(in("listen.deliver_socket", config.listen_deliver_socket));
   if (!running) note(deliver_socket_is_free(config.listen_deliver_socket));
-  note(ports_are_free(config, running ? ports_in_use(config.paths_run_dir) : std::set<uint16_t>()));
+  note(ports_are_free(config, running ? ports_in_use(config.paths_run_dir) : std::set<uint16_t>(),
+                      remarks));
   if (problems.empty()) return {};
   return refused(std::move(problems));
 }

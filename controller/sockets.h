@@ -27,10 +27,13 @@ struct Listener {
 };
 
 // All ports of the configuration, listening. A host name is looked up in a child process that has
-// no rights: root must not parse an answer of the network.
-[[nodiscard]] Result<std::vector<Listener>> open_ports(const config::Config& config);
+// no rights: root must not parse an answer of the network. `remarks`: what the administrator should
+// know all the same, such as that IPv6 is off.
+[[nodiscard]] Result<std::vector<Listener>> open_ports(const config::Config& config,
+                                                       std::set<std::string>& remarks);
 // Could they be opened? Those in `own` are ours already.
-[[nodiscard]] Status ports_are_free(const config::Config& config, const std::set<uint16_t>& own);
+[[nodiscard]] Status ports_are_free(const config::Config& config, const std::set<uint16_t>& own,
+                                    std::set<std::string>& remarks);
 
 // The socket of rims-deliver. It has its mode and group before anybody can connect: it is made with
 // this mode (umask), and it does not listen until the group is set. An old one is removed only

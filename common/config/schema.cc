@@ -111,7 +111,9 @@ constexpr auto kSettings = std::to_array<Setting>({
      .min = 1,
      .max = 255,
      .member = &Config::imap_host,
-     .doc = "The address or host name to listen on; \"::\" takes IPv6 and IPv4."},
+     .doc =
+         "The address or host name to listen on; \"::\" takes IPv6 and IPv4, or IPv4 alone where "
+         "IPv6 is off."},
     {.key = "imap_port",
      .kind = Kind::port,
      .fallback = "1430",

@@ -47,12 +47,13 @@ class Places : public testing::Test {
               const std::string& file = {}) {
     return data_directory(config(), "base_dir", path, file, who, missing);
   }
-  static std::string problems(const config::Config& of, bool running = false) {
-    const Status found = foresee(of, running);
+  std::string problems(const config::Config& of, bool running = false) {
+    const Status found = foresee(of, running, remarks_);
     return found ? "" : found.error().reply();
   }
 
   std::string dir_;
+  std::set<std::string> remarks_;
 };
 
 mode_t mode_of(const std::string& path) {
@@ -143,7 +144,7 @@ TEST_F(Places, ARunDirectoryThatOthersCouldChangeIsRefusedToRoot) {
 
 // As an ordinary user sees it: nothing but what can be made by that user.
 TEST_F(Places, AllThatAStartWouldFindIsToldAtOnce) {
-  auto held = open_ports(config());
+  auto held = open_ports(config(), remarks_);
   ASSERT_TRUE(held);
   const std::string port = std::to_string(held->front().port);
   const test::Certificate weak(1024);
@@ -173,7 +174,7 @@ TEST_F(Places, ASuiteThatRunsIsNoObstacleToItself) {
   if (geteuid() == 0) GTEST_SKIP() << "root would need the users of the suite";
   fs::create_directory(dir_ + "/mail");
   EXPECT_EQ(problems(config()), "");
-  auto held = open_ports(config());
+  auto held = open_ports(config(), remarks_);
   ASSERT_TRUE(held);
   ASSERT_TRUE(run_directory(config().paths_run_dir, false, Missing::make));
   ASSERT_TRUE(write_ports(config().paths_run_dir, *held));
