@@ -17,6 +17,7 @@
 #include "cli/ctl.h"
 #include "cli/ctl_account.h"
 #include "cli/daemon.h"
+#include "cli/unit.h"
 #include "common/base/encoding.h"
 #include "common/base/log.h"
 #include "common/config/config.h"
@@ -25,13 +26,19 @@
 #include "controller/places.h"
 
 namespace rims::ctl {
+namespace {
+
+cli::DaemonState look(const config::Config& config) {
+  return cli::look_for_daemon(config.paths_pid_file, config.base_dir);
+}
+
+}  // namespace
 
 int check_configuration(const Invocation& how, bool quiet) {
   Loaded loaded = load(how, true);
   if (!loaded.config) return loaded.status;
   for (const std::string& warning : loaded.config->warnings) complain("warning: " + warning, kDone);
-  const bool running =
-      cli::look_for_daemon(loaded.config->paths_pid_file).is == cli::DaemonState::running;
+  const bool running = look(*loaded.config).is == cli::DaemonState::running;
   std::set<std::string> remarks;
   const Status good = controller::foresee(*loaded.config, running, remarks);
   for (const std::string& remark : remarks) complain("warning: " + remark, kDone);
@@ -49,25 +56,35 @@ namespace {
 
 using State = cli::DaemonState;
 
-// The pid file of -p, or of the configuration.
-std::optional<std::string> pid_file(const Invocation& how, int& status) {
-  if (!how.pid_file.empty()) return how.pid_file;
+// Where the suite is: by the pid file of -p, or by the configuration.
+std::optional<State> find_suite(const Invocation& how, std::string& pid_file, int& status) {
+  if (!how.pid_file.empty()) {
+    pid_file = how.pid_file;
+    return cli::look_for_daemon(pid_file, "");
+  }
   Loaded loaded = load(how, false);
   status = loaded.status;
   if (!loaded.config) {
     if (status == kConfig) complain("\"rims-ctl -p PIDFILE\" needs no configuration", kConfig);
     return std::nullopt;
   }
-  return loaded.config->paths_pid_file;
+  pid_file = loaded.config->paths_pid_file;
+  return look(*loaded.config);
+}
+
+// ", which is rims.service of systemd", or "".
+std::string owner_of(const State& running) {
+  const auto unit = cli::unit_of(running.pid);
+  return unit ? fmt::format(", which is {} of systemd", unit->name) : "";
 }
 
 int start(const Invocation& how) {
   Loaded loaded = load(how, true);
   if (!loaded.config) return loaded.status;
-  const State now = cli::look_for_daemon(loaded.config->paths_pid_file);
+  const State now = look(*loaded.config);
   if (now.is == State::hidden) return complain(now.why, kNoPermission);
   if (now.is == State::running) {
-    std::printf("rims runs already, with process %d\n", now.pid);
+    std::printf("rims runs already, with process %d%s\n", now.pid, owner_of(now).c_str());
     return kDone;
   }
   const auto own = controller::own_directory();
@@ -77,18 +94,22 @@ int start(const Invocation& how) {
   const auto status = cli::start_daemon(program, {"-c", file});
   if (!status) return complain(status.error().detail(), kFailed);
   if (*status == 0) {
-    std::printf("rims is started, with process %d\n",
-                cli::look_for_daemon(loaded.config->paths_pid_file).pid);
+    std::printf("rims is started, with process %d\n", look(*loaded.config).pid);
     return kDone;
   }
   return complain("rims was not started; the reason is above", *status == 78 ? kConfig : kFailed);
 }
 
-int stop_at(const std::string& path) {
-  const State now = cli::look_for_daemon(path);
+int stop_now(const State& now) {
   if (now.is == State::hidden) return complain(now.why, kNoPermission);
   if (now.is != State::running) {
     std::printf("rims does not run\n");
+    return kDone;
+  }
+  if (const auto unit = cli::unit_of(now.pid)) {
+    if (const Status stopped = cli::through_systemd(*unit, "stop"); !stopped)
+      return complain(stopped.error().reply(), kFailed);
+    std::printf("rims is stopped, by \"systemctl stop %s\"\n", unit->name.c_str());
     return kDone;
   }
   const Status stopped = cli::stop_daemon(now);
@@ -102,8 +123,9 @@ int stop_at(const std::string& path) {
 
 int stop(const Invocation& how) {
   int status = kDone;
-  const auto path = pid_file(how, status);
-  return path ? stop_at(*path) : status;
+  std::string path;
+  const auto now = find_suite(how, path, status);
+  return now ? stop_now(*now) : status;
 }
 
 int restart(const Invocation& how, bool only_if_running) {
@@ -111,16 +133,22 @@ int restart(const Invocation& how, bool only_if_running) {
   if (const int status = check_configuration(how, true); status != kDone)
     return complain("nothing was restarted", static_cast<Exit>(status));
   int status = kDone;
-  const auto path = pid_file(how, status);
-  if (!path) return status;
-  const State now = cli::look_for_daemon(*path);
-  if (now.is == State::hidden) return complain(now.why, kNoPermission);
-  if (now.is != State::running && only_if_running) {
+  std::string path;
+  const auto now = find_suite(how, path, status);
+  if (!now) return status;
+  if (now->is == State::hidden) return complain(now->why, kNoPermission);
+  if (now->is != State::running && only_if_running) {
     std::printf("rims does not run\n");
     return kDone;
   }
-  if (now.is == State::running)
-    if (const int stopped = stop_at(*path); stopped != kDone) return stopped;
+  if (now->is != State::running) return start(how);
+  if (const auto unit = cli::unit_of(now->pid)) {
+    if (const Status restarted = cli::through_systemd(*unit, "restart"); !restarted)
+      return complain(restarted.error().reply(), kFailed);
+    std::printf("rims is started again, by \"systemctl restart %s\"\n", unit->name.c_str());
+    return kDone;
+  }
+  if (const int stopped = stop_now(*now); stopped != kDone) return stopped;
   return start(how);
 }
 
@@ -128,13 +156,14 @@ int reload(const Invocation& how) {
   if (const int status = check_configuration(how, true); status != kDone)
     return complain("nothing was reloaded", static_cast<Exit>(status));
   int status = kDone;
-  const auto path = pid_file(how, status);
-  if (!path) return status;
-  const State now = cli::look_for_daemon(*path);
-  if (now.is == State::hidden) return complain(now.why, kNoPermission);
-  if (now.is != State::running)
+  std::string path;
+  const auto now = find_suite(how, path, status);
+  if (!now) return status;
+  if (now->is == State::hidden) return complain(now->why, kNoPermission);
+  if (now->is != State::running)
     return complain("rims does not run; \"rims-ctl start\" starts it", kFailed);
-  if (const Status told = cli::signal_daemon(now, SIGHUP, "reloaded"); !told)
+  // Not by systemctl: the unit's own reload comes here.
+  if (const Status told = cli::signal_daemon(*now, SIGHUP, "reloaded"); !told)
     return complain(told.error().reply(),
                     told.error().fault() == Fault::refused ? kNoPermission : kFailed);
   std::printf("rims reads its configuration again\n");
@@ -162,23 +191,29 @@ void print_children(pid_t parent) {
 
 int status(const Invocation& how) {
   int failed = kDone;
-  const auto path = pid_file(how, failed);
-  if (!path) return failed;
-  const State now = cli::look_for_daemon(*path);
-  switch (now.is) {
+  std::string path;
+  const auto now = find_suite(how, path, failed);
+  if (!now) return failed;
+  switch (now->is) {
     case State::hidden:
-      return complain(now.why, kNoPermission);
+      return complain(now->why, kNoPermission);
     case State::none:
       std::printf("rims does not run\n");
       return kNotRunning;
     case State::dead:
-      std::printf("rims does not run, but did not end in order: %s is left\n", path->c_str());
+      std::printf("rims does not run, but did not end in order: %s is left\n", path.c_str());
       return kFailed;
     case State::running:
       break;
   }
-  std::printf("rims runs, with process %d\n", now.pid);
-  print_children(now.pid);
+  std::printf("rims runs, with process %d%s\n", now->pid, owner_of(*now).c_str());
+  print_children(now->pid);
+  if (now->no_file)
+    return complain(
+        fmt::format("{} is gone, and with it perhaps its sockets: mail and rims-ctl may "
+                    "not reach it; \"rims-ctl restart\" makes them again",
+                    path),
+        kFailed);
   return kDone;
 }
 

@@ -38,6 +38,7 @@
 #include "common/privdrop/process_table.h"
 #include "common/tls/tls.h"
 #include "controller/admin_door.h"
+#include "controller/base_lock.h"
 #include "controller/events.h"
 #include "controller/identity.h"
 #include "controller/notify.h"
@@ -263,8 +264,15 @@ class Controller {
     TRY_STATUS(run_directory(config_.paths_run_dir, privileged, Missing::make));
     TRY_STATUS(prepare_empty_dir(config_.paths_run_dir, privileged));
     TRY(PidFile pid, PidFile::take(config_.paths_pid_file));
+    TRY(base_lock_, lock_base(config_.base_dir));
+    TRY(admin_listener_, open_admin_socket(config_.paths_run_dir));
     TRY_STATUS(pid.write());
     pid_file_.emplace(std::move(pid));
+    if (admin_listener_.name.empty())
+      log::warn({},
+                "paths.run_dir: {} is too long for a socket in it: rims-ctl cannot ask for "
+                "sessions",
+                config_.paths_run_dir);
     remove_ports(config_.paths_run_dir);
     std::set<std::string> remarks;
     TRY(plan.listeners, open_ports(config_, remarks));
@@ -273,12 +281,6 @@ class Controller {
     TRY(Listener deliver, open_deliver_socket(config_.listen_deliver_socket,
                                               config_.listen_deliver_socket_mode, group));
     plan.listeners.push_back(std::move(deliver));
-    TRY(admin_listener_, open_admin_socket(config_.paths_run_dir));
-    if (admin_listener_.name.empty())
-      log::warn({},
-                "paths.run_dir: {} is too long for a socket in it: rims-ctl cannot ask for "
-                "sessions",
-                config_.paths_run_dir);
     std::string where;
     for (const Listener& l : plan.listeners) where += (where.empty() ? "" : ", ") + l.name;
     log::info({}, "listening on {}", where);
@@ -306,7 +308,8 @@ class Controller {
   // Start, serve, stop.
   Task<void> live(int& status) {
     status = co_await serve();
-    remove_ports(config_.paths_run_dir);
+    // What another suite has is left alone.
+    if (pid_file_) remove_ports(config_.paths_run_dir);
     pid_file_.reset();
     starter_.tell(status);
     sink_.set_file({});
@@ -395,6 +398,7 @@ class Controller {
   Starter& starter_;
   const bool daemon_;
   std::optional<PidFile> pid_file_;
+  Fd base_lock_;
   Listener admin_listener_;  // until the suite serves
   std::optional<Supervisor> supervisor_;
   Event asked_to_stop_;
