@@ -77,11 +77,13 @@ TEST_F(Places, AMissingDataDirectoryIsMadeForItsUserAnExistingOneIsLeftAlone) {
   for (const Missing missing : {Missing::make, Missing::could_be_made}) {
     const auto refused = data(mail, other, missing);
     ASSERT_FALSE(refused);
-    EXPECT_EQ(refused.error().reply(),
-              "c.yml:1:1: base_dir: cannot write " + mail +
-                  ": Permission denied; user 4713 must be able to write it, and to make files in "
-                  "it: \"chown 4713:4713 " +
-                  mail + "\"");
+    EXPECT_EQ(
+        refused.error().reply(),
+        "c.yml:1:1: base_dir: cannot write " + mail +
+            ": Permission denied; the mail there belongs to user 4711 and group 4712, and "
+            "rims-imapd would be user 4713: set \"process_privilege_user: 4711\" and "
+            "\"process_privilege_group: 4712\", or give all of it away by \"chown -R 4713:4713 " +
+            mail + "\"");
     ASSERT_EQ(stat(mail.c_str(), &st), 0);
     EXPECT_EQ(st.st_uid, 4711u);
     const auto nowhere = data(dir_ + "/no/such/parent", kSomebody, missing);
@@ -97,6 +99,21 @@ TEST_F(Places, AMissingDataDirectoryIsMadeForItsUserAnExistingOneIsLeftAlone) {
   std::ofstream(dir_ + "/file") << "x";
   EXPECT_THAT(data(dir_ + "/file", kSomebody, Missing::make).error().reply(),
               HasSubstr("is not a directory"));
+}
+
+// Where everybody may write in base_dir, the accounts in it are still their owner's.
+TEST_F(Places, TheAccountsOfAnotherUserAreLeftAlone) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root";
+  fs::create_directories(dir_ + "/mail/mailbox.3");
+  fs::permissions(dir_ + "/mail", fs::perms(0777));
+  fs::permissions(dir_ + "/mail/mailbox.3", fs::perms(0750));
+  ASSERT_EQ(chown((dir_ + "/mail/mailbox.3").c_str(), 65534, 65534), 0);
+  privdrop::Identity log = kSomebody;
+  for (const Missing missing : {Missing::make, Missing::could_be_made}) {
+    const auto refused = data_directories(config(), kSomebody, log, missing);
+    ASSERT_FALSE(refused);
+    EXPECT_THAT(refused.error().reply(), HasSubstr("set \"process_privilege_user: nobody\""));
+  }
 }
 
 // The programs come into their directory with the rights of root.
