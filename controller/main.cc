@@ -459,6 +459,11 @@ int start(int argc, char** argv) {
   log::info({}, "configuration {}: users: {}, mail in {}, log {} at level {}", config->file,
             config->users.size(), config->base_dir, config->log_file, config->log_level);
   for (const std::string& warning : config->warnings) log::warn({}, "{}", warning);
+  if (got->daemon && !sink.has_syslog())
+    log::warn({},
+              "no syslog is there (/dev/log): what goes wrong is told in {} alone, and not at all "
+              "while rims-log cannot write",
+              config->log_file);
   raise_open_files();
   Starter starter;
   if (got->daemon) starter.detach();
