@@ -32,6 +32,14 @@ cli::DaemonState look(const config::Config& config) {
   return cli::look_for_daemon(config.paths_pid_file, config.base_dir);
 }
 
+void warn_of_spellings(const config::Config& config) {
+  const auto base = store::open_base(config.base_dir);
+  if (!base) return;
+  const auto lines = old_spellings(config, *base);
+  if (!lines) return;
+  for (const std::string& line : *lines) complain("warning: " + line, kDone);
+}
+
 }  // namespace
 
 int check_configuration(const Invocation& how, bool quiet) {
@@ -43,11 +51,7 @@ int check_configuration(const Invocation& how, bool quiet) {
   const Status good = controller::foresee(*loaded.config, running, remarks);
   for (const std::string& remark : remarks) complain("warning: " + remark, kDone);
   if (!good) return complain(good.error().detail(), kConfig);
-  if (const auto base = store::open_base(loaded.config->base_dir)) {
-    const auto lines = old_spellings(*loaded.config, *base);
-    for (const std::string& line : lines ? *lines : std::vector<std::string>())
-      complain("warning: " + line, kDone);
-  }
+  warn_of_spellings(*loaded.config);
   if (!quiet) std::printf("%s: no mistakes\n", loaded.file.c_str());
   return kDone;
 }
@@ -87,6 +91,7 @@ int start(const Invocation& how) {
     std::printf("rims runs already, with process %d%s\n", now.pid, owner_of(now).c_str());
     return kDone;
   }
+  warn_of_spellings(*loaded.config);
   const auto own = controller::own_directory();
   if (!own) return complain(own.error().detail(), kFailed);
   const std::string program = own->substr(0, own->rfind('/')) + "/libexec/rims/rims-controller";
