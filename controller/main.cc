@@ -268,11 +268,7 @@ class Controller {
     TRY(admin_listener_, open_admin_socket(config_.paths_run_dir));
     TRY_STATUS(pid.write());
     pid_file_.emplace(std::move(pid));
-    if (admin_listener_.name.empty())
-      log::warn({},
-                "paths.run_dir: {} is too long for a socket in it: rims-ctl cannot ask for "
-                "sessions",
-                config_.paths_run_dir);
+    if (admin_listener_.name.empty()) log::warn({}, "paths.run_dir: {}", kNoAdminSocket);
     remove_ports(config_.paths_run_dir);
     std::set<std::string> remarks;
     TRY(plan.listeners, open_ports(config_, remarks));

@@ -226,6 +226,9 @@ Status foresee(const config::Config& config, bool running, std::set<std::string>
   else
     note(std::unexpected(who.error()));
   note(run_directory(config.paths_run_dir, false, Missing::could_be_made));
+  if (!admin_socket_fits(config.paths_run_dir))
+    remarks.insert(
+        fmt::format("{}paths.run_dir: {}", config::where(config, "paths.run_dir"), kNoAdminSocket));
   if (geteuid() == 0) note(config::check_paths_of_root(config));
   const auto in = [&config](std::string_view key, const std::string& path) -> Status {
     const std::string directory = directory_of(path);

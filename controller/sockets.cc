@@ -275,9 +275,13 @@ Result<Fd> open_local_socket(const std::string& key, const std::string& path, ui
 
 Status deliver_socket_is_free(const std::string& path) { return socket_is_free(kDeliverKey, path); }
 
+bool admin_socket_fits(const std::string& run_dir) {
+  return run_dir.size() + 1 + std::strlen(ipc::kAdminSocket) < sizeof(sockaddr_un::sun_path);
+}
+
 Result<Listener> open_admin_socket(const std::string& run_dir) {
   const std::string path = run_dir + "/" + ipc::kAdminSocket;
-  if (path.size() >= sizeof(sockaddr_un::sun_path)) return Listener();
+  if (!admin_socket_fits(run_dir)) return Listener();
   TRY(Fd fd, open_local_socket("paths.run_dir", path, 0600, std::nullopt));
   return Listener{
       .channel = ipc::Channel::admin, .index = 0, .name = path, .port = 0, .fd = std::move(fd)};

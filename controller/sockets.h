@@ -40,6 +40,10 @@ struct Listener {
 // after a connect has shown that nobody listens there.
 [[nodiscard]] Result<Listener> open_deliver_socket(const std::string& path, uint32_t mode,
                                                    std::optional<uint32_t> group);
+// Is the run directory's path short enough for the socket of rims-ctl in it?
+[[nodiscard]] bool admin_socket_fits(const std::string& run_dir);
+inline constexpr const char* kNoAdminSocket =
+    "it is too long for a socket in it: \"rims-ctl who\" and \"kick\" will not work";
 // The socket of rims-ctl in the run directory, for its owner alone; the name is "" when the path is
 // too long for a socket, and nothing was made.
 [[nodiscard]] Result<Listener> open_admin_socket(const std::string& run_dir);

@@ -196,6 +196,8 @@ TEST_F(Sockets, TheSocketOfTheAdministratorIsForItsOwnerAlone) {
   const auto too_long = open_admin_socket(dir_ + std::string(100, 'x'));
   ASSERT_TRUE(too_long);
   EXPECT_EQ(too_long->name, "");
+  EXPECT_TRUE(admin_socket_fits(std::string(96, 'x')));
+  EXPECT_FALSE(admin_socket_fits(std::string(97, 'x')));
 }
 
 TEST_F(Sockets, WhatCannotBeListenedOnIsNamed) {
