@@ -225,7 +225,11 @@ Status foresee(const config::Config& config, bool running, std::set<std::string>
                           who->of[static_cast<size_t>(ipc::Role::log)], Missing::could_be_made));
   else
     note(std::unexpected(who.error()));
-  note(run_directory(config.paths_run_dir, false, Missing::could_be_made));
+  // It may lie in a base_dir that is not there yet, and will be made first.
+  struct stat st{};
+  if (directory_of(config.paths_run_dir) != config.base_dir ||
+      stat(config.base_dir.c_str(), &st) == 0)
+    note(run_directory(config.paths_run_dir, false, Missing::could_be_made));
   if (!admin_socket_fits(config.paths_run_dir))
     remarks.insert(
         fmt::format("{}paths.run_dir: {}", config::where(config, "paths.run_dir"), kNoAdminSocket));
