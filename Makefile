@@ -55,8 +55,12 @@ release: $(RELEASE)/build.ninja
 stage: release
 	@tools/make-stage $(RELEASE) $(STAGE) $(PREFIX) $(SYSCONFDIR)
 
-install: release
+# meson writes a log of what it has installed, which must not be root's in the tree of another user.
+install:
+	@todo=$$(tools/check-install $(RELEASE) $(PREFIX) $(SYSCONFDIR)) && \
+	  if [ "$$todo" = build ]; then $(MAKE) --no-print-directory release; fi
 	DESTDIR=$(DESTDIR) meson install -C $(RELEASE) --no-rebuild
+	@chown --reference=$(RELEASE) $(RELEASE)/meson-logs/*
 
 $(DEV)/build.ninja:
 	meson setup $(DEV) -Db_sanitize=address,undefined -Doptimization=1 -Dfuzz=true

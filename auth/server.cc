@@ -65,8 +65,32 @@ Server::Server(Loop& loop, config::AuthPart part, uint32_t workers, std::functio
       scope_(loop) {}
 
 void Server::reload(config::AuthPart part) {
-  users_ = std::make_shared<Users>(std::move(part));
+  auto fresh = std::make_shared<Users>(std::move(part));
+  if (fresh->end_sessions_on_change())
+    if (auto changed = users_->revoked_by(*fresh); !changed.empty())
+      scope_.spawn(revoke(std::move(changed)));
+  users_ = std::move(fresh);
   log::info({}, "{} users", users_->size());
+}
+
+Task<void> Server::revoke(std::vector<std::pair<std::string, ipc::Revoked>> users) {
+  constexpr int kTries = 3;  // a link may be lost while it is used
+  for (const auto& [user, why] : users) {
+    bool told = false;
+    for (int i = 0; i < kTries && !told; i++) {
+      const PeerPtr home = co_await home_of(ipc::home_worker(user, workers_));
+      if (!home) break;
+      ipc::Revoke message;
+      message.user = user;
+      message.why = why;
+      told = (co_await home->link.send(std::move(message))).has_value();
+    }
+    if (!told)
+      log::error({},
+                 "the sessions of {} could not be ended, as its rims-imapd is not connected; "
+                 "\"rims-ctl kick\" ends them",
+                 log::quoted(user));
+  }
 }
 
 void Server::attach(ipc::Role role, uint32_t index, ipc::End end) {
@@ -185,7 +209,7 @@ Task<Server::PeerPtr> Server::home_of(uint32_t worker) {
   }
 }
 
-Task<ipc::LoginReply> Server::grant(const Users& users, Users::Candidate candidate,
+Task<Server::Granted> Server::grant(const Users& users, Users::Candidate candidate,
                                     uint64_t request) {
   const std::string& user = users.name_of(candidate);
   ipc::LoginReply reply;
@@ -193,18 +217,23 @@ Task<ipc::LoginReply> Server::grant(const Users& users, Users::Candidate candida
   reply.verdict = ipc::Verdict::try_later;
   const uint32_t worker = ipc::home_worker(user, workers_);
   const PeerPtr home = co_await home_of(worker);
-  if (!home) co_return reply;
+  constexpr const char* kNoWorker = "login postponed, its rims-imapd is not connected";
+  if (!home) co_return Granted{std::move(reply), kNoWorker};
+  // A reload came while the password was checked. No waiting from here to the ticket.
+  if (&users != users_.get() && users_->end_sessions_on_change() &&
+      users.revoked(candidate, *users_))
+    co_return Granted{std::move(reply), "login postponed, its user was changed meanwhile"};
   const Secret secret(random_bytes(ipc::kTicketSize));
   ipc::Ticket ticket;
   ticket.ticket.value = secret.clone();
   ticket.user = user;
   ticket.post_only = users.is_delivery_user(candidate);
   const auto sent = co_await home->link.send(std::move(ticket));
-  if (!sent) co_return reply;
+  if (!sent) co_return Granted{std::move(reply), kNoWorker};
   reply.verdict = ipc::Verdict::granted;
   reply.worker = worker;
   reply.ticket.value = secret.clone();
-  co_return reply;
+  co_return Granted{std::move(reply), "login"};
 }
 
 void Server::log_attempt(const ipc::LoginRequest& request, std::string_view outcome, bool granted) {
@@ -260,11 +289,10 @@ Task<void> Server::login(PeerPtr peer, ipc::LoginRequest request) {
       reply.verdict = ipc::Verdict::try_later;
       break;
     case Proof::right: {
-      reply = co_await grant(*users, candidate, request.request);
+      Granted granted = co_await grant(*users, candidate, request.request);
       pairs_.forgive(pair);
-      const bool granted = reply.verdict == ipc::Verdict::granted;
-      log_attempt(request, granted ? "login" : "login postponed, its rims-imapd is not connected",
-                  granted);
+      reply = std::move(granted.reply);
+      log_attempt(request, granted.outcome, reply.verdict == ipc::Verdict::granted);
       break;
     }
     case Proof::wrong: {

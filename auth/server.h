@@ -13,6 +13,8 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "auth/penalty.h"
 #include "auth/turns.h"
@@ -42,7 +44,8 @@ class Server {
 
   // A new or replaced link.
   void attach(ipc::Role peer, uint32_t index, ipc::End end);
-  // Uses the new users from now on; attempts that are being checked end with the old ones.
+  // Uses the new users from now on; attempts that are being checked end with the old ones, and
+  // are put off where a user was changed. Tells the workers whose sessions are over.
   void reload(config::AuthPart part);
 
  private:
@@ -69,10 +72,15 @@ class Server {
   Task<Proof> prove(Peer& peer, Users::Candidate candidate, std::string name,
                     const ipc::LoginRequest& request);
   void cancel(Peer& peer, uint64_t request);
+  Task<void> revoke(std::vector<std::pair<std::string, ipc::Revoked>> users);
   // The open link to a worker, or nullptr when there is none within kWorkerLimit.
   Task<PeerPtr> home_of(uint32_t worker);
+  struct Granted {
+    ipc::LoginReply reply;
+    const char* outcome;  // for the log
+  };
   // `users` must outlive it.
-  Task<ipc::LoginReply> grant(const Users& users, Users::Candidate candidate, uint64_t request);
+  Task<Granted> grant(const Users& users, Users::Candidate candidate, uint64_t request);
   static void log_attempt(const ipc::LoginRequest& request, std::string_view outcome, bool granted);
 
   Loop& loop_;

@@ -36,7 +36,8 @@ Users::Users(config::AuthPart part)
     : delimiter_(part.recipient_delimiter.value),
       delay_first_ms_(part.delay_first_ms),
       delay_max_ms_(part.delay_max_ms),
-      cache_lifetime_(part.cache_lifetime_s) {
+      cache_lifetime_(part.cache_lifetime_s),
+      end_sessions_on_change_(part.end_sessions_on_change) {
   randombytes_buf(key_.data(), key_.size());
   randombytes_buf(name_key_.data(), name_key_.size());
   delivery_user_ = names::folded(part.delivery_user.value).value_or(part.delivery_user.value);
@@ -121,6 +122,27 @@ bool Users::prove_cram_md5(Candidate candidate, std::string_view challenge,
   const std::string right = to_hex(hmac_md5(entry.password.reveal(), challenge));
   const bool same = equal_constant_time(right, ascii::lower(digest));
   return same && !right.empty() && candidate.exists && !entry.hashed;
+}
+
+std::optional<ipc::Revoked> Users::revoked(Candidate candidate, const Users& fresh) const {
+  using ipc::Revoked;
+  const Entry& old = entries_[candidate.entry];
+  const Candidate now = fresh.find(names::folded(old.name).value_or(old.name));
+  if (!now.exists) return Revoked::removed;
+  const Entry& entry = fresh.entries_[now.entry];
+  if (entry.name != old.name) return Revoked::renamed;
+  if (entry.hashed != old.hashed || entry.password.reveal() != old.password.reveal())
+    return Revoked::password;
+  if (fresh.is_delivery_user(now) != is_delivery_user(candidate)) return Revoked::role;
+  return std::nullopt;
+}
+
+std::vector<std::pair<std::string, ipc::Revoked>> Users::revoked_by(const Users& fresh) const {
+  std::vector<std::pair<std::string, ipc::Revoked>> all;
+  for (size_t entry = 0; entry < size(); entry++)
+    if (const auto why = revoked({.entry = entry, .exists = true}, fresh))
+      all.emplace_back(entries_[entry].name, *why);
+  return all;
 }
 
 bool Users::is_delivery_user(Candidate candidate) const {

@@ -15,16 +15,19 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include <sodium.h>
 
 #include "common/base/secret.h"
 #include "common/config/parts.h"
+#include "common/ipc/auth_link.h"
 
 namespace rims::auth {
 
@@ -61,6 +64,13 @@ class Users {
   [[nodiscard]] bool prove_cram_md5(Candidate candidate, std::string_view challenge,
                                     std::string_view digest) const;
 
+  // Why what `candidate` was granted does not hold under `fresh`; nullopt when it does.
+  [[nodiscard]] std::optional<ipc::Revoked> revoked(Candidate candidate, const Users& fresh) const;
+  // All of them, by the names of their accounts.
+  [[nodiscard]] std::vector<std::pair<std::string, ipc::Revoked>> revoked_by(
+      const Users& fresh) const;
+
+  [[nodiscard]] bool end_sessions_on_change() const { return end_sessions_on_change_; }
   [[nodiscard]] size_t size() const { return entries_.size() - 1; }
   [[nodiscard]] uint32_t delay_first_ms() const { return delay_first_ms_; }
   [[nodiscard]] uint32_t delay_max_ms() const { return delay_max_ms_; }
@@ -87,6 +97,7 @@ class Users {
   std::string delimiter_;
   uint32_t delay_first_ms_ = 0, delay_max_ms_ = 0;
   std::chrono::seconds cache_lifetime_{0};
+  bool end_sessions_on_change_ = true;
   std::array<unsigned char, 32> key_{};                              // of this process, random
   std::array<unsigned char, crypto_shorthash_KEYBYTES> name_key_{};  // as well
 };

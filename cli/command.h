@@ -29,6 +29,7 @@ int complain(std::string_view command, std::string_view text, int status);
 // One function per command; each file says which.
 int version(std::span<char*> args);          // rims_main.cc
 int help(std::span<char*> args);             // rims_main.cc
+int environment(std::span<char*> args);      // rims_main.cc
 int server(std::span<char*> args);           // server_commands.cc
 int daemon(std::span<char*> args);           // server_commands.cc
 int post_mail(std::span<char*> args);        // mail_commands.cc

@@ -50,6 +50,8 @@ int check(const Invocation& how, std::span<char*> args);           // ctl_check.
 int dump(const Invocation& how, std::span<char*> args);            // ctl_dump.cc
 int mailbox(const Invocation& how, std::span<char*> args);         // ctl_mailbox.cc
 int undelete(const Invocation& how, std::span<char*> args);        // ctl_undelete.cc
+int who(const Invocation& how, std::span<char*> args);             // ctl_sessions.cc
+int kick(const Invocation& how, std::span<char*> args);            // ctl_sessions.cc
 
 // Finds everything that would make a start fail and that can be checked beforehand. rims_ctl.cc
 int check_configuration(const Invocation& how, bool quiet);

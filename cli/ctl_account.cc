@@ -58,26 +58,32 @@ Result<std::string> account_name(const config::Config& config, const Fd& base,
 }
 
 Result<std::vector<std::string>> old_spellings(const config::Config& config, const Fd& base) {
-  std::map<std::string, const config::UserEntry*> missing;  // by the folded name
+  struct Known {
+    const config::UserEntry* user;
+    bool has_account;
+  };
+  std::map<std::string, Known> known;  // by the folded name
   TRY(auto ids, store::list_accounts(base));
   std::set<std::string> unknown(ids.begin(), ids.end());
   for (const auto& user : config.users) {
     const auto name = names::account_name(user.name);
     const auto key = names::folded(user.name);
-    if (name && key && unknown.erase(unique_user_id(*name)) == 0) missing.emplace(*key, &user);
+    if (name && key) known.emplace(*key, Known{&user, unknown.erase(unique_user_id(*name)) != 0});
   }
   std::vector<std::string> lines;
   for (const auto& id : unknown) {
-    if (missing.empty()) break;
     auto reader = store::JournalReader::beneath(base, store::account_path_of(id));
     const auto owner = reader ? reader->owner() : Result<std::string>(std::string());
     const auto key = owner ? names::folded(*owner) : std::nullopt;
-    if (!key || !missing.contains(*key)) continue;
-    const config::UserEntry& user = *missing.at(*key);
+    if (!key || !known.contains(*key)) continue;
+    const auto& [user, has_account] = known.at(*key);
     lines.push_back(fmt::format(
-        "{}:{}:{}: the user {} has no account, but there is one of {}: write the name so, or the "
-        "server begins with an empty account",
-        config.file, user.at.line, user.at.column, log::quoted(user.name), log::quoted(*owner)));
+        "{}:{}:{}: the user {} has {} account, {} there is one of {}: {}", config.file,
+        user->at.line, user->at.column, log::quoted(user->name), has_account ? "an" : "no",
+        has_account ? "and" : "but", log::quoted(*owner),
+        has_account ? "its mail is not served. Write the name so to have that mail back, and see "
+                      "\"rims-ctl account list\""
+                    : "write the name so, or the server begins with an empty account"));
   }
   return lines;
 }

@@ -41,8 +41,8 @@ struct Accounts {
 [[nodiscard]] Result<std::string> account_name(const config::Config& config, const Fd& base,
                                                const std::string& user);
 
-// A line for each user of the configuration who has no account, while there is one under another
-// spelling of the name: the server would not find that mail.
+// A line for each account that only another spelling of the name in the configuration leaves
+// behind: the server does not find that mail.
 [[nodiscard]] Result<std::vector<std::string>> old_spellings(const config::Config& config,
                                                              const Fd& base);
 

@@ -20,6 +20,7 @@
 
 #include "common/base/errno_text.h"
 #include "common/base/fd.h"
+#include "controller/base_lock.h"
 
 namespace rims::cli {
 namespace {
@@ -65,7 +66,9 @@ Status send_signal(const Fd& process, pid_t pid, int number, const char* partici
 
 }  // namespace
 
-DaemonState look_for_daemon(const std::string& pid_file) {
+namespace {
+
+DaemonState look_at_file(const std::string& pid_file) {
   DaemonState state;
   const Fd fd(open(pid_file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
   if (!fd) {
@@ -79,6 +82,18 @@ DaemonState look_for_daemon(const std::string& pid_file) {
   char text[16] = {};
   if (pread(fd.get(), text, sizeof text - 1, 0) > 0) state.pid = std::atoi(text);
   state.is = flock(fd.get(), LOCK_SH | LOCK_NB) == 0 ? DaemonState::dead : DaemonState::running;
+  return state;
+}
+
+}  // namespace
+
+DaemonState look_for_daemon(const std::string& pid_file, const std::string& base_dir) {
+  DaemonState state = look_at_file(pid_file);
+  if (base_dir.empty() || (state.is != DaemonState::none && state.is != DaemonState::dead))
+    return state;
+  const auto holder = controller::holder_of_base(base_dir);
+  const auto user = holder ? user_of(*holder) : std::nullopt;
+  if (user) state = {.is = DaemonState::running, .pid = *holder, .owner = *user, .no_file = true};
   return state;
 }
 

@@ -1,7 +1,8 @@
 // cli/daemon.h - the suite in the background: whether it runs, starting it, ending it
 //
-// For rims-ctl and `rims daemon`. The lock on its pid file says whether it runs. The number in the
-// file does not: another process may have that number by now.
+// For rims-ctl and `rims daemon`. The lock on its pid file says whether it runs, and where that
+// file is gone, the lock on base_dir (controller/base_lock.h). The number in the file does not:
+// another process may have that number by now.
 #pragma once
 
 #include <string>
@@ -21,11 +22,13 @@ struct DaemonState {
   };
   Is is = none;
   pid_t pid = 0;
-  uid_t owner = 0;  // of the pid file
-  std::string why;  // hidden: why
+  uid_t owner = 0;       // of the pid file; without it, of the process
+  bool no_file = false;  // running, but somebody has removed the pid file
+  std::string why;       // hidden: why
 };
 
-[[nodiscard]] DaemonState look_for_daemon(const std::string& pid_file);
+// `base_dir`: "" when it is not known.
+[[nodiscard]] DaemonState look_for_daemon(const std::string& pid_file, const std::string& base_dir);
 
 // Runs `controller` with -d and `arguments`; returns when the suite serves or has failed. The
 // value is its exit status. What it says goes to standard error, with `quiet` only when it failed.

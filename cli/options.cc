@@ -104,7 +104,7 @@ Result<OptionParser::Found> OptionParser::find_long(std::string_view name) const
       if (negated && !two_ways) continue;
       const std::string full = (negated ? "no-" : "") + option.name;
       if (full == name) return Found{&option, negated};
-      if (full.starts_with(name)) {
+      if (full.starts_with(name) && !option.earlier) {
         prefix = {&option, negated};
         prefixes++;
       }
@@ -187,6 +187,7 @@ std::string OptionParser::help() const {
   constexpr size_t kColumn = 32;
   std::string text = "Usage: " + usage_ + "\n";
   for (const Option& option : options_) {
+    if (option.earlier) continue;
     std::string left = option.letter ? std::string{'-', option.letter, ',', ' '} : "    ";
     left += option.kind == OptionKind::negatable ? "--[no-]" : "--";
     left += option.name;

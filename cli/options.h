@@ -34,6 +34,7 @@ struct Option {
   std::string help;
   // The value; "true" or "false" for flags. An error's reply is shown after the option's name.
   std::function<Status(std::string_view)> take;
+  bool earlier = false;  // of an earlier version: not in the help, and only by its whole name
 };
 
 class OptionParser {

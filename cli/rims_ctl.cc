@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <optional>
+#include <set>
 #include <string>
 #include <unistd.h>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "cli/ctl.h"
 #include "cli/ctl_account.h"
 #include "cli/daemon.h"
+#include "cli/unit.h"
 #include "common/base/encoding.h"
 #include "common/base/log.h"
 #include "common/config/config.h"
@@ -24,20 +26,32 @@
 #include "controller/places.h"
 
 namespace rims::ctl {
+namespace {
+
+cli::DaemonState look(const config::Config& config) {
+  return cli::look_for_daemon(config.paths_pid_file, config.base_dir);
+}
+
+void warn_of_spellings(const config::Config& config) {
+  const auto base = store::open_base(config.base_dir);
+  if (!base) return;
+  const auto lines = old_spellings(config, *base);
+  if (!lines) return;
+  for (const std::string& line : *lines) complain("warning: " + line, kDone);
+}
+
+}  // namespace
 
 int check_configuration(const Invocation& how, bool quiet) {
   Loaded loaded = load(how, true);
   if (!loaded.config) return loaded.status;
   for (const std::string& warning : loaded.config->warnings) complain("warning: " + warning, kDone);
-  const bool running =
-      cli::look_for_daemon(loaded.config->paths_pid_file).is == cli::DaemonState::running;
-  if (const Status good = controller::foresee(*loaded.config, running); !good)
-    return complain(good.error().detail(), kConfig);
-  if (const auto base = store::open_base(loaded.config->base_dir)) {
-    const auto lines = old_spellings(*loaded.config, *base);
-    for (const std::string& line : lines ? *lines : std::vector<std::string>())
-      complain("warning: " + line, kDone);
-  }
+  const bool running = look(*loaded.config).is == cli::DaemonState::running;
+  std::set<std::string> remarks;
+  const Status good = controller::foresee(*loaded.config, running, remarks);
+  for (const std::string& remark : remarks) complain("warning: " + remark, kDone);
+  if (!good) return complain(good.error().detail(), kConfig);
+  warn_of_spellings(*loaded.config);
   if (!quiet) std::printf("%s: no mistakes\n", loaded.file.c_str());
   return kDone;
 }
@@ -46,27 +60,38 @@ namespace {
 
 using State = cli::DaemonState;
 
-// The pid file of -p, or of the configuration.
-std::optional<std::string> pid_file(const Invocation& how, int& status) {
-  if (!how.pid_file.empty()) return how.pid_file;
+// Where the suite is: by the pid file of -p, or by the configuration.
+std::optional<State> find_suite(const Invocation& how, std::string& pid_file, int& status) {
+  if (!how.pid_file.empty()) {
+    pid_file = how.pid_file;
+    return cli::look_for_daemon(pid_file, "");
+  }
   Loaded loaded = load(how, false);
   status = loaded.status;
   if (!loaded.config) {
     if (status == kConfig) complain("\"rims-ctl -p PIDFILE\" needs no configuration", kConfig);
     return std::nullopt;
   }
-  return loaded.config->paths_pid_file;
+  pid_file = loaded.config->paths_pid_file;
+  return look(*loaded.config);
+}
+
+// ", which is rims.service of systemd", or "".
+std::string owner_of(const State& running) {
+  const auto unit = cli::unit_of(running.pid);
+  return unit ? fmt::format(", which is {} of systemd", unit->name) : "";
 }
 
 int start(const Invocation& how) {
   Loaded loaded = load(how, true);
   if (!loaded.config) return loaded.status;
-  const State now = cli::look_for_daemon(loaded.config->paths_pid_file);
+  const State now = look(*loaded.config);
   if (now.is == State::hidden) return complain(now.why, kNoPermission);
   if (now.is == State::running) {
-    std::printf("rims runs already, with process %d\n", now.pid);
+    std::printf("rims runs already, with process %d%s\n", now.pid, owner_of(now).c_str());
     return kDone;
   }
+  warn_of_spellings(*loaded.config);
   const auto own = controller::own_directory();
   if (!own) return complain(own.error().detail(), kFailed);
   const std::string program = own->substr(0, own->rfind('/')) + "/libexec/rims/rims-controller";
@@ -74,18 +99,22 @@ int start(const Invocation& how) {
   const auto status = cli::start_daemon(program, {"-c", file});
   if (!status) return complain(status.error().detail(), kFailed);
   if (*status == 0) {
-    std::printf("rims is started, with process %d\n",
-                cli::look_for_daemon(loaded.config->paths_pid_file).pid);
+    std::printf("rims is started, with process %d\n", look(*loaded.config).pid);
     return kDone;
   }
   return complain("rims was not started; the reason is above", *status == 78 ? kConfig : kFailed);
 }
 
-int stop_at(const std::string& path) {
-  const State now = cli::look_for_daemon(path);
+int stop_now(const State& now) {
   if (now.is == State::hidden) return complain(now.why, kNoPermission);
   if (now.is != State::running) {
     std::printf("rims does not run\n");
+    return kDone;
+  }
+  if (const auto unit = cli::unit_of(now.pid)) {
+    if (const Status stopped = cli::through_systemd(*unit, "stop"); !stopped)
+      return complain(stopped.error().reply(), kFailed);
+    std::printf("rims is stopped, by \"systemctl stop %s\"\n", unit->name.c_str());
     return kDone;
   }
   const Status stopped = cli::stop_daemon(now);
@@ -99,8 +128,9 @@ int stop_at(const std::string& path) {
 
 int stop(const Invocation& how) {
   int status = kDone;
-  const auto path = pid_file(how, status);
-  return path ? stop_at(*path) : status;
+  std::string path;
+  const auto now = find_suite(how, path, status);
+  return now ? stop_now(*now) : status;
 }
 
 int restart(const Invocation& how, bool only_if_running) {
@@ -108,16 +138,22 @@ int restart(const Invocation& how, bool only_if_running) {
   if (const int status = check_configuration(how, true); status != kDone)
     return complain("nothing was restarted", static_cast<Exit>(status));
   int status = kDone;
-  const auto path = pid_file(how, status);
-  if (!path) return status;
-  const State now = cli::look_for_daemon(*path);
-  if (now.is == State::hidden) return complain(now.why, kNoPermission);
-  if (now.is != State::running && only_if_running) {
+  std::string path;
+  const auto now = find_suite(how, path, status);
+  if (!now) return status;
+  if (now->is == State::hidden) return complain(now->why, kNoPermission);
+  if (now->is != State::running && only_if_running) {
     std::printf("rims does not run\n");
     return kDone;
   }
-  if (now.is == State::running)
-    if (const int stopped = stop_at(*path); stopped != kDone) return stopped;
+  if (now->is != State::running) return start(how);
+  if (const auto unit = cli::unit_of(now->pid)) {
+    if (const Status restarted = cli::through_systemd(*unit, "restart"); !restarted)
+      return complain(restarted.error().reply(), kFailed);
+    std::printf("rims is started again, by \"systemctl restart %s\"\n", unit->name.c_str());
+    return kDone;
+  }
+  if (const int stopped = stop_now(*now); stopped != kDone) return stopped;
   return start(how);
 }
 
@@ -125,13 +161,14 @@ int reload(const Invocation& how) {
   if (const int status = check_configuration(how, true); status != kDone)
     return complain("nothing was reloaded", static_cast<Exit>(status));
   int status = kDone;
-  const auto path = pid_file(how, status);
-  if (!path) return status;
-  const State now = cli::look_for_daemon(*path);
-  if (now.is == State::hidden) return complain(now.why, kNoPermission);
-  if (now.is != State::running)
+  std::string path;
+  const auto now = find_suite(how, path, status);
+  if (!now) return status;
+  if (now->is == State::hidden) return complain(now->why, kNoPermission);
+  if (now->is != State::running)
     return complain("rims does not run; \"rims-ctl start\" starts it", kFailed);
-  if (const Status told = cli::signal_daemon(now, SIGHUP, "reloaded"); !told)
+  // Not by systemctl: the unit's own reload comes here.
+  if (const Status told = cli::signal_daemon(*now, SIGHUP, "reloaded"); !told)
     return complain(told.error().reply(),
                     told.error().fault() == Fault::refused ? kNoPermission : kFailed);
   std::printf("rims reads its configuration again\n");
@@ -159,23 +196,29 @@ void print_children(pid_t parent) {
 
 int status(const Invocation& how) {
   int failed = kDone;
-  const auto path = pid_file(how, failed);
-  if (!path) return failed;
-  const State now = cli::look_for_daemon(*path);
-  switch (now.is) {
+  std::string path;
+  const auto now = find_suite(how, path, failed);
+  if (!now) return failed;
+  switch (now->is) {
     case State::hidden:
-      return complain(now.why, kNoPermission);
+      return complain(now->why, kNoPermission);
     case State::none:
       std::printf("rims does not run\n");
       return kNotRunning;
     case State::dead:
-      std::printf("rims does not run, but did not end in order: %s is left\n", path->c_str());
+      std::printf("rims does not run, but did not end in order: %s is left\n", path.c_str());
       return kFailed;
     case State::running:
       break;
   }
-  std::printf("rims runs, with process %d\n", now.pid);
-  print_children(now.pid);
+  std::printf("rims runs, with process %d%s\n", now->pid, owner_of(*now).c_str());
+  print_children(now->pid);
+  if (now->no_file)
+    return complain(
+        fmt::format("{} is gone, and with it perhaps its sockets: mail and rims-ctl may "
+                    "not reach it; \"rims-ctl restart\" makes them again",
+                    path),
+        kFailed);
   return kDone;
 }
 
@@ -210,6 +253,8 @@ constexpr Command kCommands[] = {
     {"reload", "let it read its configuration again and reopen its log", simple<reload>},
     {"force-reload", "", simple<reload>},
     {"status", "say whether it runs, and its processes", simple<status>},
+    {"who", "list the sessions: whose, from where, since when", who},
+    {"kick", "end the sessions of a user, or one session", kick},
     {"check", "look for mistakes in the configuration, or for damage in accounts", check},
     {"backup", "copy accounts to a directory, or verify it", backup},
     {"export", "write the mail of a user as Maildirs or mbox files", export_account},

@@ -21,6 +21,7 @@ constexpr std::array kCommands = {
     Command{"version", "Show software version.", version},
     Command{"server", "Run IMAP server.", server},
     Command{"daemon", "Daemon start/stop/status tool.", daemon},
+    Command{"environment", "Show rims environment.", environment},
     Command{"post-mail", "Post mail to any user.", post_mail},
     Command{"imap-append", "Append message to IMAP mailbox.", imap_append},
     Command{"mbox-dirty-flag", "Show/enable/disable dirty flag of mailbox database.",
@@ -76,6 +77,33 @@ int version(std::span<char*> args) {
   return kDone;
 }
 
+// As the original wrote it, with --format=yaml or json; without Ruby.
+int environment(std::span<char*> args) {
+  std::string format = "yaml";
+  OptionParser parser("rims environment [options]");
+  parser.add_choice(0, "format", "FORMAT", "Choose display format (yaml json).", {"yaml", "json"},
+                    format);
+  const auto operands = parser.parse(args);
+  if (!operands) return complain("environment", operands.error().reply(), kUsage);
+  if (parser.answer()) return kDone;
+  if (!operands->empty())
+    return complain("environment", "needless argument: " + operands->front(), kUsage);
+  const std::string version(program_version());
+  if (format == "json")
+    std::printf(
+        "{\n  \"RIMS Environment\": [\n    {\n      \"RIMS VERSION\": \"%s\"\n    },\n"
+        "    {\n      \"AUTHENTICATION PLUG-IN\": [\n        \"plain\",\n        \"hash\"\n"
+        "      ]\n    },\n"
+        "    {\n      \"KEY-VALUE STORE PLUG-IN\": [\n        \"gdbm\"\n      ]\n    }\n  ]\n}\n",
+        version.c_str());
+  else
+    std::printf(
+        "---\nRIMS Environment:\n- RIMS VERSION: %s\n- AUTHENTICATION PLUG-IN:\n  - plain\n"
+        "  - hash\n- KEY-VALUE STORE PLUG-IN:\n  - gdbm\n",
+        version.c_str());
+  return kDone;
+}
+
 int run(std::span<char*> args) {
   if (args.empty()) {
     show_commands(stderr, false);
@@ -86,6 +114,14 @@ int run(std::span<char*> args) {
   if (name == "--version") name = "version";
   for (const Command& command : kCommands)
     if (name == command.name) return command.run(args.subspan(1));
+  if (name == "list-user-id") {
+    std::fputs(
+        "rims: list-user-id is no command of this version: \"rims-ctl account list\" lists the "
+        "users "
+        "with the names of their directories, and \"rims unique-user-id USER\" shows one.\n",
+        stderr);
+    return kUsage;
+  }
   std::fprintf(stderr, "rims: unknown command: %s. Run `rims help'.\n",
                log::printable(name).c_str());
   return kUsage;

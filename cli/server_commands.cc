@@ -11,6 +11,7 @@
 #include "cli/daemon.h"
 #include "cli/options.h"
 #include "cli/server_options.h"
+#include "cli/unit.h"
 #include "common/base/errno_text.h"
 
 namespace rims::cli {
@@ -44,6 +45,10 @@ int start(const ServerOptions& options) {
 }
 
 int stop(const DaemonState& now) {
+  if (const auto unit = unit_of(now.pid)) {
+    const Status stopped = through_systemd(*unit, "stop");
+    return stopped ? kDone : complain("daemon", stopped.error().reply(), kFailed);
+  }
   const Status stopped = stop_daemon(now);
   if (stopped || stopped.error().fault() == Fault::not_found) return kDone;
   return complain("daemon", stopped.error().reply(), kFailed);
@@ -87,7 +92,7 @@ int daemon(std::span<char*> args) {
   const bool starts = operation == "start" || operation == "restart";
   const auto config = load_server_config(options, starts);
   if (!config) return complain("daemon", config.error().reply(), kFailed);
-  const DaemonState now = look_for_daemon(config->paths_pid_file);
+  const DaemonState now = look_for_daemon(config->paths_pid_file, config->base_dir);
   if (now.is == DaemonState::hidden) return complain("daemon", now.why, kFailed);
   const bool running = now.is == DaemonState::running;
   if (operation == "status") {
@@ -99,6 +104,11 @@ int daemon(std::span<char*> args) {
     return background ? start(options) : become_controller("daemon", options);
   }
   if (!running) return complain("daemon", "No daemon.", kFailed);
+  if (operation == "restart")
+    if (const auto unit = unit_of(now.pid)) {
+      const Status restarted = through_systemd(*unit, "restart");
+      return restarted ? kDone : complain("daemon", restarted.error().reply(), kFailed);
+    }
   const int stopped = stop(now);
   return operation == "stop" || stopped != kDone ? stopped : start(options);
 }

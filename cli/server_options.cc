@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <unistd.h>
 
+#include "cli/earlier_options.h"
 #include "common/config/locate.h"
 #include "common/ipc/sealed.h"
 
@@ -132,6 +133,7 @@ void add_server_options(OptionParser& parser, ServerOptions& o, char log_stdout)
               renamed("imap_host", "ip-addr=IP_ADDR", "imap-host=HOSTNAME")});
   parser.add({0, "ip-port", value, "PORT", "obsoleted.",
               renamed("imap_port", "ip-port=PORT", "imap-port=PORT")});
+  add_earlier_options(parser, o);
 }
 
 std::vector<std::string> ServerConfig::controller_arguments() const {

@@ -3,13 +3,19 @@
 #include "controller/events.h"
 
 #include <array>
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <string>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <syslog.h>
 #include <unistd.h>
 
 #include <fmt/core.h>
+
+#include "common/base/fd.h"
 
 namespace rims::controller {
 
@@ -24,9 +30,24 @@ bool stderr_is_journal() {
          named == fmt::format("{}:{}", st.st_dev, st.st_ino);
 }
 
+bool somebody_listens(const char* path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::strncpy(address.sun_path, path, sizeof address.sun_path - 1);
+  for (const int type : {SOCK_DGRAM, SOCK_STREAM}) {
+    const Fd fd(socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!fd) return true;  // it can not be known
+    if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ||
+        errno == EAGAIN)
+      return true;
+  }
+  return false;
+}
+
 }  // namespace
 
-EventSink::EventSink() : stderr_(!stderr_is_journal()) {
+EventSink::EventSink(const char* syslog_socket)
+    : has_syslog_(somebody_listens(syslog_socket)), stderr_(!stderr_is_journal() || !has_syslog_) {
   openlog("rims-controller", LOG_PID, LOG_MAIL);
 }
 EventSink::~EventSink() { closelog(); }

@@ -17,13 +17,16 @@ namespace rims::controller {
 
 class EventSink final : public log::Sink {
  public:
-  EventSink();
+  // `syslog_socket`: where syslog(3) writes to.
+  explicit EventSink(const char* syslog_socket = "/dev/log");
   EventSink(const EventSink&) = delete;
   EventSink& operator=(const EventSink&) = delete;
   ~EventSink() override;
   void write(log::Level level, std::string_view line) override;
+  // Somebody takes what is written to syslog: else it is lost.
+  [[nodiscard]] bool has_syslog() const { return has_syslog_; }
   // With false, lines go to syslog only: nobody waits at the terminal any more. If stderr is the
-  // journal of systemd, lines are not written twice.
+  // journal of systemd, which takes those for syslog as well, lines are not written twice.
   void set_stderr(bool on) { stderr_ = on; }
   // For lines that the file has from elsewhere: syslog, and stderr if they are not shown anyway.
   void write_outside(log::Level level, std::string_view line, bool to_stderr) const;
@@ -33,6 +36,7 @@ class EventSink final : public log::Sink {
   void set_file(File file);
 
  private:
+  bool has_syslog_ = true;
   bool stderr_ = true;
   File file_;
   std::vector<std::pair<log::Level, std::string>> early_;  // until there is a file

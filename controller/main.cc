@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <optional>
+#include <set>
 #include <string>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -36,6 +37,8 @@
 #include "common/privdrop/privdrop.h"
 #include "common/privdrop/process_table.h"
 #include "common/tls/tls.h"
+#include "controller/admin_door.h"
+#include "controller/base_lock.h"
 #include "controller/events.h"
 #include "controller/identity.h"
 #include "controller/notify.h"
@@ -261,10 +264,15 @@ class Controller {
     TRY_STATUS(run_directory(config_.paths_run_dir, privileged, Missing::make));
     TRY_STATUS(prepare_empty_dir(config_.paths_run_dir, privileged));
     TRY(PidFile pid, PidFile::take(config_.paths_pid_file));
+    TRY(base_lock_, lock_base(config_.base_dir));
+    TRY(admin_listener_, open_admin_socket(config_.paths_run_dir));
     TRY_STATUS(pid.write());
     pid_file_.emplace(std::move(pid));
+    if (admin_listener_.name.empty()) log::warn({}, "paths.run_dir: {}", kNoAdminSocket);
     remove_ports(config_.paths_run_dir);
-    TRY(plan.listeners, open_ports(config_));
+    std::set<std::string> remarks;
+    TRY(plan.listeners, open_ports(config_, remarks));
+    for (const std::string& remark : remarks) log::warn({}, "{}", remark);
     TRY(const std::optional<uint32_t> group, config::deliver_socket_gid(config_));
     TRY(Listener deliver, open_deliver_socket(config_.listen_deliver_socket,
                                               config_.listen_deliver_socket_mode, group));
@@ -296,7 +304,8 @@ class Controller {
   // Start, serve, stop.
   Task<void> live(int& status) {
     status = co_await serve();
-    remove_ports(config_.paths_run_dir);
+    // What another suite has is left alone.
+    if (pid_file_) remove_ports(config_.paths_run_dir);
     pid_file_.reset();
     starter_.tell(status);
     sink_.set_file({});
@@ -337,11 +346,14 @@ class Controller {
       where += (where.empty() ? "" : ", ") + l.name;
     log::info({}, "serving on {}", where);
     serving_ = true;
+    std::optional<AdminDoor> door;
+    if (admin_listener_.fd) door.emplace(loop_, *supervisor_, std::move(admin_listener_));
     starter_.tell(0);
     if (daemon_) sink_.set_stderr(false);
     notify_manager(fmt::format("READY=1\nSTATUS=serving on {}\nMAINPID={}\n", where, getpid()));
     co_await asked_to_stop_.wait();
     notify_manager("STOPPING=1\n");
+    door.reset();
     co_await supervisor_->stop([] { log::info({}, "stopped"); });
     unlink(config_.listen_deliver_socket.c_str());
     co_return 0;
@@ -382,6 +394,8 @@ class Controller {
   Starter& starter_;
   const bool daemon_;
   std::optional<PidFile> pid_file_;
+  Fd base_lock_;
+  Listener admin_listener_;  // until the suite serves
   std::optional<Supervisor> supervisor_;
   Event asked_to_stop_;
   bool serving_ = false;
@@ -441,6 +455,11 @@ int start(int argc, char** argv) {
   log::info({}, "configuration {}: users: {}, mail in {}, log {} at level {}", config->file,
             config->users.size(), config->base_dir, config->log_file, config->log_level);
   for (const std::string& warning : config->warnings) log::warn({}, "{}", warning);
+  if (got->daemon && !sink.has_syslog())
+    log::warn({},
+              "no syslog is there (/dev/log): what goes wrong is told in {} alone, and not at all "
+              "while rims-log cannot write",
+              config->log_file);
   raise_open_files();
   Starter starter;
   if (got->daemon) starter.detach();

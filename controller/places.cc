@@ -5,6 +5,8 @@
 #include <cerrno>
 #include <fcntl.h>
 #include <fstream>
+#include <grp.h>
+#include <pwd.h>
 #include <set>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -53,6 +55,19 @@ int can_write(const std::string& directory, const std::string& file,
   return WIFEXITED(status) ? WEXITSTATUS(status) : ECHILD;
 }
 
+std::string name_of_user(uid_t id) {
+  const passwd* entry = getpwuid(id);
+  return entry ? entry->pw_name : fmt::format("{}", id);
+}
+
+std::string name_of_group(gid_t id) {
+  const group* entry = getgrgid(id);
+  return entry ? entry->gr_name : fmt::format("{}", id);
+}
+
+// The directory of all accounts in base_dir.
+constexpr const char* kAccounts = "mailbox.3";
+
 // What an administrator can do about it.
 std::string remedy(std::string_view key, const std::string& path, const privdrop::Identity& who,
                    int error, bool there) {
@@ -62,6 +77,15 @@ std::string remedy(std::string_view key, const std::string& path, const privdrop
         "/etc/systemd/system/rims.service.d/{}.conf with the lines \"[Service]\" and "
         "\"ReadWritePaths={}\", and run \"systemctl daemon-reload\"",
         there ? "" : "make the directory and ", key, path);
+  struct stat st{};
+  if (error == EACCES && who.change && key == "base_dir" &&
+      (stat((path + "/" + kAccounts).c_str(), &st) == 0 || stat(path.c_str(), &st) == 0) &&
+      st.st_uid != 0 && st.st_uid != who.uid)
+    return fmt::format(
+        "; the mail there belongs to user {0} and group {1}, and rims-imapd would be user {2}: "
+        "set \"process_privilege_user: {0}\" and \"process_privilege_group: {1}\", or give all of "
+        "it away by \"chown -R {2}:{3} {4}\"",
+        name_of_user(st.st_uid), name_of_group(st.st_gid), who.uid, who.gid, path);
   if (error == EACCES && who.change)
     return fmt::format(
         "; user {} must be able to write it, and to make files in it: \"chown {}:{} "
@@ -131,16 +155,18 @@ Status data_directory(const config::Config& config, std::string_view key, const 
   } else if (!S_ISDIR(st.st_mode)) {
     return refused(fmt::format("{}{} is not a directory", where, path));
   }
+  const bool named =
+      !file.empty() && (file != kAccounts || stat((path + "/" + file).c_str(), &st) == 0);
   if (const int error = can_write(path, file, who); error != 0)
     return refused(fmt::format("{}cannot write {}{}: {}{}", where, path,
-                               file.empty() ? "" : " or " + file + " in it", errno_text(error),
+                               named ? " or " + file + " in it" : "", errno_text(error),
                                remedy(key, path, who, error, true)));
   return {};
 }
 
 Status data_directories(const config::Config& config, const privdrop::Identity& mail_user,
                         const privdrop::Identity& log_user, Missing missing) {
-  TRY_STATUS(data_directory(config, "base_dir", config.base_dir, "", mail_user, missing));
+  TRY_STATUS(data_directory(config, "base_dir", config.base_dir, kAccounts, mail_user, missing));
   const std::string log_directory = directory_of(config.log_file);
   // It may lie in a base_dir that is not there yet.
   struct stat st{};
@@ -183,7 +209,7 @@ Status run_directory(const std::string& path, bool privileged, Missing missing) 
   return {};
 }
 
-Status foresee(const config::Config& config, bool running) {
+Status foresee(const config::Config& config, bool running, std::set<std::string>& remarks) {
   std::string problems;
   const auto note = [&problems](const Status& found) {
     if (!found) problems += (problems.empty() ? "" : "\n") + found.error().detail();
@@ -193,14 +219,20 @@ Status foresee(const config::Config& config, bool running) {
   if (const auto group = config::deliver_socket_gid(config); !group)
     note(std::unexpected(group.error()));
   const auto own = own_directory();
-  const auto who =
-      find_identities(config, "", own ? directory_of(directory_of(*own)) : std::string("/usr"));
+  const auto who = find_identities(config, "", own ? directory_of(*own) : std::string("/usr"));
   if (who)
     note(data_directories(config, who->of[static_cast<size_t>(ipc::Role::imapd)],
                           who->of[static_cast<size_t>(ipc::Role::log)], Missing::could_be_made));
   else
     note(std::unexpected(who.error()));
-  note(run_directory(config.paths_run_dir, false, Missing::could_be_made));
+  // It may lie in a base_dir that is not there yet, and will be made first.
+  struct stat st{};
+  if (directory_of(config.paths_run_dir) != config.base_dir ||
+      stat(config.base_dir.c_str(), &st) == 0)
+    note(run_directory(config.paths_run_dir, false, Missing::could_be_made));
+  if (!admin_socket_fits(config.paths_run_dir))
+    remarks.insert(
+        fmt::format("{}paths.run_dir: {}", config::where(config, "paths.run_dir"), kNoAdminSocket));
   if (geteuid() == 0) note(config::check_paths_of_root(config));
   const auto in = [&config](std::string_view key, const std::string& path) -> Status {
     const std::string directory = directory_of(path);
@@ -212,7 +244,8 @@ Status foresee(const config::Config& config, bool running) {
   note(in("paths.pid_file", config.paths_pid_file));
   note(in("listen.deliver_socket", config.listen_deliver_socket));
   if (!running) note(deliver_socket_is_free(config.listen_deliver_socket));
-  note(ports_are_free(config, running ? ports_in_use(config.paths_run_dir) : std::set<uint16_t>()));
+  note(ports_are_free(config, running ? ports_in_use(config.paths_run_dir) : std::set<uint16_t>(),
+                      remarks));
   if (problems.empty()) return {};
   return refused(std::move(problems));
 }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <optional>
+#include <set>
 #include <string>
 #include <sys/types.h>
 #include <vector>
@@ -37,7 +38,9 @@ enum class Missing : unsigned char { make, could_be_made };
 [[nodiscard]] Status run_directory(const std::string& path, bool privileged, Missing missing);
 
 // Everything that a start with this configuration would find wrong, a line for each. Changes
-// nothing. `running`: this suite runs, so its own ports and its socket are no obstacle.
-[[nodiscard]] Status foresee(const config::Config& config, bool running);
+// nothing. `running`: this suite runs, so its own ports and its socket are no obstacle. `remarks`:
+// what is no obstacle either, but worth knowing.
+[[nodiscard]] Status foresee(const config::Config& config, bool running,
+                             std::set<std::string>& remarks);
 
 }  // namespace rims::controller

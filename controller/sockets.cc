@@ -2,6 +2,7 @@
 
 #include "controller/sockets.h"
 
+#include <algorithm>
 #include <arpa/inet.h>
 #include <cerrno>
 #include <cstdio>
@@ -21,6 +22,7 @@
 
 #include "common/base/errno_text.h"
 #include "common/config/root_paths.h"
+#include "common/ipc/admin_link.h"
 #include "common/privdrop/privdrop.h"
 #include "controller/places.h"
 
@@ -114,31 +116,57 @@ uint16_t bound_port(int fd) {
   return ntohs(reinterpret_cast<const sockaddr_in*>(&storage)->sin_port);
 }
 
-// Bound, and not listening: whoever only looks must not take a connection.
-Result<Fd> bind_to(const Address& address, bool both_families) {
+// Bound, and not listening: whoever only looks must not take a connection. `error`: an errno, also
+// where the result has none of it.
+Result<Fd> bind_to(const Address& address, bool both_families, int& error) {
+  error = 0;
   Fd fd(socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!fd) return refused_errno("socket", errno);
+  if (!fd) {
+    error = errno;
+    return refused_errno("socket", error);
+  }
   const int on = 1, only6 = both_families ? 0 : 1;
   if (setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0)
     return refused_errno("SO_REUSEADDR", errno);
   if (address.storage.ss_family == AF_INET6 &&
       setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &only6, sizeof only6) != 0)
     return refused_errno("IPV6_V6ONLY", errno);
-  if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address.storage), address.length) != 0)
-    return refused_errno("bind", errno);
+  if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address.storage), address.length) != 0) {
+    error = errno;
+    return refused_errno("bind", error);
+  }
   return fd;
 }
 
-// All sockets of a port, bound.
+// The kernel has no IPv6, a sandbox forbids it, or it is switched off.
+bool lacks_ipv6(const Address& address, int error) {
+  return address.storage.ss_family == AF_INET6 && (error == EAFNOSUPPORT || error == EADDRNOTAVAIL);
+}
+
+// All sockets of a port, bound. Where IPv6 is off, "::" means IPv4 alone, and a host name those of
+// its addresses that there are; `remarks` tells.
 Status bind_port(const config::Config& config, std::string_view key, ipc::Channel channel,
-                 uint16_t port, std::vector<Listener>& all) {
-  const std::vector<Address> addresses = resolve(config.imap_host, port);
+                 uint16_t port, std::vector<Listener>& all, std::set<std::string>& remarks) {
+  const bool both_families = config.imap_host == "::";
+  std::vector<Address> addresses = resolve(config.imap_host, port);
   if (addresses.empty())
     return refused(fmt::format("{}imap_host: \"{}\" is not an address and not a known host name",
                                config::where(config, "imap_host"), config.imap_host));
+  const bool has_other = std::ranges::any_of(
+      addresses, [](const Address& address) { return address.storage.ss_family == AF_INET; });
   uint32_t index = 0;
-  for (const Address& address : addresses) {
-    auto fd = bind_to(address, config.imap_host == "::");
+  for (size_t i = 0; i < addresses.size(); i++) {
+    const Address address = addresses[i];
+    int error = 0;
+    auto fd = bind_to(address, both_families, error);
+    if (!fd && lacks_ipv6(address, error) && (both_families || has_other)) {
+      remarks.insert(
+          fmt::format("{}imap_host: \"{}\": IPv6 is off on this machine ({}), so only "
+                      "IPv4 is listened on",
+                      config::where(config, "imap_host"), config.imap_host, fd.error().reply()));
+      if (both_families) addresses.push_back(*numeric("0.0.0.0", port));
+      continue;
+    }
     if (!fd)
       return refused(fmt::format(
           "{}{}: cannot listen on {}:{}: {}{}", config::where(config, key), key, address.text, port,
@@ -164,13 +192,14 @@ Result<std::string> prepare_empty_dir(const std::string& run_dir, bool privilege
   return path;
 }
 
-Result<std::vector<Listener>> open_ports(const config::Config& config) {
+Result<std::vector<Listener>> open_ports(const config::Config& config,
+                                         std::set<std::string>& remarks) {
   std::vector<Listener> all;
-  TRY_STATUS(
-      bind_port(config, "imap_port", ipc::Channel::listen_imap, config.imap_port.value_or(0), all));
+  TRY_STATUS(bind_port(config, "imap_port", ipc::Channel::listen_imap, config.imap_port.value_or(0),
+                       all, remarks));
   if (config.listen_imaps_port) {
     TRY_STATUS(bind_port(config, "listen.imaps_port", ipc::Channel::listen_imaps,
-                         *config.listen_imaps_port, all));
+                         *config.listen_imaps_port, all, remarks));
   }
   for (const Listener& listener : all)
     if (listen(listener.fd.get(), SOMAXCONN) != 0)
@@ -178,12 +207,13 @@ Result<std::vector<Listener>> open_ports(const config::Config& config) {
   return all;
 }
 
-Status ports_are_free(const config::Config& config, const std::set<uint16_t>& own) {
+Status ports_are_free(const config::Config& config, const std::set<uint16_t>& own,
+                      std::set<std::string>& remarks) {
   std::string problems;
   const auto look = [&](std::string_view key, ipc::Channel channel, uint16_t port) {
     std::vector<Listener> bound;
     if (own.contains(port)) return;
-    if (const Status free = bind_port(config, key, channel, port, bound); !free)
+    if (const Status free = bind_port(config, key, channel, port, bound, remarks); !free)
       problems += (problems.empty() ? "" : "\n") + free.error().reply();
   };
   look("imap_port", ipc::Channel::listen_imap, config.imap_port.value_or(0));
@@ -195,37 +225,37 @@ Status ports_are_free(const config::Config& config, const std::set<uint16_t>& ow
 
 namespace {
 
-Result<sockaddr_un> address_of(const std::string& path) {
+constexpr const char* kDeliverKey = "listen.deliver_socket";
+
+Result<sockaddr_un> address_of(const std::string& key, const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path)
-    return refused("listen.deliver_socket: " + path + " is too long for a socket");
+    return refused(key + ": " + path + " is too long for a socket");
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
   return address;
 }
 
-}  // namespace
-
-Status deliver_socket_is_free(const std::string& path) {
-  TRY(const sockaddr_un address, address_of(path));
+Status socket_is_free(const std::string& key, const std::string& path) {
+  TRY(const sockaddr_un address, address_of(key, path));
   const Fd probe(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!probe) return refused_errno("socket", errno);
   // EAGAIN: the queue is full, so somebody listens.
   if (connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ||
       errno == EAGAIN)
-    return refused("listen.deliver_socket: another server listens on " + path);
+    return refused(key + ": another server listens on " + path);
   if (errno == ENOENT) return {};
-  if (errno != ECONNREFUSED) return refused_errno("listen.deliver_socket: " + path, errno);
+  if (errno != ECONNREFUSED) return refused_errno(key + ": " + path, errno);
   struct stat st{};
   if (lstat(path.c_str(), &st) == 0 && !S_ISSOCK(st.st_mode))
-    return refused("listen.deliver_socket: " + path + " exists and is not a socket");
+    return refused(key + ": " + path + " exists and is not a socket");
   return {};
 }
 
-Result<Listener> open_deliver_socket(const std::string& path, uint32_t mode,
-                                     std::optional<uint32_t> group) {
-  TRY(const sockaddr_un address, address_of(path));
-  TRY_STATUS(deliver_socket_is_free(path));
+Result<Fd> open_local_socket(const std::string& key, const std::string& path, uint32_t mode,
+                             std::optional<uint32_t> group) {
+  TRY(const sockaddr_un address, address_of(key, path));
+  TRY_STATUS(socket_is_free(key, path));
   if (unlink(path.c_str()) != 0 && errno != ENOENT) return refused_errno("unlink " + path, errno);
 
   Fd fd(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -234,11 +264,32 @@ Result<Listener> open_deliver_socket(const std::string& path, uint32_t mode,
   const int bound = bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
   const int error = errno;
   umask(before);
-  if (bound != 0) return refused_errno("listen.deliver_socket: bind " + path, error);
+  if (bound != 0) return refused_errno(key + ": bind " + path, error);
   if (group && lchown(path.c_str(), static_cast<uid_t>(-1), *group) != 0)
-    return refused_errno(fmt::format("listen.deliver_socket_group: chgrp {} {}", *group, path),
-                         errno);
+    return refused_errno(fmt::format("{}_group: chgrp {} {}", key, *group, path), errno);
   if (listen(fd.get(), SOMAXCONN) != 0) return refused_errno("listen " + path, errno);
+  return fd;
+}
+
+}  // namespace
+
+Status deliver_socket_is_free(const std::string& path) { return socket_is_free(kDeliverKey, path); }
+
+bool admin_socket_fits(const std::string& run_dir) {
+  return run_dir.size() + 1 + std::strlen(ipc::kAdminSocket) < sizeof(sockaddr_un::sun_path);
+}
+
+Result<Listener> open_admin_socket(const std::string& run_dir) {
+  const std::string path = run_dir + "/" + ipc::kAdminSocket;
+  if (!admin_socket_fits(run_dir)) return Listener();
+  TRY(Fd fd, open_local_socket("paths.run_dir", path, 0600, std::nullopt));
+  return Listener{
+      .channel = ipc::Channel::admin, .index = 0, .name = path, .port = 0, .fd = std::move(fd)};
+}
+
+Result<Listener> open_deliver_socket(const std::string& path, uint32_t mode,
+                                     std::optional<uint32_t> group) {
+  TRY(Fd fd, open_local_socket(kDeliverKey, path, mode, group));
   return Listener{.channel = ipc::Channel::listen_deliver,
                   .index = 0,
                   .name = path,

@@ -1,5 +1,5 @@
-// controller/sockets.h - what root opens for the others: ports, the socket of rims-deliver, the
-// empty directory and the pid file
+// controller/sockets.h - what root opens for the others: ports, the sockets of rims-deliver and
+// rims-ctl, the empty directory and the pid file
 #pragma once
 
 #include <cstdint>
@@ -27,16 +27,26 @@ struct Listener {
 };
 
 // All ports of the configuration, listening. A host name is looked up in a child process that has
-// no rights: root must not parse an answer of the network.
-[[nodiscard]] Result<std::vector<Listener>> open_ports(const config::Config& config);
+// no rights: root must not parse an answer of the network. `remarks`: what the administrator should
+// know all the same, such as that IPv6 is off.
+[[nodiscard]] Result<std::vector<Listener>> open_ports(const config::Config& config,
+                                                       std::set<std::string>& remarks);
 // Could they be opened? Those in `own` are ours already.
-[[nodiscard]] Status ports_are_free(const config::Config& config, const std::set<uint16_t>& own);
+[[nodiscard]] Status ports_are_free(const config::Config& config, const std::set<uint16_t>& own,
+                                    std::set<std::string>& remarks);
 
 // The socket of rims-deliver. It has its mode and group before anybody can connect: it is made with
 // this mode (umask), and it does not listen until the group is set. An old one is removed only
 // after a connect has shown that nobody listens there.
 [[nodiscard]] Result<Listener> open_deliver_socket(const std::string& path, uint32_t mode,
                                                    std::optional<uint32_t> group);
+// Is the run directory's path short enough for the socket of rims-ctl in it?
+[[nodiscard]] bool admin_socket_fits(const std::string& run_dir);
+inline constexpr const char* kNoAdminSocket =
+    "it is too long for a socket in it: \"rims-ctl who\" and \"kick\" will not work";
+// The socket of rims-ctl in the run directory, for its owner alone; the name is "" when the path is
+// too long for a socket, and nothing was made.
+[[nodiscard]] Result<Listener> open_admin_socket(const std::string& run_dir);
 // Nobody listens there, and there is nothing else but an old socket.
 [[nodiscard]] Status deliver_socket_is_free(const std::string& path);
 

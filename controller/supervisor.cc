@@ -13,6 +13,7 @@
 
 #include "common/base/errno_text.h"
 #include "common/base/log.h"
+#include "common/ipc/admin_link.h"
 #include "common/ipc/control_link.h"
 #include "common/ipc/sealed.h"
 #include "common/privdrop/process_table.h"
@@ -236,6 +237,27 @@ void Supervisor::connect_all(Process& process) {
 }
 
 void Supervisor::begin(Process& process) { send(process, ipc::Begin{}, {}); }
+
+Task<void> Supervisor::introduce(std::shared_ptr<ipc::Link> ctl) {
+  for (const auto& process : processes_) {
+    if (process->role() != ipc::Role::imapd && process->role() != ipc::Role::login) continue;
+    // Not while it starts: then it has no clients, and its links must come first.
+    const bool there = process->alive() && process->life->ready && !stopping_;
+    auto ends = there ? ipc::make_pair() : fail(Fault::peer_gone, "it does not run");
+    Status sent;
+    if (ends) {
+      send(*process, ipc::Attach{.channel = ipc::Channel::admin, .peer = ipc::Role::controller},
+           std::move((*ends)[0]));
+      std::vector<Fd> end;
+      end.push_back(std::move((*ends)[1]));
+      sent = co_await ctl->send(ipc::Reach{.role = process->role(), .index = process->index},
+                                std::move(end));
+    } else {
+      sent = co_await ctl->send(ipc::Absent{.role = process->role(), .index = process->index});
+    }
+    if (!sent) co_return;
+  }
+}
 
 // What it has to say ------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 // imapd/main.cc - rims-imapd: holds accounts, serves their owners and takes their mail
 //
 //   Runs as    process_privilege_user; its row is in common/privdrop/process_table.h
-//   Talks to   rims-auth (tickets), rims-login (clients), rims-deliverd (messages)
+//   Talks to   rims-auth (tickets), rims-login (clients), rims-deliverd (messages), rims-ctl
 //   Holds      the base directory, the accounts whose home this worker is, clients' sockets
 //   Must not   make or accept a connection, see a password or a TLS key
 
@@ -61,6 +61,7 @@ int main(int argc, char** argv) {
   store::Store store(loop, pool, options_of(*part, std::move(*base), memory));
   imapd::Worker worker(loop, pool, store, *part, imapd::imap_protocol());
   const auto attach = [&worker](process::Attached given) {
+    if (given.channel == ipc::Channel::admin) return worker.attach_admin(std::move(given.end));
     if (given.channel != ipc::Channel::link) return;
     if (given.peer == ipc::Role::auth) worker.attach_auth(std::move(given.end));
     if (given.peer == ipc::Role::login) worker.attach_login(given.index, std::move(given.end));

@@ -10,6 +10,7 @@
 #include "common/base/encoding.h"
 #include "common/base/log.h"
 #include "common/base/version.h"
+#include "common/ipc/admin_link.h"
 
 namespace rims::login {
 namespace {
@@ -128,6 +129,7 @@ Task<Result<Dialogue::Event>> Dialogue::next() {
       co_return fail(Fault::limit, "too much input before login", "too much input before login");
     CO_TRY_STATUS(co_await channel_.fill(left(), 4096));
     bytes_ += channel_.input().size();
+    last_input_ = Loop::now();
   }
 }
 
@@ -183,7 +185,8 @@ Task<Dialogue::Next> Dialogue::handle(imap::Command command) {
     status(tag, Condition::ok, "", "NOOP completed");
     co_return Next::go_on;
   }
-  if (std::holds_alternative<imap::Id>(command.args)) {  // RFC 2971 §3.2
+  if (const auto* id = std::get_if<imap::Id>(&command.args)) {  // RFC 2971 §3.2
+    client_ = imap::client_name(*id).substr(0, ipc::kMaxClientName);
     std::string line;
     imap::append_untagged(line, "ID (\"name\" \"RIMS\")");
     channel_.put(line);
@@ -236,6 +239,7 @@ Task<Dialogue::Next> Dialogue::starttls(std::string tag) {
   reader_.reset();
   bytes_ = 0;
   commands_ = bad_ = failures_ = 0;
+  client_.clear();
   co_return Next::go_on;
 }
 
@@ -356,7 +360,7 @@ Task<Dialogue::Next> Dialogue::attempt(std::string tag, ipc::LoginRequest reques
       why_ = flushed.error().detail();
       co_return Next::close;
     }
-    auto given = co_await backend_.hand_over(channel_, peer_, std::move(*reply), tag);
+    auto given = co_await backend_.hand_over(channel_, peer_, std::move(*reply), tag, client_);
     if (given) {
       inside_ = std::move(*given);
       co_return Next::done;

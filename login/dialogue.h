@@ -47,9 +47,9 @@ class Backend {
   virtual Task<Result<ipc::LoginReply>> ask(Channel& channel, ipc::LoginRequest request) = 0;
   // Gives the client to its worker. With TLS, the result is the inner end of a socket pair, to
   // carry bytes for; without TLS the socket itself was passed, and the result is empty. Error as
-  // above; the client is still ours.
+  // above; the client is still ours. `client`: what it called itself by ID, or "".
   virtual Task<Result<Fd>> hand_over(Channel& channel, const Peer& peer, ipc::LoginReply granted,
-                                     std::string tag) = 0;
+                                     std::string tag, std::string client) = 0;
 };
 
 class Dialogue {
@@ -69,6 +69,10 @@ class Dialogue {
     std::string why;  // closed: for the log
   };
   Task<Outcome> run();
+  // What the client called itself by ID, or "".
+  [[nodiscard]] const std::string& client() const { return client_; }
+  // When it last sent something.
+  [[nodiscard]] std::chrono::steady_clock::time_point last_input() const { return last_input_; }
 
  private:
   using Event = imap::Reader::Event;
@@ -106,7 +110,8 @@ class Dialogue {
   size_t bytes_ = 0;
   unsigned commands_ = 0, bad_ = 0, failures_ = 0;
   Fd inside_;
-  std::string why_;
+  std::string why_, client_;
+  std::chrono::steady_clock::time_point last_input_ = Loop::now();
 };
 
 }  // namespace rims::login

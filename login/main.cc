@@ -42,6 +42,8 @@ int main(int argc, char** argv) {
   const auto attach = [&server](process::Attached given) {
     if (given.channel == ipc::Channel::link)
       server.attach(given.peer, given.index, std::move(given.end));
+    else if (given.channel == ipc::Channel::admin)
+      server.attach_admin(std::move(given.end));
     else if (given.channel != ipc::Channel::listen_deliver)
       server.listen(given.channel == ipc::Channel::listen_imaps, given.index,
                     std::move(given.end.fd));

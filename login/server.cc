@@ -98,6 +98,8 @@ struct Server::Client {
   Peer peer;
   std::string group;
   std::chrono::steady_clock::time_point deadline;  // for the login
+  const std::chrono::steady_clock::time_point since = Loop::now();
+  const Dialogue* dialogue = nullptr;  // while there is one
   uint64_t task = 0;
   bool waiting = true;  // in before_login_
   std::list<ClientPtr>::iterator place;
@@ -225,6 +227,13 @@ Task<void> Server::serve(ClientPtr client, bool implicit_tls) {
     }
   };
   const Gone gone{client};
+  struct Talking {
+    Client& client;
+    Talking(Client& c, const Dialogue& dialogue) : client(c) { client.dialogue = &dialogue; }
+    Talking(const Talking&) = delete;
+    Talking& operator=(const Talking&) = delete;
+    ~Talking() { client.dialogue = nullptr; }
+  };
   const std::shared_ptr<const Settings> settings = settings_;
   const auto deadline = client->deadline;
   const std::string& session = client->peer.session;
@@ -241,6 +250,7 @@ Task<void> Server::serve(ClientPtr client, bool implicit_tls) {
   Dialogue::Outcome outcome;
   {
     Dialogue dialogue(client->channel, *this, settings, client->peer, deadline);
+    const Talking talking(*client, dialogue);
     outcome = co_await dialogue.run();
   }
   if (outcome.end == Dialogue::End::closed) {
@@ -274,7 +284,7 @@ Task<Result<ipc::LoginReply>> Server::ask(Channel& channel, ipc::LoginRequest re
 }
 
 Task<Result<Fd>> Server::hand_over(Channel& channel, const Peer& peer, ipc::LoginReply granted,
-                                   std::string tag) {
+                                   std::string tag, std::string client) {
   const LinkPtr link = co_await worker(granted.worker);
   if (!link)
     co_return unavailable("rims-imapd " + std::to_string(granted.worker) + " is not connected");
@@ -286,6 +296,7 @@ Task<Result<Fd>> Server::hand_over(Channel& channel, const Peer& peer, ipc::Logi
   message.client_address = peer.address;
   message.over_tls = channel.over_tls();
   message.session = peer.session;
+  message.client = std::move(client);
   std::vector<Fd> given;
   Fd kept;
   if (channel.over_tls()) {
@@ -306,6 +317,66 @@ Task<Result<Fd>> Server::hand_over(Channel& channel, const Peer& peer, ipc::Logi
   log::debug(peer.session, "handed to rims-imapd {}{}", granted.worker,
              channel.over_tls() ? " over " + channel.tls_description() : "");
   co_return kept;
+}
+
+void Server::attach_admin(ipc::End end) {
+  scope_.spawn(serve_admin(
+      std::make_shared<ipc::Link>(loop_, std::move(end), "rims-ctl", ipc::kServingAcceptsFromCtl)));
+}
+
+Task<void> Server::serve_admin(LinkPtr link) {
+  while (true) {
+    const auto packet = co_await link->receive();
+    if (!packet) co_return;
+    if (packet->type == static_cast<uint16_t>(ipc::AdminMsg::kick)) {
+      const auto asked = ipc::open_packet<ipc::Kick>(*link, *packet);
+      if (!asked) co_return;
+      const Status sent = co_await link->send(ipc::Kicked{.count = kick(asked->session.value)});
+      if (!sent) co_return;
+      continue;
+    }
+    for (ipc::SessionEntry& entry : entries()) {
+      const Status sent = co_await link->send(std::move(entry));
+      if (!sent) co_return;
+    }
+    const Status done = co_await link->send(ipc::WhoDone{});
+    if (!done) co_return;
+  }
+}
+
+std::vector<ipc::SessionEntry> Server::entries() const {
+  const auto seconds = [](std::chrono::steady_clock::time_point since) {
+    return static_cast<uint64_t>(
+        std::chrono::duration_cast<std::chrono::seconds>(Loop::now() - since).count());
+  };
+  std::vector<ipc::SessionEntry> all;
+  all.reserve(before_login_.size());
+  for (const ClientPtr& client : before_login_) {
+    ipc::SessionEntry entry;
+    entry.session = client->peer.session;
+    entry.address = client->peer.address;
+    entry.over_tls = client->channel.over_tls();
+    entry.age_s = seconds(client->since);
+    const Dialogue* dialogue = client->dialogue;
+    entry.silent_s = dialogue ? seconds(dialogue->last_input()) : entry.age_s;
+    if (dialogue) entry.client = dialogue->client();
+    all.push_back(std::move(entry));
+  }
+  return all;
+}
+
+// One of a user is its worker's, although with TLS its bytes pass through here.
+uint64_t Server::kick(std::string_view session) {
+  std::vector<ClientPtr> found;
+  for (const ClientPtr& client : before_login_)
+    if (client->peer.session == session) found.push_back(client);
+  for (const ClientPtr& client : found) {
+    log::info(client->peer.session, "closed before login: by rims-ctl kick ({})",
+              client->peer.address);
+    client->leave();
+    dismiss(*client, "* BYE the administrator has ended this connection\r\n");
+  }
+  return found.size();
 }
 
 // A dialogue ends itself when it has waited too long for a command. But a client that sends, or

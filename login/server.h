@@ -2,8 +2,8 @@
 //
 //   Limits   connections of the process (the oldest one before login makes room), connections
 //            before login of one address, and what login/dialogue.h says of each
-//   Links    to rims-auth and the workers may be replaced at any time
-//   Stop     clients before login are told BYE; TLS sessions go on until their worker ends them
+//   Links    to rims-auth and the workers may be replaced at any time; those of rims-ctl come and
+//   go Stop     clients before login are told BYE; TLS sessions go on until their worker ends them
 #pragma once
 
 #include <cstdint>
@@ -13,8 +13,10 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "common/async/scope.h"
+#include "common/ipc/admin_link.h"
 #include "common/ipc/link.h"
 #include "common/ipc/roles.h"
 #include "common/ipc/session_link.h"
@@ -47,6 +49,8 @@ class Server final : public Backend {
 
   // A new or replaced link.
   void attach(ipc::Role peer, uint32_t index, ipc::End end);
+  // A link of rims-ctl (admin_link.h): it is told of, and may end, connections before their login.
+  void attach_admin(ipc::End end);
   // A listening socket; replaces the one of this kind and number.
   void listen(bool implicit_tls, uint32_t index, Fd fd);
   void accept(Fd client, const ClientAddress& address, bool implicit_tls);
@@ -59,7 +63,7 @@ class Server final : public Backend {
 
   Task<Result<ipc::LoginReply>> ask(Channel& channel, ipc::LoginRequest request) override;
   Task<Result<Fd>> hand_over(Channel& channel, const Peer& peer, ipc::LoginReply granted,
-                             std::string tag) override;
+                             std::string tag, std::string client) override;
 
  private:
   struct Client;
@@ -74,6 +78,9 @@ class Server final : public Backend {
   Task<bool> make_room();
   Task<void> serve(ClientPtr client, bool implicit_tls);
   Task<void> watch(LinkPtr link);
+  Task<void> serve_admin(LinkPtr link);
+  [[nodiscard]] std::vector<ipc::SessionEntry> entries() const;
+  uint64_t kick(std::string_view session);
   // The open link to a worker, or nullptr when there is none within kWorkerLimit.
   Task<LinkPtr> worker(uint32_t number);
   void dismiss(Client& client, std::string_view bye);

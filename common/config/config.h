@@ -62,6 +62,7 @@ struct Config {
   std::string auth_plaintext, auth_cram_md5;
   uint64_t auth_delay_first = 0, auth_delay_max = 0;  // milliseconds, seconds
   uint64_t auth_cache_lifetime = 0;                   // seconds
+  bool auth_end_sessions_on_change = true;
 
   std::vector<std::string> delivery_domains;
   std::string delivery_recipient_delimiter;

@@ -123,6 +123,7 @@ AuthPart auth_part(const Config& config) {
   part.delay_first_ms = narrow(config.auth_delay_first);
   part.delay_max_ms = narrow(config.auth_delay_max * 1000);
   part.cache_lifetime_s = narrow(config.auth_cache_lifetime);
+  part.end_sessions_on_change = config.auth_end_sessions_on_change;
   return part;
 }
 

@@ -54,11 +54,12 @@ struct AuthPart {
   ipc::Text<0, 1> recipient_delimiter;
   uint32_t delay_first_ms = 0;  // delay of the first failure; then it doubles
   uint32_t delay_max_ms = 0;
-  uint32_t cache_lifetime_s = 0;  // how long a right password is remembered; 0: not at all
+  uint32_t cache_lifetime_s = 0;       // how long a right password is remembered; 0: not at all
+  bool end_sessions_on_change = true;  // of users whom a reload has changed
   static constexpr auto kFields =
       std::tuple(&AuthPart::level, &AuthPart::users, &AuthPart::delivery_user, &AuthPart::domains,
                  &AuthPart::recipient_delimiter, &AuthPart::delay_first_ms, &AuthPart::delay_max_ms,
-                 &AuthPart::cache_lifetime_s);
+                 &AuthPart::cache_lifetime_s, &AuthPart::end_sessions_on_change);
 };
 
 // Which clients may send a password without TLS.

@@ -111,7 +111,9 @@ constexpr auto kSettings = std::to_array<Setting>({
      .min = 1,
      .max = 255,
      .member = &Config::imap_host,
-     .doc = "The address or host name to listen on; \"::\" takes IPv6 and IPv4."},
+     .doc =
+         "The address or host name to listen on; \"::\" takes IPv6 and IPv4, or IPv4 alone where "
+         "IPv6 is off."},
     {.key = "imap_port",
      .kind = Kind::port,
      .fallback = "1430",
@@ -225,6 +227,12 @@ constexpr auto kSettings = std::to_array<Setting>({
      .member = &Config::auth_cache_lifetime,
      .doc = "How long a hashed password that was right is remembered, as a keyed hash in "
             "memory, so that repeated logins are cheap; 0 remembers none."},
+    {.key = "auth.end_sessions_on_change",
+     .kind = Kind::boolean,
+     .fallback = "true",
+     .member = &Config::auth_end_sessions_on_change,
+     .doc = "Whether a reload ends the sessions of the users whom it removed or renamed, or whose "
+            "password it changed."},
 
     {.key = "delivery.domains",
      .kind = Kind::text_list,

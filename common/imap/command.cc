@@ -2,6 +2,8 @@
 
 #include "common/imap/command.h"
 
+#include "common/base/ascii.h"
+
 namespace rims::imap {
 namespace {
 
@@ -23,6 +25,16 @@ bool Authenticate::operator==(const Authenticate& other) const {
 
 bool Login::operator==(const Login& other) const {
   return user == other.user && equal_constant_time(password.reveal(), other.password.reveal());
+}
+
+std::string client_name(const Id& id) {
+  const auto value = [&id](std::string_view key) -> std::string {
+    for (const auto& [name, text] : id.fields)
+      if (text && ascii::equal(name, key)) return *text;
+    return {};
+  };
+  const std::string name = value("name"), version = value("version");
+  return name + (name.empty() || version.empty() ? "" : " ") + version;
 }
 
 std::string_view name(const Command& command) {

@@ -48,6 +48,8 @@ struct Id {  // RFC 2971 §3.1; empty for ID NIL
   std::vector<std::pair<std::string, std::optional<std::string>>> fields;
   bool operator==(const Id&) const = default;
 };
+// "Mail 1.2": the values of "name" and "version"; "" when there are none.
+[[nodiscard]] std::string client_name(const Id& id);
 
 // --- not authenticated (RFC 3501 §6.2)
 struct Starttls {

@@ -8,6 +8,9 @@
 //           ticket is there or was never given.
 //   Secrets verified on a pool; a bounded queue; unknown users cost the same work and bytes.
 //
+//   Reload  whose user was removed, or has another password, is named to the home worker by
+//           Revoke; nothing that was sent before it lets that user in after it
+//
 //     rims-login N            rims-auth              rims-imapd W
 //       | LoginRequest ---------->|                        |
 //       | (LoginCancel, if the client leaves before the answer)
@@ -38,6 +41,7 @@ enum class AuthMsg : uint16_t {
   user_query = 4,
   user_reply = 5,
   login_cancel = 6,
+  revoke = 7,
 };
 
 enum class Mechanism : uint8_t { login, plain, cram_md5, last = cram_md5 };
@@ -96,6 +100,20 @@ struct Ticket {
   static constexpr auto kFields = std::tuple(&Ticket::ticket, &Ticket::user, &Ticket::post_only);
 };
 
+// Why a user may not go on as before.
+enum class Revoked : uint8_t { removed, renamed, password, role, last = role };
+
+// To the home worker, which ends the user's sessions and forgets the tickets. No password or hash
+// is told, old or new.
+struct Revoke {
+  static constexpr AuthMsg kType = AuthMsg::revoke;
+  static constexpr const char* kAbout =
+      "a reload has changed this user: what was granted before is over";
+  Text<1, kMaxUserName> user;
+  Revoked why = Revoked::removed;
+  static constexpr auto kFields = std::tuple(&Revoke::user, &Revoke::why);
+};
+
 struct UserQuery {
   static constexpr AuthMsg kType = AuthMsg::user_query;
   static constexpr const char* kAbout = "asks whether there is such a recipient";
@@ -125,7 +143,7 @@ struct AuthToLogin : Says<LoginReply> {
   static constexpr const char *kFrom = "rims-auth", *kTo = "rims-login";
   static constexpr const char* kTrust = "yes";
 };
-struct AuthToImapd : Says<Ticket> {
+struct AuthToImapd : Says<Ticket, Revoke> {
   static constexpr const char *kFrom = "rims-auth", *kTo = "rims-imapd";
   static constexpr const char* kTrust = "yes; nobody else can let a client in";
 };

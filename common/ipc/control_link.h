@@ -46,7 +46,8 @@ enum class Channel : uint8_t {
   listen_imap,     // plain with STARTTLS
   listen_imaps,    // implicit TLS
   listen_deliver,  // AF_UNIX SOCK_SEQPACKET of rims-deliver
-  last = listen_deliver,
+  admin,           // a link of rims-ctl (admin_link.h); not missed when it ends
+  last = admin,
 };
 
 struct Configure {
@@ -74,7 +75,7 @@ struct Attach {
   Channel channel = Channel::link;
   Role peer = Role::controller;
   uint32_t index = 0;
-  uint32_t serial = 0;  // of the link, for LinkLost; 0 for a socket
+  uint32_t serial = 0;  // of the link, for LinkLost; 0 for a socket and for `admin`
   static constexpr auto kFields =
       std::tuple(&Attach::channel, &Attach::peer, &Attach::index, &Attach::serial);
 };

@@ -7,6 +7,7 @@
 
 #include <tuple>
 
+#include "common/ipc/admin_link.h"
 #include "common/ipc/auth_link.h"
 #include "common/ipc/control_link.h"
 #include "common/ipc/deliver_link.h"
@@ -18,6 +19,7 @@ namespace rims::ipc {
 using Directions =
     std::tuple<LoginToAuth, AuthToLogin, AuthToImapd, ImapdToAuth, DeliverdToAuth, AuthToDeliverd,
                LoginToImapd, ImapdToLogin, ClientToDeliverd, DeliverdToClient, DeliverdToImapd,
-               ImapdToDeliverd, AnyToLog, ControllerToChild, ChildToController>;
+               ImapdToDeliverd, AnyToLog, ControllerToChild, ChildToController, ControllerToCtl,
+               CtlToController, CtlToServing, ServingToCtl>;
 
 }  // namespace rims::ipc

@@ -10,6 +10,7 @@
 
 #include <tuple>
 
+#include "common/ipc/admin_link.h"
 #include "common/ipc/auth_link.h"
 #include "common/ipc/link.h"
 
@@ -27,9 +28,11 @@ struct Handover {
   Text<0, 45> client_address;
   bool over_tls = false;
   Text<0, 32> session;  // id for the log, given by rims-login
+  Text<0, kMaxClientName>
+      client;  // what it called itself by ID (RFC 2971); shown to the administrator
   static constexpr auto kFields =
       std::tuple(&Handover::ticket, &Handover::tag, &Handover::unread, &Handover::client_address,
-                 &Handover::over_tls, &Handover::session);
+                 &Handover::over_tls, &Handover::session, &Handover::client);
 };
 
 struct LoginToImapd : Says<Handover> {

@@ -209,7 +209,8 @@ inline constexpr Row kControllerRow{
     .user = "root",
     .root = Root::whole,
     .files = FileRights::none,
-    .descriptors = "listening sockets, one control link per process, pid file",
+    .descriptors =
+        "listening sockets, one control link per process, pid file, base_dir (for its lock)",
     .limits = {},
     .calls = {},
     .links = "all, by their control links",

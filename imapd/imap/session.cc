@@ -36,6 +36,12 @@ void Session::stop(std::string_view why) {
   wake_.poke();
 }
 
+HostedSession::Activity Session::activity() const {
+  return {.mailbox = selected_ ? selected_->mailbox->info().name : std::string(),
+          .client = client_name_,
+          .last_input = last_input_};
+}
+
 // ---------------------------------------------------------------- the life of a session
 
 Task<void> Session::run() {

@@ -50,6 +50,7 @@ class Session final : public HostedSession, private store::Listener {
 
   Task<void> run() override;
   void stop(std::string_view why) override;
+  [[nodiscard]] Activity activity() const override;
 
   // --- for the commands ---
   [[nodiscard]] SessionHost& host() { return host_; }
@@ -58,6 +59,8 @@ class Session final : public HostedSession, private store::Listener {
   [[nodiscard]] const std::string& id() const { return client_.id; }
   [[nodiscard]] const std::string& user() const { return client_.user; }
   [[nodiscard]] bool post_only() const { return client_.post_only; }
+  // By ID (RFC 2971).
+  void call_client(std::string name) { client_name_ = std::move(name); }
   // Only for commands that need a selected mailbox.
   [[nodiscard]] Selected& selected() { return *selected_; }
   [[nodiscard]] bool has_selected() const { return selected_.has_value(); }
@@ -124,6 +127,7 @@ class Session final : public HostedSession, private store::Listener {
   std::shared_ptr<store::Account> account_;  // shared with the user's other sessions and the store
   std::optional<Selected> selected_;
   std::optional<std::string> stop_reason_;
+  std::string client_name_;
   bool ended_ = false;
   bool said_bye_ = false;
   bool idling_ = false;

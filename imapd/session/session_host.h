@@ -8,6 +8,7 @@
 // and so learns from it that the account was taken away.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -32,7 +33,8 @@ struct Client {
   std::string unread;      // what came after that command
   std::string address;
   bool over_tls = false;
-  std::string id;  // for the log
+  std::string id;      // for the log
+  std::string client;  // what it called itself before the login, or ""
 };
 
 struct SessionLimits {
@@ -83,6 +85,14 @@ class HostedSession {
   virtual Task<void> run() = 0;
   // Tell the client `why`, and end as soon as the command in work is done. Does not wait.
   virtual void stop(std::string_view why) = 0;
+
+  // For the administrator.
+  struct Activity {
+    std::string mailbox;  // selected, or ""
+    std::string client;   // what it called itself since the login, or ""
+    std::chrono::steady_clock::time_point last_input;
+  };
+  [[nodiscard]] virtual Activity activity() const = 0;
 };
 
 // A protocol that logged-in clients speak.

@@ -1,11 +1,15 @@
-// imapd/worker/sessions.h - the clients that are being served, counted by user
+// imapd/worker/sessions.h - the clients that are being served: by number, and counted by user
 #pragma once
 
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <unordered_set>
+#include <vector>
 
 #include "common/async/event.h"
 #include "imapd/session/session_host.h"
@@ -14,32 +18,58 @@ namespace rims::imapd {
 
 class Sessions {
  public:
-  explicit Sessions(Loop& loop) : none_(loop) { none_.set(); }
+  using Number = uint64_t;  // never used twice
+
+  // What is known of a client from its hand-over on.
+  struct Facts {
+    std::string user, id, address, client;
+    bool over_tls = false;
+    std::chrono::steady_clock::time_point since;
+  };
+
+  explicit Sessions(Loop& loop) : none_(loop), left_(loop) { none_.set(); }
+
+  [[nodiscard]] Number next() { return ++last_; }
 
   // A session counts while its entry lives.
   class [[nodiscard]] Entry {
    public:
-    Entry(Sessions& all, HostedSession& session, std::string user);
+    Entry(Sessions& all, Number number, HostedSession& session, Facts facts);
     Entry(const Entry&) = delete;
     Entry& operator=(const Entry&) = delete;
     ~Entry();
 
+    HostedSession& session;
+    const Facts facts;
+
    private:
     Sessions& all_;
-    HostedSession& session_;
-    std::string user_;
+    const Number number_;
   };
 
   [[nodiscard]] size_t count() const { return all_.size(); }
-  [[nodiscard]] size_t count_of(const std::string& user) const;
+  [[nodiscard]] size_t count_of(const std::string& user) const { return of_user(user).size(); }
+  [[nodiscard]] std::vector<Number> numbers() const;  // ascending
+  [[nodiscard]] std::vector<Number> numbers_of_user(const std::string& user) const;
+  // Ids come from rims-login, which may give one twice after a restart.
+  [[nodiscard]] std::vector<Number> numbers_of_id(std::string_view id) const;
+  // nullptr when it has ended. Good until the next wait.
+  [[nodiscard]] const Entry* find(Number number) const;
+
   void stop_all(std::string_view why);
   // `co_await ended(limit)`: true when there are none, false when the limit has passed.
   [[nodiscard]] Event::Wait ended(Milliseconds limit) { return none_.wait(limit); }
+  // Waits until these have ended, or the limit has passed; returns those that have not.
+  Task<std::vector<Number>> left_of(std::vector<Number> numbers, Milliseconds limit);
 
  private:
-  std::unordered_set<HostedSession*> all_;
-  std::unordered_map<std::string, size_t> per_user_;
+  [[nodiscard]] const std::set<Number>& of_user(const std::string& user) const;
+
+  Number last_ = 0;
+  std::map<Number, Entry*> all_;
+  std::unordered_map<std::string, std::set<Number>> per_user_;
   Event none_;
+  Event left_;  // one has ended
 };
 
 }  // namespace rims::imapd

@@ -24,6 +24,10 @@ void Tickets::add(const ipc::Ticket& ticket, Time now) {
   if (grants_.emplace(key, std::move(entry)).second) by_expiry_.emplace_back(expires, key);
 }
 
+void Tickets::revoke(std::string_view user) {
+  std::erase_if(grants_, [user](const auto& item) { return item.second.grant.user == user; });
+}
+
 std::optional<Tickets::Grant> Tickets::take(std::string_view ticket, Time now) {
   drop_old(now);
   const auto found = grants_.find(sha256(ticket));

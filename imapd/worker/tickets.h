@@ -29,6 +29,8 @@ class Tickets {
   void add(const ipc::Ticket& ticket, Time now);
   // Uses the ticket up; nullopt when it was never given, was used, or is too old.
   [[nodiscard]] std::optional<Grant> take(std::string_view ticket, Time now);
+  // Forgets what was granted to this user.
+  void revoke(std::string_view user);
   [[nodiscard]] size_t size() const { return grants_.size(); }
 
  private:

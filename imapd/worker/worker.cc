@@ -30,7 +30,11 @@ Worker::Worker(Loop& loop, IoPool& pool, store::Store& store, const config::Imap
       deliveries_(loop, accounts_, settings_),
       deliverd_(loop, kDeliverd),
       links_(loop),
-      clients_(loop) {}
+      clients_(loop),
+      administration_(loop, sessions_, [this](Sessions::Number number) {
+        if (const auto task = tasks_.find(number); task != tasks_.end())
+          clients_.cancel(task->second);
+      }) {}
 
 Worker::~Worker() = default;
 
@@ -65,11 +69,18 @@ Task<void> Worker::serve_auth(SharedLink link) {
   while (true) {
     auto packet = co_await link->receive();
     if (!packet) break;
-    take_ticket(*link, *packet);
+    take_word_of_auth(*link, *packet);
   }
 }
 
-void Worker::take_ticket(ipc::Link& link, const ipc::Packet& packet) {
+void Worker::take_word_of_auth(ipc::Link& link, const ipc::Packet& packet) {
+  if (packet.type == static_cast<uint16_t>(ipc::AuthMsg::revoke)) {
+    const auto revoke = ipc::open_packet<ipc::Revoke>(link, packet);
+    if (!revoke) return;
+    tickets_.revoke(revoke->user.value);
+    administration_.revoke(revoke->user.value, revoke->why);
+    return;
+  }
   const auto ticket = ipc::open_packet<ipc::Ticket>(link, packet);
   if (ticket) tickets_.add(*ticket, Loop::now());
 }
@@ -79,7 +90,7 @@ void Worker::drain_auth() {
   while (auth_ && auth_->open()) {
     auto packet = auth_->receive_now();
     if (!packet || !*packet) return;
-    take_ticket(*auth_, **packet);
+    take_word_of_auth(*auth_, **packet);
   }
 }
 
@@ -119,7 +130,8 @@ void Worker::take_handover(ipc::Link& link, ipc::Packet packet) {
                  .unread = std::move(handover->unread.value),
                  .address = std::move(handover->client_address.value),
                  .over_tls = handover->over_tls,
-                 .id = std::move(handover->session.value)});
+                 .id = std::move(handover->session.value),
+                 .client = std::move(handover->client.value)});
 }
 
 // ---------------------------------------------------------------- deliveries
@@ -154,12 +166,27 @@ Task<ipc::DeliverReply> Worker::deliver(ipc::Deliver order, Fd message) {
 
 // ---------------------------------------------------------------- sessions
 
-void Worker::start_session(Client client) { clients_.spawn(serve_session(std::move(client))); }
+void Worker::start_session(Client client) {
+  const Sessions::Number number = sessions_.next();
+  const uint64_t task = clients_.spawn(serve_session(number, std::move(client)));
+  if (sessions_.find(number)) tasks_.emplace(number, task);
+}
 
-Task<void> Worker::serve_session(Client client) {
-  const std::string user = client.user;
+Task<void> Worker::serve_session(Sessions::Number number, Client client) {
+  Sessions::Facts facts{.user = client.user,
+                        .id = client.id,
+                        .address = client.address,
+                        .client = client.client,
+                        .over_tls = client.over_tls,
+                        .since = Loop::now()};
+  struct Forgotten {
+    Worker& worker;
+    const Sessions::Number number;
+    ~Forgotten() { worker.tasks_.erase(number); }
+  };
+  const Forgotten forgotten{*this, number};
   const auto session = protocol_.make(*this, std::move(client));
-  const Sessions::Entry entry(sessions_, *session, user);
+  const Sessions::Entry entry(sessions_, number, *session, std::move(facts));
   co_await session->run();
 }
 
@@ -207,6 +234,7 @@ Task<Result<ipc::SubmitReply>> Worker::submit(ipc::Submit order, Fd message) {
 
 Task<void> Worker::stop() {
   stopping_ = true;
+  co_await administration_.stop();
   deliveries_.refuse();
   sessions_.stop_all("the server is shutting down");
   const auto until = Loop::now() + kStopLimit;

@@ -2,7 +2,8 @@
 //
 //   Runs in   rims-imapd; one thread, one loop
 //   Talks to  rims-auth (auth_link.h: tickets), rims-login (session_link.h: clients), rims-deliverd
-//             (deliver_link.h: messages in, and out for the delivery user)
+//             (deliver_link.h: messages in, and out for the delivery user), rims-ctl
+//             (admin_link.h: who is there)
 //   Trust     rims-auth is trusted; rims-login only with a ticket that rims-auth gave;
 //             rims-deliverd for "may be delivered"
 //   Tests     tests/imapd/worker over socket pairs
@@ -26,6 +27,7 @@
 #include "common/ipc/peer.h"
 #include "imapd/session/session_host.h"
 #include "imapd/worker/accounts.h"
+#include "imapd/worker/administration.h"
 #include "imapd/worker/deliveries.h"
 #include "imapd/worker/sessions.h"
 #include "imapd/worker/tickets.h"
@@ -43,6 +45,8 @@ class Worker final : private SessionHost {
   void attach_auth(ipc::End end);
   void attach_login(uint32_t index, ipc::End end);
   void attach_deliverd(ipc::End end);
+  // A link of rims-ctl: one more, replaces none.
+  void attach_admin(ipc::End end) { administration_.attach(std::move(end)); }
 
   // A client that was vouched for.
   void start_session(Client client);
@@ -70,12 +74,12 @@ class Worker final : private SessionHost {
   Task<std::string> make_structure(std::string_view message) override;
   Task<Result<ipc::SubmitReply>> submit(ipc::Submit order, Fd message) override;
 
-  Task<void> serve_session(Client client);
+  Task<void> serve_session(Sessions::Number number, Client client);
   Task<void> serve_auth(SharedLink link);
   Task<void> serve_login(SharedLink link);
   Task<void> serve_deliverd(SharedLink link);
   Task<void> serve_delivery(SharedLink link, ipc::Packet packet);
-  void take_ticket(ipc::Link& link, const ipc::Packet& packet);
+  void take_word_of_auth(ipc::Link& link, const ipc::Packet& packet);
   void take_handover(ipc::Link& link, ipc::Packet packet);
   void drain_auth();
 
@@ -86,12 +90,14 @@ class Worker final : private SessionHost {
   Accounts accounts_;
   Tickets tickets_;
   Sessions sessions_;
+  std::unordered_map<Sessions::Number, uint64_t> tasks_;  // of sessions, in clients_
   Deliveries deliveries_;
   SharedLink auth_;
   ipc::Peer<ipc::SubmitReply> deliverd_;
   std::unordered_map<uint32_t, SharedLink> logins_;
   Scope links_;  // after what their tasks use
   Scope clients_;
+  Administration administration_;
 };
 
 }  // namespace rims::imapd

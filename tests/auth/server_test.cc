@@ -8,6 +8,7 @@
 #include "auth/server.h"
 
 #include <algorithm>
+#include <map>
 #include <random>
 
 #include <gtest/gtest.h>
@@ -352,6 +353,63 @@ TEST_F(AuthServer, ReloadBringsNewUsersAndForgetsOldOnes) {
   server->reload(std::move(fresh));
   EXPECT_EQ(ask(request("foo", "bar")).verdict, ipc::Verdict::denied);
   EXPECT_EQ(ask(request("renamed", "secret")).verdict, ipc::Verdict::granted);
+}
+
+TEST_F(AuthServer, AReloadNamesTheUsersWhoseSessionsAreOver) {
+  const auto told = [&] {
+    std::map<std::string, ipc::Revoked> all;
+    for (const auto& worker : workers)
+      while (true) {
+        const auto packet = worker->receive_now();
+        if (!packet || !*packet) break;
+        EXPECT_EQ((*packet)->type, static_cast<uint16_t>(ipc::AuthMsg::revoke));
+        const auto revoke = ipc::decode<ipc::Revoke>((*packet)->body);
+        if (!revoke) break;
+        all.emplace(revoke->user.value, revoke->why);
+        EXPECT_EQ(&worker - workers.data(), ipc::home_worker(revoke->user.value, kWorkers));
+      }
+    return all;
+  };
+  using Names = std::map<std::string, ipc::Revoked>;
+  server->reload(part());
+  run(loop, pause());
+  EXPECT_EQ(told(), Names()) << "nothing was changed";
+
+  config::AuthPart other = part();
+  other.users.value[0].password.value = Secret("new");
+  other.users.value.erase(other.users.value.begin() + 1);
+  server->reload(std::move(other));
+  run(loop, pause());
+  EXPECT_EQ(told(), (Names{{"foo", ipc::Revoked::password}, {"hashed", ipc::Revoked::removed}}));
+
+  other = part();
+  other.users.value[0].name = "FOO";
+  other.users.value[0].password.value = Secret("new");
+  other.delivery_user = "hashed";
+  server->reload(std::move(other));
+  run(loop, pause());
+  EXPECT_EQ(told(), (Names{{"foo", ipc::Revoked::renamed}, {"#postman", ipc::Revoked::role}}));
+
+  other = part();
+  other.end_sessions_on_change = false;
+  server->reload(std::move(other));
+  run(loop, pause());
+  EXPECT_EQ(told(), Names()) << "not asked for";
+}
+
+TEST_F(AuthServer, APasswordThatAReloadChangedLetsNobodyInWhoWasStillWaiting) {
+  config::AuthPart slow = slow_part();
+  slow.users.value[0] = std::move(part().users.value[0]);
+  server->reload(std::move(slow));
+  send(*login, request("hashed", "secret"));
+  // Answered at once, so the one before it is being checked.
+  EXPECT_EQ(ask(request("foo", "bar")).verdict, ipc::Verdict::granted);
+  config::AuthPart other = part();
+  other.users.value[1].password.value = Secret("another");
+  other.users.value[1].hashed = false;
+  server->reload(std::move(other));
+  EXPECT_EQ(reply_on(*login).verdict, ipc::Verdict::try_later);
+  EXPECT_EQ(ask(request("hashed", "another")).verdict, ipc::Verdict::granted);
 }
 
 TEST_F(AuthServer, DeliverdLearnsWhoIsThere) {

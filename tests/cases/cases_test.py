@@ -12,6 +12,7 @@ import os
 import shutil
 import socket
 import ssl
+import subprocess
 import tempfile
 import time
 import unittest
@@ -230,6 +231,63 @@ class Cases(unittest.TestCase):
         self.assertIn(b"name the PEM files in tls.certificate and tls.key", done.stderr)
 
     # Protocol -----------------------------------------------------------------------------------
+
+    # One suite at a time ------------------------------------------------------------------------
+
+    def second_start(self, suite, config):
+        """A controller that must be refused; what it says."""
+        who = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if suite.drop else {}
+        done = subprocess.run([f"{suite.stage}/libexec/rims/rims-controller", "-c", config],
+                              capture_output=True, timeout=60, cwd="/", check=False, **who)
+        self.assertEqual(done.returncode, 69, done)
+        return done.stderr.decode()
+
+    def test_the_run_directory_is_removed_under_the_suite(self):
+        with self.suite() as suite:
+            shutil.rmtree(suite.run_dir)
+            pid = suite.child.pid
+            told = ctl(suite, "status", status=1)
+            self.assertIn(f"rims runs, with process {pid}\n", told)
+            self.assertIn("rims.pid is gone", told)
+            self.assertIn("rims-imapd", told)
+            self.assertIn(f"rims runs already, with process {pid}", ctl(suite, "start"))
+            self.assertIn(f"another suite runs on {suite.mail}, with process {pid}",
+                          self.second_start(suite, suite.config))
+            with suite.login() as imap:
+                imap.noop()
+            self.assertIn("reads its configuration again", ctl(suite, "reload"))
+            self.assertIn("rims is stopped", ctl(suite, "stop"))
+            self.assertEqual(suite.child.wait(10), 0)
+            self.assertIn("rims does not run", ctl(suite, "status", status=3))
+
+    def test_a_second_start_takes_nothing_from_the_first(self):
+        with self.suite() as suite:
+            before = sorted(os.listdir(suite.run_dir))
+            self.assertIn("ports", before)
+            self.assertIn("the suite is running already", self.second_start(suite, suite.config))
+            with open(suite.config, encoding="utf-8") as f:
+                text = f.read()
+            others = {
+                # The same mail; and the same directory of sockets, for other mail.
+                text.replace(f"  run_dir: {suite.run_dir}", f"  run_dir: {suite.directory}/run2"):
+                    f"another suite runs on {suite.mail}, with process {suite.child.pid}",
+                text.replace("paths:\n", f"paths:\n  pid_file: {suite.directory}/second.pid\n")
+                    .replace(f"base_dir: {suite.mail}", f"base_dir: {suite.directory}/mail2"):
+                    "another server listens on",
+            }
+            for number, (other, why) in enumerate(others.items()):
+                self.assertNotEqual(other, text)
+                path = os.path.join(suite.directory, f"second{number}.yml")
+                with open(path, "w", encoding="utf-8") as f:
+                    f.write(other)
+                shutil.copystat(suite.config, path)
+                if suite.drop:
+                    os.chown(path, NOBODY, NOBODY)
+                self.assertIn(why, self.second_start(suite, path))
+            self.assertEqual(sorted(os.listdir(suite.run_dir)), before)
+            suite.deliver(b"Subject: still\n\nhere\n")
+            self.assertEqual(len(numbers(suite)), 1)
+            self.assertIn("no mistakes", ctl(suite, "check"))
 
     def test_keywords_come_to_an_end_and_mail_does_not(self):
         with self.suite("limits:\n  keywords: 64\n").start() as suite, suite.login() as imap:

@@ -9,13 +9,16 @@
 #include <fstream>
 #include <string>
 #include <sys/file.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "cli/unit.h"
 #include "common/base/fd.h"
+#include "controller/base_lock.h"
 
 namespace rims::cli {
 namespace {
@@ -46,7 +49,7 @@ class Daemon : public testing::Test {
 };
 
 TEST_F(Daemon, IsStoppedByTheNumberInItsFile) {
-  const DaemonState now = look_for_daemon(file_);
+  const DaemonState now = look_for_daemon(file_, "");
   ASSERT_EQ(now.is, DaemonState::running);
   EXPECT_EQ(now.pid, pid_);
   EXPECT_EQ(now.owner, geteuid());
@@ -54,11 +57,58 @@ TEST_F(Daemon, IsStoppedByTheNumberInItsFile) {
   EXPECT_TRUE(stopped) << stopped.error().detail();
 }
 
+TEST_F(Daemon, IsFoundByItsLockOnTheMailWhereItsFileWasRemoved) {
+  std::filesystem::remove(file_);
+  EXPECT_EQ(look_for_daemon(file_, dir_).is, DaemonState::none);
+  const auto held = controller::lock_base(dir_);
+  ASSERT_TRUE(held && *held);
+  const DaemonState now = look_for_daemon(file_, dir_);
+  ASSERT_EQ(now.is, DaemonState::running);
+  EXPECT_EQ(now.pid, getpid());
+  EXPECT_EQ(now.owner, geteuid());
+  EXPECT_TRUE(now.no_file);
+  EXPECT_EQ(look_for_daemon(file_, "").is, DaemonState::none) << "nobody knows where to look";
+  const auto second = controller::lock_base(dir_);
+  ASSERT_FALSE(second);
+  EXPECT_THAT(second.error().detail(),
+              testing::HasSubstr("with process " + std::to_string(getpid())));
+}
+
+TEST(BaseLock, IsReadAsTheKernelWritesIt) {
+  const std::string locks =
+      "1: POSIX  ADVISORY  WRITE 11 fe:00:131 0 EOF\n"
+      "2: FLOCK  ADVISORY  READ  12 fe:00:131 0 EOF\n"
+      "3: FLOCK  ADVISORY  WRITE 13 fe:01:131 0 EOF\n"
+      "4: FLOCK  ADVISORY  WRITE -1 fe:00:131 0 EOF\n"
+      "5: FLOCK  ADVISORY  WRITE 15 fe:00:131 0 EOF\n"
+      "5: -> FLOCK  ADVISORY  WRITE 16 fe:00:131 0 EOF\n";
+  EXPECT_EQ(controller::holder_in(locks, makedev(0xfe, 0), 131), 15);
+  EXPECT_EQ(controller::holder_in(locks, makedev(0xfe, 1), 131), 13);
+  EXPECT_EQ(controller::holder_in(locks, makedev(0xfe, 0), 132), std::nullopt);
+}
+
+TEST(UnitIn, IsTheServiceThatTheControlGroupNames) {
+  const auto name = [](std::string_view text) {
+    const auto unit = unit_in(text);
+    return unit ? unit->name + (unit->user ? " of a user" : "") : "none";
+  };
+  EXPECT_EQ(name("0::/system.slice/rims.service\n"), "rims.service");
+  EXPECT_EQ(name("0::/system.slice/system-rims.slice/rims@one.service\n"), "rims@one.service");
+  EXPECT_EQ(name("0::/user.slice/user-7.slice/user@7.service/app.slice/mail.service\n"),
+            "mail.service of a user");
+  EXPECT_EQ(name("0::/user.slice/user-0.slice/session-3.scope\n"), "none");
+  EXPECT_EQ(name("4:memory:/x.service\n1:name=systemd:/system.slice/rims.service\n0::/\n"),
+            "rims.service");
+  EXPECT_EQ(name("0::/\n"), "none");
+  EXPECT_EQ(name("0::/system.slice/--now.service"), "none");
+  EXPECT_EQ(name(""), "none");
+}
+
 // Who owns the file wrote the number in it: of any process that root may end.
 TEST_F(Daemon, OfAnotherUserThanItsFileIsNotSignalled) {
   if (geteuid() != 0) GTEST_SKIP() << "needs root";
   ASSERT_EQ(fchown(lock_.get(), 4711, 4711), 0);
-  const DaemonState now = look_for_daemon(file_);
+  const DaemonState now = look_for_daemon(file_, "");
   ASSERT_EQ(now.is, DaemonState::running);
   for (const Status& refused : {stop_daemon(now), signal_daemon(now, SIGHUP, "reloaded")}) {
     ASSERT_FALSE(refused);

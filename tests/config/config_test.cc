@@ -359,6 +359,9 @@ TEST(Config, PartsHoldWhatTheirProcessNeedsAndNoMore) {
   const auto back = ipc::decode<AuthPart>(auth);
   ASSERT_TRUE(back);
   EXPECT_EQ(back->users.value[0].password.value.reveal(), "bar");
+  EXPECT_TRUE(back->end_sessions_on_change);
+  EXPECT_FALSE(
+      auth_part(good(kUser + "auth: {end_sessions_on_change: false}\n")).end_sessions_on_change);
 }
 
 TEST(Config, CramMd5IsOfferedWhereItWorksForAll) {

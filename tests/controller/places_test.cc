@@ -47,12 +47,13 @@ class Places : public testing::Test {
               const std::string& file = {}) {
     return data_directory(config(), "base_dir", path, file, who, missing);
   }
-  static std::string problems(const config::Config& of, bool running = false) {
-    const Status found = foresee(of, running);
+  std::string problems(const config::Config& of, bool running = false) {
+    const Status found = foresee(of, running, remarks_);
     return found ? "" : found.error().reply();
   }
 
   std::string dir_;
+  std::set<std::string> remarks_;
 };
 
 mode_t mode_of(const std::string& path) {
@@ -76,11 +77,13 @@ TEST_F(Places, AMissingDataDirectoryIsMadeForItsUserAnExistingOneIsLeftAlone) {
   for (const Missing missing : {Missing::make, Missing::could_be_made}) {
     const auto refused = data(mail, other, missing);
     ASSERT_FALSE(refused);
-    EXPECT_EQ(refused.error().reply(),
-              "c.yml:1:1: base_dir: cannot write " + mail +
-                  ": Permission denied; user 4713 must be able to write it, and to make files in "
-                  "it: \"chown 4713:4713 " +
-                  mail + "\"");
+    EXPECT_EQ(
+        refused.error().reply(),
+        "c.yml:1:1: base_dir: cannot write " + mail +
+            ": Permission denied; the mail there belongs to user 4711 and group 4712, and "
+            "rims-imapd would be user 4713: set \"process_privilege_user: 4711\" and "
+            "\"process_privilege_group: 4712\", or give all of it away by \"chown -R 4713:4713 " +
+            mail + "\"");
     ASSERT_EQ(stat(mail.c_str(), &st), 0);
     EXPECT_EQ(st.st_uid, 4711u);
     const auto nowhere = data(dir_ + "/no/such/parent", kSomebody, missing);
@@ -96,6 +99,21 @@ TEST_F(Places, AMissingDataDirectoryIsMadeForItsUserAnExistingOneIsLeftAlone) {
   std::ofstream(dir_ + "/file") << "x";
   EXPECT_THAT(data(dir_ + "/file", kSomebody, Missing::make).error().reply(),
               HasSubstr("is not a directory"));
+}
+
+// Where everybody may write in base_dir, the accounts in it are still their owner's.
+TEST_F(Places, TheAccountsOfAnotherUserAreLeftAlone) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root";
+  fs::create_directories(dir_ + "/mail/mailbox.3");
+  fs::permissions(dir_ + "/mail", fs::perms(0777));
+  fs::permissions(dir_ + "/mail/mailbox.3", fs::perms(0750));
+  ASSERT_EQ(chown((dir_ + "/mail/mailbox.3").c_str(), 65534, 65534), 0);
+  privdrop::Identity log = kSomebody;
+  for (const Missing missing : {Missing::make, Missing::could_be_made}) {
+    const auto refused = data_directories(config(), kSomebody, log, missing);
+    ASSERT_FALSE(refused);
+    EXPECT_THAT(refused.error().reply(), HasSubstr("set \"process_privilege_user: nobody\""));
+  }
 }
 
 // The programs come into their directory with the rights of root.
@@ -143,7 +161,7 @@ TEST_F(Places, ARunDirectoryThatOthersCouldChangeIsRefusedToRoot) {
 
 // As an ordinary user sees it: nothing but what can be made by that user.
 TEST_F(Places, AllThatAStartWouldFindIsToldAtOnce) {
-  auto held = open_ports(config());
+  auto held = open_ports(config(), remarks_);
   ASSERT_TRUE(held);
   const std::string port = std::to_string(held->front().port);
   const test::Certificate weak(1024);
@@ -173,7 +191,7 @@ TEST_F(Places, ASuiteThatRunsIsNoObstacleToItself) {
   if (geteuid() == 0) GTEST_SKIP() << "root would need the users of the suite";
   fs::create_directory(dir_ + "/mail");
   EXPECT_EQ(problems(config()), "");
-  auto held = open_ports(config());
+  auto held = open_ports(config(), remarks_);
   ASSERT_TRUE(held);
   ASSERT_TRUE(run_directory(config().paths_run_dir, false, Missing::make));
   ASSERT_TRUE(write_ports(config().paths_run_dir, *held));

@@ -2,15 +2,21 @@
 
 #include "controller/sockets.h"
 
+#include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
 #include <fstream>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
+#include <set>
 #include <string>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -33,6 +39,7 @@ class Sockets : public testing::Test {
   }
   ~Sockets() override { fs::remove_all(dir_); }
   std::string dir_;
+  std::set<std::string> remarks_;
 };
 
 mode_t mode_of(const std::string& path) {
@@ -48,6 +55,22 @@ int connect_to(const std::string& path) {
   return connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0
              ? 0
              : errno;
+}
+
+// As on a kernel without IPv6. For a child process: it can not be undone.
+void forbid_ipv6() {
+  sock_filter code[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 0, 3),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, args[0])),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_INET6, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EAFNOSUPPORT),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog program{.len = std::size(code), .filter = code};
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+      prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+    std::_Exit(99);
 }
 
 TEST_F(Sockets, TheDeliverSocketHasItsModeWhateverTheUmask) {
@@ -105,7 +128,7 @@ config::Config config_for(const std::string& host, uint16_t port, bool imaps = f
 }
 
 TEST_F(Sockets, PortZeroTakesAFreePortAndTheFileNamesIt) {
-  auto all = open_ports(config_for("127.0.0.1", 0, true));
+  auto all = open_ports(config_for("127.0.0.1", 0, true), remarks_);
   ASSERT_TRUE(all) << all.error().detail();
   ASSERT_EQ(all->size(), 2u);
   EXPECT_EQ((*all)[0].channel, ipc::Channel::listen_imap);
@@ -125,7 +148,7 @@ TEST_F(Sockets, PortZeroTakesAFreePortAndTheFileNamesIt) {
 }
 
 TEST_F(Sockets, AnAddressOfBothFamiliesTakesBoth) {
-  auto all = open_ports(config_for("::", 0));
+  auto all = open_ports(config_for("::", 0), remarks_);
   if (!all) GTEST_SKIP() << "no IPv6 here: " << all.error().detail();
   const Fd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_in address{};
@@ -136,20 +159,55 @@ TEST_F(Sockets, AnAddressOfBothFamiliesTakesBoth) {
 }
 
 TEST_F(Sockets, ANameIsLookedUp) {
-  auto all = open_ports(config_for("localhost", 0));
+  auto all = open_ports(config_for("localhost", 0), remarks_);
   ASSERT_TRUE(all) << all.error().detail();
   EXPECT_GE(all->size(), 1u);
   EXPECT_EQ(waitpid(-1, nullptr, WNOHANG), -1) << "the one who looked it up is gone";
 }
 
+TEST_F(Sockets, WhereIpv6IsOffBothFamiliesMeanTheOther) {
+  const pid_t pid = fork();
+  ASSERT_GE(pid, 0);
+  if (pid == 0) {
+    forbid_ipv6();
+    const auto both = open_ports(config_for("::", 0, true), remarks_);
+    if (!both || both->size() != 2) std::_Exit(1);
+    for (const Listener& one : *both)
+      if (!one.name.starts_with("0.0.0.0:") || one.index != 0 || one.port == 0) std::_Exit(2);
+    if (remarks_.size() != 1 || !remarks_.begin()->contains("IPv6 is off")) std::_Exit(3);
+    if (!ports_are_free(config_for("::", 0), {}, remarks_)) std::_Exit(4);
+    // What asks for IPv6 alone can not have it.
+    if (open_ports(config_for("::1", 0), remarks_)) std::_Exit(5);
+    std::_Exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(pid, &status, 0), pid);
+  EXPECT_EQ(status, 0) << WEXITSTATUS(status);
+}
+
+TEST_F(Sockets, TheSocketOfTheAdministratorIsForItsOwnerAlone) {
+  const auto made = open_admin_socket(dir_);
+  ASSERT_TRUE(made) << made.error().detail();
+  EXPECT_EQ(made->name, dir_ + "/admin.sock");
+  EXPECT_EQ(mode_of(made->name), 0600u);
+  const auto second = open_admin_socket(dir_);
+  ASSERT_FALSE(second);
+  EXPECT_THAT(second.error().detail(), HasSubstr("another server listens"));
+  const auto too_long = open_admin_socket(dir_ + std::string(100, 'x'));
+  ASSERT_TRUE(too_long);
+  EXPECT_EQ(too_long->name, "");
+  EXPECT_TRUE(admin_socket_fits(std::string(96, 'x')));
+  EXPECT_FALSE(admin_socket_fits(std::string(97, 'x')));
+}
+
 TEST_F(Sockets, WhatCannotBeListenedOnIsNamed) {
-  auto first = open_ports(config_for("127.0.0.1", 0));
+  auto first = open_ports(config_for("127.0.0.1", 0), remarks_);
   ASSERT_TRUE(first);
-  const auto second = open_ports(config_for("127.0.0.1", (*first)[0].port));
+  const auto second = open_ports(config_for("127.0.0.1", (*first)[0].port), remarks_);
   ASSERT_FALSE(second);
   EXPECT_THAT(second.error().detail(), HasSubstr("imap_port: cannot listen on 127.0.0.1:"));
   EXPECT_THAT(second.error().detail(), HasSubstr("in use"));
-  const auto nowhere = open_ports(config_for("no-such-host.invalid", 0));
+  const auto nowhere = open_ports(config_for("no-such-host.invalid", 0), remarks_);
   ASSERT_FALSE(nowhere);
   EXPECT_THAT(nowhere.error().detail(), HasSubstr("imap_host"));
 }
@@ -171,18 +229,18 @@ TEST_F(Sockets, OneControllerPerPidFile) {
 }
 
 TEST_F(Sockets, APortIsLookedAtWithoutTakingAConnection) {
-  auto held = open_ports(config_for("127.0.0.1", 0));
+  auto held = open_ports(config_for("127.0.0.1", 0), remarks_);
   ASSERT_TRUE(held);
   const uint16_t port = held->front().port;
-  const auto taken = ports_are_free(config_for("127.0.0.1", port), {});
+  const auto taken = ports_are_free(config_for("127.0.0.1", port), {}, remarks_);
   ASSERT_FALSE(taken);
   EXPECT_THAT(
       taken.error().detail(),
       HasSubstr("imap_port: cannot listen on 127.0.0.1:" + std::to_string(port) + ": bind: "));
-  EXPECT_TRUE(ports_are_free(config_for("127.0.0.1", port), {port})) << "it is our own";
+  EXPECT_TRUE(ports_are_free(config_for("127.0.0.1", port), {port}, remarks_)) << "it is our own";
   held->clear();
-  EXPECT_TRUE(ports_are_free(config_for("127.0.0.1", port), {}));
-  EXPECT_TRUE(open_ports(config_for("127.0.0.1", port))) << "and it is still free";
+  EXPECT_TRUE(ports_are_free(config_for("127.0.0.1", port), {}, remarks_));
+  EXPECT_TRUE(open_ports(config_for("127.0.0.1", port), remarks_)) << "and it is still free";
 }
 
 TEST_F(Sockets, ASocketOfDeliverIsLookedAtWithoutTouchingIt) {

@@ -205,6 +205,41 @@ TEST_F(Servers, OneBadClientAmongManyGoodOnesChangesNothing) {
   }
 }
 
+TEST_F(Servers, TheAdministratorIsToldOfConnectionsBeforeLoginAndMayEndThem) {
+  start();
+  Client& one = connect();
+  Client& two = connect(from("192.0.2.2"));
+  greeting(one);
+  greeting(two);
+  ask(two, R"(a ID ("name" "Mail" "version" "1.2"))");
+  auto pair = std::move(*ipc::make_pair());
+  server->attach_admin(std::move(pair[0]));
+  ipc::Link ctl(loop, std::move(pair[1]), "login", ipc::kCtlAcceptsFromServing);
+  ASSERT_TRUE(run(loop, ctl.send(ipc::Who{})));
+  std::vector<ipc::SessionEntry> all;
+  while (true) {
+    const auto packet = run(loop, ctl.receive());
+    ASSERT_TRUE(packet);
+    if (packet->type == static_cast<uint16_t>(ipc::AdminMsg::who_done)) break;
+    all.push_back(ipc::decode<ipc::SessionEntry>(packet->body).value());
+  }
+  ASSERT_EQ(all.size(), 2u);
+  EXPECT_EQ(all[0].address.value, "192.0.2.1");
+  EXPECT_EQ(all[1].user.value, "");
+  EXPECT_EQ(all[1].client.value, "Mail 1.2");
+  const auto kick = [&](const std::string& user, const std::string& session) {
+    EXPECT_TRUE(run(loop, ctl.send(ipc::Kick{.user = user, .session = session})));
+    return ipc::decode<ipc::Kicked>(run(loop, ctl.receive())->body).value().count;
+  };
+  EXPECT_EQ(kick("foo", ""), 0u) << "users are the workers'";
+  EXPECT_EQ(kick("", all[0].session.value), 1u);
+  EXPECT_EQ(hear_all(one), "* BYE the administrator has ended this connection\r\n");
+  EXPECT_EQ(ask(two, "b NOOP"), "b OK NOOP completed\r\n");
+  // What it called itself goes with it to its worker.
+  say(two, "c LOGIN foo bar\r\n");
+  EXPECT_EQ(handed().message.client.value, "Mail 1.2");
+}
+
 TEST_F(Servers, StopSaysByeToThoseBeforeLogin) {
   start();
   Client& c = connect();

@@ -81,6 +81,14 @@ class Check(unittest.TestCase):
             self.check(status=0)
             self.assertEqual(suite.command("sbin/rims-ctl", "reload").returncode, 0)
 
+    def test_what_a_start_makes_is_no_mistake(self):
+        os.rmdir(self.suite.mail)
+        os.rmdir(self.suite.run_dir)
+        self.edit(f"  run_dir: {self.suite.run_dir}", "  run_dir: run")
+        self.check(status=0)
+        self.assertEqual(self.suite.command("sbin/rims-ctl", "start").returncode, 0)
+        self.assertEqual(self.suite.command("sbin/rims-ctl", "stop").returncode, 0)
+
     def test_directories_that_can_not_be_written(self):
         if os.geteuid() != 0:
             self.skipTest("root owns what another may not write")

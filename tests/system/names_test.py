@@ -4,7 +4,7 @@
 import os
 import unittest
 
-from tests.system.harness import Suite
+from tests.system.harness import Suite, wait_for
 
 JOSE = "jose\u0301"  # in two code points; the account is called as in NFC
 
@@ -66,10 +66,21 @@ class Names(unittest.TestCase):
         told = self.ctl("check")
         self.assertRegex(told, r':\d+:\d+: the user "bob" has no account, but there is one of "Bob"')
         self.assertIn("Bob: sound: 1 messages", self.ctl("check", "Bob"))
+        told = self.ctl("start")
+        self.ctl("stop")
+        self.assertRegex(told, r'warning: \S+:\d+:\d+: the user "bob" has no account')
         self.rename("bob", "Bob")
         self.assertNotIn("has no account", self.ctl("check"))
         with self.suite.start() as suite:
             self.assertEqual(self.messages("BOB", "bar"), 1)
+            # Who overlooks that has two accounts, and one of them is left behind.
+            self.rename("Bob", "BOB")
+            self.ctl("reload")
+            suite.deliver(b"A: b\n\n", user="bob")
+            wait_for(lambda: "(not in the configuration)" in self.ctl("account", "list"), 10,
+                     "the new account is there")
+            self.assertRegex(self.ctl("check"), r':\d+:\d+: the user "BOB" has an account, and '
+                                                'there is one of "Bob": its mail is not served')
 
     def test_two_names_of_one_user_are_a_mistake_with_both_lines(self):
         self.rename(JOSE, "BOB")

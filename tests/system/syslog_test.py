@@ -103,3 +103,38 @@ class Syslog(unittest.TestCase):
             suite.deliver(b"Subject: works\r\n\r\nyes\r\n")
             with suite.login("foo") as imap:
                 self.assertEqual(imap.select("INBOX"), ("OK", [b"1"]))
+
+    def test_without_a_daemon_the_journal_gets_the_lines(self):
+        """Under systemd the journal takes what is for syslog. Where that goes nowhere, stderr is it."""
+        for listening in (True, False):
+            with contextlib.suppress(FileNotFoundError):
+                os.remove("/dev/log")
+            if listening:
+                daemon = Daemon()
+                self.addCleanup(daemon.close)
+            suite = Suite(settings="log_stdout: QUIET\n")
+            self.addCleanup(suite.close)
+            with open(suite.output, "wb") as out:
+                st = os.fstat(out.fileno())
+            suite.env["JOURNAL_STREAM"] = f"{st.st_dev}:{st.st_ino}"
+            with suite.start():
+                suite.kill("imapd")
+                wait_for(lambda: "is back" in suite.log_text(), 10, "it is started again")
+                self.assertEqual("killed by signal 9" in suite.output_text(), not listening)
+
+    def test_without_a_daemon_a_start_in_the_background_says_where_the_lines_go(self):
+        with contextlib.suppress(FileNotFoundError):
+            os.remove("/dev/log")
+        suite = Suite()
+        self.addCleanup(suite.close)
+        done = suite.command("sbin/rims-ctl", "start")
+        self.assertEqual(done.returncode, 0, done)
+        try:
+            self.assertIn(f"no syslog is there (/dev/log): what goes wrong is told in "
+                          f"{suite.mail}/imap.log alone", done.stderr.decode())
+        finally:
+            self.assertEqual(suite.command("sbin/rims-ctl", "stop").returncode, 0)
+
+
+if __name__ == "__main__":
+    unittest.main()

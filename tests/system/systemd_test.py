@@ -78,6 +78,25 @@ until_true restarted
 deliver three
 status
 nsenter -t "$(main)" -m touch /usr/local/x 2>/dev/null; echo "write outside $?"
+ctl() { /usr/local/sbin/rims-ctl "$@"; }
+ours() { grep -q '/rims.service$' "/proc/$(main)/cgroup" && echo "confined"; }
+ctl status | head -1 | sed 's/process [0-9]*/process N/'
+python3 /mnt/stay.py
+before=$(main)
+ctl restart; echo "restart $?"
+[ "$(main)" != "$before" ] && systemctl is-active rims; ours
+deliver four
+ctl stop; echo "stop $? $(systemctl is-active rims) $(systemctl show -p Result --value rims)"
+pgrep -c rims-; echo "left"
+ls -d /run/rims
+ctl start > /dev/null 2>&1; echo "by hand $?"
+systemctl start rims 2>/dev/null; echo "a second one $?"
+systemctl stop rims
+deliver five
+ctl status | head -1 | sed 's/process [0-9]*/process N/'
+status
+ctl stop; echo "stop $?"
+systemctl reset-failed rims; systemctl start rims; echo "start $?"
 systemctl stop rims; echo "stop $? $(systemctl show -p Result --value rims)"
 pgrep -c rims-; echo "left"
 cat /var/log/rims/imap.log > /mnt/imap.log
@@ -91,6 +110,18 @@ imap = imaplib.IMAP4("127.0.0.1", 143)
 imap.login("alice", "secret")
 print(imap.status("INBOX", "(MESSAGES)")[1][0].decode())
 imap.logout()
+"""
+
+STAY = """
+import imaplib, json, subprocess
+imap = imaplib.IMAP4("127.0.0.1", 143)
+imap.login("alice", "secret")
+def ctl(*words):
+    return subprocess.run(["/usr/local/sbin/rims-ctl", *words], stdout=subprocess.PIPE, check=True).stdout
+told = json.loads(ctl("who", "--json"))["sessions"]
+print("sessions of alice:", [s["user"] for s in told].count("alice"))
+print(ctl("kick", "alice").decode().strip())
+print(imap.readline().decode().strip())
 """
 
 LOOPBACK = """
@@ -165,6 +196,7 @@ class RealSystemd(unittest.TestCase):
         write(os.path.join(tree, "usr/local/etc/rims/config.yml"), CONFIG, 0o600)
         write(os.path.join(tree, "probe.sh"), PROBE)
         write(os.path.join(tree, "status.py"), STATUS)
+        write(os.path.join(tree, "stay.py"), STAY)
         write(os.path.join(tree, "loopback_up.py"), LOOPBACK)
         os.makedirs(os.path.join(tree, "mnt"))
         script = ENTER.format(where=os.path.join(where, "inside"), tree=tree, systemd=SYSTEMD)
@@ -184,4 +216,15 @@ class RealSystemd(unittest.TestCase):
         self.assertTrue(os.path.exists(os.path.join(tree, "done")), everything)
         self.assertEqual(told("out").splitlines(), [
             "active active", "deliver 0", "INBOX (MESSAGES 1)", "reload 0", "deliver 0", "deliver 0",
-            "INBOX (MESSAGES 3)", "write outside 1", "stop 0 success", "0", "left"], everything)
+            "INBOX (MESSAGES 3)", "write outside 1",
+            # rims-ctl goes through systemd, so the unit's state is right and nothing leaves it.
+            "rims runs, with process N, which is rims.service of systemd",
+            "sessions of alice: 1", "sessions ended: 1", "* BYE the administrator has ended this session",
+            'rims is started again, by "systemctl restart rims.service"', "restart 0", "active",
+            "confined", "deliver 0",
+            'rims is stopped, by "systemctl stop rims.service"', "stop 0 inactive success",
+            "0", "left",
+            # A unit that fails to start takes nothing from the suite that runs.
+            "/run/rims", "by hand 0", "a second one 1", "deliver 0", "rims runs, with process N",
+            "INBOX (MESSAGES 5)", "rims is stopped", "stop 0", "start 0",
+            "stop 0 success", "0", "left"], everything)

@@ -29,7 +29,8 @@ Task<Result<Reply>> logout(Session& session, imap::Command) {
 }
 
 // What the client says is not used. Our answer has no version, which could help an attacker.
-Task<Result<Reply>> id(Session& session, imap::Command) {
+Task<Result<Reply>> id(Session& session, imap::Command command) {
+  session.call_client(imap::client_name(std::get<imap::Id>(command.args)));
   imap::append_untagged(session.out(), "ID (\"name\" \"RIMS\")");
   co_return Reply{.text = "ID completed", .code = {}};
 }

@@ -33,6 +33,7 @@ class CountSession final : public imapd::HostedSession {
     why_ = why;
     wake_.poke();
   }
+  [[nodiscard]] Activity activity() const override { return {}; }
 
  private:
   Task<void> serve() {

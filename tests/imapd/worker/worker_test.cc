@@ -96,6 +96,94 @@ TEST_F(WorkerTest, AnswersTheLoginOfAClientWithATicket) {
       << "bytes that came along are served first";
 }
 
+TEST_F(WorkerTest, EndsTheSessionsAndForgetsTheTicketsOfAUserWhomAuthRevokes) {
+  run(stage.loop, peers->give_ticket(kTicket, "foo"));
+  const auto foo = run(stage.loop, peers->hand_over(kTicket));
+  EXPECT_TRUE(first_line(*foo).starts_with("t1 OK"));
+  const auto bar = run(stage.loop, stage.log_in("bar"));
+  run(stage.loop, peers->give_ticket("fedcba9876543210", "foo"));
+  ipc::Revoke revoke;
+  revoke.user = "foo";
+  revoke.why = ipc::Revoked::password;
+  EXPECT_TRUE(run(stage.loop, peers->auth.send(std::move(revoke))));
+  EXPECT_EQ(first_line(*foo), "* BYE the password was changed; log in again");
+  EXPECT_EQ(first_line(*foo), "(closed)");
+  const auto late = run(stage.loop, peers->hand_over("fedcba9876543210"));
+  EXPECT_EQ(first_line(*late), "(closed)");
+  EXPECT_EQ(run(stage.loop, bar->command("a", "NOOP")).back(), "a OK NOOP completed");
+}
+
+// A link of rims-ctl.
+struct Ctl {
+  explicit Ctl(Stage& s) : stage(s), link(s.loop, end(), "imapd", ipc::kCtlAcceptsFromServing) {}
+  Fd end() {
+    auto pair = std::move(*ipc::make_pair());
+    stage.worker->attach_admin(std::move(pair[0]));
+    return std::move(pair[1]);
+  }
+  std::vector<ipc::SessionEntry> who() {
+    std::vector<ipc::SessionEntry> all;
+    EXPECT_TRUE(run(stage.loop, link.send(ipc::Who{})));
+    while (true) {
+      const auto packet = run(stage.loop, link.receive());
+      if (!packet || packet->type == static_cast<uint16_t>(ipc::AdminMsg::who_done)) return all;
+      all.push_back(ipc::decode<ipc::SessionEntry>(packet->body).value());
+    }
+  }
+  uint64_t kick(const std::string& user, const std::string& session) {
+    EXPECT_TRUE(run(stage.loop, link.send(ipc::Kick{.user = user, .session = session})));
+    const auto packet = run(stage.loop, link.receive());
+    return ipc::decode<ipc::Kicked>(packet->body).value().count;
+  }
+  Stage& stage;
+  ipc::Link link;
+};
+
+TEST_F(WorkerTest, TellsTheAdministratorWhoIsThere) {
+  Ctl ctl(stage);
+  EXPECT_TRUE(ctl.who().empty());
+  run(stage.loop, peers->give_ticket(kTicket, "foo"));
+  const auto foo = run(stage.loop, peers->hand_over(kTicket));
+  EXPECT_TRUE(first_line(*foo).starts_with("t1 OK"));
+  run(stage.loop, foo->command("a", "SELECT INBOX"));
+  run(stage.loop, foo->command("b", R"(ID ("name" "Mail" "version" "1.2"))"));
+  const auto all = ctl.who();
+  ASSERT_EQ(all.size(), 1U);
+  EXPECT_EQ(all[0].user.value, "foo");
+  EXPECT_EQ(all[0].session.value, "s7");
+  EXPECT_EQ(all[0].address.value, "192.0.2.1");
+  EXPECT_EQ(all[0].mailbox.value, "INBOX");
+  EXPECT_EQ(all[0].client.value, "Mail 1.2");
+}
+
+TEST_F(WorkerTest, TellsOfMoreSessionsThanALinkHoldsAtOnce) {
+  stage.settings.sessions_per_user_max = 5000;
+  stage.worker->reload(stage.settings);
+  std::vector<std::unique_ptr<TestClient>> clients;
+  for (int i = 0; i < 1000; i++) clients.push_back(stage.connect("foo"));
+  EXPECT_TRUE(first_line(*clients.back()).starts_with("login OK"));
+  Ctl ctl(stage);
+  EXPECT_EQ(ctl.who().size(), 1000U);
+  EXPECT_EQ(ctl.kick("foo", ""), 1000U);
+  EXPECT_EQ(stage.worker->sessions(), 0U);
+}
+
+TEST_F(WorkerTest, KicksASessionOrAllOfAUser) {
+  Ctl ctl(stage);
+  run(stage.loop, peers->give_ticket(kTicket, "foo"));
+  const auto one = run(stage.loop, peers->hand_over(kTicket));
+  EXPECT_TRUE(first_line(*one).starts_with("t1 OK"));
+  const auto two = run(stage.loop, stage.log_in("foo"));
+  const auto other = run(stage.loop, stage.log_in("bar"));
+  EXPECT_EQ(ctl.kick("", "s7"), 1U);
+  EXPECT_EQ(first_line(*one), "* BYE the administrator has ended this session");
+  EXPECT_EQ(ctl.kick("nobody", ""), 0U);
+  EXPECT_EQ(ctl.kick("", ""), 0U);
+  EXPECT_EQ(ctl.kick("foo", ""), 1U);
+  EXPECT_EQ(first_line(*two), "* BYE the administrator has ended this session");
+  EXPECT_EQ(stage.worker->sessions(), 1U) << "returns when they have ended";
+}
+
 TEST_F(WorkerTest, RefusesATicketThatWasUsed) {
   run(stage.loop, peers->give_ticket(kTicket, "foo"));
   const auto first = run(stage.loop, peers->hand_over(kTicket));

@@ -1,0 +1,35 @@
+// cli/admin_client.h - asks the running suite's processes who is there, and to end sessions
+// (common/ipc/admin_link.h)
+//
+// All processes are asked at once; each has a time limit. Blocks until all have answered or failed.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "common/base/result.h"
+#include "common/ipc/admin_link.h"
+
+namespace rims::cli {
+
+struct ToldSession {
+  ipc::SessionEntry entry;
+  std::string process;  // "rims-imapd 1"
+};
+
+struct Told {
+  std::vector<ToldSession> sessions;  // of who(): by user, the oldest first
+  uint64_t ended = 0;                 // of kick()
+  std::vector<std::string> problems;  // "rims-imapd 1 does not run": nothing is known from there
+};
+
+// `run_dir`: paths.run_dir of the suite. Errors: not_found, nobody listens there; refused, this
+// user may not ask.
+[[nodiscard]] Result<Told> who(const std::string& run_dir);
+// Ends the sessions of `users`, as accounts are called, and those with the ids `sessions`, and
+// waits until they have ended: about 20 s at most.
+[[nodiscard]] Result<Told> kick(const std::string& run_dir, const std::vector<std::string>& users,
+                                const std::vector<std::string>& sessions);
+
+}  // namespace rims::cli

@@ -1,0 +1,97 @@
+// cli/unit.cc - control groups and systemctl
+
+#include "cli/unit.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <fcntl.h>
+#include <fstream>
+#include <iterator>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <vector>
+
+#include <fmt/core.h>
+
+#include "common/base/errno_text.h"
+#include "common/base/fd.h"
+
+namespace rims::cli {
+namespace {
+
+// Runs it and waits. With `out`, its output goes there, and what it complains of nowhere.
+Result<int> systemctl(const Unit& unit, std::vector<std::string> words, std::string* out) {
+  words.insert(words.begin(), "systemctl");
+  if (unit.user) words.emplace_back("--user");
+  words.insert(words.end(), {"--", unit.name});
+  std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
+  for (std::string& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return fail_errno("pipe", errno);
+  const Fd in(ends[0]);
+  Fd told(ends[1]);
+  const pid_t pid = fork();
+  if (pid < 0) return fail_errno("fork", errno);
+  if (pid == 0) {
+    if (out) {
+      dup2(told.get(), STDOUT_FILENO);
+      const Fd null(open("/dev/null", O_WRONLY | O_CLOEXEC));
+      if (null) dup2(null.get(), STDERR_FILENO);
+    }
+    execvp(argv[0], argv.data());
+    _exit(127);
+  }
+  told.reset();
+  char buffer[512];
+  for (ssize_t got = 0; (got = read(in.get(), buffer, sizeof buffer)) > 0;)
+    if (out) out->append(buffer, static_cast<size_t>(got));
+  int status = 0;
+  while (waitpid(pid, &status, 0) < 0)
+    if (errno != EINTR) return fail_errno("waitpid", errno);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 127;
+}
+
+}  // namespace
+
+std::optional<Unit> unit_in(std::string_view cgroup) {
+  while (!cgroup.empty()) {
+    const size_t end = std::min(cgroup.find('\n'), cgroup.size());
+    const std::string_view line = cgroup.substr(0, end);
+    cgroup.remove_prefix(std::min(end + 1, cgroup.size()));
+    // "0::/system.slice/rims.service", and with version 1 "1:name=systemd:/..."
+    const size_t colon = line.rfind(":/");
+    if (colon == std::string_view::npos ||
+        (!line.starts_with("0::") && !line.contains(":name=systemd:")))
+      continue;
+    const std::string_view path = line.substr(colon + 1);
+    const std::string_view name = path.substr(path.rfind('/') + 1);
+    if (!name.ends_with(".service") || name.starts_with('-')) continue;
+    return Unit{.name = std::string(name), .user = path.contains("/user@")};
+  }
+  return std::nullopt;
+}
+
+std::optional<Unit> unit_of(pid_t pid) {
+  std::ifstream in(fmt::format("/proc/{}/cgroup", pid));
+  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  const auto unit = unit_in(text);
+  if (!unit) return std::nullopt;
+  // It may have been started by hand from within another service, such as cron or sshd.
+  std::string main_pid;
+  const auto status = systemctl(*unit, {"show", "--property=MainPID", "--value"}, &main_pid);
+  if (!status || *status != 0 || main_pid != fmt::format("{}\n", pid)) return std::nullopt;
+  return unit;
+}
+
+Status through_systemd(const Unit& unit, const std::string& verb) {
+  TRY(const int status, systemctl(unit, {verb}, nullptr));
+  if (status == 0) return {};
+  return fail(Fault::refused,
+              fmt::format("\"systemctl {}{} {}\" failed with status {}; \"systemctl status {}\" "
+                          "tells more",
+                          verb, unit.user ? " --user" : "", unit.name, status, unit.name));
+}
+
+}  // namespace rims::cli
