@@ -9,6 +9,7 @@
 
 #include "cli/ctl.h"
 #include "cli/ctl_account.h"
+#include "cli/formats/dbox_files.h"
 #include "cli/formats/files.h"
 #include "cli/formats/maildir.h"
 #include "cli/formats/mbox_files.h"
@@ -36,7 +37,7 @@ void catch_signals() {
 
 struct Wanted {
   bool json = false, quiet = false;
-  std::string user, path, from, mailbox = "INBOX", quoting = "mboxrd";
+  std::string user, path, from, mailbox = "INBOX", quoting = "mboxrd", alt;
 };
 
 Result<std::unique_ptr<cli::MailSource>> open_source(const Wanted& wanted) {
@@ -45,6 +46,10 @@ Result<std::unique_ptr<cli::MailSource>> open_source(const Wanted& wanted) {
     return cli::open_mbox(
         cli::real_path(wanted.path), wanted.mailbox,
         wanted.quoting == "mboxo" ? cli::MboxQuoting::mboxo : cli::MboxQuoting::mboxrd);
+  if (wanted.from == "sdbox" || wanted.from == "mdbox")
+    return cli::open_dbox(wanted.from == "sdbox" ? cli::DboxKind::sdbox : cli::DboxKind::mdbox,
+                          cli::real_path(wanted.path),
+                          wanted.alt.empty() ? "" : cli::real_path(wanted.alt));
   return cli::open_ruby_rims(cli::real_path(wanted.path), wanted.user);
 }
 
@@ -106,21 +111,25 @@ int import_into(const Invocation& how, const Wanted& wanted) {
 int import_account(const Invocation& how, std::span<char*> args) {
   Invocation with = how;
   Wanted wanted;
-  cli::OptionParser parser("rims-ctl import [options] USER --from maildir|mbox|rims PATH");
+  cli::OptionParser parser(
+      "rims-ctl import [options] USER --from maildir|sdbox|mdbox|mbox|rims PATH");
   add_common(parser, with);
-  parser.add_choice(0, "from", "FORMAT", "What PATH holds: maildir, mbox or rims.",
-                    {"maildir", "mbox", "rims"}, wanted.from);
+  parser.add_choice(0, "from", "FORMAT", "What PATH holds: maildir, sdbox, mdbox, mbox or rims.",
+                    {"maildir", "sdbox", "mdbox", "mbox", "rims"}, wanted.from);
   parser.add_value(0, "mailbox", "NAME",
                    "mbox: the mailbox, when PATH is a file. default is INBOX.", wanted.mailbox);
   parser.add_choice(0, "quoting", "FORM", "mbox: mboxrd or mboxo. default is mboxrd.",
                     {"mboxrd", "mboxo"}, wanted.quoting);
+  parser.add_value(0, "alt", "PATH", "sdbox, mdbox: the alternate storage (ALT= of Dovecot).",
+                   wanted.alt);
   parser.add_flag(0, "json", "Report as JSON.", wanted.json);
   parser.add_flag('q', "quiet", "Report only what was not imported.", wanted.quiet);
   const auto operands = parser.parse(args);
   if (!operands) return complain("import: " + operands.error().reply(), kUsage);
   if (parser.answer()) return kDone;
   if (operands->size() != 2) return complain("import: need USER and PATH", kUsage);
-  if (wanted.from.empty()) return complain("import: need --from maildir, mbox or rims", kUsage);
+  if (wanted.from.empty())
+    return complain("import: need --from maildir, sdbox, mdbox, mbox or rims", kUsage);
   wanted.user = operands->front();
   wanted.path = operands->back();
   return import_into(with, wanted);

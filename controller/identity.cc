@@ -71,6 +71,24 @@ Result<Identities> find_identities(const config::Config& config, const std::stri
   return found;
 }
 
+std::string empty_root(const config::Config& config) {
+  return config.paths_run_dir + std::string(ipc::kEmptyRoot);
+}
+
+ipc::Configure configure(const Identities& identities, ipc::Role role, uint32_t index,
+                         uint32_t imapd_workers) {
+  const privdrop::Identity& who = identities.of[static_cast<size_t>(role)];
+  ipc::Configure message;
+  message.index = index;
+  message.workers = imapd_workers;
+  message.privileged = who.change;
+  message.uid = who.uid;
+  message.gid = who.gid;
+  message.chroot = who.chroot;
+  message.directory = who.directory;
+  return message;
+}
+
 std::string directory_of(const std::string& path) {
   const size_t slash = path.rfind('/');
   return slash == std::string::npos || slash == 0 ? "/" : path.substr(0, slash);

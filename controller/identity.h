@@ -6,6 +6,7 @@
 
 #include "common/base/result.h"
 #include "common/config/config.h"
+#include "common/ipc/control_link.h"
 #include "common/ipc/roles.h"
 #include "common/privdrop/privdrop.h"
 
@@ -24,6 +25,13 @@ struct Identities {
 [[nodiscard]] Result<Identities> find_identities(const config::Config& config,
                                                  const std::string& empty_directory,
                                                  const std::string& prefix);
+
+// The directory that is the root of those who see no file.
+[[nodiscard]] std::string empty_root(const config::Config& config);
+
+// What the process number `index` of `role` is told first.
+[[nodiscard]] ipc::Configure configure(const Identities& identities, ipc::Role role, uint32_t index,
+                                       uint32_t imapd_workers);
 
 // "/a/b" of "/a/b/c".
 [[nodiscard]] std::string directory_of(const std::string& path);

@@ -255,8 +255,8 @@ class Controller {
     if (privileged) {
       TRY_STATUS(config::check_paths_of_root(config_));
     }
-    TRY(plan.identities, find_identities(config_, config_.paths_run_dir + "/empty",
-                                         directory_of(directory_of(plan.programs))));
+    TRY(plan.identities,
+        find_identities(config_, empty_root(config_), directory_of(directory_of(plan.programs))));
     const auto& of = plan.identities.of;
     const privdrop::Identity& mail = of[static_cast<size_t>(ipc::Role::imapd)];
     const privdrop::Identity& logger = of[static_cast<size_t>(ipc::Role::log)];

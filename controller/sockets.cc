@@ -186,7 +186,7 @@ Status bind_port(const config::Config& config, std::string_view key, ipc::Channe
 
 Result<std::string> prepare_empty_dir(const std::string& run_dir, bool privileged) {
   if (!privileged) return std::string();
-  std::string path = run_dir + "/empty";
+  std::string path = run_dir + std::string(ipc::kEmptyRoot);
   TRY_STATUS(make_directory(path, 0555));
   TRY_STATUS(config::only_root_may_change(path));
   return path;

@@ -129,15 +129,6 @@ Status Supervisor::launch(Process& process) {
       std::make_shared<Life>(loop_, std::move(spawned), process.row->binary, process.name, say);
   scope_.spawn(listen(process.life));
   const auto role = static_cast<size_t>(process.role());
-  const privdrop::Identity& who = plan_.identities.of[role];
-  ipc::Configure configure;
-  configure.index = process.index;
-  configure.workers = plan_.imapd_workers;
-  configure.privileged = who.change;
-  configure.uid = who.uid;
-  configure.gid = who.gid;
-  configure.chroot = who.chroot;
-  configure.directory = who.directory;
   auto part = ipc::sealed_copy(plan_.parts.of[role], "rims configuration");
   scope_.spawn(watch(process, process.life));
   if (!part) {
@@ -145,7 +136,8 @@ Status Supervisor::launch(Process& process) {
     ::kill(process.life->pid, SIGKILL);
     return std::unexpected(part.error());
   }
-  send(process, std::move(configure), std::move(*part));
+  send(process, configure(plan_.identities, process.role(), process.index, plan_.imapd_workers),
+       std::move(*part));
   attach_listeners(process);
   return {};
 }

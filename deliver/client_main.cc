@@ -129,13 +129,8 @@ Ending deliver_to(const std::string& recipient, const Arguments& args, const std
   const auto memfd = ipc::sealed_copy(
       args.trace_fields ? trace_fields(args.sender, recipient) + message : message, "message");
   if (!memfd) return {EX_TEMPFAIL, memfd.error().detail()};
-  ipc::Submit what;
-  what.request = request;
-  what.recipient = recipient;
-  what.sender = args.sender;
-  what.mailbox = args.mailbox;
-  what.delivery_id = args.delivery_id;
-  return submit(socket, what, memfd->get(), std::chrono::seconds(args.time_limit_s));
+  return submit(socket, submission(args, recipient, request), memfd->get(),
+                std::chrono::seconds(args.time_limit_s));
 }
 
 [[noreturn]] void run(int argc, char** argv) {

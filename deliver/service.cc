@@ -18,7 +18,7 @@ namespace {
 // A connection may carry a message to several recipients, one Submit each.
 constexpr unsigned kSubmitsPerConnection = 1000;
 
-std::string reason_for(std::string_view text) { return log::printable(text, 500); }
+std::string reason_for(std::string_view text) { return log::printable(text, ipc::kMaxReason); }
 
 ipc::SubmitReply reply(uint64_t request, ipc::Delivery status, std::string_view reason) {
   ipc::SubmitReply r;

@@ -90,6 +90,16 @@ int exit_status(ipc::Delivery status) {
   return EX_TEMPFAIL;
 }
 
+ipc::Submit submission(const Arguments& args, const std::string& recipient, uint64_t request) {
+  ipc::Submit what;
+  what.request = request;
+  what.recipient = recipient;
+  what.sender = args.sender;
+  what.mailbox = args.mailbox;
+  what.delivery_id = args.delivery_id;
+  return what;
+}
+
 Ending submit(const std::string& socket_path, const ipc::Submit& what, int message,
               std::chrono::milliseconds limit) {
   const Clock::time_point until = Clock::now() + limit;

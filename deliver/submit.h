@@ -16,6 +16,10 @@ namespace rims::deliver {
 // The status of <sysexits.h> for an answer.
 [[nodiscard]] int exit_status(ipc::Delivery status);
 
+// Of arguments that parse_arguments() has taken.
+[[nodiscard]] ipc::Submit submission(const Arguments& args, const std::string& recipient,
+                                     uint64_t request);
+
 // Sends `what` with the sealed memfd `message` and waits for the answer.
 [[nodiscard]] Ending submit(const std::string& socket, const ipc::Submit& what, int message,
                             std::chrono::milliseconds limit);

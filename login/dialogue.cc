@@ -11,6 +11,7 @@
 #include "common/base/log.h"
 #include "common/base/version.h"
 #include "common/ipc/admin_link.h"
+#include "login/request.h"
 
 namespace rims::login {
 namespace {
@@ -21,20 +22,6 @@ imap::ParserLimits parser_limits() {
   imap::ParserLimits limits;
   limits.before_login = true;
   return limits;
-}
-
-// Puts them into the request as far as they fit.
-void put_names(ipc::LoginRequest& request, std::string_view user, std::string_view authzid = {}) {
-  request.user = user.substr(0, ipc::kMaxUserName);
-  request.authzid = authzid.substr(0, ipc::kMaxUserName);
-  if (std::max(user.size(), authzid.size()) > ipc::kMaxUserName) request.impossible = true;
-}
-
-void put_password(ipc::LoginRequest& request, std::string_view password) {
-  if (password.size() <= 1024)
-    request.password.value = Secret(password);
-  else
-    request.impossible = true;
 }
 
 }  // namespace
@@ -207,10 +194,7 @@ Task<Dialogue::Next> Dialogue::handle(imap::Command command) {
       status(tag, Condition::no, "PRIVACYREQUIRED", "LOGIN is disabled without TLS");
       co_return Next::go_on;
     }
-    ipc::LoginRequest request;
-    request.mechanism = ipc::Mechanism::login;
-    put_names(request, args->user);
-    put_password(request, args->password.reveal());
+    auto request = login_request(args->user, args->password.reveal());
     args->password.wipe();
     co_return co_await attempt(command.tag, std::move(request));
   }
@@ -292,9 +276,9 @@ Task<Dialogue::Next> Dialogue::authenticate(std::string tag, imap::Authenticate 
   if (cram && args.response) co_return bad(tag, Error(Fault::syntax, "the challenge comes first"));
 
   std::string challenge;
-  if (cram)  // RFC 2195 §2; random, so never the same twice
-    challenge = fmt::format("<{}.{}@{}>", to_hex(random_bytes(16)), std::time(nullptr),
-                            settings_->part.hostname.value);
+  if (cram)  // random, so never the same twice
+    challenge = make_challenge(random_bytes(ipc::kChallengeRandom), std::time(nullptr),
+                               settings_->part.hostname.value);
   std::optional<Secret> answer;
   if (args.response) {
     answer = decode(tag, args.response->reveal());
@@ -312,32 +296,11 @@ Task<Dialogue::Next> Dialogue::authenticate(std::string tag, imap::Authenticate 
     co_return Next::go_on;
   }
 
-  ipc::LoginRequest request;
-  std::string_view text = answer->reveal();
-  if (cram) {
-    // The user's name may hold spaces, the digest none.
-    const size_t space = text.rfind(' ');
-    const std::string_view user = text.substr(0, space == text.npos ? 0 : space);
-    const std::string_view digest = text.substr(space == text.npos ? 0 : space + 1);
-    request.mechanism = ipc::Mechanism::cram_md5;
-    put_names(request, user);
-    request.digest = digest.substr(0, 32);
-    if (digest.size() != 32) request.impossible = true;
-    request.challenge = challenge;
-  } else {  // RFC 4616 §2: [authzid] NUL authcid NUL passwd
-    const size_t first = text.find('\0');
-    const size_t second = first == text.npos ? text.npos : text.find('\0', first + 1);
-    if (second == text.npos || text.find('\0', second + 1) != text.npos)
-      co_return bad(tag, Error(Fault::syntax, "expected authzid NUL authcid NUL password"));
-    const std::string_view authzid = text.substr(0, first);
-    const std::string_view user = text.substr(first + 1, second - first - 1);
-    const std::string_view password = text.substr(second + 1);
-    request.mechanism = ipc::Mechanism::plain;
-    put_names(request, user, authzid);
-    put_password(request, password);
-  }
+  auto request =
+      cram ? cram_request(answer->reveal(), std::move(challenge)) : plain_request(answer->reveal());
   answer->wipe();
-  co_return co_await attempt(std::move(tag), std::move(request));
+  if (!request) co_return bad(tag, request.error());
+  co_return co_await attempt(std::move(tag), *std::move(request));
 }
 
 Task<Dialogue::Next> Dialogue::refuse_attempt(std::string tag, Milliseconds hold) {

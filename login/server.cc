@@ -13,7 +13,9 @@
 
 #include "common/base/errno_text.h"
 #include "common/base/log.h"
+#include "common/imap/parser.h"
 #include "login/proxy.h"
+#include "login/request.h"
 
 namespace rims::login {
 namespace {
@@ -40,6 +42,9 @@ void tune(int fd) {
 }
 
 }  // namespace
+
+static_assert(ipc::kMaxClientAddress == INET6_ADDRSTRLEN - 1);
+static_assert(ipc::kMaxTag == imap::kMaxTag);
 
 ClientAddress address_of(const sockaddr_storage& from) {
   ClientAddress out;
@@ -74,7 +79,7 @@ struct Server::Client {
       : server(s), channel(s.loop_, std::move(fd), kWriteLimit), group(from.group) {
     peer.address = from.text;
     peer.loopback = from.loopback;
-    peer.session = "s" + std::to_string(s.index_) + "." + std::to_string(s.next_session_++);
+    peer.session = session_id(s.index_, s.next_session_++);
     server.connections_++;
     server.by_group_[group]++;
   }

@@ -273,7 +273,10 @@ Result<std::string> decompress(std::string_view bytes, Compression how, uint64_t
 }
 
 Result<std::string> unpack_maildir_file(std::string bytes, std::string_view base) {
-  const auto size = size_in_maildir_name(base);
+  return unpack_dovecot_mail(std::move(bytes), size_in_maildir_name(base));
+}
+
+Result<std::string> unpack_dovecot_mail(std::string bytes, std::optional<uint64_t> size) {
   const bool is_plain = size == bytes.size();  // then it only begins like one
   if (is_encrypted_by_dovecot(bytes) && !is_plain)
     return fail(Fault::refused,

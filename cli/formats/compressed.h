@@ -1,13 +1,14 @@
-// cli/formats/compressed.h - files of a Maildir that Dovecot's plugins zlib and mail_crypt have
-// written
+// cli/formats/compressed.h - messages that Dovecot's plugins zlib and mail_crypt have written
 //
-// The names of such files look like any other. Dovecot itself looks at the first bytes, and so do
-// we; the size in the name (S=, that of the message) tells a mail that only begins like one.
+// They look like any other. Dovecot itself looks at the first bytes, and so do we; the size of the
+// message, where it is said (in a Maildir, S= in the name of the file), tells a mail that only
+// begins like one.
 //
 // Pure: bytes in, values out.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -25,8 +26,12 @@ enum class Compression : uint8_t { none, gzip, bzip2, xz, zstd, lz4, dovecot_lz4
 // `max` bytes. Whatever the data says, about `max` and 128 MiB of memory are enough.
 [[nodiscard]] Result<std::string> decompress(std::string_view bytes, Compression how, uint64_t max);
 
-// The message in a file of a Maildir. `base`: the file's name without flags. Error: it can not be
-// had; the text says why and what to do.
+// The message in what Dovecot has stored. `size`: that of the message, where it is known. Error: it
+// can not be had; the text says why and what to do.
+[[nodiscard]] Result<std::string> unpack_dovecot_mail(std::string bytes,
+                                                      std::optional<uint64_t> size);
+
+// The same of a file of a Maildir. `base`: the file's name without flags.
 [[nodiscard]] Result<std::string> unpack_maildir_file(std::string bytes, std::string_view base);
 
 }  // namespace rims::cli

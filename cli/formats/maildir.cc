@@ -15,6 +15,7 @@
 #include <fmt/format.h>
 
 #include "cli/formats/compressed.h"
+#include "cli/formats/dbox_files.h"
 #include "cli/formats/files.h"
 #include "common/base/errno_text.h"
 #include "common/imap/mailbox_name.h"
@@ -50,11 +51,9 @@ class Maildir final : public MailSource {
                                       "separately"
                                     : "a Maildir, but what it is in is none; import it separately");
     }
-    if (found.empty() && is_directory(root_ + "/mailboxes"))
+    if (found.empty() && is_dbox(root_))
       return fail(Fault::not_found,
-                  root_ +
-                      ": this is sdbox or mdbox, which only Dovecot reads; let it make "
-                      "a Maildir of it: doveadm backup -u USER maildir:PATH");
+                  root_ + ": this is no Maildir, but sdbox or mdbox: say --from sdbox or mdbox");
     if (found.empty())
       return fail(Fault::not_found, root_ + ": no Maildir is here (cur and new are missing)");
     return found;

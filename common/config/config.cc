@@ -312,7 +312,7 @@ class Binder {
         return;
       }
       const Node& value = entry.value;
-      const size_t most = name ? ipc::kMaxUserName : 1024;
+      const size_t most = name ? ipc::kMaxUserName : ipc::kMaxPassword;
       if (value.kind != Node::Kind::scalar || value.is_null() || value.text.empty() ||
           value.text.size() > most)
         return problem(value.at,

@@ -8,12 +8,13 @@
 #include <tuple>
 
 #include "common/ipc/auth_link.h"
+#include "common/ipc/control_link.h"
 #include "common/ipc/log_link.h"
 #include "common/ipc/wire.h"
 
 namespace rims::config {
 
-inline constexpr size_t kMaxPath = 1024;  // bytes of a path, made absolute
+using ipc::kMaxPath;
 using Path = ipc::Text<0, kMaxPath>;
 
 enum class ShiftAge : uint8_t { count, daily, weekly, monthly, last = monthly };
@@ -35,10 +36,12 @@ using Domain = ipc::Text<1, ipc::kMaxHostName>;
 
 inline constexpr size_t kMaxUsers = 100'000;
 inline constexpr size_t kMaxDomains = 1000;
+inline constexpr size_t kMaxDelimiter = 1;            // bytes
+inline constexpr size_t kMaxPem = size_t{64} * 1024;  // bytes of a file with a chain or a key
 
 struct User {
   ipc::Text<1, ipc::kMaxUserName> name;
-  ipc::Sealed<1024> password;  // plain text, or as `rims pass-hash` prints it
+  ipc::Sealed<ipc::kMaxPassword> password;  // plain text, or as `rims pass-hash` prints it
   bool hashed = false;
   static constexpr auto kFields = std::tuple(&User::name, &User::password, &User::hashed);
 };
@@ -51,7 +54,7 @@ struct AuthPart {
   // Recipients: "foo+x@example.org" is the user "foo" when the domain is one of these; an empty
   // list takes any domain, an empty delimiter takes no "+x".
   ipc::List<Domain, kMaxDomains> domains;
-  ipc::Text<0, 1> recipient_delimiter;
+  ipc::Text<0, kMaxDelimiter> recipient_delimiter;
   uint32_t delay_first_ms = 0;  // delay of the first failure; then it doubles
   uint32_t delay_max_ms = 0;
   uint32_t cache_lifetime_s = 0;       // how long a right password is remembered; 0: not at all
@@ -68,8 +71,8 @@ enum class Plaintext : uint8_t { never, loopback, always, last = always };
 struct LoginPart {
   ipc::LogLevel level = ipc::LogLevel::info;
   ipc::Text<1, ipc::kMaxHostName> hostname;
-  ipc::Text<0, 64 * 1024> certificate_pem;  // chain; "" means no TLS
-  ipc::Sealed<64 * 1024> key_pem;
+  ipc::Text<0, kMaxPem> certificate_pem;  // chain; "" means no TLS
+  ipc::Sealed<kMaxPem> key_pem;
   Plaintext plaintext = Plaintext::never;
   bool cram_md5 = false;                // to be offered
   uint32_t connections_max = 0;         // of this process, TLS sessions included

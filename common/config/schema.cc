@@ -97,7 +97,7 @@ constexpr auto kSettings = std::to_array<Setting>({
     {.key = "password",
      .kind = Kind::password,
      .min = 1,
-     .max = 1024,
+     .max = ipc::kMaxPassword,
      .member = std::monostate(),
      .doc = "The plain password of the user that username names."},
     {.key = "user_list",
@@ -238,7 +238,7 @@ constexpr auto kSettings = std::to_array<Setting>({
      .kind = Kind::text_list,
      .shown = "any",
      .min = 1,
-     .max = 255,
+     .max = Domain::kMax,
      .member = &Config::delivery_domains,
      .doc = "The mail domains whose local parts are user names; without any, every domain is "
             "accepted, since the MTA has decided already."},
@@ -246,7 +246,7 @@ constexpr auto kSettings = std::to_array<Setting>({
      .kind = Kind::text,
      .fallback = "+",
      .min = 0,
-     .max = 1,
+     .max = kMaxDelimiter,
      .member = &Config::delivery_recipient_delimiter,
      .doc = "The character that ends the user name in a recipient, so that foo+lists reaches "
             "foo."},

@@ -23,8 +23,6 @@
 namespace rims::config {
 namespace {
 
-constexpr size_t kMaxPem = size_t{64} * 1024;  // as LoginPart can carry
-
 struct Free {
   void operator()(BIO* p) const { BIO_free(p); }
   void operator()(X509* p) const { X509_free(p); }

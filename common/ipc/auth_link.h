@@ -21,6 +21,7 @@
 //   CRAM-MD5 (RFC 2195): rims-login makes the challenge and sends it with the client's digest.
 #pragma once
 
+#include <string_view>
 #include <tuple>
 
 #include "common/ipc/link.h"
@@ -29,10 +30,17 @@ namespace rims::ipc {
 
 inline constexpr size_t kTicketSize = 16;  // random bytes
 inline constexpr uint32_t kTicketLifeMs = 30'000;
-inline constexpr size_t kMaxUserName = 255;  // bytes of UTF-8
-inline constexpr size_t kMaxHostName = 255;  // bytes; RFC 1035 §2.3.4
-// "<32 hex digits.seconds@host name>" (RFC 2195 §2)
-inline constexpr size_t kMaxChallenge = 1 + 32 + 1 + 20 + 1 + kMaxHostName + 1;
+inline constexpr size_t kMaxUserName = 255;      // bytes of UTF-8
+inline constexpr size_t kMaxHostName = 255;      // bytes; RFC 1035 §2.3.4
+inline constexpr size_t kMaxAddress = 320;       // bytes, of an envelope
+inline constexpr size_t kMaxPassword = 1024;     // bytes, plain or as `rims pass-hash` prints it
+inline constexpr size_t kMaxClientAddress = 45;  // numeric, as inet_ntop(3) writes it
+// "<hex digits.seconds@host name>" (RFC 2195 §2)
+inline constexpr size_t kChallengeRandom = 16;  // bytes
+inline constexpr size_t kMaxChallenge = 1 + 2 * kChallengeRandom + 1 +
+                                        std::string_view("-9223372036854775808").size() + 1 +
+                                        kMaxHostName + 1;
+inline constexpr size_t kDigestSize = 32;  // hex digits of an MD5
 
 enum class AuthMsg : uint16_t {
   login_request = 1,
@@ -55,10 +63,10 @@ struct LoginRequest {
   Mechanism mechanism = Mechanism::login;
   Text<0, kMaxUserName> user;
   Text<0, kMaxUserName> authzid;
-  Sealed<1024> password;             // login, plain
-  Text<0, kMaxChallenge> challenge;  // cram_md5: what the client was sent, decoded
-  Text<0, 64> digest;                // cram_md5: 32 hex digits
-  Text<0, 45> client_address;        // numeric; for penalties and the log
+  Sealed<kMaxPassword> password;              // login, plain
+  Text<0, kMaxChallenge> challenge;           // cram_md5: what the client was sent, decoded
+  Text<0, kDigestSize> digest;                // cram_md5: 32 hex digits
+  Text<0, kMaxClientAddress> client_address;  // numeric; for penalties and the log
   bool over_tls = false;
   // The name was cut, or the password left out, because no user has one that long: to be refused,
   // delayed and logged like any other.
@@ -118,7 +126,7 @@ struct UserQuery {
   static constexpr AuthMsg kType = AuthMsg::user_query;
   static constexpr const char* kAbout = "asks whether there is such a recipient";
   uint64_t request = 0;
-  Text<0, 320> recipient;  // a user name or an address
+  Text<0, kMaxAddress> recipient;  // a user name or an address
   static constexpr auto kFields = std::tuple(&UserQuery::request, &UserQuery::recipient);
 };
 

@@ -19,6 +19,7 @@
 //       | Stop ------------------------>|  finish what is being written, tell clients BYE, exit 0
 #pragma once
 
+#include <string_view>
 #include <tuple>
 
 #include "common/ipc/link.h"
@@ -28,6 +29,9 @@
 namespace rims::ipc {
 
 inline constexpr int kControlFd = 3;
+inline constexpr size_t kMaxPath = 1024;  // bytes of a path of the configuration, made absolute
+// Below paths.run_dir: the root of those who see no file.
+inline constexpr std::string_view kEmptyRoot = "/empty";
 
 enum class ControlMsg : uint16_t {
   configure = 1,
@@ -60,8 +64,8 @@ struct Configure {
   bool privileged = false;  // started as root: the identity is to be changed to what follows
   uint32_t uid = 0;
   uint32_t gid = 0;
-  Text<0, 1024> chroot;     // "" for none
-  Text<0, 1024> directory;  // the one whose files it may use; "" for no file at all
+  Text<0, kMaxPath + kEmptyRoot.size()> chroot;  // "" for none
+  Text<0, kMaxPath> directory;  // the one whose files it may use; "" for no file at all
   static constexpr auto kFields =
       std::tuple(&Configure::index, &Configure::workers, &Configure::privileged, &Configure::uid,
                  &Configure::gid, &Configure::chroot, &Configure::directory);

@@ -26,9 +26,9 @@
 
 namespace rims::ipc {
 
-inline constexpr size_t kMaxAddress = 320;     // bytes, of an envelope
 inline constexpr size_t kMaxMailbox = 1024;    // bytes, a name in UTF-8
 inline constexpr size_t kMaxDeliveryId = 256;  // bytes
+inline constexpr size_t kMaxReason = 512;      // bytes
 
 enum class DeliverMsg : uint16_t {
   submit = 1,
@@ -67,7 +67,7 @@ struct SubmitReply {
   static constexpr const char* kAbout = "what became of it";
   uint64_t request = 0;
   Delivery status = Delivery::temporary;
-  Text<0, 512> reason;  // one line, for the MTA's log
+  Text<0, kMaxReason> reason;  // one line, for the MTA's log
   static constexpr auto kFields =
       std::tuple(&SubmitReply::request, &SubmitReply::status, &SubmitReply::reason);
 };
@@ -94,7 +94,7 @@ struct DeliverReply {
   static constexpr const char* kAbout = "what became of it";
   uint64_t request = 0;
   Delivery status = Delivery::temporary;
-  Text<0, 512> reason;
+  Text<0, kMaxReason> reason;
   static constexpr auto kFields =
       std::tuple(&DeliverReply::request, &DeliverReply::status, &DeliverReply::reason);
 };

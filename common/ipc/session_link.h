@@ -8,6 +8,7 @@
 //           so "OK" means that the account is open.
 #pragma once
 
+#include <string_view>
 #include <tuple>
 
 #include "common/ipc/admin_link.h"
@@ -16,6 +17,11 @@
 
 namespace rims::ipc {
 
+inline constexpr size_t kMaxTag = 255;
+inline constexpr size_t kMaxUnread = size_t{32} * 1024;
+// "s", the number of the process, ".", the number of the connection
+inline constexpr size_t kMaxSessionId = std::string_view("s4294967295.18446744073709551615").size();
+
 enum class SessionMsg : uint16_t { handover = 1 };
 
 struct Handover {
@@ -23,11 +29,11 @@ struct Handover {
   static constexpr const char* kAbout = "a client that has logged in";
   static constexpr std::array kFds{"the client's socket, or one end of a socket pair for TLS"};
   Sealed<kTicketSize> ticket;
-  Text<1, 255> tag;           // of the command that logged in
-  Text<0, 32 * 1024> unread;  // bytes the client sent after that command
-  Text<0, 45> client_address;
+  Text<1, kMaxTag> tag;        // of the command that logged in
+  Text<0, kMaxUnread> unread;  // bytes the client sent after that command
+  Text<0, kMaxClientAddress> client_address;
   bool over_tls = false;
-  Text<0, 32> session;  // id for the log, given by rims-login
+  Text<0, kMaxSessionId> session;  // id for the log, given by rims-login
   Text<0, kMaxClientName>
       client;  // what it called itself by ID (RFC 2971); shown to the administrator
   static constexpr auto kFields =

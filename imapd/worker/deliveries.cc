@@ -25,7 +25,7 @@ ipc::DeliverReply reply_of(uint64_t request, ipc::Delivery status, std::string r
   ipc::DeliverReply reply;
   reply.request = request;
   reply.status = status;
-  reason.resize(std::min(reason.size(), size_t{512}));
+  reason.resize(std::min(reason.size(), ipc::kMaxReason));
   reply.reason = std::move(reason);
   return reply;
 }

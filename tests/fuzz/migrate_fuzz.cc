@@ -1,13 +1,16 @@
-// tests/fuzz/migrate_fuzz.cc - mail of other programs: Maildir names and Dovecot's files, mbox,
-// Ruby Marshal, compressed files. The first byte says which.
+// tests/fuzz/migrate_fuzz.cc - mail of other programs: Maildir names and Dovecot's files, its
+// indexes, sdbox and mdbox, mbox, Ruby Marshal, compressed files. The first byte says which.
 
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "cli/formats/compressed.h"
+#include "cli/formats/dbox.h"
+#include "cli/formats/dovecot_index.h"
 #include "cli/formats/files.h"
 #include "cli/formats/maildir_names.h"
 #include "cli/formats/marshal.h"
@@ -81,6 +84,52 @@ void compressed(std::string_view bytes) {
   require(unpack_maildir_file(std::string(bytes), name).has_value());
 }
 
+// A byte says what is there: 1 an index, 2 an older log, and then the size of each in two bytes;
+// the log is the rest.
+void dovecot_index(std::string_view bytes) {
+  DovecotIndexFiles files;
+  const uint8_t there = bytes.empty() ? 0 : static_cast<uint8_t>(bytes[0]);
+  bytes.remove_prefix(std::min<size_t>(1, bytes.size()));
+  const auto piece = [&bytes] {
+    size_t size = 0;
+    for (int i = 0; i < 2 && !bytes.empty(); i++, bytes.remove_prefix(1))
+      size = size << 8 | static_cast<uint8_t>(bytes[0]);
+    const std::string part(bytes.substr(0, size));
+    bytes.remove_prefix(part.size());
+    return part;
+  };
+  if ((there & 1) != 0) files.index = piece();
+  if ((there & 2) != 0) files.older_log = piece();
+  files.log = bytes;
+  const auto index = read_dovecot_index(files);
+  if (!index) return;
+  uint32_t last = 0;
+  for (const auto& m : index->messages) {
+    require(m.uid > std::exchange(last, m.uid));
+    for (const auto k : m.keywords) require(k < index->keywords.size());
+  }
+}
+
+void dbox(std::string_view bytes) {
+  const auto header = parse_dbox_file_header(bytes);
+  if (!header) return;
+  require(header->size <= bytes.size() && header->message_header <= kMaxDboxMessageHeader);
+  for (size_t at = header->size; at < bytes.size();) {
+    const auto size = parse_dbox_message_header(bytes.substr(at, header->message_header));
+    const size_t body = at + header->message_header;
+    if (!size || body > bytes.size() || *size > bytes.size() - body) {
+      const size_t next = find_dbox_message(bytes, at + 1, header->message_header);
+      require(next > at);
+      at = next;
+      continue;
+    }
+    const auto data = parse_dbox_metadata(bytes.substr(body + *size));
+    if (data) require(data->size > 0 && data->size <= bytes.size() - body - *size);
+    if (data) (void)index_names(data->guid);
+    at = body + *size + (data ? data->size : 0);
+  }
+}
+
 void lines(std::string_view bytes) {
   const std::string stored = deliver::wire_lines(std::string(bytes));
   require(deliver::wire_lines(local_lines(stored)) == stored);
@@ -92,7 +141,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const std::string_view bytes(static_cast<const char*>(static_cast<const void*>(data + 1)),
                                size - 1);
-  switch (data[0] % 5) {
+  switch (data[0] % 7) {
     case 0:
       maildir(bytes);
       break;
@@ -109,8 +158,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     case 3:
       lines(bytes);
       break;
-    default:
+    case 4:
       compressed(bytes);
+      break;
+    case 5:
+      dovecot_index(bytes);
+      break;
+    default:
+      dbox(bytes);
   }
   return 0;
 }

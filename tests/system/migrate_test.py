@@ -22,6 +22,7 @@ import time
 import unittest
 import zlib
 
+from tests.system import dovecot
 from tests.system.harness import NOBODY, TOP, Suite, wait_for
 
 SEED = int(os.environ.get("RIMS_SEED", "7"))
@@ -629,39 +630,7 @@ class MigrateTest(unittest.TestCase):
             self.assertEqual(done.returncode, status, done.stderr)
             self.assertIn(text, done.stderr.decode())
 
-    def dovecot(self, location, settings=""):
-        """A Dovecot without a server: its directory, and doveadm as a function."""
-        home = tempfile.mkdtemp(prefix="dovecot-", dir=self.suite.directory)
-        os.makedirs(f"{home}/run")
-        with open(f"{home}/dovecot.conf", "w", encoding="utf-8") as f:
-            f.write(f"""protocols =
-base_dir = {home}/run
-log_path = {home}/log
-mail_location = {location.replace("HOME", home)}
-first_valid_uid = 0
-first_valid_gid = 0
-{settings}
-namespace inbox {{
-  inbox = yes
-  separator = /
-}}
-""")
-        root = os.geteuid() == 0
-        if root:
-            for where in (home, f"{home}/run", f"{home}/dovecot.conf"):
-                os.chown(where, NOBODY, NOBODY)
-
-        def doveadm(*words, stdin=b"", text=True):
-            drop = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if root else []
-            done = subprocess.run(
-                [*drop, "doveadm", "-c", f"{home}/dovecot.conf", *words], input=stdin, timeout=60,
-                capture_output=True, env={"PATH": os.environ["PATH"], "HOME": home, "USER": "nobody"})
-            self.assertEqual(done.returncode, 0, done.stderr.decode())
-            return done.stdout.decode() if text else done.stdout
-        return home, doveadm
-
-    @unittest.skipUnless(shutil.which("doveadm") and shutil.which("setpriv"),
-                         "Dovecot is not installed here")
+    @unittest.skipUnless(dovecot.INSTALLED, "Dovecot is not installed here")
     def test_dovecot_reads_an_exported_mbox(self):
         texts = [self.KEPT, b"Subject: 2\r\n\r\nFrom x\r\n", b"Subject: 3\r\n\r\nx\r\n"]
         with self.running(), self.suite.login("foo") as imap:
@@ -669,7 +638,7 @@ namespace inbox {{
             self.append(imap, "INBOX", texts[1], '" 3-Jan-2026 01:05:34 +0000"', r"(\Flagged \Seen $Junk)")
             self.append(imap, "INBOX", texts[2], '" 2-Jan-2026 15:35:34 -0930"', r"(\Answered)")
         self.ctl("export", "foo", "--to", "mbox", f"{self.out}/mbox")
-        home, doveadm = self.dovecot("mbox:HOME/mbox:INBOX=HOME/mbox/INBOX")
+        home, doveadm = dovecot.make(self.suite.directory, "mbox:HOME/mbox:INBOX=HOME/mbox/INBOX")
         subprocess.run(["cp", "-a", f"{self.out}/mbox", home], check=True)
         if os.geteuid() == 0:
             subprocess.run(["chown", "-R", str(NOBODY), home], check=True)
@@ -678,13 +647,12 @@ namespace inbox {{
             "1\t\t1767402334", "2\t" + r"\Flagged \Seen $Junk" + "\t1767402334",
             "3\t" + r"\Answered" + "\t1767402334"])
 
-    @unittest.skipUnless(shutil.which("doveadm") and shutil.which("setpriv"),
-                         "Dovecot is not installed here")
+    @unittest.skipUnless(dovecot.INSTALLED, "Dovecot is not installed here")
     def test_dovecot_s_compressed_maildir_with_folders_in_folders(self):
         texts = [f"Subject: {n}\n\n{'zeile ä ' * n}\n".encode() for n in (1, 100, 30_000)]
         folders = ["INBOX", "INBOX/sub", "x.y", "Ünï/deep/er"]
         for how, user in (("gz", "foo"), ("bz2", "bar"), ("lz4", "baz"), ("zstd", "quux")):
-            home, doveadm = self.dovecot("maildir:HOME/Maildir:LAYOUT=fs",
+            home, doveadm = dovecot.make(self.suite.directory, "maildir:HOME/Maildir:LAYOUT=fs",
                                          f"mail_plugins = zlib\nplugin {{\n  zlib_save = {how}\n}}")
             doveadm("mailbox", "create", *folders[1:])
             doveadm("mailbox", "subscribe", folders[3])
@@ -702,8 +670,7 @@ namespace inbox {{
             with open(f"{self.out}/{user}/subscriptions", encoding="utf-8") as f:
                 self.assertIn("&ANw-n&AO8-\tdeep\ter\n", f.read())
 
-    @unittest.skipUnless(shutil.which("doveadm") and shutil.which("setpriv"),
-                         "Dovecot is not installed here")
+    @unittest.skipUnless(dovecot.INSTALLED, "Dovecot is not installed here")
     def test_dovecot_s_encrypted_maildir(self):
         keys = tempfile.mkdtemp(prefix="keys-", dir=self.suite.directory)
         for words in (["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out",
@@ -711,7 +678,7 @@ namespace inbox {{
             subprocess.run(["openssl", *words], check=True, capture_output=True, timeout=60)
         if os.geteuid() == 0:
             subprocess.run(["chown", "-R", str(NOBODY), keys], check=True)
-        home, doveadm = self.dovecot("maildir:HOME/Maildir", f"""mail_plugins = mail_crypt
+        home, doveadm = dovecot.make(self.suite.directory, "maildir:HOME/Maildir", f"""mail_plugins = mail_crypt
 plugin {{
   mail_crypt_global_private_key = <{keys}/private
   mail_crypt_global_public_key = <{keys}/public
@@ -730,37 +697,9 @@ plugin {{
         self.assertEqual([m[3] for m in self.exported("foo", "a")[""][2].values()],
                          [b"Subject: secret\n\nx\n"])
 
-    @unittest.skipUnless(shutil.which("doveadm") and shutil.which("setpriv"),
-                         "Dovecot is not installed here")
-    def test_dovecot_s_dbox_by_way_of_a_maildir(self):
-        texts = [f"Subject: {n}\n\ntext {n}\n".encode() for n in range(5)]
-        for form, user in (("sdbox", "foo"), ("mdbox", "bar")):
-            home, doveadm = self.dovecot(f"{form}:HOME/mail")
-            doveadm("mailbox", "create", "Work/2026")
-            for n, mailbox in enumerate(("INBOX", "Work/2026")):
-                doveadm("mailbox", "update", "--uid-validity", str(1_600_000_000 + n), mailbox)
-                for text in texts:
-                    doveadm("save", "-m", mailbox, stdin=text)
-                doveadm("flags", "add", r"\Seen $Junk", "mailbox", mailbox, "2")
-                doveadm("expunge", "mailbox", mailbox, "uid", "3")
-            done = self.suite.command("sbin/rims-ctl", "import", user, "--from", "maildir", f"{home}/mail")
-            self.assertEqual(done.returncode, 1)
-            words = re.search(r"doveadm (backup) -u USER (maildir:)PATH", done.stderr.decode())
-            doveadm(words[1], f"{words[2]}{home}/plain")
-            report, _ = self.ctl("import", user, "--from", "maildir", f"{home}/plain")
-            self.assertEqual(report["messages"], 8)
-            found = self.exported(user, user)
-            for n, directory in enumerate(("", ".Work.2026")):
-                uidvalidity, _, there = found[directory]
-                self.assertEqual(uidvalidity, 1_600_000_000 + n)
-                self.assertEqual({uid: (m[0], m[1], m[3]) for uid, m in there.items()},
-                                 {n + 1: ({"S"} if n == 1 else set(), {"$Junk"} if n == 1 else set(), texts[n])
-                                  for n in range(5) if n != 2})
-
-    @unittest.skipUnless(shutil.which("doveadm") and shutil.which("setpriv"),
-                         "Dovecot is not installed here")
+    @unittest.skipUnless(dovecot.INSTALLED, "Dovecot is not installed here")
     def test_dovecot_s_maildir(self):
-        home, doveadm = self.dovecot("maildir:HOME/Maildir")
+        home, doveadm = dovecot.make(self.suite.directory, "maildir:HOME/Maildir")
         doveadm("mailbox", "create", "Work/2026", "Ünï")
         doveadm("mailbox", "subscribe", "Work/2026")
         # Of today they might be those of the account that is made below.

@@ -12,6 +12,7 @@
 #include <variant>
 
 #include "common/base/encoding.h"
+#include "common/imap/mailbox_name.h"
 #include "common/imap/response.h"
 #include "common/ipc/sealed.h"
 #include "imapd/imap/render.h"
@@ -19,6 +20,9 @@
 
 namespace rims::imapd::commands {
 namespace {
+
+// Whatever name a mailbox has, mail can be delivered to it.
+static_assert(ipc::kMaxMailbox >= imap::kMaxMailboxName);
 
 struct Target {
   std::string user, mailbox;
