@@ -118,13 +118,15 @@ class Account {
 
   // --- messages ---
   // All or nothing. not_found TRYCREATE when the mailbox is gone or \Noselect; limit LIMIT for a
-  // message above Limits::message_bytes. A keyword that finds no room is left out.
+  // message above Limits::message_bytes, or when mailbox or account would hold too many messages. A
+  // keyword that finds no room is left out.
   Task<Result<Appended>> append(MailboxId mailbox, std::vector<NewMessage> messages,
                                 const void* origin = nullptr);
   // The delivery with this key that was stored at most `window` seconds ago, if there is one: also
   // when its message, or the mailbox, is gone since. append() asks this for itself.
   [[nodiscard]] std::optional<Delivery> delivered(const DeliveryKey& key, uint32_t window) const;
   // All that still exist, or nothing. No bytes are copied. Flags, keywords and dates come along.
+  // Errors as append().
   Task<Result<Copied>> copy(MailboxId from, std::vector<Uid> uids, MailboxId to,
                             const void* origin = nullptr);
   // copy and expunge as one change (RFC 6851 §3).

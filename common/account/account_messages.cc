@@ -89,7 +89,12 @@ Result<Built> plan_copy(Plan& plan, CopyJob& job, const Limits& limits) {
   if (uids.empty()) return Built::nothing;
   const auto ranges = to_ranges(uids);
   if (!plan.untouched(job.from, ranges)) return Built::later;
-  TRY_STATUS(plan.reserve_uids(*to, uids.size()));
+  const auto leaving = static_cast<int64_t>(job.move ? uids.size() : 0);
+  plan.count_messages(*from, -leaving);
+  if (const Status room = plan.room_for(*to, uids.size(), limits); !room) {
+    plan.count_messages(*from, leaving);
+    return std::unexpected(room.error());
+  }
   Copy record{.from = job.from, .to = job.to, .items = {}};
   record.items.reserve(uids.size());
   std::unordered_map<KeywordSet, KeywordList> known;
@@ -152,7 +157,12 @@ Task<Result<Appended>> Account::append(MailboxId mailbox, std::vector<NewMessage
         for (const auto& m : job->messages) {
           if (keyed(m) && plan.has_delivery(m.delivery_key)) return Built::later;
         }
-        TRY_STATUS(plan.reserve_uids(*to, job->messages.size()));
+        const auto repeated = std::ranges::count_if(
+            job->messages, [&plan](const auto& m) { return first_copy(plan, m) != nullptr; });
+        const size_t more = job->messages.size() - static_cast<size_t>(repeated);
+        if (more > 0) {
+          TRY_STATUS(plan.room_for(*to, more, limits_));
+        }
         Uid next = plan.uidnext(*to);
         for (const auto& m : job->messages) {
           if (m.uid.value != 0 && m.uid < next) return used_up(m.uid);
