@@ -18,6 +18,10 @@
 // listeners are told; the callers are resumed. When another node was faster, its records are
 // folded first and the builders run again on the newer state.
 //
+// What changes many messages becomes several records of one commit, which a crash leaves all or
+// none of. Planning and folding them gives way to the loop (Plan::kPiece); until the caller is
+// resumed others see a part of the change, and never one that is not durable.
+//
 // Tests: tests/account/
 #pragma once
 
@@ -32,6 +36,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "common/account/compaction.h"
@@ -223,6 +228,10 @@ class Account {
 
  private:
   using Builder = std::function<Result<Built>(Plan&)>;
+  // For a change of many messages: spends the slice on the way. The state is the same meanwhile,
+  // because only commits change it. It is no coroutine itself, but calls one.
+  using LongBuilder = std::function<Task<Result<Built>>(Plan&, TimeSlice&)>;
+  using AnyBuilder = std::variant<Builder, LongBuilder>;
   struct Op;
 
   // --- account.cc: opening, closing, listeners, reading ---
@@ -251,9 +260,10 @@ class Account {
 
   // --- commit.cc ---
   // `pins` keeps the mailboxes loaded that the builder looks into.
-  Task<Status> commit(Builder build, std::vector<std::shared_ptr<Mailbox>> pins,
+  Task<Status> commit(AnyBuilder build, std::vector<std::shared_ptr<Mailbox>> pins,
                       const void* origin = nullptr);
   Task<void> run_commits();
+  static Task<Result<Built>> build(Op& op, Plan& plan, TimeSlice& slice);
   Task<Status> write_one_commit();
   Task<Status> catch_up();
   void fold(const JournalEvent& event, const void* origin);
@@ -275,6 +285,7 @@ class Account {
 
   // --- account_mailboxes.cc ---
   Task<Status> make_standard_mailboxes();
+  Task<Result<Built>> plan_inbox_move(Plan& plan, std::string to, TimeSlice& slice);
   Status plan_parents(Plan& plan, std::string_view name, std::map<std::string, MailboxId>& made);
   Status room_for(size_t more) const;
 

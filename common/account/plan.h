@@ -36,6 +36,16 @@ class Plan {
         next_mailbox_(state.next_mailbox()),
         last_uidvalidity_(state.last_uidvalidity()) {}
 
+  // How many messages one record names at most: applying it takes a few milliseconds.
+  static constexpr size_t kPiece = 16384;
+  template <class T>
+  [[nodiscard]] static std::vector<std::span<const T>> in_pieces(std::span<const T> all) {
+    std::vector<std::span<const T>> pieces;
+    for (; !all.empty(); all = all.subspan(pieces.back().size()))
+      pieces.push_back(all.first(std::min(kPiece, all.size())));
+    return pieces;
+  }
+
   [[nodiscard]] bool empty() const { return drafts_.empty(); }
   [[nodiscard]] bool full() const {
     return exclusive_ || drafts_.size() >= 4096 || bytes_ >= kEnough;
