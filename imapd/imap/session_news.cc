@@ -53,6 +53,7 @@ Task<Status> Session::tell_news(bool expunges, bool with_uid) {
     claim_recent(view.first_arrival(), view.last_arrival());
     view.tell_arrivals(out());
   }
+  if (!stop_reason_) count_viewed(view.size() + view.arrivals());
   const std::vector<uint32_t> changed = view.take_changed();
   if (!changed.empty()) tell_keywords();
   for (const uint32_t uid : changed) {
@@ -81,6 +82,11 @@ void Session::news() {
 void Session::appended(MailboxId mailbox, std::span<const Uid> uids, const void*) {
   if (!selected_ || selected_->id() != mailbox) return;
   selected_->view.arrived(uids);
+  if (!stop_reason_) {
+    const bool room = room_to_view(viewed_ + uids.size()).has_value();
+    count_viewed(room ? viewed_ + uids.size() : 0);
+    if (!room) stop("the sessions of this user have too large mailboxes open");
+  }
   news();
 }
 

@@ -53,6 +53,7 @@ class View {
   [[nodiscard]] bool has_news() const {
     return !arrived_.empty() || !gone_.empty() || changed_.size() > told_.size();
   }
+  [[nodiscard]] size_t arrivals() const { return arrived_.size(); }
   [[nodiscard]] bool has_arrivals() const { return !arrived_.empty(); }
   [[nodiscard]] Uid first_arrival() const { return Uid(arrived_.front()); }
   [[nodiscard]] Uid last_arrival() const { return Uid(arrived_.back()); }

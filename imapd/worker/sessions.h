@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -32,13 +33,20 @@ class Sessions {
 
   [[nodiscard]] size_t count() const { return all_.size(); }
   [[nodiscard]] size_t count_of(const std::string& user) const;
+  // Messages that the user's sessions have selected together: see SessionHost.
+  [[nodiscard]] uint64_t viewed(const std::string& user) const;
+  void view(const std::string& user, int64_t more);
   void stop_all(std::string_view why);
   // `co_await ended(limit)`: true when there are none, false when the limit has passed.
   [[nodiscard]] Event::Wait ended(Milliseconds limit) { return none_.wait(limit); }
 
  private:
+  struct OfUser {
+    size_t sessions = 0;
+    int64_t viewed = 0;
+  };
   std::unordered_set<HostedSession*> all_;
-  std::unordered_map<std::string, size_t> per_user_;
+  std::unordered_map<std::string, OfUser> per_user_;
   Event none_;
 };
 
