@@ -102,6 +102,8 @@ store::Options store_options(const config::Config& config, Fd base) {
   options.key_value_checksum = config.use_key_value_store_checksum;
   options.segment_bytes = config.storage_segment_size;
   options.limits.mailboxes = config.limits_mailboxes;
+  options.limits.mailbox_messages = config.limits_mailbox_messages;
+  options.limits.account_messages = config.limits_account_messages;
   options.limits.keywords = config.limits_keywords;
   return options;
 }

@@ -33,6 +33,8 @@ store::Options options_of(const config::ImapdPart& part, Fd base, store::MemoryK
   options.expunge_retention = part.expunge_retention_s;
   options.structure = imapd::mime_limits(part);
   if (part.mailbox_count_max != 0) options.limits.mailboxes = part.mailbox_count_max;
+  if (part.mailbox_messages_max != 0) options.limits.mailbox_messages = part.mailbox_messages_max;
+  if (part.account_messages_max != 0) options.limits.account_messages = part.account_messages_max;
   if (part.keyword_count_max != 0) options.limits.keywords = part.keyword_count_max;
   if (part.message_size_max != 0) options.limits.message_bytes = part.message_size_max;
   if (part.key_value_store == config::KeyValueStoreType::memory) options.key_values = &memory;

@@ -9,6 +9,7 @@
 #include "common/base/encoding.h"
 #include "common/base/log.h"
 #include "common/mail/object_id.h"
+#include "common/mail/of_many.h"
 
 namespace rims::store {
 namespace {
@@ -61,7 +62,7 @@ Task<Status> Account::fold_journal(AccountState& state, Locations& locations,
       co_return Status();
     }
     for (const auto& event : events) {
-      if (slice.step()) co_await slice.spend();
+      if (slice.step() || of_many(event.record)) co_await slice.spend();
       state.apply(event);
       locations.follow(event, {}, state);
       history.follow(event, {}, state);

@@ -18,6 +18,10 @@
 // listeners are told; the callers are resumed. When another node was faster, its records are
 // folded first and the builders run again on the newer state.
 //
+// What changes many messages becomes several records of one commit, which a crash leaves all or
+// none of. Planning and folding them gives way to the loop (Plan::kPiece); until the caller is
+// resumed others see a part of the change, and never one that is not durable.
+//
 // Tests: tests/account/
 #pragma once
 
@@ -32,6 +36,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "common/account/compaction.h"
@@ -118,13 +123,15 @@ class Account {
 
   // --- messages ---
   // All or nothing. not_found TRYCREATE when the mailbox is gone or \Noselect; limit LIMIT for a
-  // message above Limits::message_bytes. A keyword that finds no room is left out.
+  // message above Limits::message_bytes, or when mailbox or account would hold too many messages. A
+  // keyword that finds no room is left out.
   Task<Result<Appended>> append(MailboxId mailbox, std::vector<NewMessage> messages,
                                 const void* origin = nullptr);
   // The delivery with this key that was stored at most `window` seconds ago, if there is one: also
   // when its message, or the mailbox, is gone since. append() asks this for itself.
   [[nodiscard]] std::optional<Delivery> delivered(const DeliveryKey& key, uint32_t window) const;
   // All that still exist, or nothing. No bytes are copied. Flags, keywords and dates come along.
+  // Errors as append().
   Task<Result<Copied>> copy(MailboxId from, std::vector<Uid> uids, MailboxId to,
                             const void* origin = nullptr);
   // copy and expunge as one change (RFC 6851 §3).
@@ -221,6 +228,10 @@ class Account {
 
  private:
   using Builder = std::function<Result<Built>(Plan&)>;
+  // For a change of many messages: spends the slice on the way. The state is the same meanwhile,
+  // because only commits change it. It is no coroutine itself, but calls one.
+  using LongBuilder = std::function<Task<Result<Built>>(Plan&, TimeSlice&)>;
+  using AnyBuilder = std::variant<Builder, LongBuilder>;
   struct Op;
 
   // --- account.cc: opening, closing, listeners, reading ---
@@ -251,11 +262,12 @@ class Account {
   // --- commit.cc ---
   // `pins` keeps the mailboxes loaded that the builder looks into.
   Task<Status> pay();
-  Task<Status> commit(Builder build, std::vector<std::shared_ptr<Mailbox>> pins,
+  Task<Status> commit(AnyBuilder build, std::vector<std::shared_ptr<Mailbox>> pins,
                       const void* origin = nullptr);
   Task<void> run_commits();
-  Task<Status> enqueue(Builder build, std::vector<std::shared_ptr<Mailbox>> pins,
+  Task<Status> enqueue(AnyBuilder build, std::vector<std::shared_ptr<Mailbox>> pins,
                        const void* origin);
+  static Task<Result<Built>> build(Op& op, Plan& plan, TimeSlice& slice);
   Task<Status> write_one_commit();
   Task<Status> catch_up();
   void fold(const JournalEvent& event, const void* origin);
@@ -277,6 +289,7 @@ class Account {
 
   // --- account_mailboxes.cc ---
   Task<Status> make_standard_mailboxes();
+  Task<Result<Built>> plan_inbox_move(Plan& plan, std::string to, TimeSlice& slice);
   Status plan_parents(Plan& plan, std::string_view name, std::map<std::string, MailboxId>& made);
   Status room_for(size_t more) const;
 

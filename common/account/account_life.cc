@@ -14,6 +14,7 @@
 
 #include "common/account/account.h"
 #include "common/base/log.h"
+#include "common/mail/of_many.h"
 
 namespace rims::store {
 
@@ -45,7 +46,7 @@ Task<Status> Account::compact_segments(CompactionRules rules, int64_t now) {
       CO_TRY(const auto events, co_await journal_->read_from(survey.seq() + 1));
       if (events.empty()) break;
       for (const auto& event : events) {
-        if (slice.step()) co_await slice.spend();
+        if (slice.step() || of_many(event.record)) co_await slice.spend();
         if (failure_ || closing_) co_return Status();
         survey.add(event);
       }

@@ -4,6 +4,7 @@
 // a builder sees are all the names there are.
 
 #include <ctime>
+#include <ranges>
 
 #include "common/account/account.h"
 
@@ -186,17 +187,52 @@ Task<Status> Account::remove(std::string name) {
       {});
 }
 
+// INBOX stays, its messages go.
+Task<Result<Built>> Account::plan_inbox_move(Plan& plan, std::string to, TimeSlice& slice) {
+  if (!plan.empty()) co_return Built::later;
+  plan.be_exclusive();
+  const auto inbox = state_.mailbox("INBOX");
+  if (!inbox) co_return nonexistent();
+  if (state_.mailbox(to)) co_return exists();
+  std::map<std::string, MailboxId> made;
+  CO_TRY_STATUS(plan_parents(plan, to, made));
+  const MailboxId from = inbox->info().id, id = plan.take_mailbox();
+  plan.add(MailboxCreated{id, plan.take_uidvalidity(), SpecialUse::none, false, to});
+  const auto& keywords = inbox->keywords();
+  for (size_t i = 0; i < keywords.names().size(); i++)
+    plan.add(Keyword{id, static_cast<KeywordIndex>(i), keywords.names()[i]});
+  std::vector<std::vector<Uid>> pieces;
+  uint32_t next = 1;
+  for (const auto piece : Plan::in_pieces(inbox->messages())) {
+    Copy copy{.from = from, .to = id, .items = {}};
+    auto& uids = pieces.emplace_back();
+    for (const auto& e : piece) {
+      const auto set = keywords.of(e.keywords);
+      copy.items.push_back({e.uid, e, {set.begin(), set.end()}});
+      copy.items.back().entry.uid = Uid(next++);
+      uids.push_back(e.uid);
+    }
+    plan.add(std::move(copy));
+    co_await slice.spend();
+  }
+  for (const auto& uids : std::views::reverse(pieces)) plan.add(Expunge{from, to_ranges(uids)});
+  co_return Built::records;
+}
+
 Task<Status> Account::rename(std::string from, std::string to) {
   from = canonical_name(from);
   to = canonical_name(to);
   CO_TRY_STATUS(check_name(to, limits_));
-  std::vector<std::shared_ptr<Mailbox>> pins;
   if (from == "INBOX") {
     if (failure_ || closing_) co_return unusable();
     const auto inbox = state_.mailbox("INBOX");
     if (!inbox) co_return nonexistent();
+    std::vector<std::shared_ptr<Mailbox>> pins;
     CO_TRY(auto pin, co_await load(inbox->info().id));
     pins.push_back(std::move(pin));
+    co_return co_await commit(
+        [this, to](Plan& plan, TimeSlice& slice) { return plan_inbox_move(plan, to, slice); },
+        std::move(pins));
   }
   co_return co_await commit(
       [this, from, to](Plan& plan) -> Result<Built> {
@@ -206,31 +242,10 @@ Task<Status> Account::rename(std::string from, std::string to) {
         if (!mailbox) return nonexistent();
         if (state_.mailbox(to)) return exists();
         const std::string prefix = from + kHierarchySeparator;
-        if (to.starts_with(prefix) && from != "INBOX")
+        if (to.starts_with(prefix))
           return fail(Fault::refused, "a mailbox can not be moved below itself", {}, "CANNOT");
 
         std::map<std::string, MailboxId> made;
-        if (from == "INBOX") {
-          TRY_STATUS(plan_parents(plan, to, made));
-          const MailboxId id = plan.take_mailbox();
-          plan.add(MailboxCreated{id, plan.take_uidvalidity(), SpecialUse::none, false, to});
-          const auto& keywords = mailbox->keywords();
-          for (size_t i = 0; i < keywords.names().size(); i++)
-            plan.add(Keyword{id, static_cast<KeywordIndex>(i), keywords.names()[i]});
-          if (mailbox->messages().empty()) return Built::records;
-          Copy copy{.from = mailbox->info().id, .to = id, .items = {}};
-          std::vector<Uid> uids;
-          for (const auto& e : mailbox->messages()) {
-            const auto set = keywords.of(e.keywords);
-            copy.items.push_back({e.uid, e, {set.begin(), set.end()}});
-            copy.items.back().entry.uid = Uid(static_cast<uint32_t>(copy.items.size()));
-            uids.push_back(e.uid);
-          }
-          plan.add(std::move(copy));
-          plan.add(Expunge{mailbox->info().id, to_ranges(uids)});
-          return Built::records;
-        }
-
         const auto below = inferiors(state_, from);
         for (const auto& [name, id] : below) {
           TRY_STATUS(check_name(to + name.substr(from.size()), limits_));
@@ -244,7 +259,7 @@ Task<Status> Account::rename(std::string from, std::string to) {
           drop_empty_parents(plan, from, 1 + below.size());
         return Built::records;
       },
-      std::move(pins));
+      {});
 }
 
 Task<Status> Account::subscribe(std::string name) {

@@ -4,6 +4,7 @@
 // gone or have changed.
 
 #include <algorithm>
+#include <ranges>
 #include <unordered_map>
 
 #include "common/account/account.h"
@@ -24,7 +25,7 @@ std::unexpected<Error> no_uids_left() {
 }
 
 std::vector<Uid> ascending(std::vector<Uid> uids) {
-  std::ranges::sort(uids);
+  if (!std::ranges::is_sorted(uids)) std::ranges::sort(uids);
   const auto doubled = std::ranges::unique(uids);
   uids.erase(doubled.begin(), doubled.end());
   return uids;
@@ -36,12 +37,14 @@ std::shared_ptr<Mailbox> target(const AccountState& state, MailboxId id) {
   return mailbox && !mailbox->info().noselect ? mailbox : nullptr;
 }
 
-std::vector<Uid> existing(const Mailbox& mailbox, const std::vector<Uid>& uids) {
+Task<std::vector<Uid>> existing(std::shared_ptr<const Mailbox> mailbox,
+                                const std::vector<Uid>& uids, TimeSlice& slice) {
   std::vector<Uid> found;
   for (const Uid uid : uids) {
-    if (mailbox.find(uid)) found.push_back(uid);
+    if (mailbox->find(uid)) found.push_back(uid);
+    if (slice.step()) co_await slice.spend();
   }
-  return found;
+  co_return found;
 }
 
 bool keyed(const DeliveryKey& key, uint32_t window) { return key != DeliveryKey{} && window != 0; }
@@ -77,40 +80,57 @@ struct ExpungeJob {
   std::vector<Uid> uids, gone;
 };
 
+// The highest ones first, so that few others move down each time.
+Task<void> plan_expunge(Plan& plan, MailboxId mailbox, const std::vector<Uid>& uids,
+                        TimeSlice& slice) {
+  plan.touch(mailbox, to_ranges(uids));
+  for (const auto piece : std::views::reverse(Plan::in_pieces(std::span(uids)))) {
+    plan.add(Expunge{mailbox, to_ranges(piece)});
+    co_await slice.spend();
+  }
+}
+
 // Messages of `from` become messages of `to`; with `move` they leave `from` in the same commit.
-Result<Built> plan_copy(Plan& plan, CopyJob& job, const Limits& limits) {
+Task<Result<Built>> plan_copy(Plan& plan, std::shared_ptr<CopyJob> shared, const Limits& limits,
+                              TimeSlice& slice) {
+  CopyJob& job = *shared;
   job.result = {};
   const auto from = plan.state().mailbox(job.from);
   const auto to = target(plan.state(), job.to);
-  if (!from) return fail(Fault::not_found, "no such mailbox", {}, "NONEXISTENT");
-  if (!to) return try_create();
-  const auto uids = existing(*from, job.uids);
+  if (!from) co_return fail(Fault::not_found, "no such mailbox", {}, "NONEXISTENT");
+  if (!to) co_return try_create();
+  const auto uids = co_await existing(from, job.uids, slice);
   job.result.uidvalidity = to->info().uidvalidity;
-  if (uids.empty()) return Built::nothing;
-  const auto ranges = to_ranges(uids);
-  if (!plan.untouched(job.from, ranges)) return Built::later;
-  TRY_STATUS(plan.reserve_uids(*to, uids.size()));
-  Copy record{.from = job.from, .to = job.to, .items = {}};
-  record.items.reserve(uids.size());
+  if (uids.empty()) co_return Built::nothing;
+  if (!plan.untouched(job.from, to_ranges(uids))) co_return Built::later;
+  const auto leaving = static_cast<int64_t>(job.move ? uids.size() : 0);
+  plan.count_messages(*from, -leaving);
+  if (const Status room = plan.room_for(*to, uids.size(), limits); !room) {
+    plan.count_messages(*from, leaving);
+    co_return std::unexpected(room.error());
+  }
+  job.result.uids.reserve(uids.size());
   std::unordered_map<KeywordSet, KeywordList> known;
-  for (const Uid uid : uids) {
-    MessageEntry entry = *from->find(uid);
-    const auto [list, fresh] = known.try_emplace(entry.keywords);
-    if (fresh) list->second = plan.translate(*from, *to, entry.keywords, limits);
-    entry.uid = plan.take_uid(*to);
-    record.items.push_back({uid, entry, list->second});
-    job.result.uids.emplace_back(uid, entry.uid);
+  for (const auto piece : Plan::in_pieces(std::span(uids))) {
+    Copy record{.from = job.from, .to = job.to, .items = {}};
+    record.items.reserve(piece.size());
+    for (const Uid uid : piece) {
+      MessageEntry entry = *from->find(uid);
+      const auto [list, fresh] = known.try_emplace(entry.keywords);
+      if (fresh) list->second = plan.translate(*from, *to, entry.keywords, limits);
+      entry.uid = plan.take_uid(*to);
+      record.items.push_back({uid, entry, list->second});
+      job.result.uids.emplace_back(uid, entry.uid);
+    }
+    plan.add(std::move(record));
+    co_await slice.spend();
   }
-  plan.add(std::move(record));
-  if (job.move) {
-    plan.touch(job.from, ranges);
-    plan.add(Expunge{job.from, ranges});
-  }
-  return Built::records;
+  if (job.move) co_await plan_expunge(plan, job.from, uids, slice);
+  co_return Built::records;
 }
 
 // Consecutive messages as ranges, over the gaps between their uids: nothing is there.
-std::vector<UidRange> message_ranges(const Mailbox& mailbox, const std::vector<Uid>& uids) {
+std::vector<UidRange> message_ranges(const Mailbox& mailbox, std::span<const Uid> uids) {
   const auto messages = mailbox.messages();
   std::vector<UidRange> ranges;
   size_t next = messages.size();
@@ -123,6 +143,90 @@ std::vector<UidRange> message_ranges(const Mailbox& mailbox, const std::vector<U
     next = at + 1;
   }
   return ranges;
+}
+
+// Room is found by the first look at all of them: either all get into the plan or none.
+Task<Result<Built>> plan_flags(Plan& plan, std::shared_ptr<FlagJob> job, const Limits& limits,
+                               TimeSlice& slice) {
+  using Verdict = FlagOutcome::Verdict;
+  const auto& want = job->change;
+  job->outcomes.clear();
+  const auto mailbox = plan.state().mailbox(job->mailbox);
+  if (!mailbox) co_return fail(Fault::not_found, "no such mailbox", {}, "NONEXISTENT");
+  const auto present = co_await existing(mailbox, want.uids, slice);
+  if (!plan.untouched(job->mailbox, to_ranges(present))) co_return Built::later;
+
+  const auto& keywords = mailbox->keywords();
+  KeywordList list;
+  if (want.op == FlagOp::remove) {
+    // A name that nobody has used can not be taken away.
+    for (const auto& keyword : want.keywords) {
+      if (const auto index = keywords.find(keyword)) list.push_back(*index);
+    }
+    std::ranges::sort(list);
+  } else if (!present.empty()) {
+    CO_TRY(list, plan.keywords(*mailbox, want.keywords, limits, Plan::NoRoom::refuse));
+  }
+  // What it makes of a set: is another one, and not too large?
+  std::unordered_map<KeywordSet, bool> other;
+  for (const Uid uid : present) {
+    if (slice.step()) co_await slice.spend();
+    const KeywordSet set = mailbox->find(uid)->keywords;
+    if (other.contains(set)) continue;
+    const auto before = keywords.of(set);
+    const auto after = want.op == FlagOp::replace ? list
+                       : want.op == FlagOp::add   ? merged(before, list)
+                                                  : without(before, list);
+    if (after.size() > kMaxKeywordsOfMessage && after.size() > before.size())
+      co_return fail(Fault::limit, "too many keywords", {}, "LIMIT");
+    other[set] = !std::ranges::equal(before, after);
+  }
+  std::vector<Uid> changing;
+  job->outcomes.reserve(want.uids.size());
+  for (const Uid uid : want.uids) {
+    if (slice.step()) co_await slice.spend();
+    const auto* e = mailbox->find(uid);
+    if (!e) {
+      job->outcomes.push_back({.uid = uid, .verdict = Verdict::gone});
+      continue;
+    }
+    bool changes = other.at(e->keywords);
+    switch (want.op) {
+      case FlagOp::replace:
+        changes = changes || e->flags != want.flags;
+        break;
+      case FlagOp::add:
+        changes = changes || (want.flags & ~e->flags) != 0;
+        break;
+      case FlagOp::remove:
+        changes = changes || (want.flags & e->flags) != 0;
+        break;
+    }
+    const bool newer = want.unchanged_since && e->modseq > *want.unchanged_since;
+    job->outcomes.push_back({.uid = uid,
+                             .verdict = newer     ? Verdict::too_new
+                                        : changes ? Verdict::changed
+                                                  : Verdict::unchanged});
+    if (changes && !newer) changing.push_back(uid);
+  }
+  if (changing.empty()) co_return plan.empty() ? Built::nothing : Built::records;
+  for (const auto piece : Plan::in_pieces(std::span<const Uid>(changing))) {
+    auto ranges = message_ranges(*mailbox, piece);
+    plan.touch(job->mailbox, ranges);
+    plan.add(Flags{job->mailbox, want.op, want.flags, list, std::move(ranges)});
+    co_await slice.spend();
+  }
+  co_return Built::records;
+}
+
+Task<Result<Built>> plan_removal(Plan& plan, std::shared_ptr<ExpungeJob> job, TimeSlice& slice) {
+  const auto from = plan.state().mailbox(job->mailbox);
+  if (!from) co_return fail(Fault::not_found, "no such mailbox", {}, "NONEXISTENT");
+  job->gone = co_await existing(from, job->uids, slice);
+  if (job->gone.empty()) co_return Built::nothing;
+  if (!plan.untouched(job->mailbox, to_ranges(job->gone))) co_return Built::later;
+  co_await plan_expunge(plan, job->mailbox, job->gone, slice);
+  co_return Built::records;
 }
 
 }  // namespace
@@ -152,7 +256,12 @@ Task<Result<Appended>> Account::append(MailboxId mailbox, std::vector<NewMessage
         for (const auto& m : job->messages) {
           if (keyed(m) && plan.has_delivery(m.delivery_key)) return Built::later;
         }
-        TRY_STATUS(plan.reserve_uids(*to, job->messages.size()));
+        const auto repeated = std::ranges::count_if(
+            job->messages, [&plan](const auto& m) { return first_copy(plan, m) != nullptr; });
+        const size_t more = job->messages.size() - static_cast<size_t>(repeated);
+        if (more > 0) {
+          TRY_STATUS(plan.room_for(*to, more, limits_));
+        }
         Uid next = plan.uidnext(*to);
         for (const auto& m : job->messages) {
           if (m.uid.value != 0 && m.uid < next) return used_up(m.uid);
@@ -218,14 +327,14 @@ Task<Result<Copied>> Account::copy_or_move(MailboxId from, std::vector<Uid> uids
   pins.push_back(std::move(destination));
   const auto job =
       std::make_shared<CopyJob>(CopyJob{from, to, ascending(std::move(uids)), move, {}});
-  CO_TRY_STATUS(co_await commit([this, job](Plan& plan) { return plan_copy(plan, *job, limits_); },
-                                std::move(pins), origin));
+  CO_TRY_STATUS(co_await commit(
+      [this, job](Plan& plan, TimeSlice& slice) { return plan_copy(plan, job, limits_, slice); },
+      std::move(pins), origin));
   co_return std::move(job->result);
 }
 
 Task<Result<std::vector<FlagOutcome>>> Account::change_flags(MailboxId mailbox, FlagChange change,
                                                              const void* origin) {
-  using Verdict = FlagOutcome::Verdict;
   if (failure_ || closing_) co_return unusable();
   if ((change.flags & ~kAllSystemFlags) != 0)
     co_return fail(Fault::bug, "internal error", "change_flags: unknown flags");
@@ -235,75 +344,14 @@ Task<Result<std::vector<FlagOutcome>>> Account::change_flags(MailboxId mailbox, 
   change.uids = ascending(std::move(change.uids));
   const auto job = std::make_shared<FlagJob>(FlagJob{mailbox, std::move(change), {}});
   CO_TRY_STATUS(co_await commit(
-      [this, job](Plan& plan) -> Result<Built> {
-        const auto& want = job->change;
-        job->outcomes.clear();
-        const auto target_mailbox = state_.mailbox(job->mailbox);
-        if (!target_mailbox) return fail(Fault::not_found, "no such mailbox", {}, "NONEXISTENT");
-        const auto present = existing(*target_mailbox, want.uids);
-        if (!plan.untouched(job->mailbox, to_ranges(present))) return Built::later;
-
-        const auto& keywords = target_mailbox->keywords();
-        KeywordList list;
-        if (want.op == FlagOp::remove) {
-          // A name that nobody has used can not be taken away.
-          for (const auto& keyword : want.keywords) {
-            if (const auto index = keywords.find(keyword)) list.push_back(*index);
-          }
-          std::ranges::sort(list);
-        } else if (!present.empty()) {
-          TRY(list, plan.keywords(*target_mailbox, want.keywords, limits_, Plan::NoRoom::refuse));
-        }
-        // What it makes of a set: is another one, and not too large?
-        std::unordered_map<KeywordSet, bool> other;
-        for (const Uid uid : present) {
-          const KeywordSet set = target_mailbox->find(uid)->keywords;
-          if (other.contains(set)) continue;
-          const auto before = keywords.of(set);
-          const auto after = want.op == FlagOp::replace ? list
-                             : want.op == FlagOp::add   ? merged(before, list)
-                                                        : without(before, list);
-          if (after.size() > kMaxKeywordsOfMessage && after.size() > before.size())
-            return fail(Fault::limit, "too many keywords", {}, "LIMIT");
-          other[set] = !std::ranges::equal(before, after);
-        }
-        std::vector<Uid> changing;
-        for (const Uid uid : want.uids) {
-          const auto* e = target_mailbox->find(uid);
-          if (!e) {
-            job->outcomes.push_back({.uid = uid, .verdict = Verdict::gone});
-            continue;
-          }
-          bool changes = other.at(e->keywords);
-          switch (want.op) {
-            case FlagOp::replace:
-              changes = changes || e->flags != want.flags;
-              break;
-            case FlagOp::add:
-              changes = changes || (want.flags & ~e->flags) != 0;
-              break;
-            case FlagOp::remove:
-              changes = changes || (want.flags & e->flags) != 0;
-              break;
-          }
-          const bool newer = want.unchanged_since && e->modseq > *want.unchanged_since;
-          job->outcomes.push_back({.uid = uid,
-                                   .verdict = newer     ? Verdict::too_new
-                                              : changes ? Verdict::changed
-                                                        : Verdict::unchanged});
-          if (changes && !newer) changing.push_back(uid);
-        }
-        if (changing.empty()) return plan.empty() ? Built::nothing : Built::records;
-        auto ranges = message_ranges(*target_mailbox, changing);
-        plan.touch(job->mailbox, ranges);
-        plan.add(Flags{job->mailbox, want.op, want.flags, std::move(list), std::move(ranges)});
-        return Built::records;
-      },
+      [this, job](Plan& plan, TimeSlice& slice) { return plan_flags(plan, job, limits_, slice); },
       std::move(pins), origin));
+  TimeSlice slice(loop_);
   for (auto& outcome : job->outcomes) {
+    if (slice.step()) co_await slice.spend();
     const auto* e = open->find(outcome.uid);
     if (!e) {
-      outcome.verdict = Verdict::gone;
+      outcome.verdict = FlagOutcome::Verdict::gone;
       continue;
     }
     outcome.flags = e->flags;
@@ -322,17 +370,7 @@ Task<Result<std::vector<Uid>>> Account::expunge(MailboxId mailbox, std::vector<U
   const auto job =
       std::make_shared<ExpungeJob>(ExpungeJob{mailbox, ascending(std::move(uids)), {}});
   CO_TRY_STATUS(co_await commit(
-      [this, job](Plan& plan) -> Result<Built> {
-        const auto from = state_.mailbox(job->mailbox);
-        if (!from) return fail(Fault::not_found, "no such mailbox", {}, "NONEXISTENT");
-        job->gone = existing(*from, job->uids);
-        if (job->gone.empty()) return Built::nothing;
-        auto ranges = to_ranges(job->gone);
-        if (!plan.untouched(job->mailbox, ranges)) return Built::later;
-        plan.touch(job->mailbox, ranges);
-        plan.add(Expunge{job->mailbox, std::move(ranges)});
-        return Built::records;
-      },
+      [job](Plan& plan, TimeSlice& slice) { return plan_removal(plan, job, slice); },
       std::move(pins), origin));
   co_return std::move(job->gone);
 }

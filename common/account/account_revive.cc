@@ -69,7 +69,7 @@ Task<Status> Account::try_to_revive(std::shared_ptr<ReviveJob> job,
         job->result.uidvalidity = to->info().uidvalidity;
         job->result.uids.assign(job->messages.size(), Uid(0));
         if (count == 0) return Built::nothing;
-        TRY_STATUS(plan.reserve_uids(*to, count));
+        TRY_STATUS(plan.room_for(*to, count, limits_));
         // One record for each run of messages from the same mailbox. A mailbox that is gone can
         // not be named any more.
         Copy record;

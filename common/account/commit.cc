@@ -5,6 +5,8 @@
 //   2. one append is under way at a time; what is queued meanwhile goes into the next one.
 //   3. a builder runs again after a lost race; its last run is the one that counts.
 //   4. after an error of the journal nothing is appended any more; "no room" is none.
+//   5. from the first builder to the last record that is folded nothing else changes state_ (but
+//      claims), though the loop runs others.
 
 #include <algorithm>
 
@@ -16,9 +18,9 @@
 namespace rims::store {
 
 struct Account::Op {
-  Op(Loop& loop, Builder b, std::vector<std::shared_ptr<Mailbox>> p, const void* o)
+  Op(Loop& loop, AnyBuilder b, std::vector<std::shared_ptr<Mailbox>> p, const void* o)
       : build(std::move(b)), pins(std::move(p)), origin(o), done(loop) {}
-  Builder build;
+  AnyBuilder build;
   std::vector<std::shared_ptr<Mailbox>> pins;
   const void* origin;
   Event done;
@@ -75,7 +77,7 @@ std::unexpected<Error> Account::unusable() const {
               "UNAVAILABLE");
 }
 
-Task<Status> Account::commit(Builder build, std::vector<std::shared_ptr<Mailbox>> pins,
+Task<Status> Account::commit(AnyBuilder build, std::vector<std::shared_ptr<Mailbox>> pins,
                              const void* origin) {
   if (failure_ || closing_) co_return unusable();
   if (owed_) {
@@ -84,7 +86,7 @@ Task<Status> Account::commit(Builder build, std::vector<std::shared_ptr<Mailbox>
   co_return co_await enqueue(std::move(build), std::move(pins), origin);
 }
 
-Task<Status> Account::enqueue(Builder build, std::vector<std::shared_ptr<Mailbox>> pins,
+Task<Status> Account::enqueue(AnyBuilder build, std::vector<std::shared_ptr<Mailbox>> pins,
                               const void* origin) {
   if (failure_ || closing_) co_return unusable();
   const auto op = std::make_shared<Op>(loop_, std::move(build), std::move(pins), origin);
@@ -102,8 +104,17 @@ Task<void> Account::run_commits() {
   while (!queue_.empty() && !failure_) {
     if (auto status = co_await write_one_commit(); !status) poison(status.error());
   }
+  // It may have failed elsewhere while these were looked at.
+  if (failure_) {
+    for (const auto& op : std::exchange(queue_, {})) op->finish(std::unexpected(*failure_));
+  }
   committing_ = false;
   idle_.set();
+}
+
+Task<Result<Built>> Account::build(Op& op, Plan& plan, TimeSlice& slice) {
+  if (const auto* at_once = std::get_if<Builder>(&op.build)) co_return (*at_once)(plan);
+  co_return co_await std::get<LongBuilder>(op.build)(plan, slice);
 }
 
 Task<Status> Account::write_one_commit() {
@@ -112,11 +123,15 @@ Task<Status> Account::write_one_commit() {
   Plan plan(state_, now());
   std::vector<std::shared_ptr<Op>> batch;
   std::vector<const void*> origins;  // one per draft
+  TimeSlice slice(loop_);
   while (!queue_.empty() && !plan.full()) {
     const auto op = queue_.front();
-    auto built = op->build(plan);
-    if (built && *built == Built::later) break;
     queue_.pop_front();
+    auto built = co_await build(*op, plan, slice);
+    if (built && *built == Built::later) {
+      queue_.push_front(op);
+      break;
+    }
     origins.resize(plan.drafts().size(), op->origin);
     if (!built)
       op->finish(std::unexpected(built.error()));
@@ -164,6 +179,7 @@ Task<Status> Account::write_one_commit() {
     co_return Status();
   }
 
+  TimeSlice folding(loop_);
   for (size_t i = 0; i < drafts.size(); i++) {
     fold({.seq = state_.seq() + 1,
           .time = drafts[i].time,
@@ -171,12 +187,15 @@ Task<Status> Account::write_one_commit() {
           .dropped = false,
           .record = std::move(drafts[i].record)},
          origins[i]);
+    drafts[i] = {};  // the next ones need the memory
+    if (i + 1 < drafts.size()) co_await folding.spend();
   }
   for (const auto& op : batch) op->finish({});
   co_return Status();
 }
 
 Task<Status> Account::catch_up() {
+  TimeSlice slice(loop_);
   while (true) {
     CO_TRY(const auto events, co_await journal_->read_from(state_.seq() + 1));
     if (events.empty()) co_return Status();
@@ -188,6 +207,7 @@ Task<Status> Account::catch_up() {
         pins.push_back(std::move(pin));
       }
       fold(event, nullptr);
+      co_await slice.spend();
     }
   }
 }

@@ -57,11 +57,17 @@ void Survey::add(const JournalEvent& event) {
 
 std::map<uint32_t, Waste> Survey::waste(int64_t retention) const {
   std::vector<bool> named(lives_.size());
+  auto near = lives_.begin();
+  const auto is = [&](MessageId message) {
+    return near != lives_.end() && near->message == message;
+  };
   for (const auto& [id, mailbox] : state_.mailboxes()) {
     for (const auto& entry : mailbox->messages()) {
-      const auto life = std::ranges::lower_bound(lives_, entry.message, {}, &Life::message);
-      if (life != lives_.end() && life->message == entry.message)
-        named[static_cast<size_t>(life - lives_.begin())] = true;
+      // Most often it is the next one, or the same.
+      if (near != lives_.end() && near->message < entry.message) ++near;
+      if (!is(entry.message))
+        near = std::ranges::lower_bound(lives_, entry.message, {}, &Life::message);
+      if (is(entry.message)) named[static_cast<size_t>(near - lives_.begin())] = true;
     }
   }
   std::map<uint32_t, Waste> found;

@@ -3,7 +3,10 @@
 #include "common/account/plan.h"
 
 #include <algorithm>
+#include <utility>
 #include <variant>
+
+#include <fmt/format.h>
 
 #include "common/base/ascii.h"
 
@@ -21,16 +24,35 @@ Plan::Overlay& Plan::overlay(const Mailbox& mailbox) {
   return o;
 }
 
-Status Plan::reserve_uids(const Mailbox& mailbox, size_t count) {
-  if (count >= UINT32_MAX - overlay(mailbox).uidnext.value)
+Status Plan::room_for(const Mailbox& mailbox, size_t count, const Limits& limits) {
+  const auto& o = overlay(mailbox);
+  if (count >= UINT32_MAX - o.uidnext.value)
     return fail(Fault::limit, "the mailbox has no unique identifiers left", {}, "LIMIT");
+  const auto full = [count](uint64_t there, int64_t more, size_t most) {
+    return std::cmp_greater(static_cast<int64_t>(there + count) + more, most);
+  };
+  if (full(mailbox.info().messages, o.more, limits.mailbox_messages))
+    return fail(Fault::limit,
+                fmt::format("no room: a mailbox may hold {} messages", limits.mailbox_messages),
+                "limits.mailbox_messages", "LIMIT");
+  if (full(state_.messages(), more_, limits.account_messages))
+    return fail(Fault::limit,
+                fmt::format("no room: all mailboxes together may hold {} messages",
+                            limits.account_messages),
+                "limits.account_messages", "LIMIT");
   return {};
+}
+
+void Plan::count_messages(const Mailbox& mailbox, int64_t more) {
+  overlay(mailbox).more += more;
+  more_ += more;
 }
 
 Uid Plan::take_uid(const Mailbox& mailbox) {
   auto& next = overlay(mailbox).uidnext;
   const Uid uid = next;
   next = Uid(uid.value + 1);
+  count_messages(mailbox, 1);
   return uid;
 }
 

@@ -36,6 +36,16 @@ class Plan {
         next_mailbox_(state.next_mailbox()),
         last_uidvalidity_(state.last_uidvalidity()) {}
 
+  // How many messages one record names at most: applying it takes a few milliseconds.
+  static constexpr size_t kPiece = 16384;
+  template <class T>
+  [[nodiscard]] static std::vector<std::span<const T>> in_pieces(std::span<const T> all) {
+    std::vector<std::span<const T>> pieces;
+    for (; !all.empty(); all = all.subspan(pieces.back().size()))
+      pieces.push_back(all.first(std::min(kPiece, all.size())));
+    return pieces;
+  }
+
   [[nodiscard]] bool empty() const { return drafts_.empty(); }
   [[nodiscard]] bool full() const {
     return exclusive_ || drafts_.size() >= 4096 || bytes_ >= kEnough;
@@ -43,9 +53,13 @@ class Plan {
   // The one builder of this commit: nothing joins it. Call when empty().
   void be_exclusive() { exclusive_ = true; }
 
-  // limit when `count` uids are not left.
-  Status reserve_uids(const Mailbox& mailbox, size_t count);
+  // limit LIMIT when `count` more messages have no room in the mailbox or in the account, or no
+  // uids are left for them. It is the one place that looks.
+  Status room_for(const Mailbox& mailbox, size_t count, const Limits& limits);
+  // The uid of one more message.
   Uid take_uid(const Mailbox& mailbox);
+  // So many more messages (fewer, if negative) than take_uid() has seen.
+  void count_messages(const Mailbox& mailbox, int64_t more);
   // The next uid becomes this one; it must not be smaller than it is. Then take_uid() takes it.
   void skip_to_uid(const Mailbox& mailbox, Uid uid) { overlay(mailbox).uidnext = uid; }
   [[nodiscard]] Uid uidnext(const Mailbox& mailbox) { return overlay(mailbox).uidnext; }
@@ -105,6 +119,7 @@ class Plan {
   static constexpr size_t kEnough = size_t{8} << 20;
   struct Overlay {
     Uid uidnext;
+    int64_t more = 0;  // messages than in the state
     std::vector<std::string> new_keywords;
     std::vector<std::vector<UidRange>> touched;
   };
@@ -120,6 +135,7 @@ class Plan {
   std::set<DeliveryKey> deliveries_;
   std::vector<Draft> drafts_;
   size_t bytes_ = 0;
+  int64_t more_ = 0;  // messages than in the state
   size_t in_front_ = 0;
   bool exclusive_ = false;
 };

@@ -79,6 +79,7 @@ struct Config {
 
   uint64_t limits_message_size = 0, limits_line_size = 0;  // bytes
   uint64_t limits_mailboxes = 0, limits_keywords = 0, limits_mime_depth = 0, limits_mime_parts = 0;
+  uint64_t limits_mailbox_messages = 0, limits_account_messages = 0;
   uint64_t limits_connections = 0;         // of one rims-login
   uint64_t limits_logins_per_address = 0;  // not yet logged in, of one rims-login
   uint64_t limits_login_attempts = 0, limits_login_timeout = 0;  // seconds

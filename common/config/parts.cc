@@ -165,6 +165,8 @@ ImapdPart imapd_part(const Config& config) {
   part.message_size_max = config.limits_message_size;
   part.line_size_max = narrow(config.limits_line_size);
   part.mailbox_count_max = narrow(config.limits_mailboxes);
+  part.mailbox_messages_max = narrow(config.limits_mailbox_messages);
+  part.account_messages_max = narrow(config.limits_account_messages);
   part.keyword_count_max = narrow(config.limits_keywords);
   part.mime_depth_max = narrow(config.limits_mime_depth);
   part.mime_part_max = narrow(config.limits_mime_parts);

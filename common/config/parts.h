@@ -99,6 +99,8 @@ struct ImapdPart {
   uint64_t message_size_max = 0;        // bytes
   uint32_t line_size_max = 0;           // bytes of a command without its literals
   uint32_t mailbox_count_max = 0;       // per account
+  uint32_t mailbox_messages_max = 0;    // in one mailbox
+  uint32_t account_messages_max = 0;    // in all mailboxes of an account
   uint32_t keyword_count_max = 0;       // per mailbox
   uint32_t mime_depth_max = 0;
   uint32_t mime_part_max = 0;
@@ -112,7 +114,8 @@ struct ImapdPart {
       &ImapdPart::level, &ImapdPart::base_dir, &ImapdPart::key_value_store,
       &ImapdPart::key_value_checksum, &ImapdPart::io_threads, &ImapdPart::inactivity_timeout_s,
       &ImapdPart::idle_notify_interval_s, &ImapdPart::message_size_max, &ImapdPart::line_size_max,
-      &ImapdPart::mailbox_count_max, &ImapdPart::keyword_count_max, &ImapdPart::mime_depth_max,
+      &ImapdPart::mailbox_count_max, &ImapdPart::mailbox_messages_max,
+      &ImapdPart::account_messages_max, &ImapdPart::keyword_count_max, &ImapdPart::mime_depth_max,
       &ImapdPart::mime_part_max, &ImapdPart::sessions_per_user_max, &ImapdPart::expunge_retention_s,
       &ImapdPart::free_space_floor_percent, &ImapdPart::free_space_floor_max,
       &ImapdPart::segment_bytes, &ImapdPart::duplicate_window_s);

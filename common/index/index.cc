@@ -17,6 +17,17 @@ constexpr std::string_view kMailboxFile = "mailbox_";
 
 std::string mailbox_file(MailboxId id) { return fmt::format("{}{}", kMailboxFile, id.value); }
 
+// The chunks of ascending uids: each is inserted once.
+template <class List, class UidOf>
+void add_chunks(std::set<uint32_t>& chunks, const List& list, UidOf uid_of) {
+  uint32_t last = UINT32_MAX;
+  for (const auto& one : list) {
+    const auto chunk = static_cast<uint32_t>(uid_of(one).value / kSlotsPerChunk);
+    if (chunk != last) chunks.insert(chunk);
+    last = chunk;
+  }
+}
+
 // Random, so that two openings, or two accounts, do not give the same number to different files. 0
 // stands for "no file". The upper bits are free, so that counting does not overflow.
 uint64_t first_generation() { return get_int<uint64_t>(random_bytes(8).data()) >> 2 | 1; }
@@ -51,12 +62,10 @@ void Index::note(const Change& change, const AccountState& state) {
   if (change.mailbox.value != 0) counters_.insert(change.mailbox);
   if (change.kind == Change::Kind::renumbered) {
     const auto mailbox = state.mailbox(change.mailbox);
-    for (const auto& e : mailbox->messages())
-      entries_[change.mailbox].insert(static_cast<uint32_t>(e.uid.value / kSlotsPerChunk));
+    add_chunks(entries_[change.mailbox], mailbox->messages(),
+               [](const MessageEntry& e) { return e.uid; });
   } else if (of_messages(change.kind)) {
-    auto& chunks = entries_[change.mailbox];
-    for (const Uid uid : change.uids)
-      chunks.insert(static_cast<uint32_t>(uid.value / kSlotsPerChunk));
+    add_chunks(entries_[change.mailbox], change.uids, [](Uid uid) { return uid; });
   } else {
     list_ = true;
   }
@@ -252,8 +261,8 @@ Task<void> Index::reset(const AccountState& state, ExpungeHistory history, std::
   for (const auto& [id, mailbox] : state.mailboxes()) {
     counters_.insert(id);
     if (!history_.of(id).empty()) entries_[id];  // so that it is written
-    for (const auto& e : mailbox->messages())
-      entries_[id].insert(static_cast<uint32_t>(e.uid.value / kSlotsPerChunk));
+    if (!mailbox->messages().empty())
+      add_chunks(entries_[id], mailbox->messages(), [](const MessageEntry& e) { return e.uid; });
   }
 }
 

@@ -47,28 +47,32 @@ Task<Result<std::vector<JournalEvent>>> FileJournal::read_from(uint64_t seq) {
   for (; it != first_seqs_.end() && out.empty(); it = first_seqs_.upper_bound(it->first)) {
     const uint32_t number = it->first;
     CO_TRY(const SegmentRef file, co_await segment(number));
-    Result<Scan> found = Scan();
+    Status status;
+    // Decoding, too: a segment may name a million messages.
     co_await pool_.run([&] {
-      found = scan(file, false);
-      if (found) note(file, found->damages);
+      status = [&]() -> Status {
+        TRY(const Scan found, scan(file, false));
+        note(file, found.damages);
+        for (const auto& e : found.entries) {
+          const auto& h = e.header;
+          if (h.seq < seq) continue;
+          auto record = decode(h.type, h.version, h.seq, e.meta, file->header.program);
+          if (!record)
+            return fail(
+                Fault::storage, "temporary failure",
+                fmt::format("{} at offset {}: {}", file->path(), e.offset, record.error().detail()),
+                "UNAVAILABLE");
+          out.push_back({.seq = h.seq,
+                         .time = h.time,
+                         .location = {number, e.offset, h.meta, h.aux, h.body},
+                         .dropped = (h.flags & kDropped) != 0,
+                         .record = *std::move(record)});
+        }
+        return {};
+      }();
     });
     report();
-    if (!found) co_return std::unexpected(found.error());
-    for (const auto& e : found->entries) {
-      const auto& h = e.header;
-      if (h.seq < seq) continue;
-      auto record = decode(h.type, h.version, h.seq, e.meta, file->header.program);
-      if (!record)
-        co_return fail(
-            Fault::storage, "temporary failure",
-            fmt::format("{} at offset {}: {}", file->path(), e.offset, record.error().detail()),
-            "UNAVAILABLE");
-      out.push_back({.seq = h.seq,
-                     .time = h.time,
-                     .location = {number, e.offset, h.meta, h.aux, h.body},
-                     .dropped = (h.flags & kDropped) != 0,
-                     .record = *std::move(record)});
-    }
+    CO_TRY_STATUS(std::move(status));
     it = first_seqs_.find(number);
     if (it == first_seqs_.end()) break;
   }

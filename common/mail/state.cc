@@ -110,6 +110,7 @@ Uid AccountState::add_message(Mailbox& mailbox, MessageEntry entry, const Keywor
   entry.keywords = mailbox.keywords_.intern(keywords);
   info.uidnext = std::max(info.uidnext, Uid(entry.uid.value + 1));
   info.messages++;
+  messages_++;
   info.bytes += entry.size;
   if ((entry.flags & kSeen) == 0) info.unseen++;
   if (entry.uid >= info.first_recent) info.recent++;
@@ -120,6 +121,7 @@ Uid AccountState::add_message(Mailbox& mailbox, MessageEntry entry, const Keywor
 
 void AccountState::uncount(MailboxInfo& info, const MessageEntry& entry) {
   info.messages--;
+  messages_--;
   info.bytes -= entry.size;
   if ((entry.flags & kSeen) == 0) info.unseen--;
   if (entry.uid >= info.first_recent) info.recent--;
@@ -148,6 +150,7 @@ void AccountState::remove(MailboxId id, const Now& now) {
   const auto found = mailboxes_.find(id);
   const auto mailbox = found->second;
   mailbox->deleted_ = true;
+  messages_ -= mailbox->info_.messages;
   names_.erase(mailbox->info_.name);
   mailboxes_.erase(found);
   removed_.insert(id.value);
@@ -496,6 +499,7 @@ void AccountState::take_messages(MailboxId id, const AccountState& other) {
   const auto mine = mailbox(id);
   const auto theirs = other.mailbox(id);
   if (!mine || !theirs) return;
+  messages_ += uint64_t{theirs->info_.messages} - mine->info_.messages;
   *mine = *theirs;
 }
 
@@ -508,8 +512,10 @@ std::vector<std::string> AccountState::broken_invariants() const {
   const auto inbox = mailbox("INBOX");
   if (seq_ > 0 && (!inbox || inbox->info_.noselect)) say(3, "INBOX", "missing");
   std::set<UidValidity> validities;
+  uint64_t messages = 0;
   for (const auto& [id, mailbox] : mailboxes_) {
     const auto& info = mailbox->info_;
+    messages += info.messages;
     const auto named = names_.find(info.name);
     if (info.id != id || id >= next_mailbox_ || named == names_.end() || named->second != id)
       say(2, info.name, "name index or id wrong");
@@ -547,6 +553,7 @@ std::vector<std::string> AccountState::broken_invariants() const {
       if (keywords.find(names[i]) != i) say(8, info.name, "keyword twice");
     }
   }
+  if (messages != messages_) say(6, "account", "number of messages");
   return broken;
 }
 

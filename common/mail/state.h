@@ -11,7 +11,8 @@
 //   3. INBOX exists and can be selected, once the account has a record
 //   4. messages are sorted by uid, each uid once, all below uidnext
 //   5. message ids are not zero and below next_message()
-//   6. messages, unseen, recent, bytes are what counting the messages gives
+//   6. messages, unseen, recent, bytes are what counting the messages gives; messages() is their
+//   sum
 //   7. a modseq is not zero and at most highest_modseq, that at most seq()
 //   8. keyword bits have a name; names differ, case-insensitively; at most kMaxKeywords
 //   9. uidvalidities differ, are not zero and at most last_uidvalidity()
@@ -65,6 +66,8 @@ class AccountState {
   [[nodiscard]] Snapshot snapshot() const;
   // The same of one mailbox.
   [[nodiscard]] static Snapshot::OfMailbox of(const Mailbox& mailbox);
+  // In all mailboxes; a message in two of them counts twice.
+  [[nodiscard]] uint64_t messages() const { return messages_; }
   [[nodiscard]] uint64_t orphans() const { return orphans_; }
   // The sum of Gap::damage over the whole journal; not kept in the index.
   [[nodiscard]] uint64_t damage_answered() const { return damage_answered_; }
@@ -116,7 +119,7 @@ class AccountState {
   Mailbox* reach(MailboxId id, const Now& now);
   Uid add_message(Mailbox& mailbox, MessageEntry entry, const KeywordList& keywords,
                   const Now& now);
-  static void uncount(MailboxInfo& info, const MessageEntry& entry);
+  void uncount(MailboxInfo& info, const MessageEntry& entry);
   Mailbox& recover_mailbox(MailboxId id, const Now& now);
   void take_special_use(MailboxId from_all_but, SpecialUse use, const Now& now);
   bool mend(const Snapshot::OfMailbox& right, const Now& now);
@@ -132,6 +135,7 @@ class AccountState {
   IdRanges removed_;
   AccountNamed named_;
   Deliveries deliveries_;
+  uint64_t messages_ = 0;  // the sum of MailboxInfo::messages
   uint64_t orphans_ = 0;
   uint64_t damage_answered_ = 0;
   bool incomplete_ = false;  // records are known to be lost

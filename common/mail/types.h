@@ -198,12 +198,14 @@ struct FlagOutcome {
 
 // Limits that the store itself enforces (Fault::limit).
 struct Limits {
-  size_t mailboxes = 10'000;      // per account
-  size_t name_bytes = 1000;       // a whole mailbox name, UTF-8
-  size_t name_depth = 32;         // levels of hierarchy
-  size_t subscriptions = 10'000;  // names, existing or not
-  size_t keywords = 1000;         // names that a mailbox knows; at most kMaxKeywords
-  size_t keyword_bytes = 100;     // one keyword's name; at most kLongestKeyword
+  size_t mailboxes = 10'000;            // per account
+  size_t mailbox_messages = 1'000'000;  // of one mailbox; those that are there already stay
+  size_t account_messages = 4'000'000;  // of all its mailboxes; a copy counts as one more
+  size_t name_bytes = 1000;             // a whole mailbox name, UTF-8
+  size_t name_depth = 32;               // levels of hierarchy
+  size_t subscriptions = 10'000;        // names, existing or not
+  size_t keywords = 1000;               // names that a mailbox knows; at most kMaxKeywords
+  size_t keyword_bytes = 100;           // one keyword's name; at most kLongestKeyword
   size_t message_bytes = size_t{1} << 30;
 };
 

@@ -28,7 +28,30 @@ Session::Session(SessionHost& host, Client client)
 }
 
 Session::~Session() {
+  count_viewed(0);
   if (account_) account_->unlisten(this);
+}
+
+void Session::select(Selected mailbox) {
+  selected_ = std::move(mailbox);
+  count_viewed(selected_->view.size());
+}
+
+void Session::unselect() {
+  selected_.reset();
+  count_viewed(0);
+}
+
+Status Session::room_to_view(size_t messages) const {
+  const uint64_t others = host_.viewed(user()) - viewed_;
+  if (others == 0 || others + messages <= SessionHost::kMostViewed) return {};
+  return fail(Fault::limit, "the other sessions of this user have too large mailboxes open", {},
+              "LIMIT");
+}
+
+void Session::count_viewed(uint64_t messages) {
+  host_.view(user(), static_cast<int64_t>(messages - viewed_));
+  viewed_ = messages;
 }
 
 void Session::stop(std::string_view why) {

@@ -64,8 +64,11 @@ class Session final : public HostedSession, private store::Listener {
   // Only for commands that need a selected mailbox.
   [[nodiscard]] Selected& selected() { return *selected_; }
   [[nodiscard]] bool has_selected() const { return selected_.has_value(); }
-  void select(Selected mailbox) { selected_ = std::move(mailbox); }
-  void unselect() { selected_.reset(); }
+  void select(Selected mailbox);
+  void unselect();
+  // limit LIMIT when a mailbox with so many messages is too much beside what the user's other
+  // sessions have selected.
+  [[nodiscard]] Status room_to_view(size_t messages) const;
   // Given to the store as `origin`, to recognise our own changes.
   [[nodiscard]] const void* origin() const { return this; }
 
@@ -117,6 +120,8 @@ class Session final : public HostedSession, private store::Listener {
   bool stopped();
   bool lost();
   void news();
+  // What the host is told that this session has selected.
+  void count_viewed(uint64_t messages);
 
   SessionHost& host_;
   Client client_;
@@ -131,6 +136,7 @@ class Session final : public HostedSession, private store::Listener {
   bool ended_ = false;
   bool said_bye_ = false;
   bool idling_ = false;
+  uint64_t viewed_ = 0;  // see count_viewed()
   unsigned bad_in_a_row_ = 0;
   std::chrono::steady_clock::time_point last_input_ = Loop::now();
   std::chrono::steady_clock::time_point last_told_{};  // something, in IDLE

@@ -11,6 +11,11 @@
 #include "imapd/imap/session.h"
 
 namespace rims::imapd {
+namespace {
+
+constexpr size_t kExpungesAtOnce = 4096;
+
+}  // namespace
 
 void Session::tell_keywords() {
   const auto& keywords = selected_->mailbox->keywords().names();
@@ -39,11 +44,16 @@ void Session::tell_flags(Uid uid, bool with_uid) {
 Task<Status> Session::tell_news(bool expunges, bool with_uid) {
   if (!selected_ || !selected_->view.has_news()) co_return Status();
   View& view = selected_->view;
-  if (expunges) view.tell_expunges(out());
+  TimeSlice slice(host_.loop());
+  while (expunges && !view.tell_expunges(out(), kExpungesAtOnce)) {
+    CO_TRY_STATUS(co_await drain());
+    co_await slice.spend();
+  }
   if (view.has_arrivals()) {
     claim_recent(view.first_arrival(), view.last_arrival());
     view.tell_arrivals(out());
   }
+  if (!stop_reason_) count_viewed(view.size() + view.arrivals());
   const std::vector<uint32_t> changed = view.take_changed();
   if (!changed.empty()) tell_keywords();
   for (const uint32_t uid : changed) {
@@ -51,6 +61,7 @@ Task<Status> Session::tell_news(bool expunges, bool with_uid) {
     if (drain_is_due()) {
       CO_TRY_STATUS(co_await drain());
     }
+    if (slice.step()) co_await slice.spend();
   }
   co_return Status();
 }
@@ -70,7 +81,12 @@ void Session::news() {
 
 void Session::appended(MailboxId mailbox, std::span<const Uid> uids, const void*) {
   if (!selected_ || selected_->id() != mailbox) return;
-  for (const Uid uid : uids) selected_->view.arrived(uid);
+  selected_->view.arrived(uids);
+  if (!stop_reason_) {
+    const bool room = room_to_view(viewed_ + uids.size()).has_value();
+    count_viewed(room ? viewed_ + uids.size() : 0);
+    if (!room) stop("the sessions of this user have too large mailboxes open");
+  }
   news();
 }
 
@@ -78,13 +94,13 @@ void Session::flags_changed(MailboxId mailbox, std::span<const Uid> uids, ModSeq
                             const void* origin) {
   // Our own change is answered by the command that made it.
   if (origin == this || !selected_ || selected_->id() != mailbox) return;
-  for (const Uid uid : uids) selected_->view.flags_changed(uid);
+  selected_->view.flags_changed(uids);
   news();
 }
 
 void Session::expunged(MailboxId mailbox, std::span<const Uid> uids, ModSeq, const void*) {
   if (!selected_ || selected_->id() != mailbox) return;
-  for (const Uid uid : uids) selected_->view.expunged(uid);
+  selected_->view.expunged(uids);
   news();
 }
 

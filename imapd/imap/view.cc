@@ -15,18 +15,28 @@ bool holds(const std::vector<uint32_t>& ascending, uint32_t uid) {
   return std::ranges::binary_search(ascending, uid);
 }
 
-void insert_ascending(std::vector<uint32_t>& list, uint32_t uid) {
-  if (list.empty() || list.back() < uid) {
-    list.push_back(uid);
+// All lists are ascending, each number once.
+void add(std::vector<uint32_t>& list, std::span<const uint32_t> more) {
+  if (more.empty()) return;
+  if (list.empty() || list.back() < more.front()) {
+    list.insert(list.end(), more.begin(), more.end());
     return;
   }
-  const auto place = std::ranges::lower_bound(list, uid);
-  if (*place != uid) list.insert(place, uid);
+  const auto place = std::ranges::lower_bound(list, more.front());
+  const std::vector<uint32_t> tail(place, list.end());
+  list.erase(place, list.end());
+  std::ranges::set_union(tail, more, std::back_inserter(list));
 }
 
-void erase_ascending(std::vector<uint32_t>& list, uint32_t uid) {
-  const auto place = std::ranges::lower_bound(list, uid);
-  if (place != list.end() && *place == uid) list.erase(place);
+void remove(std::vector<uint32_t>& list, std::span<const uint32_t> less) {
+  if (less.empty() || list.empty() || list.back() < less.front()) return;
+  const auto place = std::ranges::lower_bound(list, less.front());
+  auto next = less.begin();
+  const auto gone = [&](uint32_t uid) {
+    while (next != less.end() && *next < uid) ++next;
+    return next != less.end() && *next == uid;
+  };
+  list.erase(std::remove_if(place, list.end(), gone), list.end());
 }
 
 }  // namespace
@@ -36,10 +46,9 @@ void View::reset(std::vector<uint32_t> uids) {
   arrived_.clear();
   gone_.clear();
   changed_.clear();
+  told_.clear();
   recent_.clear();
 }
-
-bool View::counts(uint32_t uid) const { return holds(uids_, uid); }
 
 size_t View::lower_bound(Uid uid) const {
   return static_cast<size_t>(std::ranges::lower_bound(uids_, uid.value) - uids_.begin());
@@ -75,36 +84,54 @@ size_t View::recent_count() const {
   return count;
 }
 
-void View::arrived(Uid uid) { arrived_.push_back(uid.value); }
-
-void View::expunged(Uid uid) {
-  erase_ascending(changed_, uid.value);
-  if (counts(uid.value))
-    gone_.push_back(uid.value);
-  else
-    erase_ascending(arrived_, uid.value);  // appended and expunged before the client was told
+void View::arrived(std::span<const Uid> uids) {
+  for (const Uid uid : uids) arrived_.push_back(uid.value);
 }
 
-void View::flags_changed(Uid uid) {
-  if (counts(uid.value)) insert_ascending(changed_, uid.value);
+void View::expunged(std::span<const Uid> uids) {
+  std::vector<uint32_t> counted, untold;
+  auto at = uids_.begin();
+  for (const Uid uid : uids) {
+    at = std::lower_bound(at, uids_.end(), uid.value);
+    const bool counts = at != uids_.end() && *at == uid.value;
+    (counts ? counted : untold).push_back(uid.value);
+  }
+  forget_told();
+  remove(changed_, counted);
+  add(gone_, counted);
+  remove(arrived_, untold);  // appended and expunged before the client was told
+}
+
+void View::flags_changed(std::span<const Uid> uids) {
+  std::vector<uint32_t> counted;
+  auto at = uids_.begin();
+  for (const Uid uid : uids) {
+    at = std::lower_bound(at, uids_.end(), uid.value);
+    if (at != uids_.end() && *at == uid.value) counted.push_back(uid.value);
+  }
+  forget_told();
+  add(changed_, counted);
 }
 
 void View::told_flags(Uid uid) {
-  if (!changed_.empty()) erase_ascending(changed_, uid.value);
+  if (!changed_.empty() && holds(changed_, uid.value)) add(told_, std::span(&uid.value, 1));
 }
 
-void View::tell_expunges(std::string& out) {
-  if (gone_.empty()) return;
-  std::ranges::sort(gone_);
-  for (auto uid = gone_.rbegin(); uid != gone_.rend(); ++uid)
+// Not at each of them: that would cost the whole list each time.
+void View::forget_told() {
+  remove(changed_, told_);
+  std::vector<uint32_t>().swap(told_);
+}
+
+bool View::tell_expunges(std::string& out, size_t most) {
+  if (gone_.empty()) return true;
+  const std::span told = std::span(gone_).last(std::min(most, gone_.size()));
+  for (auto uid = told.rbegin(); uid != told.rend(); ++uid)
     fmt::format_to(std::back_inserter(out), "* {} EXPUNGE\r\n", lower_bound(Uid(*uid)) + 1);
-  auto gone = gone_.begin();
-  std::erase_if(uids_, [&](uint32_t uid) {
-    if (gone == gone_.end() || *gone != uid) return false;
-    ++gone;
-    return true;
-  });
-  std::vector<uint32_t>().swap(gone_);
+  remove(uids_, told);
+  gone_.resize(gone_.size() - told.size());
+  if (gone_.empty()) std::vector<uint32_t>().swap(gone_);
+  return gone_.empty();
 }
 
 void View::tell_arrivals(std::string& out) {
@@ -115,6 +142,9 @@ void View::tell_arrivals(std::string& out) {
                  recent_count());
 }
 
-std::vector<uint32_t> View::take_changed() { return std::exchange(changed_, {}); }
+std::vector<uint32_t> View::take_changed() {
+  forget_told();
+  return std::exchange(changed_, {});
+}
 
 }  // namespace rims::imapd

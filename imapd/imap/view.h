@@ -42,23 +42,26 @@ class View {
   [[nodiscard]] bool is_recent(Uid uid) const;
   [[nodiscard]] size_t recent_count() const;  // among what the client counts or will be told
 
-  // --- News, in the order of the store's commits ---
-  void arrived(Uid uid);
-  void expunged(Uid uid);
-  void flags_changed(Uid uid);
+  // --- News, in the order of the store's commits. `uids` are ascending; many at once cost as much
+  // as the list is long, not more ---
+  void arrived(std::span<const Uid> uids);
+  void expunged(std::span<const Uid> uids);
+  void flags_changed(std::span<const Uid> uids);
   // The client was just told this message's flags: an earlier change need not be sent any more.
   void told_flags(Uid uid);
 
   [[nodiscard]] bool has_news() const {
-    return !arrived_.empty() || !gone_.empty() || !changed_.empty();
+    return !arrived_.empty() || !gone_.empty() || changed_.size() > told_.size();
   }
+  [[nodiscard]] size_t arrivals() const { return arrived_.size(); }
   [[nodiscard]] bool has_arrivals() const { return !arrived_.empty(); }
   [[nodiscard]] Uid first_arrival() const { return Uid(arrived_.front()); }
   [[nodiscard]] Uid last_arrival() const { return Uid(arrived_.back()); }
 
-  // --- Telling --- Removes the gone messages and appends their EXPUNGE responses, highest number
-  // first, so that no number changes before it is sent.
-  void tell_expunges(std::string& out);
+  // --- Telling --- Removes at most `most` of the gone messages and appends their EXPUNGE
+  // responses, highest number first, so that no number changes before it is sent. False: call it
+  // again for more.
+  [[nodiscard]] bool tell_expunges(std::string& out, size_t most);
   // Takes the arrivals in; appends EXISTS and RECENT when there are any.
   void tell_arrivals(std::string& out);
   // The UIDs whose flags are to be told; they are forgotten here. Gone messages are left out.
@@ -68,12 +71,13 @@ class View {
   struct Range {
     uint32_t first, last;
   };
-  [[nodiscard]] bool counts(uint32_t uid) const;
+  void forget_told();
 
   std::vector<uint32_t> uids_;
   std::vector<uint32_t> arrived_;  // ascending
-  std::vector<uint32_t> gone_;     // in no order, each once
+  std::vector<uint32_t> gone_;     // ascending
   std::vector<uint32_t> changed_;  // ascending
+  std::vector<uint32_t> told_;     // ascending: those of changed_ that need not be told any more
   std::vector<Range> recent_;      // ascending
 };
 

@@ -58,6 +58,12 @@ class SessionHost {
 
   // limit LIMIT when the user has too many sessions, this one counted.
   [[nodiscard]] virtual Status admit(const Client& client) = 0;
+  // How many messages all sessions of a user may have selected together: each of them costs memory
+  // for every message of its mailbox, and by what the client asks of them.
+  static constexpr uint64_t kMostViewed = uint64_t{32} << 20;
+  [[nodiscard]] virtual uint64_t viewed(const std::string& user) const = 0;
+  // So many more, or fewer. What a session has added it takes away again.
+  virtual void view(const std::string& user, int64_t more) = 0;
   // The account, shared with the user's other sessions. It is made for a new user.
   virtual Task<Result<std::shared_ptr<store::Account>>> open_account(std::string user) = 0;
 

@@ -104,8 +104,13 @@ Task<ipc::DeliverReply> Deliveries::delivered(ipc::Deliver order, Fd message) {
   const std::string stored_in = target->name;  // it may be renamed meanwhile
   const auto appended = co_await (*account)->append(target->id, std::move(messages));
   if (!appended) {
-    if (appended.error().fault() == Fault::limit)
-      co_return reply_of(request, ipc::Delivery::rejected, appended.error().reply());
+    // Too many messages. The size was looked at above: there will be room when some are expunged.
+    if (appended.error().fault() == Fault::limit) {
+      log::warn({}, "not delivered to {} in {} for now: {} ({}), id {}", log::quoted(user),
+                log::quoted(stored_in), appended.error().reply(), appended.error().detail(),
+                log::quoted(order.delivery_id.value));
+      co_return reply_of(request, ipc::Delivery::temporary, appended.error().reply());
+    }
     co_return temporary(appended.error());
   }
   if (appended->repeated != 0) co_return before(appended->uids.front());

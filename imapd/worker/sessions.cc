@@ -10,15 +10,15 @@ namespace rims::imapd {
 Sessions::Entry::Entry(Sessions& all, Number number, HostedSession& s, Facts f)
     : session(s), facts(std::move(f)), all_(all), number_(number) {
   all_.all_.emplace(number_, this);
-  all_.per_user_[facts.user].insert(number_);
+  all_.per_user_[facts.user].sessions.insert(number_);
   all_.none_.clear();
 }
 
 Sessions::Entry::~Entry() {
   all_.all_.erase(number_);
   const auto own = all_.per_user_.find(facts.user);
-  own->second.erase(number_);
-  if (own->second.empty()) all_.per_user_.erase(own);
+  own->second.sessions.erase(number_);
+  if (own->second.sessions.empty()) all_.per_user_.erase(own);
   all_.left_.set();
   if (all_.all_.empty()) all_.none_.set();
 }
@@ -26,7 +26,7 @@ Sessions::Entry::~Entry() {
 const std::set<Sessions::Number>& Sessions::of_user(const std::string& user) const {
   static const std::set<Number> none;
   const auto found = per_user_.find(user);
-  return found == per_user_.end() ? none : found->second;
+  return found == per_user_.end() ? none : found->second.sessions;
 }
 
 std::vector<Sessions::Number> Sessions::numbers() const {
@@ -46,6 +46,17 @@ std::vector<Sessions::Number> Sessions::numbers_of_id(std::string_view id) const
   for (const auto& [number, entry] : all_)
     if (entry->facts.id == id) list.push_back(number);
   return list;
+}
+
+uint64_t Sessions::viewed(const std::string& user) const {
+  const auto found = per_user_.find(user);
+  return found == per_user_.end() ? 0 : static_cast<uint64_t>(found->second.viewed);
+}
+
+// The last session of a user may end after its entry.
+void Sessions::view(const std::string& user, int64_t more) {
+  if (const auto found = per_user_.find(user); found != per_user_.end())
+    found->second.viewed += more;
 }
 
 const Sessions::Entry* Sessions::find(Number number) const {

@@ -55,6 +55,9 @@ class Sessions {
   [[nodiscard]] std::vector<Number> numbers_of_id(std::string_view id) const;
   // nullptr when it has ended. Good until the next wait.
   [[nodiscard]] const Entry* find(Number number) const;
+  // Messages that the user's sessions have selected together: see SessionHost.
+  [[nodiscard]] uint64_t viewed(const std::string& user) const;
+  void view(const std::string& user, int64_t more);
 
   void stop_all(std::string_view why);
   // `co_await ended(limit)`: true when there are none, false when the limit has passed.
@@ -63,11 +66,15 @@ class Sessions {
   Task<std::vector<Number>> left_of(std::vector<Number> numbers, Milliseconds limit);
 
  private:
+  struct OfUser {
+    std::set<Number> sessions;
+    int64_t viewed = 0;
+  };
   [[nodiscard]] const std::set<Number>& of_user(const std::string& user) const;
 
   Number last_ = 0;
   std::map<Number, Entry*> all_;
-  std::unordered_map<std::string, std::set<Number>> per_user_;
+  std::unordered_map<std::string, OfUser> per_user_;
   Event none_;
   Event left_;  // one has ended
 };

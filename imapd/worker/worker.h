@@ -68,6 +68,8 @@ class Worker final : private SessionHost {
   Loop& loop() override { return loop_; }
   SessionLimits limits() const override;
   Status admit(const Client& client) override;
+  uint64_t viewed(const std::string& user) const override { return sessions_.viewed(user); }
+  void view(const std::string& user, int64_t more) override { sessions_.view(user, more); }
   Task<Result<std::shared_ptr<store::Account>>> open_account(std::string user) override;
   Task<Status> room_for(uint64_t bytes) override;
   Task<void> work_on(std::string_view message, std::function<void()> work) override;

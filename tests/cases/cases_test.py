@@ -17,6 +17,7 @@ import tempfile
 import time
 import unittest
 
+from tests.system.bystander import ONE_WORKER, Bystander, Client
 from tests.system.harness import NOBODY, Suite, wait_for
 from tests.system.tools_test import account, ctl, mail, uids, write
 
@@ -359,6 +360,22 @@ class Cases(unittest.TestCase):
             self.assertEqual(suite.pids("deliverd"), [pid])
             wait_for(lambda: len(os.listdir(f"/proc/{pid}/fd")) <= before, 10, "the descriptors are closed")
             suite.deliver(mail("x"))
+
+    def test_copies_that_double_a_mailbox_end_and_hold_nobody_up(self):
+        suite = self.suite(ONE_WORKER, users={"u9": "bar", "u1": "bar"}, tls=False, log_level="INFO")
+        with suite.start(), Bystander(suite, "u1") as other, contextlib.closing(Client(suite, "u9")) as u9:
+            u9.append("INBOX", mail("tiny"))
+            u9.command("SELECT INBOX")
+            mark = other.mark()
+            answers = []
+            while not answers or (answers[-1].startswith("OK") and len(answers) < 30):
+                answers.append(u9.command("COPY 1:* INBOX", ok=False))
+            answered, longest = other.since(mark)
+            self.assertEqual(answers[-1], "NO [LIMIT] no room: a mailbox may hold 1000000 messages")
+            self.assertEqual(len(answers), 20)
+            self.assertGreater(answered, 100)
+            self.assertLess(longest, 5)
+            u9.command("FETCH 524288 FLAGS")
 
     def test_one_byte_at_a_time_is_too_late_for_a_login(self):
         with self.suite("limits:\n  login_timeout: 5s\n").start() as suite:

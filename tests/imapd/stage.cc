@@ -78,6 +78,8 @@ Stage::Stage() {
   settings.message_size_max = 64 << 20;
   settings.line_size_max = 64 * 1024;
   settings.mailbox_count_max = 1000;
+  settings.mailbox_messages_max = 1'000'000;
+  settings.account_messages_max = 1'000'000;
   settings.keyword_count_max = 1000;
   settings.mime_depth_max = 100;
   settings.mime_part_max = 10'000;
@@ -91,6 +93,8 @@ Stage::~Stage() {
 void Stage::start() {
   store::Options options;
   options.limits.mailboxes = settings.mailbox_count_max;
+  options.limits.mailbox_messages = settings.mailbox_messages_max;
+  options.limits.account_messages = settings.account_messages_max;
   options.limits.keywords = settings.keyword_count_max;
   options.journals = &journals;
   options.key_values = &key_values;

@@ -22,9 +22,12 @@ Task<Result<Reply>> copy(Session& session, imap::Command command) {
   const store::MailboxInfo* target = session.account().find(args.mailbox);
   if (!target || target->noselect) co_return try_create();
 
+  const MailboxId to_mailbox = target->id;
+  TimeSlice slice(session.host().loop());
   std::vector<Uid> uids;
   uids.reserve(indexes.size());
   for (const uint32_t index : indexes) {
+    if (slice.step()) co_await slice.spend();
     const Uid uid = selected.view.uid_at(index);
     if (selected.mailbox->find(uid))
       uids.push_back(uid);
@@ -34,9 +37,10 @@ Task<Result<Reply>> copy(Session& session, imap::Command command) {
   Reply reply{.text = command.by_uid ? "UID COPY completed" : "COPY completed", .code = {}};
   if (uids.empty()) co_return reply;
   CO_TRY(const store::Copied copied, co_await session.account().copy(selected.id(), std::move(uids),
-                                                                     target->id, session.origin()));
+                                                                     to_mailbox, session.origin()));
   imap::NumberSet<Uid> from, to;
   for (const auto& [source, made] : copied.uids) {
+    if (slice.step()) co_await slice.spend();
     from.add(source);
     to.add(made);
   }

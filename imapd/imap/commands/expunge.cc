@@ -23,7 +23,11 @@ Task<Result<Reply>> expunge(Session& session, imap::Command command) {
   };
   if (args.uids) {
     CO_TRY(const std::vector<uint32_t> indexes, session.resolve(*args.uids, true));
-    for (const uint32_t index : indexes) consider(selected.view.uid_at(index));
+    TimeSlice slice(session.host().loop());
+    for (const uint32_t index : indexes) {
+      consider(selected.view.uid_at(index));
+      if (slice.step()) co_await slice.spend();
+    }
   } else {
     for (const store::MessageEntry& message : selected.mailbox->messages())
       if ((message.flags & store::kDeleted) != 0) doomed.push_back(message.uid);

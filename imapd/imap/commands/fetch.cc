@@ -348,7 +348,7 @@ Task<Status> fetch_one(Session& session, const imap::Fetch& args, const Plan& pl
     }
     progress.note(entry.uid, done.error());
     out.resize(begin);
-    if (tells_flags) selected.view.flags_changed(entry.uid);
+    if (tells_flags) selected.view.flags_changed(std::span(&entry.uid, 1));
     co_return Status();
   }
   out += ")\r\n";

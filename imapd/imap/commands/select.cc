@@ -42,6 +42,7 @@ Task<Result<Reply>> open(Session& session, std::string name, bool read_only) {
   if (info->noselect)
     co_return fail(Fault::refused, "the name holds other mailboxes, and no messages", {}, "CANNOT");
   CO_TRY(auto mailbox, co_await session.account().open_mailbox(info->id));
+  CO_TRY_STATUS(session.room_to_view(mailbox->messages().size()));
 
   // No co_await from here to the end, so the client gets one state of the mailbox.
   std::vector<uint32_t> uids;

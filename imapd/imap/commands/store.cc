@@ -50,6 +50,7 @@ Task<Result<Reply>> store(Session& session, imap::Command command) {
     CO_TRY(const auto outcomes, co_await session.account().change_flags(
                                     selected.id(), std::move(change), session.origin()));
     if (!args.silent) session.tell_keywords();
+    TimeSlice slice(session.host().loop());
     for (const rims::store::FlagOutcome& outcome : outcomes) {
       if (outcome.verdict == rims::store::FlagOutcome::Verdict::gone) {
         some_gone = true;
@@ -60,6 +61,7 @@ Task<Result<Reply>> store(Session& session, imap::Command command) {
       if (session.drain_is_due()) {
         CO_TRY_STATUS(co_await session.drain());
       }
+      if (slice.step()) co_await slice.spend();
     }
   }
   // A UID that names nothing is ignored (RFC 3501 §6.4.8); a number always named a message.

@@ -177,6 +177,10 @@ class Player {
       s.line_size_max = value;
     else if (name == "mailbox_count_max")
       s.mailbox_count_max = value;
+    else if (name == "mailbox_messages_max")
+      s.mailbox_messages_max = value;
+    else if (name == "account_messages_max")
+      s.account_messages_max = value;
     else if (name == "keyword_count_max")
       s.keyword_count_max = value;
     else if (name == "sessions_per_user_max")

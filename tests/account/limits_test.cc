@@ -1,0 +1,145 @@
+// tests/account/limits_test.cc - how many messages a mailbox and an account may hold
+
+#include "tests/account/fixture.h"
+
+namespace rims::store {
+namespace {
+
+class FewMessages : public StoreTest {
+ protected:
+  Options options() override {
+    Options o = StoreTest::options();
+    o.limits.mailbox_messages = most_in_mailbox_;
+    o.limits.account_messages = most_in_account_;
+    return o;
+  }
+  // The text of the refusal; it is one of Fault::limit with the code LIMIT.
+  template <class T>
+  std::string refusal(Task<Result<T>> task) {
+    auto result = run(loop_, std::move(task));
+    if (result) return "taken";
+    EXPECT_EQ(result.error().fault(), Fault::limit);
+    EXPECT_EQ(result.error().code(), "LIMIT");
+    return result.error().reply();
+  }
+  static size_t count(const std::shared_ptr<Account>& account, const char* name) {
+    return account->find(name)->messages;
+  }
+  static constexpr const char* kMailboxFull = "no room: a mailbox may hold 4 messages";
+  static constexpr const char* kAccountFull =
+      "no room: all mailboxes together may hold 10 messages";
+  size_t most_in_mailbox_ = 4, most_in_account_ = 10;
+};
+
+TEST_F(FewMessages, AFullMailboxRefusesAndChangesNothing) {
+  const auto account = open();
+  must(account->append(inbox(account), messages({"1", "2", "3"})));
+  const auto before = account->modseq();
+  EXPECT_EQ(refusal(account->append(inbox(account), messages({"4", "5"}))), kMailboxFull);
+  EXPECT_EQ(refusal(account->copy(inbox(account), uids({1, 2}), inbox(account))), kMailboxFull);
+  EXPECT_EQ(account->modseq(), before);
+  must(account->copy(inbox(account), uids({1}), inbox(account)));
+  EXPECT_EQ(refusal(account->append(inbox(account), messages({"5"}))), kMailboxFull);
+  // What is changed and what leaves needs no room; then there is room.
+  must(account->change_flags(inbox(account), {.uids = uids({1}), .flags = kDeleted}));
+  must(account->expunge(inbox(account), uids({1})));
+  EXPECT_EQ(must(account->append(inbox(account), messages({"5"}))).uids, uids({5}));
+}
+
+TEST_F(FewMessages, AllMailboxesOfAnAccountAreCounted) {
+  const auto account = open();
+  const auto id = [&](const char* name) { return account->find(name)->id; };
+  for (const char* name : {"INBOX", "Junk"})
+    must(account->append(id(name), messages({"1", "2", "3", "4"})));
+  must(account->append(id("Sent"), messages({"1"})));
+  EXPECT_EQ(refusal(account->copy(inbox(account), uids({1, 2}), id("Trash"))), kAccountFull);
+  must(account->copy(inbox(account), uids({1}), id("Trash")));
+  EXPECT_EQ(refusal(account->append(id("Trash"), messages({"x"}))), kAccountFull);
+  // A move makes none more. Nor does it into its own mailbox, though that is full.
+  must(account->move(inbox(account), uids({1, 2}), id("Trash")));
+  must(account->move(id("Junk"), uids({1, 2, 3, 4}), id("Junk")));
+  EXPECT_EQ(refusal(account->move(inbox(account), uids({3, 4}), id("Trash"))), kMailboxFull);
+  must(account->rename("INBOX", "old"));
+  EXPECT_EQ(count(account, "old"), 2U);
+  EXPECT_EQ(refusal(account->append(inbox(account), messages({"x"}))), kAccountFull);
+  must(account->remove("Junk"));
+  must(account->append(inbox(account), messages({"1", "2", "3", "4"})));
+}
+
+TEST_F(FewMessages, WhatIsCountedIsKnownAfterAnOpening) {
+  must(open()->append(inbox(open()), messages({"1", "2", "3", "4"})));
+  const auto full = [&] {
+    const auto account = open();
+    EXPECT_EQ(refusal(account->append(inbox(account), messages({"5"}))), kMailboxFull);
+    EXPECT_EQ(must(account->whole_state())->messages(), 4U);
+  };
+  reopen();  // from the index
+  full();
+  kill();  // from the journal
+  full();
+}
+
+TEST_F(FewMessages, ChangesThatAreWrittenTogetherAreCountedTogether) {
+  const auto account = open();
+  const auto to = inbox(account);
+  std::string said;
+  {
+    Scope scope(loop_);
+    const auto one = [](std::shared_ptr<Account> a, MailboxId id, std::string* out) -> Task<void> {
+      const auto made = co_await a->append(id, messages({"x"}));
+      *out += made ? "+" : "-";
+    };
+    for (int i = 0; i < 7; i++) scope.spawn(one(account, to, &said));
+    run(loop_, scope.join());
+  }
+  EXPECT_EQ(std::ranges::count(said, '+'), 4);
+  EXPECT_EQ(count(account, "INBOX"), 4U);
+}
+
+TEST_F(FewMessages, ALowerLimitLeavesWhatIsThere) {
+  must(open()->append(inbox(open()), messages({"1", "2", "3", "4"})));
+  most_in_mailbox_ = 2;
+  most_in_account_ = 3;
+  reopen();
+  const auto account = open();
+  EXPECT_EQ(must(account->open_mailbox(inbox(account)))->messages().size(), 4U);
+  EXPECT_EQ(must(account->read(MessageId(1))), "1");
+  must(account->change_flags(inbox(account), {.uids = uids({1, 2}), .flags = kSeen}));
+  EXPECT_EQ(refusal(account->append(inbox(account), messages({"5"}))),
+            "no room: a mailbox may hold 2 messages");
+  must(account->rename("INBOX", "old"));
+  EXPECT_EQ(count(account, "old"), 4U);
+  must(account->expunge(account->find("old")->id, uids({1, 2})));
+  must(account->append(inbox(account), messages({"5"})));
+}
+
+TEST_F(FewMessages, ADeliveryThatIsRepeatedNeedsNoRoom) {
+  const auto account = open();
+  const auto deliver = [&](uint8_t key) {
+    std::vector<NewMessage> one = messages({"x"});
+    one[0].delivery_key[0] = key;
+    one[0].duplicate_window = 1000;
+    return account->append(inbox(account), std::move(one));
+  };
+  for (uint8_t key = 1; key <= 4; key++) must(deliver(key));
+  EXPECT_EQ(must(deliver(2)).repeated, 1U);
+  EXPECT_EQ(refusal(deliver(5)), kMailboxFull);
+}
+
+TEST_F(FewMessages, WhatIsBroughtBackNeedsRoom) {
+  const auto account = open();
+  must(account->append(inbox(account), messages({"1", "2", "3", "4"})));
+  must(account->expunge(inbox(account), uids({1, 2})));
+  must(account->append(inbox(account), messages({"5"})));
+  const auto back = [&](std::vector<uint32_t> which) {
+    std::vector<Revival> list;
+    for (const uint32_t n : which)
+      list.push_back({.message = MessageId(n), .from = inbox(account), .uid = Uid(n)});
+    return account->revive(inbox(account), std::move(list));
+  };
+  EXPECT_EQ(refusal(back({1, 2})), kMailboxFull);
+  EXPECT_EQ(must(back({2})).uids, uids({6}));
+}
+
+}  // namespace
+}  // namespace rims::store
