@@ -20,6 +20,7 @@
 //       |<----------------------------------------------------- Kicked |  when they have ended
 #pragma once
 
+#include <string_view>
 #include <tuple>
 
 #include "common/ipc/auth_link.h"
@@ -30,6 +31,8 @@ namespace rims::ipc {
 
 // In paths.run_dir.
 inline constexpr const char* kAdminSocket = "admin.sock";
+// "s", the number of the process, ".", the number of the connection
+inline constexpr size_t kMaxSessionId = std::string_view("s4294967295.18446744073709551615").size();
 inline constexpr size_t kMaxClientName = 128;  // bytes of what a client calls itself
 
 enum class AdminMsg : uint16_t {
@@ -68,9 +71,9 @@ struct Who {
 struct SessionEntry {
   static constexpr AdminMsg kType = AdminMsg::session_entry;
   static constexpr const char* kAbout = "a session, or a connection before its login";
-  Text<0, 32> session;         // as in the log
-  Text<0, kMaxUserName> user;  // "" before the login
-  Text<0, 45> address;         // numeric
+  Text<0, kMaxSessionId> session;      // as in the log
+  Text<0, kMaxUserName> user;          // "" before the login
+  Text<0, kMaxClientAddress> address;  // numeric
   bool over_tls = false;
   uint64_t age_s = 0;              // since the login; before it, since the connection
   uint64_t silent_s = 0;           // since the client sent something
@@ -92,7 +95,7 @@ struct Kick {
   static constexpr AdminMsg kType = AdminMsg::kick;
   static constexpr const char* kAbout = "end the sessions of this user, or of this id";
   Text<0, kMaxUserName> user;  // as SessionEntry has it
-  Text<0, 32> session;
+  Text<0, kMaxSessionId> session;
   static constexpr auto kFields = std::tuple(&Kick::user, &Kick::session);
 };
 

@@ -8,7 +8,6 @@
 //           so "OK" means that the account is open.
 #pragma once
 
-#include <string_view>
 #include <tuple>
 
 #include "common/ipc/admin_link.h"
@@ -19,8 +18,6 @@ namespace rims::ipc {
 
 inline constexpr size_t kMaxTag = 255;
 inline constexpr size_t kMaxUnread = size_t{32} * 1024;
-// "s", the number of the process, ".", the number of the connection
-inline constexpr size_t kMaxSessionId = std::string_view("s4294967295.18446744073709551615").size();
 
 enum class SessionMsg : uint16_t { handover = 1 };
 
