@@ -74,10 +74,14 @@ std::optional<Unit> unit_in(std::string_view cgroup) {
 }
 
 std::optional<Unit> unit_of(pid_t pid) {
-  std::ifstream in(fmt::format("/proc/{}/cgroup", pid));
-  const std::string text{std::istreambuf_iterator<char>(in), {}};
-  const auto unit = unit_in(text);
+  const auto group_of = [](const std::string& process) {
+    std::ifstream in("/proc/" + process + "/cgroup");
+    return std::string{std::istreambuf_iterator<char>(in), {}};
+  };
+  const auto unit = unit_in(group_of(fmt::format("{}", pid)));
   if (!unit) return std::nullopt;
+  const auto own = unit_in(group_of("self"));
+  if (own && own->name == unit->name && own->user == unit->user) return std::nullopt;
   // It may have been started by hand from within another service, such as cron or sshd.
   std::string main_pid;
   const auto status = systemctl(*unit, {"show", "--property=MainPID", "--value"}, &main_pid);

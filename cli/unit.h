@@ -21,7 +21,9 @@ struct Unit {
 // The service that a text like /proc/PID/cgroup names; nullopt when it names none.
 [[nodiscard]] std::optional<Unit> unit_in(std::string_view cgroup);
 
-// The unit whose main process this is; nullopt when there is none. Runs systemctl(1), and waits.
+// The unit whose main process this is; nullopt when there is none, or this process is itself a part
+// of that unit: then systemd has asked for what it does, and waits for it. Runs systemctl(1), and
+// waits.
 [[nodiscard]] std::optional<Unit> unit_of(pid_t pid);
 
 // Runs "systemctl VERB UNIT", and waits until that is done. Error: it failed, and has said why on

@@ -96,6 +96,9 @@ deliver five
 ctl status | head -1 | sed 's/process [0-9]*/process N/'
 status
 ctl stop; echo "stop $?"
+systemctl start hand; echo "of a unit of one's own $?"
+ctl status | head -1 | sed 's/process [0-9]*/process N/'
+systemctl stop hand; echo "stop $? $(systemctl show -p Result --value hand)"
 systemctl reset-failed rims; systemctl start rims; echo "start $?"
 systemctl stop rims; echo "stop $? $(systemctl show -p Result --value rims)"
 pgrep -c rims-; echo "left"
@@ -153,6 +156,9 @@ UNITS = {
     "probe.service": "[Unit]\nRequires=setup.service\nWants=rims.service\n"
                      "After=setup.service rims.service\n"
                      "[Service]\nType=oneshot\nExecStart=/bin/bash /mnt/probe.sh\n",
+    "hand.service": "[Service]\nType=forking\nPIDFile=/run/rims/rims.pid\nTimeoutStopSec=20\n"
+                    "ExecStart=/usr/local/sbin/rims-ctl start\n"
+                    "ExecStop=/usr/local/sbin/rims-ctl stop\n",
     "rims.service.d/after.conf": "[Unit]\nAfter=setup.service\n",
 }
 
@@ -226,5 +232,8 @@ class RealSystemd(unittest.TestCase):
             "0", "left",
             # A unit that fails to start takes nothing from the suite that runs.
             "/run/rims", "by hand 0", "a second one 1", "deliver 0", "rims runs, with process N",
-            "INBOX (MESSAGES 5)", "rims is stopped", "stop 0", "start 0",
+            "INBOX (MESSAGES 5)", "rims is stopped", "stop 0",
+            # A unit that calls rims-ctl itself, as an init script does.
+            "of a unit of one's own 0", "rims runs, with process N, which is hand.service of systemd",
+            "stop 0 success", "start 0",
             "stop 0 success", "0", "left"], everything)
