@@ -147,6 +147,7 @@ Result<Told> who(const std::string& run_dir) {
 Result<Told> kick(const std::string& run_dir, const std::vector<std::string>& users,
                   const std::vector<std::string>& sessions) {
   std::vector<ipc::Kick> kicks;
+  kicks.reserve(users.size() + sessions.size());
   for (const std::string& user : users) kicks.push_back({.user = user, .session = {}});
   for (const std::string& session : sessions) kicks.push_back({.user = {}, .session = session});
   Loop loop;

@@ -78,7 +78,7 @@ std::optional<Unit> unit_of(pid_t pid) {
     std::ifstream in("/proc/" + process + "/cgroup");
     return std::string{std::istreambuf_iterator<char>(in), {}};
   };
-  const auto unit = unit_in(group_of(fmt::format("{}", pid)));
+  auto unit = unit_in(group_of(fmt::format("{}", pid)));
   if (!unit) return std::nullopt;
   const auto own = unit_in(group_of("self"));
   if (own && own->name == unit->name && own->user == unit->user) return std::nullopt;
