@@ -449,7 +449,8 @@ TEST_F(AuthServer, NoTicketWithoutAPasswordOverAnyFrames) {
   for (int round = 0; round < 3000; round++) {
     auto r = request(any(2) ? "foo" : "hashed", any(3) ? "bar" + std::to_string(any(5)) : "");
     r.mechanism = static_cast<ipc::Mechanism>(any(3));
-    if (r.mechanism == ipc::Mechanism::cram_md5) r.digest = std::string(any(ipc::kDigestSize + 1), 'a');
+    if (r.mechanism == ipc::Mechanism::cram_md5)
+      r.digest = std::string(any(ipc::kDigestSize + 1), 'a');
     if (r.user.value == "hashed") r.mechanism = ipc::Mechanism::cram_md5;  // not a hash a round
     std::string bytes = ipc::encode(r);
     // Flips, cuts and doubles. The right password is three bytes: never let one be made.
