@@ -25,6 +25,16 @@ Task<void> end(Loop& loop, imapd::Worker& worker) {
   loop.stop();
 }
 
+store::Limits limits_of(const config::ImapdPart& part) {
+  store::Limits limits;
+  if (part.mailbox_count_max != 0) limits.mailboxes = part.mailbox_count_max;
+  if (part.mailbox_messages_max != 0) limits.mailbox_messages = part.mailbox_messages_max;
+  if (part.account_messages_max != 0) limits.account_messages = part.account_messages_max;
+  if (part.keyword_count_max != 0) limits.keywords = part.keyword_count_max;
+  if (part.message_size_max != 0) limits.message_bytes = part.message_size_max;
+  return limits;
+}
+
 store::Options options_of(const config::ImapdPart& part, Fd base, store::MemoryKeyValues& memory) {
   store::Options options;
   options.base = std::move(base);
@@ -32,11 +42,7 @@ store::Options options_of(const config::ImapdPart& part, Fd base, store::MemoryK
   options.segment_bytes = part.segment_bytes;
   options.expunge_retention = part.expunge_retention_s;
   options.structure = imapd::mime_limits(part);
-  if (part.mailbox_count_max != 0) options.limits.mailboxes = part.mailbox_count_max;
-  if (part.mailbox_messages_max != 0) options.limits.mailbox_messages = part.mailbox_messages_max;
-  if (part.account_messages_max != 0) options.limits.account_messages = part.account_messages_max;
-  if (part.keyword_count_max != 0) options.limits.keywords = part.keyword_count_max;
-  if (part.message_size_max != 0) options.limits.message_bytes = part.message_size_max;
+  options.limits = limits_of(part);
   if (part.key_value_store == config::KeyValueStoreType::memory) options.key_values = &memory;
   return options;
 }
@@ -71,10 +77,11 @@ int main(int argc, char** argv) {
   };
   for (process::Attached& given : start.attached) attach(std::move(given));
 
-  const auto reload = [&worker](std::string bytes) {
+  const auto reload = [&worker, &store](std::string bytes) {
     const auto fresh = ipc::decode<config::ImapdPart>(bytes);
     if (!fresh) fatal("rims-imapd: its new configuration does not decode");
     log::set_level(static_cast<log::Level>(fresh->level));
+    store.set_limits(limits_of(*fresh));
     worker.reload(*fresh);
   };
   Scope ending(loop);

@@ -121,6 +121,9 @@ class Account {
   // Loads the messages if nobody has them open. refused for \Noselect; not_found NONEXISTENT.
   Task<Result<std::shared_ptr<const Mailbox>>> open_mailbox(MailboxId id);
 
+  // From the next command on. What is beyond a lower limit stays.
+  void set_limits(const Limits& limits);
+
   // --- messages ---
   // All or nothing. not_found TRYCREATE when the mailbox is gone or \Noselect; limit LIMIT for a
   // message above Limits::message_bytes, or when mailbox or account would hold too many messages. A

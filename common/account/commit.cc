@@ -53,16 +53,21 @@ Account::Account(Loop& loop, IoPool& pool, std::string user, const Limits& limit
       settling_(loop),
       kept_(loop),
       scope_(loop) {
-  limits_.keyword_bytes =
-      std::min(limits_.keyword_bytes, kLongestKeyword);  // fits the index's table
-  limits_.keywords = std::min(limits_.keywords, kMaxKeywords);
-  limits_.name_bytes = std::min<size_t>(limits_.name_bytes, 4000);
+  set_limits(limits);
   idle_.set();
   compacted_.set();
   kept_.set();
 }
 
 Account::~Account() = default;
+
+void Account::set_limits(const Limits& limits) {
+  limits_ = limits;
+  // It fits the index's table.
+  limits_.keyword_bytes = std::min(limits_.keyword_bytes, kLongestKeyword);
+  limits_.keywords = std::min(limits_.keywords, kMaxKeywords);
+  limits_.name_bytes = std::min<size_t>(limits_.name_bytes, 4000);
+}
 
 uint32_t Account::now() const {
   return static_cast<uint32_t>(std::clamp<int64_t>(clock_(), 1, UINT32_MAX));

@@ -32,14 +32,21 @@ Status Plan::room_for(const Mailbox& mailbox, size_t count, const Limits& limits
     return std::cmp_greater(static_cast<int64_t>(there + count) + more, most);
   };
   if (full(mailbox.info().messages, o.more, limits.mailbox_messages))
-    return fail(Fault::limit,
-                fmt::format("no room: a mailbox may hold {} messages", limits.mailbox_messages),
-                "limits.mailbox_messages", "LIMIT");
+    return fail(
+        Fault::limit,
+        fmt::format("no room: a mailbox may hold {} messages", limits.mailbox_messages),
+        fmt::format("limits.mailbox_messages: \"{}\" has {} messages of {}, and {} more "
+                    "were to come",
+                    mailbox.info().name, mailbox.info().messages, limits.mailbox_messages, count),
+        "LIMIT");
   if (full(state_.messages(), more_, limits.account_messages))
     return fail(Fault::limit,
                 fmt::format("no room: all mailboxes together may hold {} messages",
                             limits.account_messages),
-                "limits.account_messages", "LIMIT");
+                fmt::format("limits.account_messages: all mailboxes have {} messages of {}, and {} "
+                            "more were to come",
+                            state_.messages(), limits.account_messages, count),
+                "LIMIT");
   return {};
 }
 

@@ -282,6 +282,12 @@ Task<Status> Store::room_for(uint64_t bytes, Floor floor) {
   co_return co_await impl_->space.room_for(bytes, floor);
 }
 
+void Store::set_limits(const Limits& limits) {
+  impl_->options.limits = limits;
+  for (const auto& [user, entry] : impl_->entries)
+    if (entry->account) entry->account->set_limits(limits);
+}
+
 size_t Store::open_accounts() const {
   return static_cast<size_t>(std::ranges::count_if(
       impl_->entries, [](const auto& item) { return item.second->account != nullptr; }));

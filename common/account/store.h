@@ -84,6 +84,9 @@ class Store {
   // file system free. Ask before taking one.
   Task<Status> room_for(uint64_t bytes, Floor floor);
 
+  // Of all accounts, also of those that are open.
+  void set_limits(const Limits& limits);
+
   [[nodiscard]] size_t open_accounts() const;
 
  private:

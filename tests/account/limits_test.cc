@@ -113,6 +113,22 @@ TEST_F(FewMessages, ALowerLimitLeavesWhatIsThere) {
   must(account->append(inbox(account), messages({"5"})));
 }
 
+TEST_F(FewMessages, ANewLimitIsOfOpenAccountsToo) {
+  const auto account = open();
+  must(account->append(inbox(account), messages({"1", "2", "3", "4"})));
+  EXPECT_EQ(refusal(account->append(inbox(account), messages({"5"}))), kMailboxFull);
+  Limits limits;
+  limits.mailbox_messages = 5;
+  store_->set_limits(limits);
+  must(account->append(inbox(account), messages({"5"})));
+  limits.mailbox_messages = 2;
+  store_->set_limits(limits);
+  EXPECT_EQ(refusal(account->append(inbox(account), messages({"6"}))),
+            "no room: a mailbox may hold 2 messages");
+  EXPECT_EQ(refusal(open("bar")->append(inbox(open("bar")), messages({"1", "2", "3"}))),
+            "no room: a mailbox may hold 2 messages");
+}
+
 TEST_F(FewMessages, ADeliveryThatIsRepeatedNeedsNoRoom) {
   const auto account = open();
   const auto deliver = [&](uint8_t key) {
