@@ -117,7 +117,7 @@ Task<Status> Account::rebuild() {
       chunk.dirty = true;
     }
   }
-  co_await index_->reset(state_, std::move(history), aside);
+  co_await index_->reset(state_, std::move(history), aside, owed_.has_value());
   // If it could not be moved, it stays where it is, and the next opening finds it again.
   if (!aside.empty() && !index_->broken())
     log::error("", "account {}: the index that knew more is kept as quarantine/{}",

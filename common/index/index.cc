@@ -223,7 +223,8 @@ std::string Index::dirty_head(const AccountState& state) const {
   return IndexCodec::encode(head);
 }
 
-Task<void> Index::reset(const AccountState& state, ExpungeHistory history, std::string aside) {
+Task<void> Index::reset(const AccountState& state, ExpungeHistory history, std::string aside,
+                        bool unpaid) {
   rebuilt_ = std::move(history);  // and gets new events while we wait
   const auto lock = co_await writing_.lock();
   Status status;
@@ -235,7 +236,7 @@ Task<void> Index::reset(const AccountState& state, ExpungeHistory history, std::
   // Marked dirty on the disk before anything else is written: an earlier CLEAN record must not make
   // half a rebuild look complete.
   list_bytes_ = 0;
-  const std::string head = dirty_head(state);
+  const std::string head = dirty_head(unpaid ? AccountState() : state);
   co_await pool_.run([&] {
     files_.clear();
     // Also those of mailboxes that are gone, and of another journal. "meta" is first: without it

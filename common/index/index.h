@@ -49,7 +49,7 @@ class Index : public Projection {
   // were made of the same segments (Journal::made_of); false: rebuild. `seq` is the number of the
   // CLEAN record itself.
   Task<bool> open(Clean clean, uint64_t seq, std::string made_of, AccountState& state);
-  // What the files say, whether or not they are trusted. If there are none, those of the latest
+  // What the files say, whether or not they are trusted. If they say nothing, those of the latest
   // index that was put aside. Call it before reset().
   Task<std::optional<IndexEvidence>> evidence();
   // Fills a mailbox of `found` from its file; false: that does not agree with the rest.
@@ -57,8 +57,10 @@ class Index : public Projection {
   // Is there an index that was put aside?
   Task<bool> keeps_one();
   // Deletes all files, or moves them to quarantine/<aside>, and marks everything in `state`, which
-  // must be loaded, to be written again. `history` is that of the whole journal.
-  Task<void> reset(const AccountState& state, ExpungeHistory history, std::string aside = {});
+  // must be loaded, to be written again. `history` is that of the whole journal. `unpaid`: what
+  // evidence() has found is not in the journal yet; until these files are written they are none.
+  Task<void> reset(const AccountState& state, ExpungeHistory history, std::string aside = {},
+                   bool unpaid = false);
 
   // True when nothing has changed since the files were written. On the loop.
   [[nodiscard]] bool clean() const {

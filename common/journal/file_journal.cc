@@ -273,7 +273,7 @@ Status FileJournal::take_segment(const Census& census, uint32_t number, bool las
   const auto& header = segment->header;
   auto why = census.misfit(number, header);
   if (!why && !first_seqs_.empty() && header.first_seq < first_seqs_.rbegin()->second)
-    why = Misfit{"begins before the segment before it", "move it out of the account", false};
+    why = kOutOfOrder;
   if (why) {
     leave_out(header.number, *why, path, segment->file->size().value_or(0));
     return {};

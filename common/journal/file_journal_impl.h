@@ -88,6 +88,7 @@ class FileJournal final : public Journal {
   Status rewrite(uint64_t from, uint64_t to);
   Status make_segment(uint32_t number, bool* full);
   Status seal_blocking(bool* full);
+  void leave_out_of_order(uint32_t number, uint64_t last);
   Status append_blocking(std::span<const Draft> drafts, Appended& result);
   // True when `bytes` more of records do not go into the tail.
   [[nodiscard]] bool ends_before(uint64_t bytes) const;

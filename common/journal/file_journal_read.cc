@@ -48,11 +48,13 @@ Task<Result<std::vector<JournalEvent>>> FileJournal::read_from(uint64_t seq) {
     const uint32_t number = it->first;
     CO_TRY(const SegmentRef file, co_await segment(number));
     Status status;
+    uint64_t last = 0;
     // Decoding, too: a segment may name a million messages.
     co_await pool_.run([&] {
       status = [&]() -> Status {
         TRY(const Scan found, scan(file, false));
         note(file, found.damages);
+        last = found.last_seq;
         for (const auto& e : found.entries) {
           const auto& h = e.header;
           if (h.seq < seq) continue;
@@ -71,12 +73,29 @@ Task<Result<std::vector<JournalEvent>>> FileJournal::read_from(uint64_t seq) {
         return {};
       }();
     });
+    leave_out_of_order(number, last);
     report();
     CO_TRY_STATUS(std::move(status));
     it = first_seqs_.find(number);
     if (it == first_seqs_.end()) break;
   }
   co_return out;
+}
+
+// Segments that begin before this one ends are of another past of the account: they came back after
+// its end had been lost, and it went on without them.
+void FileJournal::leave_out_of_order(uint32_t number, uint64_t last) {
+  auto next = first_seqs_.upper_bound(number);
+  if (next == first_seqs_.end() || next->second > last) return;
+  for (; next != first_seqs_.end() && next->second <= last; next = first_seqs_.erase(next))
+    tell(log::Level::error,
+         fmt::format("{}/{} {}: it is not used now, the rest is served; {}", segments_->path(),
+                     segment_name(next->first), kOutOfOrder.what, kOutOfOrder.remedy));
+  if (next != first_seqs_.end()) return;
+  // New records go into a segment after them, and continue those that are used.
+  tail_.reset();
+  clean_.reset();
+  last_seq_ = last;
 }
 
 Task<Result<std::string>> FileJournal::read(Location at, MessageId message, Part part,

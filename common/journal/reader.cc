@@ -166,6 +166,7 @@ Status JournalReader::visit(const JournalVisitor& visitor, Walk walk) {
   SegmentRef before;     // that of `previous`
   uint32_t done = 0;     // the last number that was looked at
   uint32_t counted = 0;  // the last one of this journal, used or not
+  uint64_t end_seq = 0;  // the last record of `previous`, if it was looked at
   for (int missing = 0;;) {
     TRY(auto numbers, list(visitor));
     TRY(const Census census, Census::take(*segments_, numbers, true, owner_));
@@ -211,8 +212,9 @@ Status JournalReader::visit(const JournalVisitor& visitor, Walk walk) {
       const auto& header = known->header;
       done = number;
       auto why = census.misfit(number, header);
-      if (!why && previous && header.first_seq < previous->first_seq)
-        why = Misfit{"begins before the segment before it", "move it out of the account", false};
+      if (!why && previous &&
+          (header.first_seq < previous->first_seq || header.first_seq <= end_seq))
+        why = kOutOfOrder;
       if (why) {
         left_out(path, *why);
         if (why->missed) counted = std::max(counted, header.number);
@@ -235,6 +237,7 @@ Status JournalReader::visit(const JournalVisitor& visitor, Walk walk) {
       }
       previous = header;
       before = known;
+      end_seq = 0;
       counted = std::max(counted, number);
       // The next one begins at or before the first wanted record, so none is in this one.
       if (!last && walk.from > 1) {
@@ -248,6 +251,7 @@ Status JournalReader::visit(const JournalVisitor& visitor, Walk walk) {
         damaged(path, {0, 0, kMostLost, scanned.error().detail(), {}});
         continue;
       }
+      end_seq = scanned->last_seq;
       segment.end = scanned->end;
       segment.sealed = sealed = scanned->sealed;
       segment.unfinished = scanned->cut;

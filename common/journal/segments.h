@@ -124,6 +124,9 @@ struct Misfit {
   // Its records belong here, and are missing as long as it is not used.
   bool missed = true;
 };
+// Of a segment that begins before the one before it ends.
+inline const Misfit kOutOfOrder{"begins before the segment before it ends",
+                                "move it out of the account", false};
 // The Misfit of a segment that can not be opened. nullopt: the process has no descriptors or memory
 // left, or the format is newer. A disk that can not read the segment is a Misfit only when that is
 // `tolerated`.

@@ -45,6 +45,28 @@ TEST_F(DamageTest, TheIndexKnowsALastSegmentThatIsMissing) {
   }
 }
 
+// It was put aside by an opening that could not write what it knew.
+TEST_F(DamageTest, AnIndexThatWasPutAsideIsHeededUntilWhatItKnewIsWritten) {
+  const auto before = fill();
+  const int last = last_segment();
+  fs::remove(segment(last));
+  frozen_.unreadable = segment(last).filename();  // nor can it be made
+  for (int i = 0; i < 3; i++) {
+    make_store();
+    EXPECT_FALSE(run(loop_, store_->open("foo")));
+    crash();
+  }
+  EXPECT_FALSE(quarantine().empty());
+  frozen_.unreadable.clear();
+  make_store();
+  auto account = open();
+  expect_fresh_numbers(account, before);
+  account.reset();
+  stop();
+  for (const auto& name : quarantine()) fs::remove_all(dir() / "quarantine" / name);
+  make_store();
+}
+
 // What was in it may come back: the snapshot that is written then does not say that there is
 // nothing else.
 TEST_F(DamageTest, TheSnapshotAfterALossIsNotOfAllThereIs) {

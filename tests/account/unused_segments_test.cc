@@ -273,6 +273,67 @@ TEST_F(DamageTest, ASegmentThatWasMissingIsServedWhenItIsBack) {
   make_store();
 }
 
+// The account went on without them, from an older end.
+TEST_F(DamageTest, SegmentsOfAnotherPastAreLeftOut) {
+  fill(8);
+  const auto copy = [&] {
+    std::map<int, std::string> all;
+    for (int n = 1; n <= last_segment(); n++) all[n] = slurp(segment(n));
+    return all;
+  };
+  const auto older = copy();
+  make_store();
+  auto account = open();
+  for (int i = 0; i < 20; i++)
+    must(account->append(inbox(account), messages({"then " + std::string(1000, 'x')})));
+  account.reset();
+  stop();
+  const auto newer = copy();
+  ASSERT_GT(newer.size(), older.size() + 2);
+  const auto put = [&](int number, const std::string& bytes) {
+    spew(segment(number), bytes);
+    own(dir() / "journal");
+  };
+  remove_index();
+  for (const auto& [number, bytes] : newer) fs::remove(segment(number));
+  for (const auto& [number, bytes] : older) put(number, bytes);
+  make_store();
+  account = open();
+  // More records than the first of the newer segments begins after.
+  for (int i = 0; i < 6; i++) must(account->append(inbox(account), messages({"other"})));
+  const size_t messages_now = read_all(account);
+  account.reset();
+  stop();
+  std::vector<int> back;
+  for (const auto& [number, bytes] : newer) {
+    if (fs::exists(segment(number))) continue;
+    put(number, bytes);
+    back.push_back(number);
+    break;
+  }
+  ASSERT_EQ(back.size(), 1U);
+  EXPECT_NE(found().find("begins before the segment before it ends; move it out of the account"),
+            std::string::npos)
+      << found();
+  for (int round = 0; round < 2; round++) {
+    heard_.text.clear();
+    make_store();
+    account = open();
+    if (round == 0) expect_heard("begins before the segment before it ends: it is not used now");
+    EXPECT_EQ(read_all(account), messages_now + static_cast<size_t>(round));
+    must(account->append(inbox(account), messages({"new"})));
+    account.reset();
+    round == 0 ? crash() : stop();
+  }
+  for (const int number : back) fs::remove(segment(number));
+  make_store();
+  EXPECT_EQ(read_all(open()), messages_now + 2);
+  stop();
+  for (const auto& name : quarantine()) fs::remove_all(dir() / "quarantine" / name);
+  EXPECT_EQ(found(), "");
+  make_store();
+}
+
 // The index that was made with it lists mail that nobody can read.
 TEST_F(DamageTest, AnIndexIsNotBelievedThatWasMadeOfMoreSegments) {
   fill();
