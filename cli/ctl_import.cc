@@ -37,7 +37,7 @@ void catch_signals() {
 
 struct Wanted {
   bool json = false, quiet = false;
-  std::string user, path, from, mailbox = "INBOX", quoting = "mboxrd", alt;
+  std::string user, path, from, mailbox, quoting, alt;  // empty: not given
 };
 
 Result<std::unique_ptr<cli::MailSource>> open_source(const Wanted& wanted) {
@@ -130,6 +130,16 @@ int import_account(const Invocation& how, std::span<char*> args) {
   if (operands->size() != 2) return complain("import: need USER and PATH", kUsage);
   if (wanted.from.empty())
     return complain("import: need --from maildir, sdbox, mdbox, mbox or rims", kUsage);
+  const auto only_for = [&](const char* option, bool given, bool fits, const char* what) {
+    return given && !fits ? fmt::format("import: {} is for --from {} only", option, what)
+                          : std::string();
+  };
+  const bool mbox = wanted.from == "mbox", dbox = wanted.from.ends_with("dbox");
+  for (const auto& wrong : {only_for("--mailbox", !wanted.mailbox.empty(), mbox, "mbox"),
+                            only_for("--quoting", !wanted.quoting.empty(), mbox, "mbox"),
+                            only_for("--alt", !wanted.alt.empty(), dbox, "sdbox or mdbox")})
+    if (!wrong.empty()) return complain(wrong, kUsage);
+  if (wanted.mailbox.empty()) wanted.mailbox = "INBOX";
   wanted.user = operands->front();
   wanted.path = operands->back();
   return import_into(with, wanted);

@@ -58,6 +58,7 @@ struct Source {
   store::BackupManifest manifest;
   std::unique_ptr<store::JournalReader> reader;
   store::Folded then;
+  bool lost = false;  // records that others build on
   std::vector<std::string> problems, notes;
 };
 
@@ -127,6 +128,7 @@ Result<Source> open_source(const Fd& base, const Wanted& wanted) {
   }
   TRY(source.then, source.reader->fold(until, [&](const store::JournalDamage& damage) {
     source.problems.push_back(store::to_string(damage));
+    source.lost = source.lost || damage.lost > 0;
   }));
   if (source.backup) {
     TRY_STATUS(tell_lost_ends(source, until));
@@ -268,11 +270,30 @@ Status change_account(const config::Config& config, const Wanted& wanted, bool e
   }
   if (source.backup && journal) {
     TRY(same, begins_with(*journal, source.manifest));
-    // What is in a segment that is not used comes back when that is mended.
+    // What is in a segment that is not used comes back when that is mended: restored now, it would
+    // be there twice.
     TRY(const auto unused, unused_segments(*journal));
-    for (const auto& text : unused)
-      report.problems.push_back(text + "; until then, no damaged message is replaced");
-    replace = unused.empty();
+    if (!unused.empty()) {
+      for (const auto& text : unused) report.problems.push_back(text);
+      return fail(Fault::refused,
+                  "a segment of the account can not be used; nothing was restored, "
+                  "because all in it is there again when that is mended");
+    }
+    replace = true;
+    if (source.lost && same && wanted.scope.mailbox.empty()) {
+      // Expunges and flags may be in what the backup has lost: they would be taken back.
+      bool lost = false;
+      TRY_STATUS(journal->visit(
+          {.segment = {},
+           .record = {},
+           .damage = [&](const store::JournalDamage& damage) { lost = lost || damage.lost > 0; },
+           .foreign = {}}));
+      if (!lost)
+        return fail(Fault::refused,
+                    "the backup has lost records, and the account has them: nothing was restored, "
+                    "because flags and expunged messages would come back as they never were "
+                    "together; --mailbox NAME restores what is missing of one mailbox");
+    }
   }
   store::Digest now_digest;
   if (offline) {

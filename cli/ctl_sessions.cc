@@ -26,7 +26,8 @@ using cli::ToldSession;
 
 int complain_of(const Error& error) {
   if (error.fault() == Fault::refused) return complain(error.reply(), kNoPermission);
-  return complain("rims does not run, or is an earlier version (" + error.reply() + ")",
+  return complain("rims does not run, is an earlier version, or has lost its run directory (" +
+                      error.reply() + "); see \"rims-ctl status\"",
                   kNotRunning);
 }
 

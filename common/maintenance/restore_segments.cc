@@ -56,6 +56,10 @@ class Mend {
   Status put_back(const BackupSegment& copy, SegmentBytes& bytes);
   Status merge(const BackupSegment& copy, SegmentBytes& bytes, Known& known);
   Status keep_what_is_left_out(uint32_t number, Known& known, const SegmentCheck& made);
+  static bool lacks_nothing(const Known& known, const SegmentCheck& made) {
+    return made.to != 0 && made.to >= known.check->to &&
+           made.records == made.to - known.bytes->header().first_seq + 1;
+  }
   Status begin() { return first_ ? std::exchange(first_, {})() : Status(); }
   std::string path_of(uint32_t number) const { return live_.path() + "/" + segment_name(number); }
   void tell(uint32_t number, std::string_view done) {
@@ -194,8 +198,7 @@ Status Mend::put_back(const BackupSegment& copy, SegmentBytes& bytes) {
 
 // Bytes of the old segment that no record of the new one stands for.
 Status Mend::keep_what_is_left_out(uint32_t number, Known& known, const SegmentCheck& made) {
-  const uint64_t first = known.bytes->header().first_seq;
-  if (made.to != 0 && made.records == made.to - first + 1) return {};
+  if (lacks_nothing(known, made)) return {};
   for (const auto& d : known.check->damages) {
     TRY(const std::string bytes, known.bytes->read(d.offset, static_cast<size_t>(d.length)));
     TRY_STATUS(live_.keep_copy(fmt::format("{}-{}-mended", segment_name(number), d.offset), bytes));
@@ -213,8 +216,10 @@ Status Mend::merge(const BackupSegment& copy, SegmentBytes& bytes, Known& known)
   std::vector<std::string> left_out;
   TRY_STATUS(merge_segments(bytes, copy.size, *known.bytes, file, header.segment, left_out));
   TRY(const SegmentCheck made, check_segment(file.reader(), file.size(), header));
-  // What is damaged may not be in the backup, or as damaged there.
-  if (made.records <= known.check->records - known.check->broken) return {};
+  // What is damaged may not be in the backup, or as damaged there. But the damage may be of the
+  // footer alone.
+  const bool whole = made.damages.empty() && lacks_nothing(known, made);
+  if (!whole && made.records <= known.check->records - known.check->broken) return {};
   TRY_STATUS(file.flush());
   TRY_STATUS(begin());
   TRY_STATUS(keep_what_is_left_out(copy.number, known, made));

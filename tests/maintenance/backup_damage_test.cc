@@ -54,6 +54,27 @@ TEST_F(BackupTest, DamageInTheSourceIsToldAndTheRestIsCopied) {
   check_at_end_.clear();
 }
 
+// It is made again from the message: `check` does not call that damage either.
+TEST_F(BackupTest, ADamagedStructureIsNoLoss) {
+  auto account = open();
+  add(account, 0, 5);
+  account.reset();
+  stop();
+  std::string bytes = slurp(source() / "journal/00000001");
+  const size_t at = bytes.find("structure of ", bytes.find("message 1xxx"));
+  ASSERT_NE(at, bytes.npos);
+  bytes[at + 3] ^= 1;
+  spew(source() / "journal/00000001", bytes);
+  make_store();
+  EXPECT_EQ(backup().damages, std::vector<std::string>());
+  EXPECT_EQ(problems(), std::vector<std::string>());
+  bytes[bytes.rfind("message 3xxx") + 2] ^= 1;
+  spew(source() / "journal/00000001", bytes);
+  fs::remove_all(target());
+  EXPECT_EQ(backup().damages.size(), 1U);
+  check_at_end_.clear();
+}
+
 TEST_F(BackupTest, ASourceThatWentBackGetsANewCopy) {
   auto account = open();
   add(account, 0, 5);

@@ -158,6 +158,10 @@ TEST_F(MendSegmentsTest, WhatTheBackupHasComesBackAsItWas) {
        [&] { overwrite(segment(2), append.place.location.offset + kRecordHeader + 300, "?????"); }},
       {"a header",
        [&] { overwrite(segment(3), flags.place.location.offset, std::string(64, 'h')); }},
+      {"its footer",
+       [&] { overwrite(segment(2), fs::file_size(segment(2)) - 300, std::string(16, 'h')); }},
+      {"its trailer", [&] { overwrite(segment(2), fs::file_size(segment(2)) - 20, "h"); }},
+      {"cut off", [&] { fs::resize_file(segment(2), fs::file_size(segment(2)) - 36); }},
       {"many",
        [&] {
          overwrite(segment(2), append.place.location.offset, std::string(3000, 'h'));

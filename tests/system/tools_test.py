@@ -441,6 +441,37 @@ class Restored(unittest.TestCase):
         shutil.rmtree(account(suite, "foo"))
         self.assertIn("is missing: the backup had records", ctl(suite, "restore", "foo", "--from", self.backup, status=1))
 
+    def test_a_restore_that_would_take_back_or_double_something_is_refused(self):
+        suite = Suite(settings="storage:\n  segment_size: 64K\n")
+        self.addCleanup(suite.close)
+        suite.start()
+        with suite.login() as imap:
+            for n in range(30):
+                imap.append("INBOX", None, DATE, mail(f"number {n}") + b"x" * 8000)
+            expunge(imap, "INBOX", "3:5")
+        suite.stop()
+        ctl(suite, "backup", "foo", self.backup)
+        # The backup has lost what the account has.
+        copy, = glob.glob(os.path.join(self.backup, "*", "journal", "00000003"))
+        os.rename(copy, copy + ".away")
+        words = ("restore", "foo", "--from", self.backup)
+        self.assertIn("the backup has lost records, and the account has them: nothing was restored",
+                      ctl(suite, *words, status=5))
+        os.rename(copy + ".away", copy)
+        # What is in it comes back when the link is gone.
+        path = account(suite, "foo", "journal", "00000002")
+        os.rename(path, path + ".away")
+        os.symlink("00000002.away", path)
+        said = ctl(suite, *words, status=5)
+        self.assertIn("00000002", said)
+        self.assertIn("is a symbolic link", said)
+        self.assertIn("nothing was restored", said)
+        os.remove(path)
+        os.rename(path + ".away", path)
+        ctl(suite, *words)
+        with suite.start(), suite.login() as imap:
+            self.assertEqual(uids(imap, "INBOX"), [1, 2, *range(6, 31)])
+
     def test_what_was_given_back_is_told_by_a_restore_that_makes_the_account(self):
         suite = Suite(settings="storage:\n  segment_size: 64K\n  expunge_retention: 0\n")
         self.addCleanup(suite.close)
