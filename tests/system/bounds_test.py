@@ -71,6 +71,25 @@ class Bounds(unittest.TestCase):
                 imap.expunge()
                 self.assertEqual(imap.append("INBOX", None, None, mail("x"))[0], "OK")
 
+    def test_a_reload_changes_the_limits_of_open_accounts(self):
+        suite = self.suite("limits:\n  mailbox_messages: 10\n")
+
+        def change(before, after):
+            with open(suite.config, encoding="utf-8") as f:
+                text = f.read()
+            with open(suite.config, "w", encoding="utf-8") as f:
+                f.write(text.replace(f"mailbox_messages: {before}\n", f"mailbox_messages: {after}\n"))
+            ctl(suite, "reload")
+        with suite.start(), suite.login() as imap:
+            for _ in range(10):
+                self.assertEqual(imap.append("INBOX", None, None, mail("x"))[0], "OK")
+            self.assertEqual(imap.append("INBOX", None, None, mail("x"))[0], "NO")
+            change(10, 15)
+            wait_for(lambda: imap.append("INBOX", None, None, mail("x"))[0] == "OK", 10, "the new limit")
+            change(15, 12)
+            wait_for(lambda: b"may hold 12 messages" in imap.append("INBOX", None, None, mail("x"))[1][0], 10,
+                     "the next one")
+
     def test_an_import_says_which_limit_it_met(self):
         suite = self.suite("limits:\n  mailbox_messages: 10\n")
         source = os.path.join(suite.directory, "in.mbox")

@@ -456,13 +456,13 @@ class Restored(unittest.TestCase):
         os.rename(copy, copy + ".away")
         words = ("restore", "foo", "--from", self.backup)
         self.assertIn("the backup has lost records, and the account has them: nothing was restored",
-                      ctl(suite, *words, status=5))
+                      ctl(suite, *words, status=1))
         os.rename(copy + ".away", copy)
         # What is in it comes back when the link is gone.
         path = account(suite, "foo", "journal", "00000002")
         os.rename(path, path + ".away")
         os.symlink("00000002.away", path)
-        said = ctl(suite, *words, status=5)
+        said = ctl(suite, *words, status=1)
         self.assertIn("00000002", said)
         self.assertIn("is a symbolic link", said)
         self.assertIn("nothing was restored", said)
