@@ -6,8 +6,11 @@
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <malloc.h>
 #include <map>
+#include <mutex>
 #include <sys/uio.h>
+#include <utility>
 
 #include <fmt/format.h>
 #include <sodium.h>
@@ -474,14 +477,27 @@ Status FileJournal::reserve(uint64_t end, bool* full) {
 Status FileJournal::seal_blocking(bool* full) {
   if (!tail_) return {};
   TRY(const auto held, tail_->file->hold());
-  TRY(const Scan found, scan_segment(tail_->reader(), end_, tail_->header, false));
-  if (found.end != end_ && found.damages.empty())
-    return fail(Fault::storage, "temporary failure",
-                fmt::format("{}: records end at {}, not at {}", tail_->path(), found.end, end_));
-  std::string footer = encode_footer(found.entries, end_, last_seq_, tail_->header, random_id());
-  const uint64_t size = end_ + footer.size();
-  TRY_STATUS(reserve(size, full));
-  TRY_STATUS(tail_->file->write({{footer.data(), footer.size()}}, end_));
+  uint64_t size = 0;
+  {
+    // A segment of large records, as the copies of many messages are, is in memory twice
+    // meanwhile: so one at a time in a process, and the memory is given back.
+    static std::mutex sealing;
+    const std::lock_guard one(sealing);
+    std::string footer;
+    {
+      TRY(const Scan found, scan_segment(tail_->reader(), end_, tail_->header, false));
+      if (found.end != end_ && found.damages.empty())
+        return fail(
+            Fault::storage, "temporary failure",
+            fmt::format("{}: records end at {}, not at {}", tail_->path(), found.end, end_));
+      footer = encode_footer(found.entries, end_, last_seq_, tail_->header, random_id());
+    }
+    size = end_ + footer.size();
+    TRY_STATUS(reserve(size, full));
+    TRY_STATUS(tail_->file->write({{footer.data(), footer.size()}}, end_));
+    constexpr size_t kLarge = size_t{4} << 20;
+    if (std::exchange(footer, {}).size() > kLarge) malloc_trim(0);
+  }
   TRY_STATUS(tail_->file->cut(size));
   TRY_STATUS(tail_->file->flush(SegmentFile::Flush::all));
   tail_.reset();

@@ -610,22 +610,23 @@ std::string encode_footer(const std::vector<Entry>& entries, uint64_t offset, ui
     list.num(e.header.flags).num(e.header.meta).num(e.header.aux).num(e.header.body);
     list.num(e.header.seq).num(e.header.time).raw(e.meta);
   }
-  const std::string meta = list.take();
+  // It may be as large as the segment: it is not copied.
+  std::string out = list.take();
   RecordHeader h;
   h.type = RecordType::footer;
   h.version = kFooterVersion;
-  h.meta = static_cast<uint32_t>(meta.size());
+  h.meta = static_cast<uint32_t>(out.size());
   h.seq = seq;
   h.id = unique;
   h.batch_first = seq;
   h.batch_count = 1;
-  h.meta_sum = checksum(segment.segment, meta);
+  h.meta_sum = checksum(segment.segment, out);
   h.aux_sum = h.body_sum = checksum(segment.segment, {});
-  std::string out(kRecordHeader, '\0');
+  out.insert(0, kRecordHeader, '\0');
   encode(h, segment.segment, out.data());
-  out += meta;
   out.resize(aligned(out.size()));
-  return out + encode_trailer(offset, segment.segment);
+  out += encode_trailer(offset, segment.segment);
+  return out;
 }
 
 bool decode_footer(std::string_view meta, uint8_t version, uint64_t limit,
