@@ -236,14 +236,11 @@ ssize_t SimDisk::read(int fd, void* to, size_t size, off_t offset) {
   if (ends_early && ends_early()) return 0;
   if (slow) slow();
   const ssize_t n = Disk::read(fd, to, size, offset);
-  if (blind.empty() || offset != 0 || n < static_cast<ssize_t>(kFirstRecord)) return n;
+  if (!blind || offset != 0 || n < static_cast<ssize_t>(kFirstRecord)) return n;
   SegmentHeader header;
   auto* bytes = static_cast<char*>(to);
   if (decode({bytes, kFirstRecord}, header) != HeaderState::good) return n;
-  if (blind == "number")
-    header.number = static_cast<uint32_t>(std::stoul(leaf(path_of(fd))));
-  else
-    header.account = {};
+  header.account = {};
   encode(header).copy(bytes, kFirstRecord);
   return n;
 }

@@ -49,9 +49,7 @@ class SimDisk final : public Disk {
   // --- mutants: what is left out of the store, by kind (see kind_of) ---
   std::string ignored;  // flushes of this kind do nothing
   std::string late;     // they happen when the next commit was acknowledged, and no sooner
-  // Every segment says what is expected of it: the "number" of its name, one and the same
-  // "account".
-  std::string blind;
+  bool blind = false;   // every segment says that it is of one and the same account
   bool syncs_lie = false;
   bool directory_syncs_lie = false;
   uint64_t mutations = 0;  // how often one of these did something

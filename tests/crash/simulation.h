@@ -66,7 +66,7 @@ struct Shape {
   std::string ignored, late, index_mutant;
   Harm harm = Harm::none;
   std::string harm_in;  // see checksum_mutant
-  std::string blind;    // see SimDisk
+  bool blind = false;   // see SimDisk
   // Called at every commit and call of the disk: must not change anything.
   std::function<void()> disturb;
 };

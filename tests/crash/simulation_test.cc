@@ -226,34 +226,39 @@ TEST_F(SimulationTest, EveryMissingCheckIsNoticed) {
   struct Mutant {
     const char* what;
     Harm harm;
+    bool alone = true;  // no other check notices it
   };
-  // Not among them: the trailer's checksum. What it points to is a whole footer, or nothing.
+  // Not among them: the trailer's checksum. What it points to is a whole footer, or nothing. Nor
+  // the number of a segment: one in a wrong place is out of order, too.
   static const Mutant kMutants[] = {
       {"record header", Harm::bit}, {"record meta", Harm::bit}, {"message", Harm::bit},
       {"structure", Harm::bit},     {"footer", Harm::bit},      {"segment header", Harm::bit},
-      {"number", Harm::number},     {"account", Harm::account}, {"key", Harm::record},
+      {"account", Harm::account},   {"key", Harm::record},      {"number", Harm::number, false},
   };
   constexpr uint64_t kSound = 25, kMost = 600;
   Tally tally;
-  int noticed = 0;
+  int noticed = 0, all = 0;
   for (const auto& mutant : kMutants) {
     std::string failure;
     uint64_t seed = 0;
     const bool sums = mutant.harm == Harm::bit || mutant.harm == Harm::record;
     for (const bool sound : {true, false}) {
+      if (!sound && !mutant.alone) continue;
       if (sums) checksum_mutant = sound ? "" : mutant.what;
       for (seed = 1; failure.empty() && seed <= (sound ? kSound : kMost); seed++) {
         Shape s = shape(seed, true);
         s.style = Style::churn;
         s.harm = mutant.harm;
         if (s.harm == Harm::bit) s.harm_in = mutant.what;
-        if (!sound && !sums) s.blind = mutant.what;
+        if (!sound && !sums) s.blind = true;
         failure = play(std::move(s), tally);
       }
       if (sound) EXPECT_EQ(failure, "") << mutant.what << ", seed " << seed - 1;
       if (sound) failure.clear();
     }
     checksum_mutant.clear();
+    if (!mutant.alone) continue;
+    all++;
     fmt::print("  mutant: no check of {}: {} after {} runs: {}\n", mutant.what,
                failure.empty() ? "NOT detected" : "detected", seed - 1, failure);
     fflush(stdout);
@@ -261,7 +266,7 @@ TEST_F(SimulationTest, EveryMissingCheckIsNoticed) {
     noticed += !failure.empty();
   }
   fmt::print("HARNESS simulation-harm: runs={} faults={} mutants={}/{}\n", tally.runs, tally.faults,
-             noticed, std::size(kMutants));
+             noticed, all);
 }
 
 // The second time beside a thread that keeps a processor busy, and with pauses at any place: longer
