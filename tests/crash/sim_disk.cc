@@ -56,7 +56,7 @@ void SimDisk::power_on() {
 }
 
 // Everything that changes something passes here, under the lock.
-SimDisk::Doom SimDisk::doom(Call call) {
+SimDisk::Doom SimDisk::doom(Call call, bool asked) {
   calls++;
   trace.mix(static_cast<uint64_t>(call));
   if (slow) slow();
@@ -70,7 +70,7 @@ SimDisk::Doom SimDisk::doom(Call call) {
     errno = EIO;
     return happens ? Doom::happen_and_fail : Doom::fail;
   }
-  const int error = fault ? fault(call) : 0;
+  const int error = fault && !asked ? fault(call) : 0;
   if (error <= 0) return Doom::none;
   faults++;
   errno = error;
@@ -204,9 +204,7 @@ ssize_t SimDisk::write(int fd, const iovec* pieces, int count, off_t offset) {
       fate = short_write ? Doom::none : Doom::happen_and_fail;
       errno = error;
     } else {
-      const auto without = std::exchange(fault, nullptr);
-      fate = doom(Call::write);
-      fault = without;
+      fate = doom(Call::write, true);
     }
   } else {
     fate = doom(Call::write);

@@ -117,7 +117,7 @@ class SimDisk final : public Disk {
   };
   enum class Doom : uint8_t { none, fail, happen_and_fail };
 
-  Doom doom(Call call);
+  Doom doom(Call call, bool asked = false);  // asked: `fault` was
   int rename_by(bool over, int dir, const char* from, const char* to);
   static std::string path_of(int fd);
   static std::string path_of(int dir, const char* path);
