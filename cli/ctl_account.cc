@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <fmt/core.h>
+#include <fmt/format.h>
 
 #include "common/base/encoding.h"
 #include "common/base/log.h"
@@ -47,6 +48,11 @@ int find_accounts(const Invocation& how, const std::string& user, bool all, Acco
     const auto named = store::name_account(found.base, id);
     found.list.push_back({id, named.misplaced() ? std::string() : named.user});
   }
+  if (found.list.empty())
+    complain(fmt::format("note: {} has no account; if it should have, see that it is the right "
+                         "directory, and mounted",
+                         found.loaded.config->base_dir),
+             kDone);
   return kDone;
 }
 

@@ -94,11 +94,6 @@ int make_backups(const Invocation& how, const Wanted& wanted) {
   if (const int failed = find_accounts(how, wanted.user, wanted.all, found); failed != kDone)
     return failed;
   const auto& accounts = found.list;
-  if (accounts.empty())
-    complain(fmt::format("note: {} has no account; if it should have, see that it is the right "
-                         "directory, and mounted",
-                         found.loaded.config->base_dir),
-             kDone);
 
   cli::Progress progress(!wanted.quiet);
   std::vector<Outcome> outcomes;

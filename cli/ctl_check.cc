@@ -150,11 +150,6 @@ int check(const Invocation& how, std::span<char*> args) {
     if (const Status changed = become_owner(accounts.base); !changed)
       return complain(changed.error());
   }
-  if (accounts.list.empty())
-    complain("note: " + base_path +
-                 " has no account; if it should have, see that it is the right "
-                 "directory, and mounted",
-             kDone);
   cli::Progress progress(!wanted.quiet && !wanted.json);
   bool good = true;
   Json reports = Json::array();

@@ -472,6 +472,11 @@ class Restored(unittest.TestCase):
         with suite.start(), suite.login() as imap:
             self.assertEqual(uids(imap, "INBOX"), [1, 2, *range(6, 31)])
 
+    def test_a_directory_without_an_account_is_not_sound_in_silence(self):
+        os.makedirs(self.suite.mail, mode=0o700, exist_ok=True)
+        for words in (("check", "--all"), ("backup", "--all", self.backup)):
+            self.assertIn(f"{self.suite.mail} has no account", ctl(self.suite, *words))
+
     def test_what_was_given_back_is_told_by_a_restore_that_makes_the_account(self):
         suite = Suite(settings="storage:\n  segment_size: 64K\n  expunge_retention: 0\n")
         self.addCleanup(suite.close)
