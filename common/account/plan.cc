@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "common/base/ascii.h"
+#include "common/journal/torn.h"
 
 namespace rims::store {
 namespace {
@@ -185,6 +186,12 @@ std::optional<Snapshot> Plan::said_again() const {
 
 std::vector<Draft>& Plan::finish(const Journal& journal) {
   if (auto again = said_again()) add(*std::move(again));
+  const auto put_in_front = [this](std::vector<Draft> front) {
+    in_front_ += front.size();
+    drafts_.insert(drafts_.begin(), std::make_move_iterator(front.begin()),
+                   std::make_move_iterator(front.end()));
+  };
+  put_in_front(piece_sums(drafts_, 0, time_));
   if (journal.begins_segment(drafts_)) {
     Snapshot all = state_.snapshot();
     // What a damaged segment holds may come back: nothing is said to be gone.
@@ -194,9 +201,11 @@ std::vector<Draft>& Plan::finish(const Journal& journal) {
     front.push_back(draft(std::move(all), time_));
     // Each segment says whose it is, in case the others are lost.
     if (!state_.named().user.empty()) front.push_back(draft(state_.named(), time_));
-    in_front_ = front.size();
-    drafts_.insert(drafts_.begin(), std::make_move_iterator(front.begin()),
-                   std::make_move_iterator(front.end()));
+    // Their sums stand between them and the rest.
+    const size_t sums = piece_sums(front, 0, time_).size();
+    for (auto& sum : piece_sums(front, sums + drafts_.size(), time_))
+      front.push_back(std::move(sum));
+    put_in_front(std::move(front));
   }
   return drafts_;
 }

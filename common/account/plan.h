@@ -110,7 +110,8 @@ class Plan {
   [[nodiscard]] const AccountState& state() const { return state_; }
   [[nodiscard]] const std::vector<Draft>& drafts() const { return drafts_; }
   // Those, for the journal, with what protects them: before all a snapshot of the account where a
-  // segment begins, behind all what they say of mailboxes once more. None may follow.
+  // segment begins, and sums of what is large; behind all what they say of mailboxes once more.
+  // None may follow.
   std::vector<Draft>& finish(const Journal& journal);
   // After finish(): how many were put before the first one.
   [[nodiscard]] size_t in_front() const { return in_front_; }

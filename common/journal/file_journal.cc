@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <deque>
 #include <fcntl.h>
 #include <malloc.h>
 #include <map>
@@ -20,6 +21,7 @@
 #include "common/journal/file_journal_impl.h"
 #include "common/journal/file_segments.h"
 #include "common/journal/takeover.h"
+#include "common/journal/torn.h"
 
 namespace rims::store {
 namespace {
@@ -551,6 +553,7 @@ Status FileJournal::append_blocking(std::span<const Draft> drafts, Appended& res
   static const char kZeros[kRecordAlign] = {};
   // All headers in one piece of memory that does not move.
   std::string headers(drafts.size() * kRecordHeader, '\0');
+  std::deque<std::string> sums;  // do not move, either
   std::vector<iovec> pieces;
   pieces.reserve(drafts.size() * 5 + 1);
   const auto piece = [&](std::string_view view) {
@@ -560,6 +563,8 @@ Status FileJournal::append_blocking(std::span<const Draft> drafts, Appended& res
   uint64_t offset = end_;
   for (size_t i = 0; i < drafts.size(); i++) {
     const auto& d = drafts[i];
+    std::string_view meta = d.meta;
+    if (d.type == PieceSums::kType) meta = sums.emplace_back(with_sums(drafts, i));
     RecordHeader h;
     h.type = d.type;
     h.version = d.version;
@@ -574,13 +579,13 @@ Status FileJournal::append_blocking(std::span<const Draft> drafts, Appended& res
     h.batch_first = last_seq_ + 1;
     h.batch_count = static_cast<uint32_t>(drafts.size());
     h.time = d.time;
-    h.meta_sum = checksum(key, d.meta);
+    h.meta_sum = checksum(key, meta);
     h.aux_sum = checksum(key, d.aux);
     h.body_sum = checksum(key, d.body);
     encode(h, key, headers.data() + i * kRecordHeader);
     result.locations.push_back({tail_->header.number, offset, h.meta, h.aux, h.body});
     piece(std::string_view(headers).substr(i * kRecordHeader, kRecordHeader));
-    piece(d.meta);
+    piece(meta);
     piece(d.aux);
     piece(d.body);
     piece({kZeros, static_cast<size_t>(h.total() - kRecordHeader - h.meta - h.aux - h.body)});

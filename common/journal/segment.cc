@@ -5,11 +5,13 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <map>
 
 #include <fmt/format.h>
 #include <sodium.h>
 
 #include "common/base/version.h"
+#include "common/journal/torn.h"
 #include "common/mail/bytes.h"
 
 namespace rims::store {
@@ -19,8 +21,6 @@ static_assert(crypto_shorthash_KEYBYTES == 16 && crypto_shorthash_BYTES == 8);
 
 constexpr size_t kCopyItem = 33;  // bytes of one message in a copy record: bounds uids per byte
 constexpr size_t kWindow = size_t{256} << 10;
-constexpr size_t kSector = 512;       // what a disk writes as a whole
-constexpr size_t kMostTrials = 1024;  // bytes in which a flipped bit is looked for
 
 Id get_id(Reader& in) {
   Id id{};
@@ -46,19 +46,6 @@ uint32_t used(const RecordHeader& header) {
   if (header.type == RecordType::append) return 1;
   if (header.type == RecordType::copy) return most_uids(header.meta);
   return 0;
-}
-
-// Is `found` what an interrupted write of `right` at `offset` can leave: of each sector all of it,
-// or the beginning and then zeros?
-bool unended(std::string_view found, std::string_view right, uint64_t offset) {
-  for (size_t at = 0; at < right.size();) {
-    const size_t size = std::min(kSector - (offset + at) % kSector, right.size() - at);
-    const auto sector = found.substr(std::min(at, found.size()), size);
-    const auto same = std::ranges::mismatch(sector, right.substr(at, size)).in1;
-    if (!all_zero({same, sector.end()})) return false;
-    at += size;
-  }
-  return true;
 }
 
 // Reads a file through one window, so that many small records cost few reads.
@@ -244,47 +231,14 @@ Damage mended(uint64_t offset, const RecordHeader& header, const Id& key) {
   return damage;
 }
 
-std::optional<std::string> mend(std::string_view part, const Id& key, uint64_t sum) {
-  if (part.size() > kMostTrials) return std::nullopt;
-  std::string trial(part);
-  for (size_t bit = 0; bit < trial.size() * 8; bit++) {
-    const auto mask = static_cast<char>(1 << bit % 8);
-    trial[bit / 8] = static_cast<char>(trial[bit / 8] ^ mask);
-    if (checksum(key, trial) == sum) return trial;
-    trial[bit / 8] = static_cast<char>(trial[bit / 8] ^ mask);
-  }
-  return std::nullopt;
-}
-
 Damage mended_meta(uint64_t offset, const RecordHeader& header, std::string right) {
   return {offset + kRecordHeader, right.size(), 0,
-          fmt::format("record {} ({}): what it says has one wrong bit, which is known", header.seq,
+          fmt::format("record {} ({}): what it says has wrong bits, which are known", header.seq,
                       name(header.type)),
           std::move(right)};
 }
 
 namespace {
-
-// Is one wrong bit, in the part or in its checksum, the reason why they do not match?
-bool one_bit_off(std::string_view part, const Id& key, uint64_t sum) {
-  return std::has_single_bit(checksum(key, part) ^ sum) || mend(part, key, sum);
-}
-
-// An interrupted write leaves zeros: whole sectors, the end of one, or everything from some point
-// on. A part that does not verify and has no such zeros was written completely, and has changed
-// since.
-bool looks_torn(std::string_view part, uint64_t offset, const Id& key, uint64_t sum) {
-  bool ends_in_zeros = false;
-  for (size_t at = 0; at < part.size();) {
-    const size_t size = std::min(kSector - (offset + at) % kSector, part.size() - at);
-    const auto sector = part.substr(at, size);
-    if (all_zero(sector)) return true;
-    ends_in_zeros = ends_in_zeros || sector.back() == 0;
-    at += size;
-  }
-  // The zeros may belong to the part itself.
-  return ends_in_zeros && !one_bit_off(part, key, sum);
-}
 
 // Copies `meta` to memory of `scan`; many of them share one piece.
 std::string_view keep(Scan& scan, std::string_view meta) {
@@ -339,12 +293,34 @@ std::string encode_trailer(uint64_t offset, const Id& key) {
   return out + Writer().num(sum).take();
 }
 
+// What the records of the last batch that was seen say of its pieces.
+class BatchSums {
+ public:
+  void note(const RecordHeader& header, std::string_view meta) {
+    if (header.batch_first != batch_) sums_.clear();
+    batch_ = header.batch_first;
+    auto sums = PieceSums::decode(meta, header.version);
+    if (!sums || sums->from_last >= header.batch_count) return;
+    const uint64_t seq = batch_ + header.batch_count - 1 - sums->from_last;
+    sums_[{seq, sums->part}] = *std::move(sums);
+  }
+  [[nodiscard]] const PieceSums* of(const RecordHeader& header, RecordPart part) const {
+    const auto found = sums_.find({header.seq, part});
+    return found == sums_.end() || header.batch_first != batch_ ? nullptr : &found->second;
+  }
+
+ private:
+  uint64_t batch_ = 0;
+  std::map<std::pair<uint64_t, RecordPart>, PieceSums> sums_;
+};
+
 // Which parts of an entry, whose meta verifies, do not.
 struct Parts {
   bool torn = false;
   const char* damaged = nullptr;
 };
-Result<Parts> look_at(const ReadAt& read, const Entry& entry, const Id& key) {
+Result<Parts> look_at(const ReadAt& read, const Entry& entry, const BatchSums& sums,
+                      const Id& key) {
   const auto& h = entry.header;
   const uint64_t start = entry.offset + kRecordHeader + h.meta;
   const uint64_t size = h.aux + h.body;
@@ -354,11 +330,12 @@ Result<Parts> look_at(const ReadAt& read, const Entry& entry, const Id& key) {
   const auto body = std::string_view(parts).substr(h.aux);
   Parts found;
   if (checksum(key, aux) != h.aux_sum) {
-    found.torn = looks_torn(aux, start, key, h.aux_sum);
+    found.torn = looks_torn({aux, start, h.aux_sum, sums.of(h, RecordPart::aux)}, key);
     found.damaged = "the structure of its message";
   }
   if (checksum(key, body) != h.body_sum) {
-    found.torn = found.torn || looks_torn(body, start + h.aux, key, h.body_sum);
+    found.torn = found.torn ||
+                 looks_torn({body, start + h.aux, h.body_sum, sums.of(h, RecordPart::body)}, key);
     found.damaged = "its message";
   }
   return found;
@@ -417,6 +394,7 @@ class Scanner {
   Window window_;
   Scan scan_;
   std::vector<Hurt> hurt_;
+  BatchSums sums_;
   uint64_t end_ = kFirstRecord;  // of the last record that is known
 };
 
@@ -448,12 +426,13 @@ Status Scanner::find_records() {
       // again.
       scan_.sealed = true;
       scan_.end = entry.offset;
-      const bool torn = !whole && looks_torn(meta, meta_at, key_, header.meta_sum);
+      const bool torn = !whole && looks_torn({meta, meta_at, header.meta_sum}, key_);
       return look_at_seal(entry, known->mended || (!whole && !torn));
     }
     end_ = offset;
     std::optional<std::string> right;
-    if (!whole && meta.size() == header.meta) right = mend(meta, key_, header.meta_sum);
+    if (!whole && meta.size() == header.meta)
+      right = mend({meta, meta_at, header.meta_sum, sums_.of(header, RecordPart::meta)}, key_);
     if (!whole && !right) {
       hurt_.push_back({entry.offset, header});
       scan_.damages.push_back({entry.offset,
@@ -474,6 +453,7 @@ Status Scanner::find_records() {
     if (known->mended) scan_.damages.push_back(mended(entry.offset, header, key_));
     seq_before = header.seq;
     entry.meta = keep(scan_, right ? std::string_view(*right) : meta);
+    if (header.type == PieceSums::kType) sums_.note(header, entry.meta);
     if (right) scan_.damages.push_back(mended_meta(entry.offset, header, *std::move(right)));
     scan_.entries.push_back(entry);
   }
@@ -495,7 +475,8 @@ Status Scanner::look_at_seal(const Entry& footer, bool damaged) {
 Result<bool> Scanner::torn(const Hurt& hurt) {
   const uint64_t at = hurt.offset + kRecordHeader;
   TRY(const std::string_view meta, window_.at(at, hurt.header.meta));
-  return looks_torn(meta, at, key_, hurt.header.meta_sum);
+  const auto* sums = sums_.of(hurt.header, RecordPart::meta);
+  return looks_torn({meta, at, hurt.header.meta_sum, sums}, key_);
 }
 
 Status Scanner::take_damages(uint64_t& from, uint32_t& lost, std::string& why) {
@@ -539,7 +520,7 @@ Status Scanner::find_end() {
   }
   std::vector<Damage> damaged;
   for (size_t i = first; ended && i < entries.size(); i++) {
-    TRY(const Parts parts, look_at(read_, entries[i], key_));
+    TRY(const Parts parts, look_at(read_, entries[i], sums_, key_));
     ended = !parts.torn;
     const auto& h = entries[i].header;
     if (parts.damaged)

@@ -106,10 +106,7 @@ struct Damage {
   std::string what;
   std::string right;  // what these bytes were, where that is known: nothing is lost
 };
-// If a part of up to 1 KiB has one wrong bit: what the part was. As for headers, its checksum
-// proves it.
-[[nodiscard]] std::optional<std::string> mend(std::string_view part, const Id& key, uint64_t sum);
-// The Damage for a record whose meta was `right`.
+// The Damage for a record whose meta was `right`: see mend() in torn.h.
 [[nodiscard]] Damage mended_meta(uint64_t offset, const RecordHeader& header, std::string right);
 // The Damage for a record whose header has one wrong bit.
 [[nodiscard]] Damage mended(uint64_t offset, const RecordHeader& header, const Id& key);

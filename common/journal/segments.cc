@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "common/base/encoding.h"
+#include "common/journal/torn.h"
 
 namespace rims::store {
 namespace {
@@ -228,7 +229,7 @@ Result<std::string> read_part(const ReadAt& read, const Id& key, const std::stri
   auto meta = rest.substr(0, at.meta);
   std::string right;
   if (checksum(key, meta) != header->meta_sum) {
-    auto known_meta = mend(meta, key, header->meta_sum);
+    auto known_meta = mend({.bytes = meta, .sum = header->meta_sum}, key);
     if (!known_meta) return damaged("record meta");
     right = *std::move(known_meta);
     meta = right;

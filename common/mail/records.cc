@@ -131,6 +131,8 @@ const char* name(RecordType type) {
       return "special-use";
     case RecordType::snapshot:
       return "snapshot";
+    case RecordType::piece_sums:
+      return "piece-sums";
     case RecordType::account:
       return "account";
   }
@@ -440,6 +442,31 @@ std::optional<AccountNamed> AccountNamed::decode(std::string_view meta, uint8_t 
   r.user = in.text();
   r.id = in.raw(16);
   if (r.user.empty()) return std::nullopt;
+  return whole_of(in, std::move(r));
+}
+
+// The number has seven bits in a byte, whose eighth is one: no byte is zero.
+std::string PieceSums::encode() const {
+  Writer out;
+  out.num(static_cast<uint8_t>(part));
+  for (int shift = 0; shift < 35; shift += 7)
+    out.num(static_cast<uint8_t>(0x80 | (uint64_t{from_last} >> shift & 0x7f)));
+  return out.raw(key).raw(sums).take();
+}
+std::optional<PieceSums> PieceSums::decode(std::string_view meta, uint8_t version) {
+  if (version != kVersion) return std::nullopt;
+  Reader in(meta);
+  PieceSums r;
+  const auto part = in.num<uint8_t>();
+  r.part = static_cast<RecordPart>(part);
+  uint64_t from_last = 0;
+  for (int shift = 0; shift < 35; shift += 7)
+    from_last |= uint64_t{in.num<uint8_t>() & 0x7fU} << shift;
+  r.from_last = static_cast<uint32_t>(from_last);
+  r.key = in.raw(16);
+  if (part < 1 || part > 3 || from_last > UINT32_MAX || in.left() % 8 != 0 || in.left() == 0)
+    return std::nullopt;
+  r.sums = in.raw(in.left());
   return whole_of(in, std::move(r));
 }
 

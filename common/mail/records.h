@@ -42,6 +42,7 @@ enum class RecordType : uint16_t {
   snapshot = 17,
   account = 18,
   last = account,
+  piece_sums = 0x8001,
 };
 inline constexpr uint16_t kIgnorable = 0x8000;
 [[nodiscard]] constexpr bool ignorable(RecordType type) {
@@ -261,6 +262,23 @@ struct AccountNamed {
   static std::optional<AccountNamed> decode(std::string_view meta, uint8_t version = kVersion);
 };
 
+// The parts of a record.
+enum class RecordPart : uint8_t { meta = 1, aux, body };
+
+// Checksums of the pieces of a large part of a record in the same batch. If that is damaged, they
+// tell where, and whether its write was interrupted. No byte of it is zero: see torn.h. Ignorable.
+struct PieceSums {
+  static constexpr RecordType kType = RecordType::piece_sums;
+  static constexpr uint8_t kVersion = 1;
+  RecordPart part = RecordPart::meta;
+  uint32_t from_last = 0;  // of which record, counted back from the last one of the batch
+  std::string key;         // 16 random bytes
+  std::string sums;        // 8 bytes for each piece
+  [[nodiscard]] std::string encode() const;
+  static std::optional<PieceSums> decode(std::string_view meta, uint8_t version = kVersion);
+};
+inline constexpr size_t kSummedPiece = 512;  // bytes; the last one may be smaller
+
 // A footer among the records, or a type that may be left out and is not known.
 struct Ignored {
   bool operator==(const Ignored&) const = default;
@@ -268,7 +286,7 @@ struct Ignored {
 
 using Record = std::variant<Ignored, MailboxCreated, MailboxRemoved, MailboxRenamed, Subscription,
                             Keyword, Append, Copy, Flags, Expunge, Recent, Clean, Gap, Compacted,
-                            UidNext, SpecialUseSet, Snapshot, AccountNamed>;
+                            UidNext, SpecialUseSet, Snapshot, AccountNamed, PieceSums>;
 
 // storage: nothing that this program understands; the detail says whether it is too old. `program`
 // is the version of rims that wrote it, or empty.

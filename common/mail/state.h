@@ -98,6 +98,7 @@ class AccountState {
     void tell(Change::Kind kind, MailboxId mailbox, std::string name, std::string old_name) const;
   };
   void apply(const Ignored&, const Now&) {}
+  void apply(const PieceSums&, const Now&) {}
   void apply(const MailboxCreated& r, const Now& now);
   void apply(const MailboxRemoved& r, const Now& now);
   void apply(const MailboxRenamed& r, const Now& now);

@@ -205,7 +205,8 @@ void Check::record(JournalReader& reader, const JournalRecord& record) {
   const auto& at = record.place.location;
   report_.records++;
   // A gap record explains what is missing before it; what a segment begins with stands between.
-  const bool beginning = h.type == RecordType::snapshot || h.type == RecordType::account;
+  const bool beginning = h.type == RecordType::snapshot || h.type == RecordType::account ||
+                         h.type == RecordType::piece_sums;
   if (h.type == RecordType::gap) missing_.reset();
   if (!beginning) tell_missing();
   if (report_.last_record != 0 && h.seq != report_.last_record + 1 && h.type != RecordType::gap)

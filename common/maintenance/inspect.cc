@@ -138,6 +138,9 @@ struct Words {
   std::string operator()(const AccountNamed& r) const {
     return fmt::format("of {}, id {}", quoted(r.user), to_hex(r.id));
   }
+  std::string operator()(const PieceSums& r) const {
+    return fmt::format("of {} pieces of a record", r.sums.size() / sizeof(uint64_t));
+  }
 };
 
 }  // namespace

@@ -136,6 +136,15 @@ TEST(Format, TheExamplesAreWhatIsWritten) {
                                 .name = "INBOX",
                                 .keywords = {{0, "$Junk"}}});
   made["snapshot"] = snapshot.encode();
+  made["piece-sums"] = PieceSums{.part = RecordPart::meta,
+                                 .from_last = 2,
+                                 .key =
+                                     "\x01\x02\x03\x04\x05\x06\x07\x08"
+                                     "\x09\x0a\x0b\x0c\x0d\x0e\x0f\x10",
+                                 .sums =
+                                     "\x11\x12\x13\x14\x15\x16\x17\x18"
+                                     "\x21\x22\x23\x24\x25\x26\x27\x28"}
+                           .encode();
 
   const std::string meta = append().encode();
   RecordHeader h;

@@ -67,6 +67,8 @@ void all_decoders(RecordType type, std::string_view meta) {
       return round_trip<SpecialUseSet>(meta);
     case RecordType::snapshot:
       return round_trip<Snapshot>(meta);
+    case RecordType::piece_sums:
+      return round_trip<PieceSums>(meta);
     case RecordType::account:
       return round_trip<AccountNamed>(meta);
     case RecordType::footer: {
