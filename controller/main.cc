@@ -14,6 +14,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
+#include <filesystem>
 #include <getopt.h>
 #include <optional>
 #include <set>
@@ -130,9 +131,14 @@ std::optional<config::Options> read_overrides(int descriptor) {
   return options;
 }
 
-// "" stands for no file: then all settings are in `options`.
+// An absolute path; "" stands for no file: then all settings are in `options`.
 Result<config::Config> read_config(const std::string& file, const config::Options& options) {
-  if (!file.empty()) return config::load(file, options);
+  if (!file.empty()) {
+    if (geteuid() == 0) {
+      TRY_STATUS(config::check_configuration_of_root(file));
+    }
+    return config::load(file, options);
+  }
   return config::parse("", "the command line", "/", options);
 }
 
@@ -250,11 +256,11 @@ class Controller {
   Result<Plan> prepare() {
     Plan plan;
     TRY(plan.programs, own_directory());
-    TRY(plan.parts, make_parts(config_));
     const bool privileged = geteuid() == 0;
     if (privileged) {
       TRY_STATUS(config::check_paths_of_root(config_));
     }
+    TRY(plan.parts, make_parts(config_));
     TRY(plan.identities,
         find_identities(config_, empty_root(config_), directory_of(directory_of(plan.programs))));
     const auto& of = plan.identities.of;
@@ -366,7 +372,8 @@ class Controller {
       log::error({}, "the configuration stays as it was: {} has mistakes", config_.file);
       return;
     }
-    auto parts = make_parts(*fresh);
+    const Status safe = geteuid() == 0 ? config::check_paths_of_root(*fresh) : Status();
+    auto parts = safe ? make_parts(*fresh) : Result<Parts>(std::unexpected(safe.error()));
     if (!parts) {
       say_each_line(log::Level::error, parts.error().detail());
       log::error({}, "the configuration stays as it was");
@@ -446,6 +453,7 @@ int start(int argc, char** argv) {
   log::info({}, "rims {} starts", program_version());
   const bool no_file = got->file.empty() && got->overrides >= 0;
   auto file = no_file ? Result<std::string>("") : config::locate(got->file);
+  if (file && !file->empty()) *file = std::filesystem::absolute(*file).string();
   auto config =
       file ? read_config(*file, *options) : Result<config::Config>(std::unexpected(file.error()));
   if (!config) {

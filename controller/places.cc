@@ -214,8 +214,11 @@ Status foresee(const config::Config& config, bool running, std::set<std::string>
   const auto note = [&problems](const Status& found) {
     if (!found) problems += (problems.empty() ? "" : "\n") + found.error().detail();
   };
-  const auto parts = make_parts(config);
-  if (!parts) note(std::unexpected(parts.error()));
+  // What root may not open is not read, either.
+  const Status safe = geteuid() == 0 ? config::check_paths_of_root(config) : Status();
+  note(safe);
+  if (safe)
+    if (const auto parts = make_parts(config); !parts) note(std::unexpected(parts.error()));
   if (const auto group = config::deliver_socket_gid(config); !group)
     note(std::unexpected(group.error()));
   const auto own = own_directory();
@@ -233,7 +236,6 @@ Status foresee(const config::Config& config, bool running, std::set<std::string>
   if (!admin_socket_fits(config.paths_run_dir))
     remarks.insert(
         fmt::format("{}paths.run_dir: {}", config::where(config, "paths.run_dir"), kNoAdminSocket));
-  if (geteuid() == 0) note(config::check_paths_of_root(config));
   const auto in = [&config](std::string_view key, const std::string& path) -> Status {
     const std::string directory = directory_of(path);
     if (directory == config.paths_run_dir) return {};

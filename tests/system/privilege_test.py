@@ -6,10 +6,11 @@ side of the triangle. Needs root, to be able to look.
 
 import os
 import re
+import signal
 import subprocess
 import unittest
 
-from tests.system.harness import NOBODY, TOP, Suite
+from tests.system.harness import NOBODY, TOP, Suite, wait_for
 from tests.system.system_users import SystemUsers
 
 ROLES = ("log", "auth", "imapd", "deliverd", "login")
@@ -192,11 +193,11 @@ class Privilege(unittest.TestCase):
                                    user=NOBODY, group=NOBODY, extra_groups=[],
                                    capture_output=True, check=False).returncode, 0)
 
-    def refused(self, suite):
+    def refused(self, suite, status=69):
         self.addCleanup(suite.close)
         done = subprocess.run([f"{suite.stage}/libexec/rims/rims-controller", "-c", suite.config],
                               capture_output=True, text=True, timeout=30, check=False)
-        self.assertEqual(done.returncode, 69, done.stderr)
+        self.assertEqual(done.returncode, status, done.stderr)
         return done.stderr
 
     def test_root_without_the_users_is_told_where_they_are_listed(self):
@@ -239,6 +240,52 @@ class Privilege(unittest.TestCase):
                     with open(precious, encoding="ascii") as f:
                         self.assertEqual(f.read(), "root's\n")
                     self.assertEqual(os.listdir(suite.run_dir), [], "nothing was made")
+
+    def test_root_opens_no_configuration_or_key_that_others_can_replace(self):
+        with SystemUsers() as ids:
+            for what in ("the configuration", "tls.certificate", "tls.key"):
+                with self.subTest(what=what):
+                    suite = self.privileged_suite(ids)
+                    theirs = os.path.join(suite.directory, "theirs")
+                    os.mkdir(theirs)
+                    os.chown(theirs, ids["_rims"], ids["_rims"])
+                    if what == "the configuration":
+                        os.rename(suite.config, os.path.join(theirs, "config.yml"))
+                        suite.config = os.path.join(theirs, "config.yml")
+                        told, remedy, start = f"{suite.config} is not safe", "/etc/rims/config.yml", 78
+                    else:
+                        name = "cert.pem" if what == "tls.certificate" else "key.pem"
+                        os.rename(os.path.join(suite.directory, name), os.path.join(theirs, name))
+                        os.symlink(f"theirs/{name}", os.path.join(suite.directory, name))
+                        told, remedy, start = f"{what}: {suite.directory}/{name} is not safe", "/etc/rims", 69
+                    checked = subprocess.run([f"{suite.stage}/sbin/rims-ctl", "-c", suite.config, "check"],
+                                             capture_output=True, text=True, timeout=30, check=False)
+                    self.assertEqual(checked.returncode, 6, checked.stdout)
+                    for text in (checked.stderr, self.refused(suite, start)):
+                        self.assertIn(told, text)
+                        self.assertIn(f"{theirs} belongs to user {ids['_rims']}", text)
+                        self.assertIn(remedy, text)
+                    self.assertEqual(os.listdir(suite.run_dir), [], "nothing was made")
+
+    def test_a_reload_by_root_says_what_others_can_replace(self):
+        with SystemUsers() as ids:
+            suite = self.privileged_suite(ids)
+            with suite:
+                theirs = os.path.join(suite.directory, "theirs")
+                os.mkdir(theirs)
+                os.chown(theirs, ids["_rims"], ids["_rims"])
+                key = os.path.join(suite.directory, "key.pem")
+                os.rename(key, os.path.join(theirs, "key.pem"))
+                os.symlink("theirs/key.pem", key)
+                suite.child.send_signal(signal.SIGHUP)
+                wait_for(lambda: "the configuration stays as it was" in suite.output_text(), 20, "the answer")
+                self.assertIn(f"tls.key: {key} is not safe for root's files: {theirs} belongs to user",
+                              suite.output_text())
+                os.chown(suite.config, ids["_rims"], ids["_rims"])
+                suite.child.send_signal(signal.SIGHUP)
+                wait_for(lambda: "may change what root does" in suite.output_text(), 20, "the answer")
+                with suite.login("foo") as imap:
+                    self.assertEqual(imap.select("INBOX")[0], "OK")
 
     def test_root_refuses_one_user_for_two_programs(self):
         with SystemUsers():
