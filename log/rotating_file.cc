@@ -59,8 +59,7 @@ Result<Fd> RotatingFile::open_log(const std::string& path) const {
 }
 
 bool RotatingFile::exists(const std::string& name) const {
-  struct stat st{};
-  return fstatat(directory_.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0;
+  return bool(Fd(openat(directory_.get(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC)));
 }
 
 void RotatingFile::rename(const std::string& from, const std::string& to) {

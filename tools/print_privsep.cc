@@ -2,6 +2,7 @@
 // (tools/printed_page.h says how it is called)
 
 #include <algorithm>
+#include <cerrno>
 #include <span>
 #include <string>
 #include <string_view>
@@ -30,6 +31,7 @@ std::string as_text(const Call& call) {
       if (!conditions.empty()) conditions += ", ";
       conditions += arg.text;
     }
+  if (call.error == EACCES) conditions = "answered with EACCES";
   return conditions.empty() ? call.name : fmt::format("{} ({})", call.name, conditions);
 }
 

@@ -123,6 +123,10 @@ void FdReady::await_suspend(std::coroutine_handle<> waiter) {
   arm(event_, limit_);
 }
 
+void FdReady::wake() {
+  if (waiter_) event_active(event_, 0, 0);
+}
+
 void FdReady::fired(int, short what, void* self) {
   auto* me = static_cast<FdReady*>(self);
   me->timed_out_ = (what & EV_TIMEOUT) != 0;

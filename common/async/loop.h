@@ -64,6 +64,8 @@ class FdReady {
   [[nodiscard]] bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> waiter);
   bool await_resume() const noexcept { return !timed_out_; }
+  // Ends the wait, as if it were ready.
+  void wake();
 
  private:
   static void fired(int fd, short what, void* self);

@@ -54,7 +54,10 @@ Link::Link(Loop& loop, End end, std::string peer, std::span<const Accepts> accep
 
 void Link::close() {
   open_ = false;
-  ::shutdown(fd_.get(), SHUT_RDWR);
+  // The peer sees the end. Nobody reads here any more; the other half is not shut down, for no
+  // program may do that to a socket (common/privdrop/process_table.h).
+  ::shutdown(fd_.get(), SHUT_WR);
+  for (FdReady* waiting : waiting_) waiting->wake();
   if (const auto tell = std::exchange(ended_, nullptr)) tell();
 }
 
@@ -122,7 +125,9 @@ Task<Result<Packet>> Link::receive() {
     CO_TRY(auto packet, receive_now());
     if (packet) co_return std::move(*packet);
     if (starved_) co_await sleep_for(loop_, kMemoryPause);
-    co_await readable(loop_, fd_.get());
+    FdReady ready = readable(loop_, fd_.get());
+    const Waiting waiting(*this, ready);
+    co_await ready;
   }
   co_return fail(Fault::peer_gone, "closed", "link to " + peer_ + " is closed");
 }
@@ -167,8 +172,10 @@ Task<Status> Link::send_packet(uint16_t type, std::string body, std::vector<Fd> 
       close();
       break;
     }
-    const bool ready = co_await writable(loop_, fd_.get(), kSendLimit);
-    if (!ready) co_return fail(Fault::timeout, "timeout", peer_ + " does not read its link");
+    FdReady ready = writable(loop_, fd_.get(), kSendLimit);
+    const Waiting waiting(*this, ready);
+    if (!co_await ready)
+      co_return fail(Fault::timeout, "timeout", peer_ + " does not read its link");
   }
   co_return fail(Fault::peer_gone, "closed", "link to " + peer_ + " is closed");
 }

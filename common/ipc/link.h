@@ -104,6 +104,21 @@ class Link {
   [[nodiscard]] bool broken() const { return broken_; }
 
  private:
+  // close() wakes it.
+  class Waiting {
+   public:
+    Waiting(Link& link, FdReady& ready) : link_(link), ready_(&ready) {
+      link_.waiting_.push_back(ready_);
+    }
+    Waiting(const Waiting&) = delete;
+    Waiting& operator=(const Waiting&) = delete;
+    ~Waiting() { std::erase(link_.waiting_, ready_); }
+
+   private:
+    Link& link_;
+    FdReady* ready_;
+  };
+
   Loop& loop_;
   Fd fd_;
   std::function<void()> ended_;
@@ -112,6 +127,7 @@ class Link {
   bool open_ = true, broken_ = false;
   bool starved_ = false;  // the last receive_now() found no memory in the kernel
   Mutex sending_;
+  std::vector<FdReady*> waiting_;
 };
 
 // Decodes a packet's body, or closes the link as a breach.

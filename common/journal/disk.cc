@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <dirent.h>
+#include <dirent.h>  // getdents64
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -122,18 +122,20 @@ Result<std::vector<std::string>> list_directory(Disk& disk, int dir, const std::
                                                 const std::string& what) {
   Fd fd(disk.open(dir, name.c_str(), O_RDONLY | O_DIRECTORY, 0));
   if (!fd) return fail_errno("open " + what, errno);
-  DIR* stream = fdopendir(fd.get());
-  if (!stream) return fail_errno("fdopendir " + what, errno);
-  (void)fd.release();  // closedir closes it
+  // fdopendir() asks for more than rims-imapd may.
   std::vector<std::string> names;
-  errno = 0;
-  while (const dirent* entry = readdir(stream)) {  // NOLINT(concurrency-mt-unsafe): our own
-    const std::string_view found = entry->d_name;
-    if (found != "." && found != "..") names.emplace_back(found);
+  alignas(dirent64) char buffer[16 * 1024];
+  for (;;) {
+    const ssize_t got = getdents64(fd.get(), buffer, sizeof buffer);
+    if (got < 0) return fail_errno("read the directory " + what, errno);
+    if (got == 0) break;
+    for (ssize_t at = 0; at < got;) {
+      const auto* entry = reinterpret_cast<const dirent64*>(buffer + at);
+      at += entry->d_reclen;
+      const std::string_view found = entry->d_name;
+      if (found != "." && found != "..") names.emplace_back(found);
+    }
   }
-  const int error = errno;
-  closedir(stream);
-  if (error != 0) return fail_errno("readdir " + what, error);
   std::ranges::sort(names);
   return names;
 }

@@ -14,7 +14,6 @@ struct Arg {
     is,       // the argument is `value`
     without,  // it has no bit of `value`
     null,     // it is a null pointer
-    is_not,   // it is not `value`
     own_pid,
   };
   uint8_t index = 0;
@@ -30,7 +29,7 @@ struct Call {
   constexpr Call() = default;
   constexpr Call(const char* n) : name(n) {}  // NOLINT(google-explicit-constructor): lists of names
   constexpr Call(const char* n, Arg a, Arg b = {}, Arg c = {}) : name(n), args{a, b, c} {}
-  constexpr Call(const char* n, Arg a, int e) : name(n), args{a}, error(e) {}
+  constexpr Call(const char* n, int e) : name(n), error(e) {}
   const char* name = "";
   std::array<Arg, 3> args{};
   int error = 0;

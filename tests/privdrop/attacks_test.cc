@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
+#include <dirent.h>
 #include <fcntl.h>
 #include <functional>
 #include <grp.h>
@@ -256,13 +257,76 @@ TEST_F(Attacks, AProgramStartedAsRootSeesNoFileOutsideOfItsRoot) {
   if (!is_root()) GTEST_SKIP() << "needs root";
   for (const Row* row : confined_rows()) {
     for (const char* path : {"/etc/passwd", "/proc/self/status", "/dev/null", "/../etc/passwd"}) {
-      // By the one call that is left for it: an empty path is not needed with AT_EMPTY_PATH.
+      if (row->files == FileRights::none) continue;  // it can open nothing: see below
       const int status = in_child([&] {
         place_.enter_row(*row);
-        struct stat st{};
-        return error_of(syscall(SYS_newfstatat, AT_FDCWD, path, &st, AT_EMPTY_PATH));
+        return open_error(path, O_PATH);
       });
       EXPECT_EQ(WEXITSTATUS(status), ENOENT) << row->binary << " " << path;
+    }
+  }
+}
+
+// Also where no other root keeps it from that.
+TEST_F(Attacks, NoProgramLearnsByStatWhetherAFileIsThere) {
+  const std::string there = place_.outside() + "/file", missing = place_.outside() + "/missing";
+  for (const Row* row : confined_rows()) {
+    for (const int flags : {0, AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW}) {
+      const auto answer = [&](const std::string& path) {
+        return in_child([&] {
+          become_user(kUser);
+          place_.enter_row(*row);
+          struct stat st{};
+          return error_of(syscall(SYS_newfstatat, AT_FDCWD, path.c_str(), &st, flags));
+        });
+      };
+      EXPECT_EQ(answer(there), answer(missing)) << row->binary << ", flags " << flags;
+    }
+  }
+}
+
+// It would be out for its other holders and for whoever comes in its place, too.
+TEST_F(Attacks, NoProgramEndsAListeningSocket) {
+  for (const int family : {AF_INET, AF_UNIX}) {
+    const bool local = family == AF_UNIX;
+    const int type = (local ? SOCK_SEQPACKET : SOCK_STREAM) | SOCK_CLOEXEC;
+    const auto works = [&](const Fd& listener) {
+      sockaddr_storage address{};
+      socklen_t size = sizeof address;
+      auto* name = reinterpret_cast<sockaddr*>(&address);
+      const Fd client(socket(family, type, 0));
+      return getsockname(listener.get(), name, &size) == 0 &&
+             connect(client.get(), name, size) == 0;
+    };
+    for (const int how : {SHUT_RD, SHUT_WR, SHUT_RDWR}) {
+      const auto listen_and = [&](const std::function<void(const Fd&)>& act) {
+        const Fd listener(socket(family, type, 0));
+        sockaddr_un any{.sun_family = AF_UNIX, .sun_path = {}};
+        sockaddr_in loopback{};
+        loopback.sin_family = AF_INET;
+        loopback.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        EXPECT_EQ(
+            local ? bind(listener.get(), reinterpret_cast<sockaddr*>(&any),
+                         sizeof any.sun_family)  // the kernel chooses a name
+                  : bind(listener.get(), reinterpret_cast<sockaddr*>(&loopback), sizeof loopback),
+            0);
+        EXPECT_EQ(listen(listener.get(), 10), 0);
+        act(listener);
+        return works(listener);
+      };
+      for (const Row* row : confined_rows())
+        EXPECT_TRUE(listen_and([&](const Fd& listener) {
+          (void)in_child([&] {
+            place_.enter_row(*row);
+            return shutdown(listener.get(), how);
+          });
+        })) << row->binary
+            << ", how " << how << (local ? ", local" : ", TCP");
+      // The attack works where nothing is forbidden.
+      EXPECT_EQ(listen_and([&](const Fd& listener) {
+                  (void)in_child([&] { return shutdown(listener.get(), how); });
+                }),
+                how == SHUT_WR);
     }
   }
 }
@@ -285,8 +349,8 @@ TEST_F(Attacks, WhatAProgramNeedsItMayDo) {
     rlimit limit{};
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 5;
     struct stat st{};
-    return fstat(held.link[0].get(), &st) == 0 && shutdown(held.link[0].get(), SHUT_RDWR) == 0 ? 0
-                                                                                               : 6;
+    return fstat(held.link[0].get(), &st) == 0 && shutdown(held.link[0].get(), SHUT_WR) == 0 ? 0
+                                                                                             : 6;
   };
   const auto thread = [](const Held&) {
     std::thread([] {}).join();
@@ -313,8 +377,7 @@ TEST_F(Attacks, WhatAProgramNeedsItMayDo) {
   const auto rotates = [&](const Held&) {
     const Fd fd(openat(mine.get(), "log", O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0640));
     if (!fd || write(fd.get(), "x", 1) != 1) return 1;
-    struct stat st{};
-    if (fstatat(mine.get(), "log", &st, AT_SYMLINK_NOFOLLOW) != 0) return 2;
+    if (!Fd(openat(mine.get(), "log", O_PATH | O_NOFOLLOW | O_CLOEXEC))) return 2;
     return renameat(mine.get(), "log", mine.get(), "log.0") == 0 ? 0 : 3;
   };
   const auto keeps_mail = [&](const Held&) {
@@ -325,6 +388,8 @@ TEST_F(Attacks, WhatAProgramNeedsItMayDo) {
     if (pwrite(fd.get(), "text", 4, 0) != 4 || fdatasync(fd.get()) != 0) return 3;
     char text[4];
     if (pread(fd.get(), text, 4, 0) != 4 || ftruncate(fd.get(), 1) != 0) return 4;
+    char names[1024];
+    if (getdents64(dir.get(), names, sizeof names) <= 0) return 7;
     if (renameat2(dir.get(), "1", mine.get(), "2", RENAME_NOREPLACE) != 0) return 5;
     return unlinkat(mine.get(), "2", 0) == 0 && fsync(dir.get()) == 0 ? 0 : 6;
   };
@@ -339,7 +404,7 @@ TEST_F(Attacks, WhatAProgramNeedsItMayDo) {
       {"accept", accepts, {Role::login, Role::deliverd}},
       {"make a pair for TLS", pair_for_tls, {Role::login}},
       {"seal a message", seals, {Role::imapd}},
-      {"rotate the log", rotates, {Role::log}},
+      {"rename a file", rotates, {Role::log, Role::imapd}},
       {"keep mail", keeps_mail, {Role::imapd}},
   };
   for (const Row* row : confined_rows()) {

@@ -36,7 +36,7 @@ std::vector<Mutant> mutants_of(const Row& row) {
   static std::set<std::string> names;  // keeps what a Call points to
   std::set<std::string> plain;
   for (const Call& call : whole)
-    if (call.args[0].test == Arg::Test::any && call.error == 0) plain.insert(call.name);
+    if (call.args[0].test == Arg::Test::any) plain.insert(call.name);
   for (long number = 0; number <= kLastCall; number++) {
     const std::string name = name_of(number);
     if (passes_by_filters(number) || name.starts_with("call ") || plain.contains(name)) continue;
@@ -68,9 +68,7 @@ std::vector<Mutant> mutants_of(const Row& row) {
                   call.args.begin() + static_cast<std::ptrdiff_t>(a));
         call.args.back() = Arg{};
       });
-      if (arg.test != Arg::Test::is && arg.test != Arg::Test::without &&
-          arg.test != Arg::Test::is_not)
-        continue;
+      if (arg.test != Arg::Test::is && arg.test != Arg::Test::without) continue;
       for (unsigned bit = 0; bit < 32; bit++)
         change(fmt::format("value bit {} {}", bit, which),
                [a, bit](Call& call) { call.args[a].value ^= 1U << bit; });

@@ -188,11 +188,8 @@ std::vector<Sweep> sweeps(ipc::Role role) {
       {"fcntl", {3}, 1, plus(range(0, 64), range(1024, 1050)), only(fcntls)},
       {"fcntl", {3, F_SETFL}, 2, bits(), none_of(O_ASYNC)},
       {"fcntl", {3, F_SETFD}, 1, {F_SETOWN, F_SETSIG, F_SETOWN_EX, F_SETLEASE, F_NOTIFY}, only({})},
-      {"newfstatat",
-       {3, 1, 1, AT_EMPTY_PATH},
-       3,
-       bits(AT_EMPTY_PATH),
-       [logger](uint64_t v) { return logger || v == AT_EMPTY_PATH; }},
+      {"newfstatat", {3, 1, 1, AT_EMPTY_PATH}, 3, bits(AT_EMPTY_PATH), only({})},
+      {"shutdown", {3, SHUT_WR}, 1, bits(SHUT_WR), only({SHUT_WR})},
       {"mmap",
        {0, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, kOnes},
        2,
@@ -373,8 +370,8 @@ std::vector<Probe> probes_of_arguments(const Row& row) {
     for (const uint64_t value : sweep.tried) {
       Probe probe{sweep.call, number_of(sweep.call), sweep.base, sweep.allowed(value)};
       probe.args[sweep.arg] = value;
-      // What ICU tries must not end the process.
-      if (row.role == ipc::Role::imapd && probe.what == "newfstatat") probe.otherwise = kRefused;
+      // What libraries try must not end the process.
+      if (probe.what == "newfstatat") probe.otherwise = kRefused;
       probes.push_back(probe);
     }
   }
