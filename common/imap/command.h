@@ -1,7 +1,8 @@
 // common/imap/command.h - what a client asked for, one struct per command
 //
 //   RFC   3501 §6 and §9; 2177 IDLE, 2342 NAMESPACE, 2971 ID, 3691 UNSELECT, 4315 UIDPLUS,
-//         4959 SASL-IR, 5161 ENABLE, 5258 LIST-EXTENDED, 6154 SPECIAL-USE
+//         4731 ESEARCH, 4959 SASL-IR, 5032 WITHIN, 5161 ENABLE, 5182 SEARCHRES, 5258 LIST-EXTENDED,
+//         6154 SPECIAL-USE
 //   Made by  common/imap/parser.h; printed again by common/imap/printer.h
 //
 // Mailbox names are UTF-8 here (the wire has modified UTF-7) and INBOX is in upper case, also as
@@ -169,6 +170,8 @@ struct SearchKey {
     sent_since,
     larger,  // LARGER SMALLER: `size`
     smaller,
+    older,  // OLDER YOUNGER: `size`, in seconds (RFC 5032)
+    younger,
     header,  // HEADER, BCC CC FROM SUBJECT TO: `field` in lower case, `text` (may be "")
     body,    // BODY TEXT: `text`
     text,
@@ -186,6 +189,8 @@ struct SearchKey {
   bool operator==(const SearchKey&) const = default;
 };
 struct Search {
+  enum Return : uint8_t { min = 1, max = 2, all = 4, count = 8, save = 16 };
+  uint8_t returns = 0;  // RFC 4731 §3.1, RFC 5182 §2; 0: no RETURN, so SEARCH and not ESEARCH
   std::string charset;  // as written, "" when none was given: then US-ASCII
   SearchKey key;        // `both` when there were several
   bool operator==(const Search&) const = default;

@@ -277,9 +277,19 @@ bool Cursor::seq_number(uint32_t& out) {
   return nz_number(out);
 }
 
+// sequence-set =/ "$"  (RFC 5182 §3)
+bool Cursor::sequence_set(SequenceSet& out) {
+  if (take('$')) {
+    out.saved = true;
+    return true;
+  }
+  if (!peek_is(kDigit) && peek() != '*') return fail("number, \"*\" or \"$\"");
+  return ranges(out);
+}
+
 // sequence-set = (seq-number / seq-range) *("," (seq-number / seq-range))
 // seq-range = seq-number ":" seq-number
-bool Cursor::sequence_set(SequenceSet& out) {
+bool Cursor::ranges(SequenceSet& out) {
   do {
     SeqRange& range = out.ranges.emplace_back();
     if (out.ranges.size() > limits_.sequence_ranges)

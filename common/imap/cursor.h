@@ -73,6 +73,7 @@ class Cursor {
   bool number(uint32_t& out);
   bool nz_number(uint32_t& out);
   bool sequence_set(SequenceSet& out);
+  bool ranges(SequenceSet& out);  // a sequence-set that is not `$`
   bool flag(FlagList& out);
   bool flag_list(FlagList& out);
   bool date(Date& out);

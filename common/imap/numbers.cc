@@ -25,11 +25,12 @@ Result<SequenceSet> parse_sequence_set(std::string_view text, size_t max_ranges)
   limits.sequence_ranges = static_cast<uint32_t>(std::min<size_t>(max_ranges, UINT32_MAX));
   Cursor in(text, {}, limits);
   SequenceSet set;
-  if (!in.sequence_set(set) || !in.end()) return in.error();
+  if (!in.ranges(set) || !in.end()) return in.error();
   return set;
 }
 
 void append_sequence_set(std::string& out, const SequenceSet& set) {
+  if (set.saved) out += '$';
   bool comma = false;
   for (const SeqRange& r : set.ranges) {
     if (comma) out += ',';

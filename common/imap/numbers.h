@@ -1,6 +1,6 @@
 // common/imap/numbers.h - sequence sets as the client writes them, number sets as we use them
 //
-//   RFC         3501 §9 sequence-set, seq-range; RFC 4315 §3 uid-set
+//   RFC         3501 §9 sequence-set, seq-range; RFC 4315 §3 uid-set; RFC 5182 §3 `$`
 //   Invariants  nothing here takes time or memory by the numbers in a range, only by the count of
 //               ranges: `1:4294967295` and `1:*,1:*,...` are as cheap as they are long
 //
@@ -28,11 +28,12 @@ struct SeqRange {
 };
 
 struct SequenceSet {
-  std::vector<SeqRange> ranges;  // never empty when it was parsed
+  std::vector<SeqRange> ranges;  // empty only for `$`
+  bool saved = false;            // `$`: the messages of the last result that was saved
   bool operator==(const SequenceSet&) const = default;
 };
 
-// The whole text must be one set. Errors tell the column within `text`.
+// The whole text must be one set, and not `$`. Errors tell the column within `text`.
 [[nodiscard]] Result<SequenceSet> parse_sequence_set(std::string_view text, size_t max_ranges);
 void append_sequence_set(std::string& out, const SequenceSet& set);
 
@@ -99,7 +100,8 @@ class NumberSet {
 
 // `largest` is what `*` means: the number of messages, or the highest UID of the mailbox, 0 when it
 // is empty (a range with `*` is empty then). The answer is sorted; `n:*` always holds the
-// largest, even when n is above it (RFC 3501 §6.4.8).
+// largest, even when n is above it (RFC 3501 §6.4.8). What `$` means is the session's: here it is
+// empty.
 template <class Number>
 [[nodiscard]] NumberSet<Number> resolve(const SequenceSet& set, Number largest) {
   NumberSet<Number> out;

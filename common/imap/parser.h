@@ -44,6 +44,10 @@ struct ParserLimits {
 // when it names none or one that there is.
 [[nodiscard]] std::string unknown_command(std::string_view text);
 
+// True when `text`, a command or its beginning, is a SEARCH that is to save its result
+// (RFC 5182 §2.1).
+[[nodiscard]] bool saves_result(std::string_view text);
+
 // The tag that starts `text`, or "" when there is none fit to be sent back.
 [[nodiscard]] std::string_view leading_tag(std::string_view text);
 

@@ -1,6 +1,7 @@
 // common/imap/parser_search.cc - SEARCH: charset and a tree of keys
 //
-//   RFC     3501 §6.4.4, §9 search, search-key
+//   RFC     3501 §6.4.4, §9 search, search-key; 4466 §2.6 search-return-opts; 4731 §4; 5032 §3;
+//           5182 §3
 //   Limits  keys in all levels, depth: recursion follows the depth
 
 #include <algorithm>
@@ -15,7 +16,19 @@ namespace {
 using Kind = SearchKey::Kind;
 
 // What follows the key's name.
-enum class Shape : uint8_t { flag, fresh, text, field, header, date, size, uid, either, negation };
+enum class Shape : uint8_t {
+  flag,
+  fresh,
+  text,
+  field,
+  header,
+  date,
+  size,
+  interval,
+  uid,
+  either,
+  negation
+};
 
 struct Row {
   std::string_view name;
@@ -60,6 +73,8 @@ constexpr Row kRows[] = {
     {"SENTSINCE", Shape::date, Kind::sent_since},
     {"LARGER", Shape::size, Kind::larger},
     {"SMALLER", Shape::size, Kind::smaller},
+    {"OLDER", Shape::interval, Kind::older},
+    {"YOUNGER", Shape::interval, Kind::younger},
 };
 
 struct Bounds {
@@ -125,6 +140,8 @@ bool arguments(Cursor& in, const Row& row, SearchKey& out, Bounds& bounds) {
       return in.sp() && in.date(out.date);
     case Shape::size:
       return in.sp() && in.number(out.size);
+    case Shape::interval:
+      return in.sp() && in.nz_number(out.size);
     case Shape::uid:
       return in.sp() && in.sequence_set(out.set);
     case Shape::either:
@@ -160,7 +177,7 @@ bool search_key(Cursor& in, SearchKey& out, Bounds& bounds) {
   bool ok = false;
   if (in.peek() == '(') {
     ok = group(in, out, bounds);
-  } else if (in.peek_is(kDigit) || in.peek() == '*') {
+  } else if (in.peek_is(kDigit) || in.peek() == '*' || in.peek() == '$') {
     out.kind = Kind::sequence;
     ok = in.sequence_set(out.set);
   } else {
@@ -178,12 +195,53 @@ bool search_key(Cursor& in, SearchKey& out, Bounds& bounds) {
   return ok;
 }
 
+// search-return-opts = "RETURN" SP "(" [search-return-opt *(SP search-return-opt)] ")"
+// RETURN () is RETURN (ALL) (RFC 4731 §3.1).
+bool return_options(Cursor& in, uint8_t& out) {
+  if (!in.take_word("RETURN")) return true;
+  if (!in.sp() || !in.open()) return false;
+  if (in.take(')')) {
+    out = Search::all;
+    return true;
+  }
+  struct Option {
+    std::string_view name;
+    Search::Return bit;
+  };
+  static constexpr Option kOptions[] = {{"MIN", Search::min},
+                                        {"MAX", Search::max},
+                                        {"ALL", Search::all},
+                                        {"COUNT", Search::count},
+                                        {"SAVE", Search::save}};
+  do {
+    const char* mark = in.mark();
+    const std::string_view word = in.take_while(kAtom);
+    const auto* found = std::ranges::find_if(
+        kOptions, [&](const Option& option) { return ascii::equal(word, option.name); });
+    if (found == std::end(kOptions)) return in.fail_at(mark, "MIN, MAX, ALL, COUNT or SAVE");
+    out = static_cast<uint8_t>(out | found->bit);
+  } while (!in.close_or_sp() && !in.failed());
+  return !in.failed();
+}
+
 }  // namespace
 
-// search = "SEARCH" [SP "CHARSET" SP astring] 1*(SP search-key)
+bool saves_result(std::string_view text) {
+  const ParserLimits limits;
+  Cursor in(text, {}, limits);
+  if (in.take_while(kTag).empty() || !in.sp()) return false;
+  if (in.take_word("UID ")) in.take_spaces();
+  if (!in.take_word("SEARCH ")) return false;
+  in.take_spaces();
+  uint8_t returns = 0;
+  return return_options(in, returns) && (returns & Search::save) != 0;
+}
+
+// search = "SEARCH" [SP search-return-opts] [SP "CHARSET" SP astring] 1*(SP search-key)
 bool search(Cursor& in, Command& out) {
   auto& args = out.args.emplace<Search>();
-  if (!in.sp()) return false;
+  if (!in.sp() || !return_options(in, args.returns)) return false;
+  if (args.returns != 0 && !in.sp()) return false;
   if (in.take_word("CHARSET ")) {
     in.take_spaces();
     if (!in.astring(args.charset, "charset") || !in.sp()) return false;

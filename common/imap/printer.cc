@@ -145,6 +145,12 @@ void put_key(std::string& out, const SearchKey& key, bool top) {
     case Kind::smaller:
       size("SMALLER ");
       break;
+    case Kind::older:
+      size("OLDER ");
+      break;
+    case Kind::younger:
+      size("YOUNGER ");
+      break;
     case Kind::header:
       out += "HEADER ";
       put_string(out, key.field);
@@ -335,6 +341,10 @@ struct PutArguments {
     append_sequence_set(out, *a.uids);
   }
   void operator()(const Search& a) const {
+    if (a.returns != 0) {
+      out += " RETURN ";
+      put_bits(out, a.returns, {"MIN", "MAX", "ALL", "COUNT", "SAVE"});
+    }
     if (!a.charset.empty()) {
       out += " CHARSET ";
       put_string(out, a.charset);

@@ -126,7 +126,11 @@ std::string_view Reader::tag() const {
   return tag.empty() ? "*" : tag;
 }
 
-Result<Command> Reader::take() { return parse_command(whole_, literals_, parser_limits_); }
+Result<Command> Reader::take() {
+  Result<Command> command = parse_command(whole_, literals_, parser_limits_);
+  refused_saving_ = !command && saves_result(whole_);
+  return command;
+}
 
 Reader::Event Reader::next(std::string_view& input) {
   if (offered_) forget();
@@ -293,6 +297,7 @@ std::optional<Reader::Event> Reader::read_literal(std::string_view& input) {
 Reader::Event Reader::refuse(std::string_view text, Error why) {
   const std::string_view tag = leading_tag(text);
   refused_tag_ = tag.empty() ? "*" : tag;
+  refused_saving_ = saves_result(text);
   refusal_ = std::move(why);
   // Whatever is wrong with what follows, the first thing wrong is its name.
   if (std::string unknown = unknown_command(text); !unknown.empty())

@@ -88,6 +88,8 @@ class Reader {
   // expect_line() asked for has the tag "*": the caller knows which command it was.
   [[nodiscard]] const Error& refusal() const { return *refusal_; }
   [[nodiscard]] std::string_view refusal_tag() const { return refused_tag_; }
+  // After `refused`, and after take() gave an error: was it a SEARCH that was to save its result?
+  [[nodiscard]] bool refused_saving() const { return refused_saving_; }
   [[nodiscard]] static std::string_view go_ahead_line() { return "+ OK\r\n"; }
 
   // The next line is no command but the answer to a continuation request of the caller's: the
@@ -140,6 +142,7 @@ class Reader {
   uint64_t skipped_ = 0;
   std::string tail_;  // the end of a skipped line, where a marker may stand
   std::string refused_tag_;
+  bool refused_saving_ = false;
   std::optional<Error> refusal_;
 };
 

@@ -28,11 +28,12 @@ imap::Date arrival_day(const store::MessageEntry& entry) {
 
 Result<SearchProgram::Node> SearchProgram::compile(const imap::SearchKey& key,
                                                    std::string_view charset,
-                                                   const store::Mailbox& mailbox,
-                                                   const View& view) {
+                                                   const Context& context) {
+  const View& view = context.view;
   Node node;
   node.key = &key;
   node.number = count_++;
+  if (key.set.saved) node.saved = &context.saved;
   switch (key.kind) {
     case Kind::sequence:
       node.numbers = imap::resolve(key.set, SeqNum(static_cast<uint32_t>(view.size())));
@@ -42,8 +43,12 @@ Result<SearchProgram::Node> SearchProgram::compile(const imap::SearchKey& key,
       break;
     case Kind::keyword:
     case Kind::unkeyword:
-      node.keywords = &mailbox.keywords();
-      node.keyword = mailbox.keywords().find(key.text);
+      node.keywords = &context.mailbox.keywords();
+      node.keyword = context.mailbox.keywords().find(key.text);
+      break;
+    case Kind::older:
+    case Kind::younger:
+      node.time = context.now - int64_t{key.size};
       break;
     case Kind::header:
     case Kind::body:
@@ -63,18 +68,17 @@ Result<SearchProgram::Node> SearchProgram::compile(const imap::SearchKey& key,
       break;
   }
   for (const imap::SearchKey& inner : key.keys) {
-    TRY(Node made, compile(inner, charset, mailbox, view));
+    TRY(Node made, compile(inner, charset, context));
     node.nodes.push_back(std::move(made));
   }
   return node;
 }
 
-Result<SearchProgram> SearchProgram::make(const imap::Search& command,
-                                          const store::Mailbox& mailbox, const View& view) {
+Result<SearchProgram> SearchProgram::make(const imap::Search& command, const Context& context) {
   if (!command.charset.empty() && !message::charset_supported(command.charset))
     return fail(Fault::refused, "the charset is not known", {}, "BADCHARSET (US-ASCII UTF-8)");
   SearchProgram program;
-  TRY(program.root_, program.compile(command.key, command.charset, mailbox, view));
+  TRY(program.root_, program.compile(command.key, command.charset, context));
   return program;
 }
 
@@ -109,15 +113,20 @@ Match SearchProgram::look(const Node& node, const SearchSubject& subject, Search
     case Kind::unkeyword:
       return from(!node.keyword || !node.keywords->has(entry.keywords, *node.keyword));
     case Kind::sequence:
-      return from(node.numbers.contains(SeqNum(subject.number)));
+      return from(node.saved ? node.saved->contains(entry.uid)
+                             : node.numbers.contains(SeqNum(subject.number)));
     case Kind::uid:
-      return from(node.uids.contains(entry.uid));
+      return from((node.saved ? *node.saved : node.uids).contains(entry.uid));
     case Kind::before:
       return from(arrival_day(entry) < key.date);
     case Kind::on:
       return from(arrival_day(entry) == key.date);
     case Kind::since:
       return from(arrival_day(entry) >= key.date);
+    case Kind::older:
+      return from(entry.date <= node.time);
+    case Kind::younger:
+      return from(entry.date >= node.time);
     case Kind::larger:
       return from(entry.size > key.size);
     case Kind::smaller:

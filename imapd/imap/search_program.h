@@ -1,6 +1,7 @@
 // imapd/imap/search_program.h - a SEARCH command, compiled to test many messages
 //
-//   RFC   3501 §6.4.4 (keys), §2.3.2 (\Recent), 5530 / 3501 §7.1 (BADCHARSET)
+//   RFC   3501 §6.4.4 (keys), §2.3.2 (\Recent), 5530 / 3501 §7.1 (BADCHARSET); 5032 (WITHIN);
+//         5182 (`$`)
 //   Pure  uses only what it is given of a message and does no I/O. A key that needs more gives
 //         "unknown": the caller reads the next stage only when the cheaper keys do not decide.
 //   Limit the depth of keys is the parser's (common/imap/parser.h), and so is our recursion. A key
@@ -56,9 +57,16 @@ class SearchTrial {
 
 class SearchProgram {
  public:
+  // What a command means beside what its keys say. All must outlive the program.
+  struct Context {
+    const store::Mailbox& mailbox;
+    const View& view;
+    const imap::NumberSet<Uid>& saved;  // `$`
+    int64_t now = 0;                    // seconds since 1970 (UTC)
+  };
   // `command` must outlive the program. Errors: refused BADCHARSET.
   [[nodiscard]] static Result<SearchProgram> make(const imap::Search& command,
-                                                  const store::Mailbox& mailbox, const View& view);
+                                                  const Context& context);
   // How many keys there are: what even a test costs that looks through nothing.
   [[nodiscard]] size_t size() const { return count_; }
   // The next message.
@@ -75,15 +83,17 @@ class SearchProgram {
     size_t number = 0;
     imap::NumberSet<SeqNum> numbers;
     imap::NumberSet<Uid> uids;
-    const store::Keywords* keywords = nullptr;   // of the mailbox
-    std::optional<store::KeywordIndex> keyword;  // none: no message has it
+    const imap::NumberSet<Uid>* saved = nullptr;  // instead of both
+    int64_t time = 0;                             // that OLDER and YOUNGER compare with
+    const store::Keywords* keywords = nullptr;    // of the mailbox
+    std::optional<store::KeywordIndex> keyword;   // none: no message has it
     std::optional<message::Needle> needle;
     std::optional<message::KeptNames> kept;  // the header field, when it is one that is kept
     std::vector<Node> nodes;
   };
 
   Result<Node> compile(const imap::SearchKey& key, std::string_view charset,
-                       const store::Mailbox& mailbox, const View& view);
+                       const Context& context);
   static Match test(const Node& node, const SearchSubject& subject, SearchTrial& trial);
   static Match look(const Node& node, const SearchSubject& subject, SearchTrial& trial);
 

@@ -42,6 +42,18 @@ void Session::unselect() {
   count_viewed(0);
 }
 
+Status Session::save_result(imap::NumberSet<Uid> found) {
+  selected_->saved = {};
+  const size_t counted = selected_->view.size() + selected_->view.arrivals();
+  if (!room_to_view(counted + 2 * found.ranges().size())) {
+    count_viewed(counted);
+    return fail(Fault::limit, "the other sessions of this user hold too much", {}, "NOTSAVED");
+  }
+  selected_->saved = std::move(found);
+  count_viewed(counted);
+  return {};
+}
+
 Status Session::room_to_view(size_t messages) const {
   const uint64_t others = host_.viewed(user()) - viewed_;
   if (others == 0 || others + messages <= SessionHost::kMostViewed) return {};
@@ -50,8 +62,9 @@ Status Session::room_to_view(size_t messages) const {
 }
 
 void Session::count_viewed(uint64_t messages) {
-  host_.view(user(), static_cast<int64_t>(messages - viewed_));
-  viewed_ = messages;
+  const uint64_t now = messages == 0 ? 0 : messages + saved_numbers();
+  host_.view(user(), static_cast<int64_t>(now - viewed_));
+  viewed_ = now;
 }
 
 void Session::stop(std::string_view why) {
@@ -117,6 +130,7 @@ Task<void> Session::serve() {
       std::string tag(reader_.tag());
       Result<imap::Command> command = reader_.take();  // before its bytes are released
       stream_.consume(taken);
+      if (!command) save_nothing(command.error());
       co_await execute(std::move(command), std::move(tag));
       continue;
     }
@@ -126,6 +140,7 @@ Task<void> Session::serve() {
         out() += imap::Reader::go_ahead_line();
         break;
       case Event::refused:
+        save_nothing(reader_.refusal());
         answer(reader_.refusal_tag(), nullptr, std::unexpected(reader_.refusal()));
         break;
       case Event::fatal:
@@ -144,6 +159,13 @@ Task<void> Session::serve() {
         break;
     }
   }
+}
+
+// A SEARCH that was to save its result and gets NO saves that nothing was found; one that gets BAD
+// changes nothing (RFC 5182 §2.1).
+void Session::save_nothing(const Error& refused) {
+  if (selected_ && refused.fault() != Fault::syntax && reader_.refused_saving())
+    selected_->saved = {};
 }
 
 Task<bool> Session::wait_for_bytes() {

@@ -39,6 +39,9 @@ struct Selected {
   View view;
   bool read_only = false;
   size_t told_keywords = 0;  // how many of mailbox->keywords() the client was told of
+  // `$` (RFC 5182): of what the view holds, the UIDs in these ranges. Between them may be UIDs that
+  // no message of the view has; those that are expunged need not be taken out.
+  imap::NumberSet<Uid> saved;
 
   [[nodiscard]] MailboxId id() const { return mailbox->info().id; }
 };
@@ -66,6 +69,9 @@ class Session final : public HostedSession, private store::Listener {
   [[nodiscard]] bool has_selected() const { return selected_.has_value(); }
   void select(Selected mailbox);
   void unselect();
+  // `$` is this from now on. limit NOTSAVED, and `$` is empty, when it is too much beside what the
+  // user's other sessions hold.
+  Status save_result(imap::NumberSet<Uid> found);
   // limit LIMIT when a mailbox with so many messages is too much beside what the user's other
   // sessions have selected.
   [[nodiscard]] Status room_to_view(size_t messages) const;
@@ -83,7 +89,8 @@ class Session final : public HostedSession, private store::Listener {
   void bye(std::string_view text, std::string_view code = {});
 
   // The sequence numbers or UIDs of a command as indexes into the view, ascending. A number that
-  // names no message is an error, a UID that names none is left out (RFC 3501 §6.4.8).
+  // names no message is an error, a UID that names none is left out (RFC 3501 §6.4.8). Of `$`,
+  // those that are not expunged (RFC 5182 §2.1).
   [[nodiscard]] Result<std::vector<uint32_t>> resolve(const imap::SequenceSet& set, bool by_uid);
 
   [[nodiscard]] std::string capabilities() const;
@@ -112,6 +119,7 @@ class Session final : public HostedSession, private store::Listener {
   Task<void> serve();
   Task<void> execute(Result<imap::Command> command, std::string tag);
   Task<Result<Reply>> perform(const CommandRow& row, imap::Command command);
+  void save_nothing(const Error& refused);
   void answer(std::string_view tag, const CommandRow* row, const Result<Reply>& reply);
   // Waits for bytes of the client. False: the session is over, and BYE was sent if possible.
   Task<bool> wait_for_bytes();
@@ -120,8 +128,11 @@ class Session final : public HostedSession, private store::Listener {
   bool stopped();
   bool lost();
   void news();
-  // What the host is told that this session has selected.
+  // What the host is told that this session has selected: its messages, and the numbers of `$`.
   void count_viewed(uint64_t messages);
+  [[nodiscard]] uint64_t saved_numbers() const {
+    return selected_ ? 2 * selected_->saved.ranges().size() : 0;
+  }
 
   SessionHost& host_;
   Client client_;

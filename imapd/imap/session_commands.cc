@@ -92,6 +92,7 @@ Result<std::vector<uint32_t>> Session::resolve(const imap::SequenceSet& set, boo
   const View& view = selected_->view;
   const auto count = static_cast<uint32_t>(view.size());
   std::vector<uint32_t> indexes;
+  if (set.saved) return view.indexes_of(selected_->saved);
   if (by_uid) {
     const Uid largest = count == 0 ? Uid(0) : view.uid_at(count - 1);
     for (const auto& range : imap::resolve(set, largest).ranges()) {

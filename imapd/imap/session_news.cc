@@ -83,8 +83,9 @@ void Session::appended(MailboxId mailbox, std::span<const Uid> uids, const void*
   if (!selected_ || selected_->id() != mailbox) return;
   selected_->view.arrived(uids);
   if (!stop_reason_) {
-    const bool room = room_to_view(viewed_ + uids.size()).has_value();
-    count_viewed(room ? viewed_ + uids.size() : 0);
+    const size_t messages = selected_->view.size() + selected_->view.arrivals();
+    const bool room = room_to_view(messages + saved_numbers()).has_value();
+    count_viewed(room ? messages : 0);
     if (!room) stop("the sessions of this user have too large mailboxes open");
   }
   news();

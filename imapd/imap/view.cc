@@ -60,6 +60,20 @@ SeqNum View::seq_of(Uid uid) const {
   return SeqNum(static_cast<uint32_t>(index + 1));
 }
 
+std::vector<uint32_t> View::indexes_of(const imap::NumberSet<Uid>& set) const {
+  std::vector<uint32_t> indexes;
+  auto gone = gone_.begin();
+  set.for_each_present(
+      uids_,
+      [&](size_t index) {
+        gone = std::find_if(gone, gone_.end(), [&](uint32_t uid) { return uid >= uids_[index]; });
+        if (gone == gone_.end() || *gone != uids_[index])
+          indexes.push_back(static_cast<uint32_t>(index));
+      },
+      [](uint32_t uid) { return Uid(uid); });
+  return indexes;
+}
+
 void View::add_recent(Uid first, Uid last) {
   if (!recent_.empty() && recent_.back().last + 1 == first.value)
     recent_.back().last = last.value;

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "common/base/strong.h"
+#include "common/imap/numbers.h"
 
 namespace rims::imapd {
 
@@ -36,6 +37,8 @@ class View {
   [[nodiscard]] size_t lower_bound(Uid uid) const;
   // 0 when the client does not count such a message.
   [[nodiscard]] SeqNum seq_of(Uid uid) const;
+  // The indexes of the messages with a UID in `set`, which is sorted; without those that are gone.
+  [[nodiscard]] std::vector<uint32_t> indexes_of(const imap::NumberSet<Uid>& set) const;
 
   // --- \Recent (RFC 3501 §2.3.2): this session was the first to be told of these ---
   void add_recent(Uid first, Uid last);  // a closed range above all earlier ones

@@ -207,6 +207,7 @@ TEST(SequenceSet, ReadsAndPrintsWhatWasWritten) {
   }
   EXPECT_EQ(parse_sequence_set("", 10).error().reply(), "expected number or \"*\" at column 1");
   EXPECT_EQ(parse_sequence_set("1,", 10).error().reply(), "expected number or \"*\" at column 3");
+  EXPECT_EQ(parse_sequence_set("$", 10).error().reply(), "expected number or \"*\" at column 1");
   EXPECT_EQ(parse_sequence_set("1 2", 10).error().reply(), "expected end of command at column 2");
   EXPECT_EQ(parse_sequence_set("1,2,3", 2).error().fault(), Fault::limit);
 }

@@ -233,6 +233,10 @@ TEST(Parser, SearchKeysOfEveryKind) {
   EXPECT_EQ(key("SENTSINCE \"29-feb-2024\""),
             (SearchKey{.kind = Kind::sent_since, .date = {2024, 2, 29}}));
   EXPECT_EQ(key("LARGER 4294967295"), (SearchKey{.kind = Kind::larger, .size = 4294967295U}));
+  EXPECT_EQ(key("OLDER 1"), (SearchKey{.kind = Kind::older, .size = 1}));
+  EXPECT_EQ(key("younger 4294967295"), (SearchKey{.kind = Kind::younger, .size = 4294967295U}));
+  EXPECT_EQ(key("$"), (SearchKey{.kind = Kind::sequence, .set = {.saved = true}}));
+  EXPECT_EQ(key("UID $"), (SearchKey{.kind = Kind::uid, .set = {.saved = true}}));
   EXPECT_EQ(key("FROM \"Smith\""),
             (SearchKey{.kind = Kind::header, .field = "from", .text = "Smith"}));
   EXPECT_EQ(key("HEADER Message-ID {4}\r\n<\xC3\xA9>"),
@@ -260,6 +264,36 @@ TEST(Parser, SearchKeysOfEveryKind) {
   EXPECT_TRUE(parse_line("a uid search uid 1")->by_uid);
 }
 
+TEST(Parser, SearchReturnOptions) {  // RFC 4731 §3.1, RFC 5182 §2
+  const auto returns = [](std::string_view options) {
+    return args<Search>("a SEARCH " + std::string(options) + " ALL").returns;
+  };
+  EXPECT_EQ(args<Search>("a SEARCH ALL").returns, 0);
+  EXPECT_EQ(returns("RETURN ()"), Search::all);
+  EXPECT_EQ(returns("return (min MAX Count all save)"),
+            Search::min | Search::max | Search::count | Search::all | Search::save);
+  EXPECT_EQ(returns("RETURN  ( SAVE  SAVE )"), Search::save);
+  EXPECT_EQ(args<Search>("a SEARCH RETURN (COUNT) CHARSET utf-8 TEXT x").charset, "utf-8");
+}
+
+TEST(Parser, KnowsASearchThatSavesByItsBeginning) {  // RFC 5182 §2.1
+  for (const char* text : {"a SEARCH RETURN (SAVE)", "a uid  search  return ( min save ) (((",
+                           "a SEARCH RETURN (SAVE) X"})
+    EXPECT_TRUE(saves_result(text)) << text;
+  for (const char* text : {"", "a", "a SEARCH", "a SEARCH RETURN (", "a SEARCH RETURN (SAVE",
+                           "a SEARCH RETURN (MIN) SAVE", "a SEARCH SAVE", "a FETCH RETURN (SAVE)",
+                           "a SEARCHES RETURN (SAVE)", "a SEARCH RETURN (SAVE FOO) ALL"})
+    EXPECT_FALSE(saves_result(text)) << text;
+}
+
+TEST(Parser, TheSavedResultStandsForASet) {  // RFC 5182 §3
+  EXPECT_TRUE(args<Fetch>("a FETCH $ FLAGS").messages.saved);
+  EXPECT_TRUE(args<Store>("a UID STORE $ FLAGS ()").messages.saved);
+  EXPECT_TRUE(args<Copy>("a COPY $ x").messages.saved);
+  EXPECT_TRUE(args<Expunge>("a UID EXPUNGE $").uids->saved);
+  EXPECT_FALSE(args<Copy>("a COPY 1 x").messages.saved);
+}
+
 // One spelling in, the canonical one out; each parses back to itself.
 TEST(Parser, CanonicalForms) {
   const struct {
@@ -281,6 +315,10 @@ TEST(Parser, CanonicalForms) {
       {"a SEARCH OR 1 (2 3) OLD", "a SEARCH OR 1 (2 3) OLD"},
       {"a SEARCH CHARSET utf-8 UNKEYWORD q ON 1-Jan-2000 SMALLER 1",
        "a SEARCH CHARSET \"utf-8\" UNKEYWORD q ON 1-Jan-2000 SMALLER 1"},
+      {"a SEARCH return ( max  SAVE MIN ) older 5 YOUNGER 6",
+       "a SEARCH RETURN (MIN MAX SAVE) OLDER 5 YOUNGER 6"},
+      {"a UID SEARCH RETURN () $ uid $", "a UID SEARCH RETURN (ALL) $ UID $"},
+      {"a STORE $ FLAGS ()", "a STORE $ FLAGS ()"},
       {"a LIST () \"\" (a b) RETURN ()", "a LIST () \"\" (\"a\" \"b\")"},
       {"a LIST (SPECIAL-USE) \"\" *", "a LIST (SPECIAL-USE) \"\" \"*\""},
       {"a LSUB \"\" %", "a LSUB \"\" \"%\""},
@@ -414,8 +452,11 @@ TEST(Parser, SaysWhatWasExpectedAndWhere) {
        "date-time (\"17-Jul-1996 02:44:25 -0700\") at column 20"},
       {"a APPEND x {1}\r\ny z", "end of command at column 17"},
       {"a STORE", "SP at column 8"},
-      {"a STORE ", "number or \"*\" at column 9"},
-      {"a STORE x FLAGS ()", "number or \"*\" at column 9"},
+      {"a STORE ", "number, \"*\" or \"$\" at column 9"},
+      {"a STORE x FLAGS ()", "number, \"*\" or \"$\" at column 9"},
+      {"a STORE $,1 FLAGS ()", "SP at column 10"},
+      {"a STORE 1,$ FLAGS ()", "number or \"*\" at column 11"},
+      {"a STORE 1:$ FLAGS ()", "number or \"*\" at column 11"},
       {"a STORE 0 FLAGS ()", "non-zero number at column 9"},
       {"a STORE 4294967296 FLAGS ()", "32-bit number at column 9"},
       {"a STORE 1: FLAGS ()", "number or \"*\" at column 11"},
@@ -465,7 +506,20 @@ TEST(Parser, SaysWhatWasExpectedAndWhere) {
       {"a SEARCH LARGER x", "number at column 17"},
       {"a SEARCH HEADER x", "SP at column 18"},
       {"a SEARCH BODY", "SP at column 14"},
-      {"a SEARCH RETURN (MIN) ALL", "search key at column 10"},
+      {"a SEARCH OLDER", "SP at column 15"},
+      {"a SEARCH OLDER 0", "non-zero number at column 16"},
+      {"a SEARCH YOUNGER x", "non-zero number at column 18"},
+      {"a SEARCH YOUNGER 4294967296", "32-bit number at column 18"},
+      {"a SEARCH RETURN", "SP at column 16"},
+      {"a SEARCH RETURN ALL", "\"(\" at column 17"},
+      {"a SEARCH RETURN (FOO) ALL", "MIN, MAX, ALL, COUNT or SAVE at column 18"},
+      {"a SEARCH RETURN (MIN MAXI) ALL", "MIN, MAX, ALL, COUNT or SAVE at column 22"},
+      {"a SEARCH RETURN (MIN", "SP or \")\" at column 21"},
+      {"a SEARCH RETURN (MIN)", "SP at column 22"},
+      {"a SEARCH RETURN () ", "search key at column 20"},
+      {"a SEARCH CHARSET utf-8 RETURN (MIN) ALL", "search key at column 24"},
+      {"a SEARCH $1", "SP or end of command at column 11"},
+      {"a SEARCH $Junk", "SP or end of command at column 11"},
       {"a COPY 1", "SP at column 9"},
       {"a UID EXPUNGE", "SP at column 14"},
       {"a EXPUNGE 1", "end of command at column 10"},
@@ -484,6 +538,7 @@ TEST(Parser, EveryPrefixIsJudgedWithinItself) {
   for (const std::string_view line :
        {"a LIST (SUBSCRIBED) \"x\" (a% \"b\") RETURN (CHILDREN)"sv,
         "a UID FETCH 1:2,* (FLAGS BODY.PEEK[1.2.HEADER.FIELDS (A B)]<0.1>)"sv,
+        "a SEARCH RETURN (MIN SAVE) CHARSET x OR $ OLDER 5 UID $"sv,
         "a SEARCH CHARSET x OR (SEEN 1:*) NOT SINCE 1-Jan-2000 HEADER a b"sv,
         "a APPEND x (\\Seen k) \"17-Jul-1996 02:44:25 -0700\" "sv,
         "a CREATE x (USE (\\Sent \\Junk))"sv, "a ID (\"a\" \"b\\\"\" \"c\" NIL)"sv}) {

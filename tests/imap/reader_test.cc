@@ -355,6 +355,22 @@ TEST(Reader, AnUnknownCommandIsCalledSo) {
   }
 }
 
+TEST(Reader, KnowsThatARefusedSearchWasToSave) {  // RFC 5182 §2.1
+  Reader reader(limits_after_login(1000, 1000), {});
+  std::string_view input = "a SEARCH RETURN (SAVE) TEXT {2000}\r\nb SEARCH TEXT {2000}\r\n";
+  EXPECT_EQ(reader.next(input), Reader::Event::refused);
+  EXPECT_TRUE(reader.refused_saving());
+  EXPECT_EQ(reader.next(input), Reader::Event::refused);
+  EXPECT_FALSE(reader.refused_saving());
+  input = "a SEARCH RETURN (SAVE) FOO\r\nb SEARCH RETURN (SAVE) ALL\r\n";
+  EXPECT_EQ(reader.next(input), Reader::Event::command);
+  EXPECT_FALSE(reader.take());
+  EXPECT_TRUE(reader.refused_saving());
+  EXPECT_EQ(reader.next(input), Reader::Event::command);
+  EXPECT_TRUE(reader.take());
+  EXPECT_FALSE(reader.refused_saving());
+}
+
 TEST(Reader, SkippingEnds) {
   EXPECT_EQ(session(small(), "a NOOP " + std::string(1200, 'x')),
             Lines({"a BAD [TOOBIG] the line is too long", "BYE too much input"}));

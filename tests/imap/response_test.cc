@@ -138,8 +138,8 @@ TEST(Response, CapabilitiesFollowTheState) {
             "IMAP4rev1 LITERAL- ID SASL-IR STARTTLS AUTH=PLAIN AUTH=CRAM-MD5");
   const std::string after = capabilities({.logged_in = true, .tls_active = true});
   EXPECT_EQ(after,
-            "IMAP4rev1 LITERAL+ CHILDREN CREATE-SPECIAL-USE ID IDLE LIST-EXTENDED NAMESPACE "
-            "SASL-IR SPECIAL-USE UIDPLUS UNSELECT");
+            "IMAP4rev1 LITERAL+ CHILDREN CREATE-SPECIAL-USE ESEARCH ID IDLE LIST-EXTENDED "
+            "NAMESPACE SASL-IR SEARCHRES SPECIAL-USE UIDPLUS UNSELECT WITHIN");
 }
 
 }  // namespace

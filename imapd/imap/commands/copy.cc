@@ -31,7 +31,7 @@ Task<Result<Reply>> copy(Session& session, imap::Command command) {
     const Uid uid = selected.view.uid_at(index);
     if (selected.mailbox->find(uid))
       uids.push_back(uid);
-    else if (!command.by_uid)
+    else if (!command.by_uid && !args.messages.saved)
       co_return some_are_gone();
   }
   Reply reply{.text = command.by_uid ? "UID COPY completed" : "COPY completed", .code = {}};

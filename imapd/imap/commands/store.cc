@@ -65,7 +65,7 @@ Task<Result<Reply>> store(Session& session, imap::Command command) {
     }
   }
   // A UID that names nothing is ignored (RFC 3501 §6.4.8); a number always named a message.
-  if (some_gone && !command.by_uid) co_return some_are_gone();
+  if (some_gone && !command.by_uid && !args.messages.saved) co_return some_are_gone();
   co_return Reply{.text = command.by_uid ? "UID STORE completed" : "STORE completed", .code = {}};
 }
 

@@ -96,6 +96,12 @@ class Player {
         clients_[step.connection] = std::move(made);
         break;
       }
+      case Kind::select: {
+        TestClient* to = co_await client(step.connection);
+        const auto lines = co_await to->command("select", step.text);
+        if (!lines.back().starts_with("select OK")) failed(step.line, lines.back());
+        break;
+      }
       case Kind::send: {
         TestClient* to = co_await client(step.connection);
         co_await to->send(substitute(step.text, bound_) + "\r\n");

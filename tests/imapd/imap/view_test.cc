@@ -42,6 +42,23 @@ TEST(View, KeepsExpungedMessagesUntilTheClientIsTold) {  // RFC 3501 §7.4.1
   EXPECT_FALSE(view.has_news());
 }
 
+TEST(View, ASetOfUidsHasTheIndexesOfWhatIsNotGone) {  // RFC 5182 §2.1
+  View view;
+  view.reset({1, 2, 3, 5, 8, 13});
+  imap::NumberSet<Uid> set;
+  set.add_range(Uid(2), Uid(4));
+  set.add_range(Uid(8), Uid(20));
+  EXPECT_EQ(view.indexes_of(set), Uids({1, 2, 4, 5}));
+  for (const uint32_t uid : {1U, 2U, 8U}) view.expunged(std::array{Uid(uid)});
+  EXPECT_EQ(view.indexes_of(set), Uids({2, 5})) << "numbers do not move before the telling";
+  view.arrived(std::array{Uid(14)});
+  EXPECT_EQ(view.indexes_of(set), Uids({2, 5})) << "what the client does not count";
+  std::string out;
+  EXPECT_TRUE(view.tell_expunges(out, 1000));
+  EXPECT_EQ(view.indexes_of(set), Uids({0, 2}));
+  EXPECT_EQ(view.indexes_of({}), Uids());
+}
+
 TEST(View, TellsExpungesFromTheHighestNumberDown) {
   View view;
   view.reset({1, 2, 3, 4, 5});
