@@ -172,6 +172,10 @@ std::string Account::object_id(MailboxId mailbox) const { return mailbox_object_
 
 std::string Account::object_id(MessageId message) const { return email_object_id(id(), message); }
 
+std::optional<MessageId> Account::message_of(std::string_view object_id) const {
+  return message_of_email_id(id(), object_id);
+}
+
 std::vector<const MailboxInfo*> Account::mailboxes() const {
   std::vector<const MailboxInfo*> list;
   list.reserve(state_.names().size());

@@ -89,6 +89,8 @@ class Account {
   [[nodiscard]] std::string object_id() const;
   [[nodiscard]] std::string object_id(MailboxId mailbox) const;
   [[nodiscard]] std::string object_id(MessageId message) const;
+  // The message with this id, whether it still exists or not; nullopt when it is none of ours.
+  [[nodiscard]] std::optional<MessageId> message_of(std::string_view object_id) const;
 
   // --- mailboxes ---
   // All that exist, sorted by name (bytes), INBOX first. Valid until the next await.

@@ -2,7 +2,7 @@
 //
 //   RFC   3501 §6 and §9; 2177 IDLE, 2342 NAMESPACE, 2971 ID, 3691 UNSELECT, 4315 UIDPLUS,
 //         4731 ESEARCH, 4959 SASL-IR, 5032 WITHIN, 5161 ENABLE, 5182 SEARCHRES, 5258 LIST-EXTENDED,
-//         6154 SPECIAL-USE
+//         6154 SPECIAL-USE, 8438 STATUS=SIZE, 8474 OBJECTID, 8514 SAVEDATE
 //   Made by  common/imap/parser.h; printed again by common/imap/printer.h
 //
 // Mailbox names are UTF-8 here (the wire has modified UTF-7) and INBOX is in upper case, also as
@@ -118,10 +118,28 @@ struct Lsub {
   bool operator==(const Lsub&) const = default;
 };
 struct StatusQuery {  // STATUS
-  enum Item : uint8_t { messages = 1, recent = 2, uidnext = 4, uidvalidity = 8, unseen = 16 };
+  enum Item : uint16_t {
+    messages = 1,
+    recent = 2,
+    uidnext = 4,
+    uidvalidity = 8,
+    unseen = 16,
+    size = 64,         // RFC 8438
+    mailbox_id = 128,  // RFC 8474
+  };
   std::string mailbox;
-  uint8_t items = 0;
+  uint16_t items = 0;
   bool operator==(const StatusQuery&) const = default;
+};
+struct StatusItem {
+  std::string_view name;
+  StatusQuery::Item bit;
+};
+inline constexpr StatusItem kStatusItems[] = {
+    {"MESSAGES", StatusQuery::messages},    {"RECENT", StatusQuery::recent},
+    {"UIDNEXT", StatusQuery::uidnext},      {"UIDVALIDITY", StatusQuery::uidvalidity},
+    {"UNSEEN", StatusQuery::unseen},        {"SIZE", StatusQuery::size},
+    {"MAILBOXID", StatusQuery::mailbox_id},
 };
 struct Append {  // RFC 3501 §6.3.11
   std::string mailbox;
@@ -168,6 +186,12 @@ struct SearchKey {
     sent_before,
     sent_on,
     sent_since,
+    saved_before,  // SAVEDBEFORE SAVEDON SAVEDSINCE: `date` (RFC 8514 §4.3)
+    saved_on,
+    saved_since,
+    save_date_supported,
+    email_id,  // EMAILID THREADID: `text` (RFC 8474 §6)
+    thread_id,
     larger,  // LARGER SMALLER: `size`
     smaller,
     older,  // OLDER YOUNGER: `size`, in seconds (RFC 5032)
@@ -221,7 +245,10 @@ struct Fetch {
     envelope = 8,
     body = 16,  // BODY without section
     body_structure = 32,
-    uid = 64,  // asked by name; UID FETCH answers with it in any case
+    uid = 64,         // asked by name; UID FETCH answers with it in any case
+    save_date = 256,  // RFC 8514 §4.2
+    email_id = 512,   // RFC 8474 §5.3
+    thread_id = 1024,
   };
   SequenceSet messages;
   uint16_t items = 0;  // macros are spelled out

@@ -6,6 +6,8 @@
 
 #include "common/imap/cursor.h"
 
+#include <algorithm>
+
 #include "common/base/ascii.h"
 #include "common/base/utf8.h"
 #include "common/imap/mailbox_name.h"
@@ -242,6 +244,18 @@ bool Cursor::list_mailbox(std::string& out, bool wildcards) {
   std::optional<std::string> name = from_modified_utf7(view);
   if (!name && !utf8::is_valid(view)) return refuse("the mailbox name is not in modified UTF-7");
   out = name ? *std::move(name) : std::string(view);
+  return true;
+}
+
+// objectid = 1*255(ALPHA / DIGIT / "_" / "-")  (RFC 8474 §7)
+bool Cursor::object_id(std::string& out) {
+  const char* from = at_;
+  const std::string_view text = take_while(kAtom);
+  const bool good = std::ranges::all_of(text, [](char c) {
+    return is(c, kBase64) ? c != '+' && c != '/' && c != '=' : c == '_' || c == '-';
+  });
+  if (!good || text.empty() || text.size() > 255) return fail_at(from, "object id");
+  out.assign(text);
   return true;
 }
 

@@ -70,6 +70,7 @@ class Cursor {
   bool mailbox(std::string& out);
   bool list_mailbox(std::string& out, bool wildcards);
   bool literal_moved(std::string& out);  // moves the bytes, which may hold NUL
+  bool object_id(std::string& out);
   bool number(uint32_t& out);
   bool nz_number(uint32_t& out);
   bool sequence_set(SequenceSet& out);
@@ -116,6 +117,7 @@ class Cursor {
 };
 
 // Rules of their own files.
+bool status_items(Cursor& in, uint16_t& out);  // "(" status-att *(SP status-att) ")"
 bool list(Cursor& in, Command& out);
 bool lsub(Cursor& in, Command& out);
 bool search(Cursor& in, Command& out);

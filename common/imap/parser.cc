@@ -5,6 +5,8 @@
 
 #include "common/imap/parser.h"
 
+#include <algorithm>
+
 #include "common/base/ascii.h"
 #include "common/imap/cursor.h"
 #include "common/imap/mailbox_name.h"
@@ -115,19 +117,7 @@ bool rename(Cursor& in, Command& out) {
 // status = "STATUS" SP mailbox SP "(" status-att *(SP status-att) ")"
 bool status(Cursor& in, Command& out) {
   auto& args = out.args.emplace<StatusQuery>();
-  if (!in.sp() || !in.mailbox(args.mailbox) || !in.sp() || !in.open()) return false;
-  static constexpr std::string_view kNames[] = {"MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY",
-                                                "UNSEEN"};
-  do {
-    const char* mark = in.mark();
-    const std::string_view word = in.take_while(kAtom);
-    unsigned bit = 0;
-    for (size_t i = 0; i < std::size(kNames); i++)
-      if (ascii::equal(word, kNames[i])) bit = 1U << i;
-    if (bit == 0) return in.fail_at(mark, "MESSAGES, RECENT, UIDNEXT, UIDVALIDITY or UNSEEN");
-    args.items = static_cast<uint8_t>(args.items | bit);
-  } while (!in.close_or_sp() && !in.failed());
-  return !in.failed();
+  return in.sp() && in.mailbox(args.mailbox) && in.sp() && status_items(in, args.items);
 }
 
 // append = "APPEND" SP mailbox [SP flag-list] [SP date-time] SP literal
@@ -269,6 +259,19 @@ bool command(Cursor& in, Command& out) {
 }
 
 }  // namespace
+
+bool status_items(Cursor& in, uint16_t& out) {
+  if (!in.open()) return false;
+  do {
+    const char* mark = in.mark();
+    const std::string_view word = in.take_while(kAtom);
+    const auto* found = std::ranges::find_if(
+        kStatusItems, [&](const StatusItem& item) { return ascii::equal(word, item.name); });
+    if (found == std::end(kStatusItems)) return in.fail_at(mark, "status item");
+    out = static_cast<uint16_t>(out | found->bit);
+  } while (!in.close_or_sp() && !in.failed());
+  return !in.failed();
+}
 
 Result<Command> parse_command(std::string_view text, std::span<std::string> literals,
                               const ParserLimits& limits) {

@@ -104,6 +104,9 @@ bool fetch_att(Cursor& in, Fetch& out) {
       {"INTERNALDATE", Fetch::internal_date},
       {"ENVELOPE", Fetch::envelope},
       {"BODYSTRUCTURE", Fetch::body_structure},
+      {"SAVEDATE", Fetch::save_date},
+      {"EMAILID", Fetch::email_id},
+      {"THREADID", Fetch::thread_id},
   };
   for (const Row& row : kItems) {
     if (!ascii::equal(word, row.name)) continue;

@@ -25,6 +25,7 @@ enum class Shape : uint8_t {
   date,
   size,
   interval,
+  object_id,
   uid,
   either,
   negation
@@ -73,6 +74,12 @@ constexpr Row kRows[] = {
     {"SENTSINCE", Shape::date, Kind::sent_since},
     {"LARGER", Shape::size, Kind::larger},
     {"SMALLER", Shape::size, Kind::smaller},
+    {"SAVEDBEFORE", Shape::date, Kind::saved_before},
+    {"SAVEDON", Shape::date, Kind::saved_on},
+    {"SAVEDSINCE", Shape::date, Kind::saved_since},
+    {"SAVEDATESUPPORTED", Shape::flag, Kind::save_date_supported},
+    {"EMAILID", Shape::object_id, Kind::email_id},
+    {"THREADID", Shape::object_id, Kind::thread_id},
     {"OLDER", Shape::interval, Kind::older},
     {"YOUNGER", Shape::interval, Kind::younger},
 };
@@ -142,6 +149,8 @@ bool arguments(Cursor& in, const Row& row, SearchKey& out, Bounds& bounds) {
       return in.sp() && in.number(out.size);
     case Shape::interval:
       return in.sp() && in.nz_number(out.size);
+    case Shape::object_id:
+      return in.sp() && in.object_id(out.text);
     case Shape::uid:
       return in.sp() && in.sequence_set(out.set);
     case Shape::either:

@@ -28,6 +28,18 @@ void put_bits(std::string& out, unsigned bits, std::initializer_list<std::string
   out += ')';
 }
 
+void put_status_items(std::string& out, uint16_t items) {
+  char before = '(';
+  for (const StatusItem& item : kStatusItems) {
+    if ((items & item.bit) == 0) continue;
+    out += before;
+    out += item.name;
+    before = ' ';
+  }
+  if (before == '(') out += before;
+  out += ')';
+}
+
 void put_literal(std::string& out, std::string_view bytes) {
   out += '{';
   append_number(out, bytes.size());
@@ -138,6 +150,24 @@ void put_key(std::string& out, const SearchKey& key, bool top) {
       break;
     case Kind::sent_since:
       date("SENTSINCE ");
+      break;
+    case Kind::saved_before:
+      date("SAVEDBEFORE ");
+      break;
+    case Kind::saved_on:
+      date("SAVEDON ");
+      break;
+    case Kind::saved_since:
+      date("SAVEDSINCE ");
+      break;
+    case Kind::save_date_supported:
+      out += "SAVEDATESUPPORTED";
+      break;
+    case Kind::email_id:
+      out += "EMAILID " + key.text;
+      break;
+    case Kind::thread_id:
+      out += "THREADID " + key.text;
       break;
     case Kind::larger:
       size("LARGER ");
@@ -321,7 +351,7 @@ struct PutArguments {
   void operator()(const StatusQuery& a) const {
     mailbox(a.mailbox);
     out += ' ';
-    put_bits(out, a.items, {"MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN"});
+    put_status_items(out, a.items);
   }
   void operator()(const Append& a) const {
     mailbox(a.mailbox);
@@ -357,9 +387,9 @@ struct PutArguments {
     append_sequence_set(out, a.messages);
     out += ' ';
     if (a.items != 0 || a.sections.empty()) {
-      put_bits(
-          out, a.items,
-          {"FLAGS", "INTERNALDATE", "RFC822.SIZE", "ENVELOPE", "BODY", "BODYSTRUCTURE", "UID"});
+      put_bits(out, a.items,
+               {"FLAGS", "INTERNALDATE", "RFC822.SIZE", "ENVELOPE", "BODY", "BODYSTRUCTURE", "UID",
+                "", "SAVEDATE", "EMAILID", "THREADID"});
       out.pop_back();
     } else {
       out += '(';

@@ -5,6 +5,7 @@
 // that it does not matter whether clients compare case.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -16,5 +17,8 @@ namespace rims::store {
 [[nodiscard]] std::string account_object_id(std::string_view account);
 [[nodiscard]] std::string mailbox_object_id(std::string_view account, MailboxId mailbox);
 [[nodiscard]] std::string email_object_id(std::string_view account, MessageId message);
+// The message that has this id, if it is one of the account's.
+[[nodiscard]] std::optional<MessageId> message_of_email_id(std::string_view account,
+                                                           std::string_view id);
 
 }  // namespace rims::store

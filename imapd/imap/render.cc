@@ -42,6 +42,48 @@ void append_flags_lines(std::string& out, const Selected& selected, const store:
   out += selected.read_only ? ")] read-only\r\n" : ")] flags that stay\r\n";
 }
 
+std::string mailbox_id_code(const std::string& id) { return "MAILBOXID (" + id + ')'; }
+
+// Counts are kept by the store, so a mailbox is not loaded for them.
+void append_status_response(std::string& out, Session& session, const store::MailboxInfo& info,
+                            uint16_t items) {
+  uint64_t recent = info.recent;
+  // What this session has claimed is recent for it alone (RFC 3501 §2.3.2).
+  if (session.has_selected() && session.selected().id() == info.id && !session.selected().read_only)
+    recent += session.selected().view.recent_count();
+  const struct {
+    imap::StatusQuery::Item item;
+    std::string_view name;
+    uint64_t value;
+  } rows[] = {
+      {imap::StatusQuery::messages, "MESSAGES", info.messages},
+      {imap::StatusQuery::recent, "RECENT", recent},
+      {imap::StatusQuery::uidnext, "UIDNEXT", info.uidnext.value},
+      {imap::StatusQuery::uidvalidity, "UIDVALIDITY", info.uidvalidity.value},
+      {imap::StatusQuery::unseen, "UNSEEN", info.unseen},
+      {imap::StatusQuery::size, "SIZE", info.bytes},
+  };
+  out += "* STATUS ";
+  imap::append_mailbox(out, info.name);
+  char before = '(';
+  out += ' ';
+  for (const auto& row : rows) {
+    if ((items & row.item) == 0) continue;
+    out += before;
+    before = ' ';
+    out += row.name;
+    out += ' ';
+    imap::append_number(out, row.value);
+  }
+  if ((items & imap::StatusQuery::mailbox_id) != 0) {
+    out += before;
+    before = ' ';
+    out += mailbox_id_code(session.account().object_id(info.id));
+  }
+  if (before == '(') out += '(';
+  out += ")\r\n";
+}
+
 std::unexpected<Error> no_such_mailbox() {
   return fail(Fault::not_found, "no such mailbox", {}, "NONEXISTENT");
 }

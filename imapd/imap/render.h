@@ -9,6 +9,7 @@
 
 namespace rims::imapd {
 
+class Session;
 struct Selected;
 
 // "(\Seen $Forwarded)", with \Recent as this session sees it.
@@ -17,6 +18,12 @@ void append_message_flags(std::string& out, const Selected& selected,
 // `* FLAGS (...)` and `* OK [PERMANENTFLAGS (...)]` (RFC 3501 §7.2.6, §7.1). `limits`: of the
 // account.
 void append_flags_lines(std::string& out, const Selected& selected, const store::Limits& limits);
+
+// "MAILBOXID (id)" (RFC 8474 §4).
+[[nodiscard]] std::string mailbox_id_code(const std::string& id);
+// The STATUS response with these items (StatusQuery::Item).
+void append_status_response(std::string& out, Session& session, const store::MailboxInfo& info,
+                            uint16_t items);
 
 // NO [NONEXISTENT] (RFC 5530 §3).
 [[nodiscard]] std::unexpected<Error> no_such_mailbox();

@@ -24,6 +24,12 @@ imap::Date arrival_day(const store::MessageEntry& entry) {
   return imap::from_unix(entry.date, entry.zone).date;
 }
 
+// The day that SAVEDATE shows. What was saved at an unknown time has INTERNALDATE instead (RFC 8514
+// §4.3).
+imap::Date save_day(const store::MessageEntry& entry) {
+  return entry.saved == 0 ? arrival_day(entry) : imap::from_unix(entry.saved, 0).date;
+}
+
 }  // namespace
 
 Result<SearchProgram::Node> SearchProgram::compile(const imap::SearchKey& key,
@@ -45,6 +51,9 @@ Result<SearchProgram::Node> SearchProgram::compile(const imap::SearchKey& key,
     case Kind::unkeyword:
       node.keywords = &context.mailbox.keywords();
       node.keyword = context.mailbox.keywords().find(key.text);
+      break;
+    case Kind::email_id:
+      if (context.account) node.message = context.account->message_of(key.text);
       break;
     case Kind::older:
     case Kind::younger:
@@ -123,6 +132,18 @@ Match SearchProgram::look(const Node& node, const SearchSubject& subject, Search
       return from(arrival_day(entry) == key.date);
     case Kind::since:
       return from(arrival_day(entry) >= key.date);
+    case Kind::saved_before:
+      return from(save_day(entry) < key.date);
+    case Kind::saved_on:
+      return from(save_day(entry) == key.date);
+    case Kind::saved_since:
+      return from(save_day(entry) >= key.date);
+    case Kind::save_date_supported:
+      return Match::yes;
+    case Kind::email_id:
+      return from(node.message == entry.message);
+    case Kind::thread_id:  // no message has one (RFC 8474 §5.2)
+      return Match::no;
     case Kind::older:
       return from(entry.date <= node.time);
     case Kind::younger:

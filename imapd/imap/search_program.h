@@ -1,7 +1,7 @@
 // imapd/imap/search_program.h - a SEARCH command, compiled to test many messages
 //
 //   RFC   3501 §6.4.4 (keys), §2.3.2 (\Recent), 5530 / 3501 §7.1 (BADCHARSET); 5032 (WITHIN);
-//         5182 (`$`)
+//         5182 (`$`); 8474 §6 (EMAILID, THREADID); 8514 §4.3 (SAVEDON)
 //   Pure  uses only what it is given of a message and does no I/O. A key that needs more gives
 //         "unknown": the caller reads the next stage only when the cheaper keys do not decide.
 //   Limit the depth of keys is the parser's (common/imap/parser.h), and so is our recursion. A key
@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "common/account/account.h"
 #include "common/account/structures.h"
 #include "common/async/loop.h"
 #include "common/base/result.h"
@@ -61,8 +62,9 @@ class SearchProgram {
   struct Context {
     const store::Mailbox& mailbox;
     const View& view;
-    const imap::NumberSet<Uid>& saved;  // `$`
-    int64_t now = 0;                    // seconds since 1970 (UTC)
+    const imap::NumberSet<Uid>& saved;        // `$`
+    int64_t now = 0;                          // seconds since 1970 (UTC)
+    const store::Account* account = nullptr;  // for EMAILID; without it none is known
   };
   // `command` must outlive the program. Errors: refused BADCHARSET.
   [[nodiscard]] static Result<SearchProgram> make(const imap::Search& command,
@@ -85,6 +87,7 @@ class SearchProgram {
     imap::NumberSet<Uid> uids;
     const imap::NumberSet<Uid>* saved = nullptr;  // instead of both
     int64_t time = 0;                             // that OLDER and YOUNGER compare with
+    std::optional<MessageId> message;             // of EMAILID
     const store::Keywords* keywords = nullptr;    // of the mailbox
     std::optional<store::KeywordIndex> keyword;   // none: no message has it
     std::optional<message::Needle> needle;

@@ -130,10 +130,13 @@ TEST(Parser, ListBasicAndExtended) {  // RFC 5258 §6
   EXPECT_EQ(lsub.pattern, "comp.%");
 }
 
+// RFC 8474 §7 is in SearchKeysOfEveryKind, too.
 TEST(Parser, StatusItems) {
   const StatusQuery s = args<StatusQuery>("a STATUS blurdybloop (UIDNEXT MESSAGES)");
   EXPECT_EQ(s.mailbox, "blurdybloop");
   EXPECT_EQ(s.items, StatusQuery::uidnext | StatusQuery::messages);
+  EXPECT_EQ(args<StatusQuery>("a STATUS x (size MailboxId)").items,
+            StatusQuery::size | StatusQuery::mailbox_id);
   EXPECT_EQ(args<StatusQuery>("a STATUS x (messages recent uidnext uidvalidity unseen)").items, 31);
 }
 
@@ -233,6 +236,13 @@ TEST(Parser, SearchKeysOfEveryKind) {
   EXPECT_EQ(key("SENTSINCE \"29-feb-2024\""),
             (SearchKey{.kind = Kind::sent_since, .date = {2024, 2, 29}}));
   EXPECT_EQ(key("LARGER 4294967295"), (SearchKey{.kind = Kind::larger, .size = 4294967295U}));
+  EXPECT_EQ(key("SAVEDON 1-Feb-1994"), (SearchKey{.kind = Kind::saved_on, .date = {1994, 2, 1}}));
+  EXPECT_EQ(key("savedbefore \"1-Feb-1994\"").kind, Kind::saved_before);
+  EXPECT_EQ(key("SAVEDSINCE 1-Feb-1994").kind, Kind::saved_since);
+  EXPECT_EQ(key("SAVEDATESUPPORTED"), (SearchKey{.kind = Kind::save_date_supported}));
+  EXPECT_EQ(key("EMAILID Mx_-1"), (SearchKey{.kind = Kind::email_id, .text = "Mx_-1"}));
+  EXPECT_EQ(key("THREADID t"), (SearchKey{.kind = Kind::thread_id, .text = "t"}));
+  EXPECT_EQ(key("EMAILID " + std::string(255, 'x')).text.size(), 255U);
   EXPECT_EQ(key("OLDER 1"), (SearchKey{.kind = Kind::older, .size = 1}));
   EXPECT_EQ(key("younger 4294967295"), (SearchKey{.kind = Kind::younger, .size = 4294967295U}));
   EXPECT_EQ(key("$"), (SearchKey{.kind = Kind::sequence, .set = {.saved = true}}));
@@ -317,6 +327,12 @@ TEST(Parser, CanonicalForms) {
        "a SEARCH CHARSET \"utf-8\" UNKEYWORD q ON 1-Jan-2000 SMALLER 1"},
       {"a SEARCH return ( max  SAVE MIN ) older 5 YOUNGER 6",
        "a SEARCH RETURN (MIN MAX SAVE) OLDER 5 YOUNGER 6"},
+      {"a FETCH 1 (threadid UID emailid savedate)", "a FETCH 1 (UID SAVEDATE EMAILID THREADID)"},
+      {"a SEARCH savedon 1-Jan-2000 SAVEDATESUPPORTED emailid M1 THREADID t_-",
+       "a SEARCH SAVEDON 1-Jan-2000 SAVEDATESUPPORTED EMAILID M1 THREADID t_-"},
+      {"a SEARCH SAVEDBEFORE 1-Jan-2000 SAVEDSINCE 1-Jan-2000",
+       "a SEARCH SAVEDBEFORE 1-Jan-2000 SAVEDSINCE 1-Jan-2000"},
+      {"a STATUS x (mailboxid SIZE UNSEEN)", "a STATUS \"x\" (UNSEEN SIZE MAILBOXID)"},
       {"a UID SEARCH RETURN () $ uid $", "a UID SEARCH RETURN (ALL) $ UID $"},
       {"a STORE $ FLAGS ()", "a STORE $ FLAGS ()"},
       {"a LIST () \"\" (a b) RETURN ()", "a LIST () \"\" (\"a\" \"b\")"},
@@ -441,7 +457,7 @@ TEST(Parser, SaysWhatWasExpectedAndWhere) {
       {"a LIST \"\" * RETURN (FOO)", "SUBSCRIBED, CHILDREN or SPECIAL-USE at column 21"},
       {"a STATUS x", "SP at column 11"},
       {"a STATUS x UNSEEN", "\"(\" at column 12"},
-      {"a STATUS x ()", "MESSAGES, RECENT, UIDNEXT, UIDVALIDITY or UNSEEN at column 13"},
+      {"a STATUS x ()", "status item at column 13"},
       {"a STATUS x (UNSEEN", "SP or \")\" at column 19"},
       {"a APPEND x", "SP at column 11"},
       {"a APPEND x \"hi\"", "date-time (\"17-Jul-1996 02:44:25 -0700\") at column 12"},
@@ -506,6 +522,12 @@ TEST(Parser, SaysWhatWasExpectedAndWhere) {
       {"a SEARCH LARGER x", "number at column 17"},
       {"a SEARCH HEADER x", "SP at column 18"},
       {"a SEARCH BODY", "SP at column 14"},
+      {"a SEARCH EMAILID", "SP at column 17"},
+      {"a SEARCH EMAILID \"m1\"", "object id at column 18"},
+      {"a SEARCH THREADID a.b", "object id at column 19"},
+      {"a SEARCH SAVEDON x", "date (1-Feb-1994) at column 18"},
+      {"a FETCH 1 (SAVEDATE EMAILIDS)", "fetch item at column 21"},
+      {"a STATUS x (SIZE FOO)", "status item at column 18"},
       {"a SEARCH OLDER", "SP at column 15"},
       {"a SEARCH OLDER 0", "non-zero number at column 16"},
       {"a SEARCH YOUNGER x", "non-zero number at column 18"},

@@ -139,7 +139,8 @@ TEST(Response, CapabilitiesFollowTheState) {
   const std::string after = capabilities({.logged_in = true, .tls_active = true});
   EXPECT_EQ(after,
             "IMAP4rev1 LITERAL+ CHILDREN CREATE-SPECIAL-USE ESEARCH ID IDLE LIST-EXTENDED "
-            "NAMESPACE SASL-IR SEARCHRES SPECIAL-USE UIDPLUS UNSELECT WITHIN");
+            "NAMESPACE OBJECTID SASL-IR SAVEDATE SEARCHRES SPECIAL-USE STATUS=SIZE UIDPLUS "
+            "UNSELECT WITHIN");
 }
 
 }  // namespace

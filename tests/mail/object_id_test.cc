@@ -36,5 +36,17 @@ TEST(ObjectId, HasTheFormOfTheRfc) {
   }
 }
 
+TEST(ObjectId, OfAMessageNamesItAgain) {
+  const std::string account(16, '\x5a');
+  for (const uint64_t n : {uint64_t{1}, uint64_t{20}, UINT64_MAX})
+    EXPECT_EQ(message_of_email_id(account, email_object_id(account, MessageId(n))), MessageId(n));
+  const std::string id = email_object_id(account, MessageId(20));
+  for (const std::string& other :
+       {std::string(), std::string("-"), id + "x", "x" + id, id + "-", "f" + id.substr(1),
+        email_object_id(std::string(16, 'y'), MessageId(20)), id.substr(0, id.size() - 2) + "020",
+        id.substr(0, id.size() - 2) + "18446744073709551636", id.substr(0, id.size() - 2)})
+    EXPECT_EQ(message_of_email_id(account, other), std::nullopt) << other;
+}
+
 }  // namespace
 }  // namespace rims::store

@@ -1,6 +1,7 @@
 // imapd/imap/commands/fetch.cc - FETCH and UID FETCH
 //
-//   RFC      3501 §6.4.5, §6.4.8, §7.4.2; 5530 §3 (EXPUNGEISSUED)
+//   RFC      3501 §6.4.5, §6.4.8, §7.4.2; 5530 §3 (EXPUNGEISSUED); 8474 §5.3 (EMAILID, THREADID);
+//            8514 §4.2 (SAVEDATE)
 //   Sources  flags, dates and sizes from the mailbox in memory; ENVELOPE, BODYSTRUCTURE and the
 //            header fields that are kept copied from what was made at append, for many messages at
 //            a time; bodies and other fields read from the journal, never parsed here
@@ -178,8 +179,8 @@ struct Items {
   }
 };
 
-void append_entry_items(Items& response, const Selected& selected, const store::MessageEntry& entry,
-                        uint16_t items) {
+void append_entry_items(Items& response, const store::Account& account, const Selected& selected,
+                        const store::MessageEntry& entry, uint16_t items) {
   std::string& out = response.out;
   if ((items & imap::Fetch::uid) != 0) {
     response.begin("UID");
@@ -198,6 +199,24 @@ void append_entry_items(Items& response, const Selected& selected, const store::
   if ((items & imap::Fetch::rfc822_size) != 0) {
     response.begin("RFC822.SIZE");
     imap::append_number(out, entry.size);
+  }
+  if ((items & imap::Fetch::save_date) != 0) {
+    response.begin("SAVEDATE");
+    if (entry.saved == 0) {
+      out += "NIL";
+    } else {
+      out += '"';
+      imap::append_date_time(out, imap::from_unix(entry.saved, 0));
+      out += '"';
+    }
+  }
+  if ((items & imap::Fetch::email_id) != 0) {
+    response.begin("EMAILID");
+    out += '(' + account.object_id(entry.message) + ')';
+  }
+  if ((items & imap::Fetch::thread_id) != 0) {
+    response.begin("THREADID");
+    out += "NIL";
   }
 }
 
@@ -331,7 +350,7 @@ Task<Status> fetch_one(Session& session, const imap::Fetch& args, const Plan& pl
   imap::append_number(out, index + 1);
   out += " FETCH (";
   Items response{out};
-  append_entry_items(response, selected, entry, items);
+  append_entry_items(response, session.account(), selected, entry, items);
   if (structure) append_structure_items(response, *structure, items);
   for (size_t i = 0; i < args.sections.size(); i++) {
     if (append_kept_section(response, reader, args.sections[i], plan, i)) continue;

@@ -1,6 +1,7 @@
 // imapd/imap/commands/mailboxes.cc - CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE, STATUS
 //
-//   RFC  3501 §6.3.3 to §6.3.7, §6.3.10; 5530 §3 (ALREADYEXISTS, NONEXISTENT, CANNOT, LIMIT)
+//   RFC  3501 §6.3.3 to §6.3.7, §6.3.10; 5530 §3 (ALREADYEXISTS, NONEXISTENT, CANNOT, LIMIT);
+//        8474 §4 (MAILBOXID)
 //
 // The store knows the rules of names (INBOX, inferiors, \Noselect) and returns the codes.
 
@@ -42,9 +43,9 @@ Result<store::SpecialUse> special_use_of(uint8_t bits) {
 Task<Result<Reply>> create(Session& session, imap::Command command) {
   auto& args = std::get<imap::Create>(command.args);
   CO_TRY(const store::SpecialUse use, special_use_of(args.special_use));
-  CO_TRY([[maybe_unused]] const MailboxId made,
-         co_await session.account().create(std::move(args.mailbox), use));
-  co_return done("CREATE completed");
+  CO_TRY(const MailboxId made, co_await session.account().create(std::move(args.mailbox), use));
+  co_return Reply{.text = "CREATE completed",
+                  .code = mailbox_id_code(session.account().object_id(made))};
 }
 
 // Other sessions that have it selected get BYE; this session only has no selected mailbox any more.
@@ -75,44 +76,13 @@ Task<Result<Reply>> unsubscribe(Session& session, imap::Command command) {
   co_return done("UNSUBSCRIBE completed");
 }
 
-// Counts are kept by the store, so a mailbox is not loaded for them.
 Task<Result<Reply>> status(Session& session, imap::Command command) {
   const auto& args = std::get<imap::StatusQuery>(command.args);
   const store::MailboxInfo* info = session.account().find(args.mailbox);
   if (!info) co_return no_such_mailbox();
   if (info->noselect)
     co_return fail(Fault::refused, "the name holds other mailboxes, and no messages", {}, "CANNOT");
-  uint64_t recent = info->recent;
-  // What this session has claimed is recent for it alone (RFC 3501 §2.3.2).
-  if (session.has_selected() && session.selected().id() == info->id &&
-      !session.selected().read_only)
-    recent += session.selected().view.recent_count();
-  const struct {
-    imap::StatusQuery::Item item;
-    std::string_view name;
-    uint64_t value;
-  } rows[] = {
-      {imap::StatusQuery::messages, "MESSAGES", info->messages},
-      {imap::StatusQuery::recent, "RECENT", recent},
-      {imap::StatusQuery::uidnext, "UIDNEXT", info->uidnext.value},
-      {imap::StatusQuery::uidvalidity, "UIDVALIDITY", info->uidvalidity.value},
-      {imap::StatusQuery::unseen, "UNSEEN", info->unseen},
-  };
-  std::string& out = session.out();
-  out += "* STATUS ";
-  imap::append_mailbox(out, info->name);
-  char before = '(';
-  out += ' ';
-  for (const auto& row : rows) {
-    if ((args.items & row.item) == 0) continue;
-    out += before;
-    before = ' ';
-    out += row.name;
-    out += ' ';
-    imap::append_number(out, row.value);
-  }
-  if (before == '(') out += '(';
-  out += ")\r\n";
+  append_status_response(session.out(), session, *info, args.items);
   co_return done("STATUS completed");
 }
 

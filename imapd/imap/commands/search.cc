@@ -254,7 +254,8 @@ Task<Result<Reply>> search_and_answer(Session& session, const imap::Command& com
   CO_TRY(const SearchProgram program, SearchProgram::make(args, {.mailbox = *selected.mailbox,
                                                                  .view = selected.view,
                                                                  .saved = selected.saved,
-                                                                 .now = std::time(nullptr)}));
+                                                                 .now = std::time(nullptr),
+                                                                 .account = &session.account()}));
   Searching searching{.session = session,
                       .program = program,
                       .ahead{session.account(), program.wanted()},

@@ -1,6 +1,6 @@
 // imapd/imap/commands/select.cc - SELECT, EXAMINE, CLOSE, UNSELECT
 //
-//   RFC  3501 §6.3.1, §6.3.2, §6.4.2; 3691 (UNSELECT); 5530 (NONEXISTENT)
+//   RFC  3501 §6.3.1, §6.3.2, §6.4.2; 3691 (UNSELECT); 5530 (NONEXISTENT); 8474 §4.2 (MAILBOXID)
 //
 // A failed SELECT leaves no mailbox selected (RFC 3501 §6.3.1).
 
@@ -65,6 +65,7 @@ Task<Result<Reply>> open(Session& session, std::string name, bool read_only) {
   imap::append_untagged(out, static_cast<uint32_t>(now.view.recent_count()), "RECENT");
   if (const uint32_t unseen = first_unseen(*mailbox); unseen != 0)
     append_ok(out, "UNSEEN", unseen, "first unseen message");
+  out += "* OK [" + mailbox_id_code(session.account().object_id(now.id())) + "] permanent id\r\n";
   append_ok(out, "UIDVALIDITY", mailbox->info().uidvalidity.value, "UIDs are valid");
   append_ok(out, "UIDNEXT", mailbox->info().uidnext.value, "predicted next UID");
   co_return Reply{.text = read_only ? "EXAMINE completed" : "SELECT completed",

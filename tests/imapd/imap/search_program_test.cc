@@ -41,5 +41,25 @@ TEST(SearchProgram, OlderAndYoungerAreExactToTheSecond) {
   EXPECT_FALSE(matches("OLDER 4294967295", of(0))) << "before 1970 is no overflow";
 }
 
+// RFC 8514 §4.3: the day of saving, in the zone in which SAVEDATE shows it; where it is not known,
+// INTERNALDATE's.
+TEST(SearchProgram, ComparesTheDayOfSaving) {
+  constexpr int64_t kOld = 1'000'000'000;     // 9-Sep-2001
+  constexpr uint32_t kSaved = 1'704'067'199;  // 31-Dec-2023 23:59:59
+  const store::MessageEntry last{.date = kOld, .saved = kSaved, .zone = 600};
+  EXPECT_TRUE(matches("SAVEDON 31-Dec-2023", last));
+  EXPECT_FALSE(matches("SAVEDON 1-Jan-2024", last));
+  EXPECT_TRUE(matches("SAVEDBEFORE 1-Jan-2024", last));
+  EXPECT_FALSE(matches("SAVEDBEFORE 31-Dec-2023", last));
+  EXPECT_TRUE(matches("SAVEDSINCE 31-Dec-2023", last));
+  EXPECT_FALSE(matches("SAVEDSINCE 1-Jan-2024", last));
+  EXPECT_TRUE(matches("SAVEDATESUPPORTED", last));
+  const store::MessageEntry next{.date = kOld, .saved = kSaved + 1};
+  EXPECT_TRUE(matches("SAVEDON 1-Jan-2024", next));
+  const store::MessageEntry unknown{.date = kOld};
+  EXPECT_TRUE(matches("SAVEDON 9-Sep-2001", unknown));
+  EXPECT_FALSE(matches("SAVEDSINCE 10-Sep-2001", unknown));
+}
+
 }  // namespace
 }  // namespace rims::imapd

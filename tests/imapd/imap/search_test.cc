@@ -1,4 +1,5 @@
-// tests/imapd/imap/search_test.cc - what SEARCH may hold in memory
+// tests/imapd/imap/search_test.cc - what SEARCH may hold in memory, and ids that a script can not
+// name
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -40,6 +41,37 @@ Task<void> save_beside_others(Stage& stage) {
   host.view("foo", -others);
   (void)co_await client->command("f", "UNSELECT");
   EXPECT_EQ(host.viewed("foo"), 0U);
+}
+
+// RFC 8474 §6: exactly this message, and its copies.
+Task<void> find_by_email_id(Stage& stage) {
+  for (int i = 1; i <= 3; i++) (void)co_await stage.deliver("foo", "INBOX", standard_message(i));
+  auto client = co_await stage.log_in("foo");
+  (void)co_await client->command("s", "SELECT INBOX");
+  auto lines = co_await client->command("a", "FETCH 2 EMAILID");
+  const std::string& line = lines.front();
+  const size_t from = line.rfind('(') + 1;
+  const std::string id = line.substr(from, line.find(')', from) - from);
+  lines = co_await client->command("b", "SEARCH EMAILID " + id);
+  EXPECT_EQ(lines.front(), "* SEARCH 2");
+  lines = co_await client->command("c", "SEARCH OR EMAILID " + id + " EMAILID " + id + "x");
+  EXPECT_EQ(lines.front(), "* SEARCH 2");
+  for (const std::string& other :
+       {id + "0", "0" + id, id.substr(0, id.size() - 1), "M" + id.substr(1), "f" + id.substr(1)}) {
+    lines = co_await client->command("d", "SEARCH EMAILID " + other);
+    EXPECT_EQ(lines.front(), "* SEARCH") << other;
+  }
+  (void)co_await client->command("e", "COPY 2 Trash");
+  (void)co_await client->command("f", "SELECT Trash");
+  lines = co_await client->command("g", "SEARCH EMAILID " + id);
+  EXPECT_EQ(lines.front(), "* SEARCH 1");
+}
+
+TEST(EmailId, FindsTheMessageAndItsCopies) {
+  Stage stage;
+  stage.start();
+  run(stage.loop, find_by_email_id(stage));
+  run(stage.loop, stage.stop());
 }
 
 TEST(SavedSearch, IsRefusedBesideTooMuch) {
