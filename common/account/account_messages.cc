@@ -167,19 +167,23 @@ Task<Result<Built>> plan_flags(Plan& plan, std::shared_ptr<FlagJob> job, const L
   } else if (!present.empty()) {
     CO_TRY(list, plan.keywords(*mailbox, want.keywords, limits, Plan::NoRoom::refuse));
   }
-  // What it makes of a set: is another one, and not too large?
-  std::unordered_map<KeywordSet, bool> other;
+  // What it makes of a set: is another one, and not too large? Does the set have one of the list?
+  struct OfSet {
+    bool other, has_one;
+  };
+  std::unordered_map<KeywordSet, OfSet> sets;
   for (const Uid uid : present) {
     if (slice.step()) co_await slice.spend();
     const KeywordSet set = mailbox->find(uid)->keywords;
-    if (other.contains(set)) continue;
+    if (sets.contains(set)) continue;
     const auto before = keywords.of(set);
     const auto after = want.op == FlagOp::replace ? list
                        : want.op == FlagOp::add   ? merged(before, list)
                                                   : without(before, list);
     if (after.size() > kMaxKeywordsOfMessage && after.size() > before.size())
       co_return fail(Fault::limit, "too many keywords", {}, "LIMIT");
-    other[set] = !std::ranges::equal(before, after);
+    sets[set] = {.other = !std::ranges::equal(before, after),
+                 .has_one = without(before, list).size() < before.size()};
   }
   std::vector<Uid> changing;
   job->outcomes.reserve(want.uids.size());
@@ -190,7 +194,8 @@ Task<Result<Built>> plan_flags(Plan& plan, std::shared_ptr<FlagJob> job, const L
       job->outcomes.push_back({.uid = uid, .verdict = Verdict::gone});
       continue;
     }
-    bool changes = other.at(e->keywords);
+    const OfSet of_set = sets.at(e->keywords);
+    bool changes = of_set.other;
     switch (want.op) {
       case FlagOp::replace:
         changes = changes || e->flags != want.flags;
@@ -202,7 +207,10 @@ Task<Result<Built>> plan_flags(Plan& plan, std::shared_ptr<FlagJob> job, const L
         changes = changes || (want.flags & e->flags) != 0;
         break;
     }
-    const bool newer = want.unchanged_since && e->modseq > *want.unchanged_since;
+    // 0 asks whether one of the flags exists; a system flag always does (RFC 7162 §3.1.3).
+    const bool exists = want.op == FlagOp::replace || want.flags != 0 || of_set.has_one;
+    const bool newer = want.unchanged_since && e->modseq > *want.unchanged_since &&
+                       (*want.unchanged_since != ModSeq() || exists);
     job->outcomes.push_back({.uid = uid,
                              .verdict = newer     ? Verdict::too_new
                                         : changes ? Verdict::changed

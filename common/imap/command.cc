@@ -13,7 +13,7 @@ constexpr std::string_view kNames[] = {
     "LOGIN",   "ENABLE",     "SELECT",      "EXAMINE", "CREATE",   "DELETE",
     "RENAME",  "SUBSCRIBE",  "UNSUBSCRIBE", "LIST",    "LSUB",     "STATUS",
     "APPEND",  "NAMESPACE",  "IDLE",        "CHECK",   "CLOSE",    "UNSELECT",
-    "EXPUNGE", "SEARCH",     "FETCH",       "STORE",   "COPY"};
+    "EXPUNGE", "SEARCH",     "FETCH",       "STORE",   "COPY",     "MOVE"};
 static_assert(std::size(kNames) == std::variant_size_v<Arguments>);
 
 }  // namespace
@@ -43,6 +43,7 @@ std::string_view name(const Command& command) {
     if (std::holds_alternative<Search>(command.args)) return "UID SEARCH";
     if (std::holds_alternative<Store>(command.args)) return "UID STORE";
     if (std::holds_alternative<Copy>(command.args)) return "UID COPY";
+    if (std::holds_alternative<Move>(command.args)) return "UID MOVE";
     if (std::holds_alternative<Expunge>(command.args)) return "UID EXPUNGE";
   }
   return kNames[command.args.index()];

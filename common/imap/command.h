@@ -2,7 +2,8 @@
 //
 //   RFC   3501 §6 and §9; 2177 IDLE, 2342 NAMESPACE, 2971 ID, 3691 UNSELECT, 4315 UIDPLUS,
 //         4731 ESEARCH, 4959 SASL-IR, 5032 WITHIN, 5161 ENABLE, 5182 SEARCHRES, 5258 LIST-EXTENDED,
-//         6154 SPECIAL-USE, 8438 STATUS=SIZE, 8474 OBJECTID, 8514 SAVEDATE
+//         6154 SPECIAL-USE, 6851 MOVE, 7162 CONDSTORE and QRESYNC, 8438 STATUS=SIZE,
+//         8474 OBJECTID, 8514 SAVEDATE
 //   Made by  common/imap/parser.h; printed again by common/imap/printer.h
 //
 // Mailbox names are UTF-8 here (the wire has modified UTF-7) and INBOX is in upper case, also as
@@ -72,12 +73,27 @@ struct Enable {                           // RFC 5161 §3.1
   std::vector<std::string> capabilities;  // upper case
   bool operator==(const Enable&) const = default;
 };
+struct Resync {  // QRESYNC (RFC 7162 §3.2.5); no set has a `*`
+  uint32_t uidvalidity = 0;
+  uint64_t modseq = 0;
+  std::optional<SequenceSet> known;  // UIDs
+  // Message numbers and their UIDs: both ascending, as many of the one as of the other.
+  std::optional<std::pair<SequenceSet, SequenceSet>> match;
+  bool operator==(const Resync&) const = default;
+};
+struct SelectParameters {  // RFC 4466 §2.1
+  bool condstore = false;
+  std::optional<Resync> resync;
+  bool operator==(const SelectParameters&) const = default;
+};
 struct Select {
   std::string mailbox;
+  SelectParameters parameters;
   bool operator==(const Select&) const = default;
 };
 struct Examine {
   std::string mailbox;
+  SelectParameters parameters;
   bool operator==(const Examine&) const = default;
 };
 struct Create {
@@ -124,6 +140,7 @@ struct StatusQuery {  // STATUS
     uidnext = 4,
     uidvalidity = 8,
     unseen = 16,
+    highestmodseq = 32,
     size = 64,         // RFC 8438
     mailbox_id = 128,  // RFC 8474
   };
@@ -136,10 +153,10 @@ struct StatusItem {
   StatusQuery::Item bit;
 };
 inline constexpr StatusItem kStatusItems[] = {
-    {"MESSAGES", StatusQuery::messages},    {"RECENT", StatusQuery::recent},
-    {"UIDNEXT", StatusQuery::uidnext},      {"UIDVALIDITY", StatusQuery::uidvalidity},
-    {"UNSEEN", StatusQuery::unseen},        {"SIZE", StatusQuery::size},
-    {"MAILBOXID", StatusQuery::mailbox_id},
+    {"MESSAGES", StatusQuery::messages}, {"RECENT", StatusQuery::recent},
+    {"UIDNEXT", StatusQuery::uidnext},   {"UIDVALIDITY", StatusQuery::uidvalidity},
+    {"UNSEEN", StatusQuery::unseen},     {"HIGHESTMODSEQ", StatusQuery::highestmodseq},
+    {"SIZE", StatusQuery::size},         {"MAILBOXID", StatusQuery::mailbox_id},
 };
 struct Append {  // RFC 3501 §6.3.11
   std::string mailbox;
@@ -196,6 +213,8 @@ struct SearchKey {
     smaller,
     older,  // OLDER YOUNGER: `size`, in seconds (RFC 5032)
     younger,
+    modseq,  // MODSEQ: `modseq`; `text` and `field` are the entry and its type, or "" (RFC 7162
+             // §3.1.5)
     header,  // HEADER, BCC CC FROM SUBJECT TO: `field` in lower case, `text` (may be "")
     body,    // BODY TEXT: `text`
     text,
@@ -207,6 +226,7 @@ struct SearchKey {
   SystemFlag flag = SystemFlag::seen;
   Date date;
   uint32_t size = 0;
+  uint64_t modseq = 0;
   SequenceSet set;
   std::string field, text;
   std::vector<SearchKey> keys;
@@ -245,7 +265,8 @@ struct Fetch {
     envelope = 8,
     body = 16,  // BODY without section
     body_structure = 32,
-    uid = 64,         // asked by name; UID FETCH answers with it in any case
+    uid = 64,  // asked by name; UID FETCH answers with it in any case
+    modseq = 128,
     save_date = 256,  // RFC 8514 §4.2
     email_id = 512,   // RFC 8474 §5.3
     thread_id = 1024,
@@ -253,11 +274,14 @@ struct Fetch {
   SequenceSet messages;
   uint16_t items = 0;  // macros are spelled out
   std::vector<FetchSection> sections;
+  std::optional<uint64_t> changed_since;  // RFC 7162 §3.1.4.1
+  bool vanished = false;                  // only of UID FETCH, with changed_since (RFC 7162 §3.2.6)
   bool operator==(const Fetch&) const = default;
 };
 struct Store {
   enum class How : uint8_t { replace, add, remove };
   SequenceSet messages;
+  std::optional<uint64_t> unchanged_since;  // RFC 7162 §3.1.3
   How how = How::replace;
   bool silent = false;
   FlagList flags;
@@ -268,15 +292,20 @@ struct Copy {
   std::string mailbox;
   bool operator==(const Copy&) const = default;
 };
+struct Move {  // RFC 6851 §3
+  SequenceSet messages;
+  std::string mailbox;
+  bool operator==(const Move&) const = default;
+};
 
 using Arguments = std::variant<Noop, Capability, Logout, Id, Starttls, Authenticate, Login, Enable,
                                Select, Examine, Create, Delete, Rename, Subscribe, Unsubscribe,
                                List, Lsub, StatusQuery, Append, Namespace, Idle, Check, Close,
-                               Unselect, Expunge, Search, Fetch, Store, Copy>;
+                               Unselect, Expunge, Search, Fetch, Store, Copy, Move>;
 
 struct Command {
   std::string tag;
-  bool by_uid = false;  // UID FETCH, SEARCH, STORE, COPY, EXPUNGE: sets hold UIDs
+  bool by_uid = false;  // UID FETCH, SEARCH, STORE, COPY, MOVE, EXPUNGE: sets hold UIDs
   Arguments args;
   bool operator==(const Command&) const = default;
 };

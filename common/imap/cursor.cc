@@ -281,6 +281,21 @@ bool Cursor::nz_number(uint32_t& out) {
   return out != 0 || fail_at(from, "non-zero number");
 }
 
+// mod-sequence-valzer = 1*DIGIT, below 2^63 (RFC 7162 §7)
+bool Cursor::mod_sequence(uint64_t& out) {
+  const char* from = at_;
+  const std::string_view digits = take_while(kDigit);
+  uint64_t value = 0;
+  for (char c : digits) {
+    const auto digit = static_cast<uint64_t>(c - '0');
+    if (value > (uint64_t{INT64_MAX} - digit) / 10) return fail_at(from, "63-bit number");
+    value = value * 10 + digit;
+  }
+  if (digits.empty()) return fail_at(from, "number");
+  out = value;
+  return true;
+}
+
 // seq-number = nz-number / "*"
 bool Cursor::seq_number(uint32_t& out) {
   if (take('*')) {

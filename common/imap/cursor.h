@@ -73,6 +73,7 @@ class Cursor {
   bool object_id(std::string& out);
   bool number(uint32_t& out);
   bool nz_number(uint32_t& out);
+  bool mod_sequence(uint64_t& out);  // 0 or more, 63 bits
   bool sequence_set(SequenceSet& out);
   bool ranges(SequenceSet& out);  // a sequence-set that is not `$`
   bool flag(FlagList& out);
@@ -122,5 +123,22 @@ bool list(Cursor& in, Command& out);
 bool lsub(Cursor& in, Command& out);
 bool search(Cursor& in, Command& out);
 bool fetch(Cursor& in, Command& out);
+
+// [SP "(" modifier *(SP modifier) ")"] at the end of a command: the modifiers of RFC 4466.
+template <class Modifier>
+bool optional_modifiers(Cursor& in, Modifier&& modifier) {
+  const char* mark = in.mark();
+  const bool spaced = in.take(' ');
+  in.take_spaces();
+  if (!spaced || in.peek() != '(') {
+    in.back_to(mark);
+    return true;
+  }
+  if (!in.open()) return false;
+  do {
+    if (!modifier()) return false;
+  } while (!in.close_or_sp() && !in.failed());
+  return !in.failed();
+}
 
 }  // namespace rims::imap

@@ -20,6 +20,70 @@ bool plain(Cursor&, Command& out) {
   return true;
 }
 
+// Without "*"; `ascending`: each number is above the one before it.
+bool uid_set(Cursor& in, SequenceSet& out, bool ascending) {
+  const char* mark = in.mark();
+  if (!in.sequence_set(out)) return false;
+  uint32_t before = 0;
+  for (const SeqRange& range : out.ranges) {
+    if (range.first == kStar || range.last == kStar) return in.fail_at(mark, "set without \"*\"");
+    if (ascending && (range.first <= before || range.last < range.first))
+      return in.fail_at(mark, "ascending set");
+    before = range.last;
+  }
+  return true;
+}
+
+uint64_t count(const SequenceSet& ascending) {
+  uint64_t sum = 0;
+  for (const SeqRange& range : ascending.ranges) sum += uint64_t{range.last} - range.first + 1;
+  return sum;
+}
+
+// "(" uidvalidity SP mod-sequence-value [SP known-uids] [SP seq-match-data] ")"
+// seq-match-data = "(" known-sequence-set SP known-uid-set ")"   (RFC 7162 §7)
+bool resync(Cursor& in, Resync& out) {
+  if (!in.sp() || !in.open() || !in.nz_number(out.uidvalidity) || !in.sp()) return false;
+  const char* mark = in.mark();
+  if (!in.mod_sequence(out.modseq)) return false;
+  if (out.modseq == 0) return in.fail_at(mark, "non-zero number");
+  if (in.close_or_sp()) return true;
+  if (in.failed()) return false;
+  if (in.peek() != '(') {
+    if (!uid_set(in, out.known.emplace(), false)) return false;
+    if (in.close_or_sp()) return true;
+    if (in.failed()) return false;
+  }
+  auto& [numbers, uids] = out.match.emplace();
+  if (!in.open() || !uid_set(in, numbers, true) || !in.sp()) return false;
+  mark = in.mark();
+  if (!uid_set(in, uids, true)) return false;
+  if (count(numbers) != count(uids)) return in.fail_at(mark, "as many UIDs as message numbers");
+  in.take_spaces();
+  if (!in.expect(')', "\")\"")) return false;
+  in.take_spaces();
+  return in.expect(')', "\")\"");
+}
+
+// select = "SELECT" SP mailbox [SP "(" select-param *(SP select-param) ")"]   (RFC 4466 §2.1)
+// select-param = "CONDSTORE" / "QRESYNC" SP "(" ... ")"
+template <class T>
+bool select(Cursor& in, Command& out) {
+  auto& args = out.args.emplace<T>();
+  if (!in.sp() || !in.mailbox(args.mailbox)) return false;
+  return optional_modifiers(in, [&] {
+    const char* mark = in.mark();
+    const std::string_view word = in.take_while(kAtom);
+    if (ascii::equal(word, "CONDSTORE") && !args.parameters.condstore) {
+      args.parameters.condstore = true;
+      return true;
+    }
+    if (ascii::equal(word, "QRESYNC") && !args.parameters.resync)
+      return resync(in, args.parameters.resync.emplace());
+    return in.fail_at(mark, "CONDSTORE or QRESYNC, each once");
+  });
+}
+
 template <class T>
 bool one_mailbox(Cursor& in, Command& out) {
   return in.sp() && in.mailbox(out.args.emplace<T>().mailbox);
@@ -135,11 +199,18 @@ bool expunge(Cursor& in, Command& out) {
   return !out.by_uid || (in.sp() && in.sequence_set(args.uids.emplace()));
 }
 
-// store = "STORE" SP sequence-set SP store-att-flags
+// store = "STORE" SP sequence-set [SP "(" "UNCHANGEDSINCE" SP mod-sequence-valzer ")"]
+//         SP store-att-flags   (RFC 4466 §2.5, RFC 7162 §7)
 // store-att-flags = (["+" / "-"] "FLAGS" [".SILENT"]) SP (flag-list / (flag *(SP flag)))
 bool store(Cursor& in, Command& out) {
   auto& args = out.args.emplace<Store>();
   if (!in.sp() || !in.sequence_set(args.messages) || !in.sp()) return false;
+  if (in.peek() == '(') {
+    if (!in.open() || !in.word("UNCHANGEDSINCE", "UNCHANGEDSINCE") || !in.sp()) return false;
+    if (!in.mod_sequence(args.unchanged_since.emplace())) return false;
+    in.take_spaces();
+    if (!in.expect(')', "\")\"") || !in.sp()) return false;
+  }
   if (in.take('+')) {
     args.how = Store::How::add;
   } else if (in.take('-')) {
@@ -156,9 +227,10 @@ bool store(Cursor& in, Command& out) {
   }
 }
 
-// copy = "COPY" SP sequence-set SP mailbox
+// copy = "COPY" SP sequence-set SP mailbox;  move = "MOVE" SP sequence-set SP mailbox (RFC 6851 §5)
+template <class T>
 bool copy(Cursor& in, Command& out) {
-  auto& args = out.args.emplace<Copy>();
+  auto& args = out.args.emplace<T>();
   return in.sp() && in.sequence_set(args.messages) && in.sp() && in.mailbox(args.mailbox);
 }
 
@@ -175,11 +247,12 @@ constexpr Row kRows[] = {
     {"STORE", store, false, true},
     {"NOOP", plain<Noop>, true},
     {"SEARCH", search, false, true},
-    {"SELECT", one_mailbox<Select>},
+    {"SELECT", select<Select>},
     {"STATUS", status},
     {"IDLE", plain<Idle>},
     {"APPEND", append},
-    {"COPY", copy, false, true},
+    {"COPY", copy<Copy>, false, true},
+    {"MOVE", copy<Move>, false, true},
     {"EXPUNGE", expunge, false, true},
     {"LIST", list},
     {"LSUB", lsub},
@@ -190,7 +263,7 @@ constexpr Row kRows[] = {
     {"LOGOUT", plain<Logout>, true},
     {"ID", id, true},
     {"ENABLE", enable},
-    {"EXAMINE", one_mailbox<Examine>},
+    {"EXAMINE", select<Examine>},
     {"CREATE", create},
     {"DELETE", one_mailbox<Delete>},
     {"RENAME", rename},
@@ -242,7 +315,7 @@ const Row* command_row(Cursor& in, Command& out) {
   }
   if (name.empty())
     return wrong(
-        in.fail_at(mark, out.by_uid ? "COPY, EXPUNGE, FETCH, SEARCH or STORE" : "command"));
+        in.fail_at(mark, out.by_uid ? "COPY, EXPUNGE, FETCH, MOVE, SEARCH or STORE" : "command"));
   const Row* row = find_row(name);
   if (row == nullptr || (out.by_uid && !row->takes_uid))
     return wrong(in.unknown(mark, out.by_uid ? "UID " : "", name));
@@ -250,7 +323,7 @@ const Row* command_row(Cursor& in, Command& out) {
 }
 
 // command = tag SP (command-any / command-auth / command-nonauth / command-select) CRLF
-// uid = "UID" SP (copy / fetch / search / store)
+// uid = "UID" SP (copy / fetch / move / search / store / expunge)
 bool command(Cursor& in, Command& out) {
   const Row* row = command_row(in, out);
   if (row == nullptr) return false;

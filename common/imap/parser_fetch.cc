@@ -1,6 +1,6 @@
 // common/imap/parser_fetch.cc - FETCH: macros, items, sections, partials
 //
-//   RFC  3501 §6.4.5, §9 fetch, fetch-att, section
+//   RFC  3501 §6.4.5, §9 fetch, fetch-att, section; 7162 §7 (MODSEQ, CHANGEDSINCE, VANISHED)
 
 #include "common/base/ascii.h"
 #include "common/imap/cursor.h"
@@ -104,6 +104,7 @@ bool fetch_att(Cursor& in, Fetch& out) {
       {"INTERNALDATE", Fetch::internal_date},
       {"ENVELOPE", Fetch::envelope},
       {"BODYSTRUCTURE", Fetch::body_structure},
+      {"MODSEQ", Fetch::modseq},
       {"SAVEDATE", Fetch::save_date},
       {"EMAILID", Fetch::email_id},
       {"THREADID", Fetch::thread_id},
@@ -134,13 +135,8 @@ bool fetch_att(Cursor& in, Fetch& out) {
   return true;
 }
 
-}  // namespace
-
-// fetch = "FETCH" SP sequence-set SP ("ALL" / "FULL" / "FAST" / fetch-att /
-//         "(" fetch-att *(SP fetch-att) ")")
-bool fetch(Cursor& in, Command& out) {
-  auto& args = out.args.emplace<Fetch>();
-  if (!in.sp() || !in.sequence_set(args.messages) || !in.sp()) return false;
+// "ALL" / "FULL" / "FAST" / fetch-att / "(" fetch-att *(SP fetch-att) ")"
+bool fetch_atts(Cursor& in, Fetch& args) {
   if (in.peek() != '(') {
     const char* mark = in.mark();
     const std::string_view word = in.take_while(kAtom);
@@ -163,6 +159,33 @@ bool fetch(Cursor& in, Command& out) {
     if (!fetch_att(in, args)) return false;
   } while (!in.close_or_sp() && !in.failed());
   return !in.failed();
+}
+
+// fetch-modifier = "CHANGEDSINCE" SP mod-sequence-value / "VANISHED"
+// 0 is no mod-sequence-value, but phones send it.
+bool fetch_modifier(Cursor& in, Fetch& args, bool by_uid) {
+  const char* mark = in.mark();
+  const std::string_view word = in.take_while(kAtom);
+  if (ascii::equal(word, "CHANGEDSINCE") && !args.changed_since)
+    return in.sp() && in.mod_sequence(args.changed_since.emplace());
+  if (by_uid && ascii::equal(word, "VANISHED") && !args.vanished) {
+    args.vanished = true;
+    return true;
+  }
+  return in.fail_at(mark, by_uid ? "CHANGEDSINCE or VANISHED, each once" : "CHANGEDSINCE, once");
+}
+
+}  // namespace
+
+// fetch = "FETCH" SP sequence-set SP (...) [SP "(" fetch-modifier *(SP fetch-modifier) ")"]
+//         (RFC 4466 §2.4)
+bool fetch(Cursor& in, Command& out) {
+  auto& args = out.args.emplace<Fetch>();
+  if (!in.sp() || !in.sequence_set(args.messages) || !in.sp() || !fetch_atts(in, args))
+    return false;
+  const char* mark = in.mark();
+  if (!optional_modifiers(in, [&] { return fetch_modifier(in, args, out.by_uid); })) return false;
+  return !args.vanished || args.changed_since || in.fail_at(mark, "CHANGEDSINCE beside VANISHED");
 }
 
 }  // namespace rims::imap

@@ -1,7 +1,7 @@
 // common/imap/parser_search.cc - SEARCH: charset and a tree of keys
 //
 //   RFC     3501 §6.4.4, §9 search, search-key; 4466 §2.6 search-return-opts; 4731 §4; 5032 §3;
-//           5182 §3
+//           5182 §3; 7162 §7 (MODSEQ)
 //   Limits  keys in all levels, depth: recursion follows the depth
 
 #include <algorithm>
@@ -26,6 +26,7 @@ enum class Shape : uint8_t {
   size,
   interval,
   object_id,
+  modseq,
   uid,
   either,
   negation
@@ -82,6 +83,7 @@ constexpr Row kRows[] = {
     {"THREADID", Shape::object_id, Kind::thread_id},
     {"OLDER", Shape::interval, Kind::older},
     {"YOUNGER", Shape::interval, Kind::younger},
+    {"MODSEQ", Shape::modseq, Kind::modseq},
 };
 
 struct Bounds {
@@ -114,6 +116,31 @@ bool alternatives(Cursor& in, SearchKey& out, Bounds& bounds) {
       out.keys.push_back(std::move(key));
   }
   return true;
+}
+
+// [entry-name SP entry-type-req SP] mod-sequence-valzer, with
+// entry-name = DQUOTE "/flags/" attr-flag DQUOTE,  entry-type-req = "priv" / "shared" / "all"
+bool modseq(Cursor& in, SearchKey& out) {
+  if (in.peek() == '"') {
+    const char* mark = in.mark();
+    constexpr std::string_view kFlags = "/flags/";
+    if (!in.string(out.text)) return false;
+    lower_all(out.text);
+    std::string_view flag = out.text;
+    if (!flag.starts_with(kFlags)) return in.fail_at(mark, "entry \"/flags/...\"");
+    flag.remove_prefix(kFlags.size());
+    if (flag.starts_with('\\')) flag.remove_prefix(1);
+    if (flag.empty() || !std::ranges::all_of(flag, [](char c) { return is(c, kAtom); }))
+      return in.fail_at(mark, "entry \"/flags/...\"");
+    if (!in.sp()) return false;
+    mark = in.mark();
+    out.field.assign(in.take_while(kAtom));
+    lower_all(out.field);
+    if (out.field != "priv" && out.field != "shared" && out.field != "all")
+      return in.fail_at(mark, "priv, shared or all");
+    if (!in.sp()) return false;
+  }
+  return in.mod_sequence(out.modseq);
 }
 
 // The key's arguments, its name being taken.
@@ -151,6 +178,8 @@ bool arguments(Cursor& in, const Row& row, SearchKey& out, Bounds& bounds) {
       return in.sp() && in.nz_number(out.size);
     case Shape::object_id:
       return in.sp() && in.object_id(out.text);
+    case Shape::modseq:
+      return in.sp() && modseq(in, out);
     case Shape::uid:
       return in.sp() && in.sequence_set(out.set);
     case Shape::either:

@@ -181,6 +181,14 @@ void put_key(std::string& out, const SearchKey& key, bool top) {
     case Kind::younger:
       size("YOUNGER ");
       break;
+    case Kind::modseq:
+      out += "MODSEQ ";
+      if (!key.text.empty()) {
+        put_string(out, key.text);
+        out += ' ' + key.field + ' ';
+      }
+      append_number(out, key.modseq);
+      break;
     case Kind::header:
       out += "HEADER ";
       put_string(out, key.field);
@@ -305,8 +313,34 @@ struct PutArguments {
     out += ' ';
     put_mailbox(out, name);
   }
-  void operator()(const Select& a) const { mailbox(a.mailbox); }
-  void operator()(const Examine& a) const { mailbox(a.mailbox); }
+  void opened(std::string_view name, const SelectParameters& parameters) const {
+    mailbox(name);
+    if (!parameters.condstore && !parameters.resync) return;
+    out += " (";
+    if (parameters.condstore) out += "CONDSTORE";
+    if (const auto& resync = parameters.resync) {
+      if (parameters.condstore) out += ' ';
+      out += "QRESYNC (";
+      append_number(out, resync->uidvalidity);
+      out += ' ';
+      append_number(out, resync->modseq);
+      if (resync->known) {
+        out += ' ';
+        append_sequence_set(out, *resync->known);
+      }
+      if (resync->match) {
+        out += " (";
+        append_sequence_set(out, resync->match->first);
+        out += ' ';
+        append_sequence_set(out, resync->match->second);
+        out += ')';
+      }
+      out += ')';
+    }
+    out += ')';
+  }
+  void operator()(const Select& a) const { opened(a.mailbox, a.parameters); }
+  void operator()(const Examine& a) const { opened(a.mailbox, a.parameters); }
   void operator()(const Delete& a) const { mailbox(a.mailbox); }
   void operator()(const Subscribe& a) const { mailbox(a.mailbox); }
   void operator()(const Unsubscribe& a) const { mailbox(a.mailbox); }
@@ -389,7 +423,7 @@ struct PutArguments {
     if (a.items != 0 || a.sections.empty()) {
       put_bits(out, a.items,
                {"FLAGS", "INTERNALDATE", "RFC822.SIZE", "ENVELOPE", "BODY", "BODYSTRUCTURE", "UID",
-                "", "SAVEDATE", "EMAILID", "THREADID"});
+                "MODSEQ", "SAVEDATE", "EMAILID", "THREADID"});
       out.pop_back();
     } else {
       out += '(';
@@ -401,19 +435,30 @@ struct PutArguments {
       put_section(out, s);
     }
     out += ')';
+    if (!a.changed_since) return;
+    out += " (CHANGEDSINCE ";
+    append_number(out, *a.changed_since);
+    out += a.vanished ? " VANISHED)" : ")";
   }
   void operator()(const Store& a) const {
     out += ' ';
     append_sequence_set(out, a.messages);
+    if (a.unchanged_since) {
+      out += " (UNCHANGEDSINCE ";
+      append_number(out, *a.unchanged_since);
+      out += ')';
+    }
     constexpr std::string_view kHow[] = {" ", " +", " -"};
     out += kHow[static_cast<size_t>(a.how)];
     out += a.silent ? "FLAGS.SILENT " : "FLAGS ";
     append_flags(out, a.flags);
   }
-  void operator()(const Copy& a) const {
+  void operator()(const Copy& a) const { copied(a.messages, a.mailbox); }
+  void operator()(const Move& a) const { copied(a.messages, a.mailbox); }
+  void copied(const SequenceSet& messages, std::string_view to) const {
     out += ' ';
-    append_sequence_set(out, a.messages);
-    mailbox(a.mailbox);
+    append_sequence_set(out, messages);
+    mailbox(to);
   }
 };
 

@@ -200,8 +200,10 @@ std::string capabilities(const CapabilityState& state) {
   std::string out = "IMAP4rev1 ";
   if (state.logged_in)
     return out +
-           "LITERAL+ CHILDREN CREATE-SPECIAL-USE ESEARCH ID IDLE LIST-EXTENDED NAMESPACE OBJECTID "
-           "SASL-IR SAVEDATE SEARCHRES SPECIAL-USE STATUS=SIZE UIDPLUS UNSELECT WITHIN";
+           "LITERAL+ CHILDREN CONDSTORE CREATE-SPECIAL-USE ENABLE ESEARCH ID IDLE LIST-EXTENDED "
+           "MOVE "
+           "NAMESPACE OBJECTID QRESYNC SASL-IR SAVEDATE SEARCHRES SPECIAL-USE STATUS=SIZE UIDPLUS "
+           "UNSELECT WITHIN";
   out += "LITERAL- ID SASL-IR";
   if (state.tls_offered && !state.tls_active) out += " STARTTLS";
   if (state.tls_active || state.plaintext) {

@@ -2,6 +2,7 @@
 
 #include "imapd/imap/command_table.h"
 
+#include <algorithm>
 #include <type_traits>
 #include <variant>
 
@@ -24,7 +25,7 @@ constexpr auto kRows = std::tuple{
     RowOf<imap::Starttls>{{"STARTTLS", Needs::logged_out, false, false, false, nullptr}},
     RowOf<imap::Authenticate>{{"AUTHENTICATE", Needs::logged_out, false, false, false, nullptr}},
     RowOf<imap::Login>{{"LOGIN", Needs::logged_out, false, false, false, nullptr}},
-    RowOf<imap::Enable>{{"ENABLE", Needs::login, false, false, false, nullptr}},
+    RowOf<imap::Enable>{{"ENABLE", Needs::login, false, false, false, commands::enable}},
     RowOf<imap::Select>{{"SELECT", Needs::login, false, false, false, commands::select}},
     RowOf<imap::Examine>{{"EXAMINE", Needs::login, false, false, false, commands::examine}},
     RowOf<imap::Create>{{"CREATE", Needs::login, false, false, false, commands::create}},
@@ -50,6 +51,7 @@ constexpr auto kRows = std::tuple{
     // EXPUNGE may be sent during COPY (RFC 3501 §7.4.1 names only FETCH, STORE and SEARCH): its own
     // numbers are resolved before that.
     RowOf<imap::Copy>{{"COPY", Needs::selected, false, false, false, commands::copy}},
+    RowOf<imap::Move>{{"MOVE", Needs::selected, false, true, false, commands::move}},
 };
 
 template <size_t Index>
@@ -64,9 +66,20 @@ constexpr auto pointers(std::index_sequence<Index...>) {
 
 constexpr auto kByIndex = pointers(std::make_index_sequence<kCommandRows>());
 
+bool has_numbers(const imap::SearchKey& key) {
+  return key.kind == imap::SearchKey::Kind::sequence || std::ranges::any_of(key.keys, has_numbers);
+}
+
 }  // namespace
 
 const CommandRow& row_at(size_t index) { return *kByIndex[index]; }
+bool may_tell_expunges(const CommandRow& row, const imap::Command& command) {
+  if (!row.uses_numbers) return true;
+  if (!command.by_uid) return false;
+  const auto* search = std::get_if<imap::Search>(&command.args);
+  return !search || !has_numbers(search->key);
+}
+
 const CommandRow& row_of(const imap::Command& command) { return row_at(command.args.index()); }
 
 }  // namespace rims::imapd

@@ -22,6 +22,7 @@ class Session;
 struct Reply {
   std::string text;
   std::string code;
+  bool names_modseq = false;  // must name HIGHESTMODSEQ
 };
 
 using Handler = Task<Result<Reply>> (*)(Session& session, imap::Command command);
@@ -50,9 +51,8 @@ struct CommandRow {
 [[nodiscard]] const CommandRow& row_at(size_t index);
 inline constexpr size_t kCommandRows = std::variant_size_v<imap::Arguments>;
 
-[[nodiscard]] inline bool may_tell_expunges(const CommandRow& row, const imap::Command& command) {
-  return !row.uses_numbers || command.by_uid;
-}
+// Not in UID SEARCH with sequence numbers among its keys (RFC 7162 §3.2.10.2).
+[[nodiscard]] bool may_tell_expunges(const CommandRow& row, const imap::Command& command);
 
 // The handlers, one file each in imapd/imap/commands/.
 namespace commands {
@@ -62,6 +62,7 @@ Task<Result<Reply>> check(Session& session, imap::Command command);
 Task<Result<Reply>> close(Session& session, imap::Command command);
 Task<Result<Reply>> copy(Session& session, imap::Command command);
 Task<Result<Reply>> create(Session& session, imap::Command command);
+Task<Result<Reply>> enable(Session& session, imap::Command command);
 Task<Result<Reply>> examine(Session& session, imap::Command command);
 Task<Result<Reply>> expunge(Session& session, imap::Command command);
 Task<Result<Reply>> fetch(Session& session, imap::Command command);
@@ -70,6 +71,7 @@ Task<Result<Reply>> idle(Session& session, imap::Command command);
 Task<Result<Reply>> list(Session& session, imap::Command command);
 Task<Result<Reply>> logout(Session& session, imap::Command command);
 Task<Result<Reply>> lsub(Session& session, imap::Command command);
+Task<Result<Reply>> move(Session& session, imap::Command command);
 Task<Result<Reply>> name_space(Session& session, imap::Command command);
 Task<Result<Reply>> noop(Session& session, imap::Command command);
 Task<Result<Reply>> remove(Session& session, imap::Command command);

@@ -2,6 +2,7 @@
 
 #include "imapd/imap/render.h"
 
+#include <algorithm>
 #include <array>
 #include <span>
 
@@ -42,6 +43,27 @@ void append_flags_lines(std::string& out, const Selected& selected, const store:
   out += selected.read_only ? ")] read-only\r\n" : ")] flags that stay\r\n";
 }
 
+ModSeq highest_modseq(const store::MailboxInfo& info) {
+  return std::max(info.highest_modseq, ModSeq(1));
+}
+
+void append_modseq(std::string& out, ModSeq modseq) {
+  out += "MODSEQ (";
+  imap::append_number(out, modseq.value);
+  out += ')';
+}
+
+std::string highest_modseq_code(ModSeq modseq) {
+  std::string code = "HIGHESTMODSEQ ";
+  imap::append_number(code, modseq.value);
+  return code;
+}
+
+void append_highest_modseq(std::string& out, ModSeq modseq) {
+  imap::append_status(out, "*", imap::Condition::ok, highest_modseq_code(modseq),
+                      "changes up to here are told");
+}
+
 std::string mailbox_id_code(const std::string& id) { return "MAILBOXID (" + id + ')'; }
 
 // Counts are kept by the store, so a mailbox is not loaded for them.
@@ -61,6 +83,7 @@ void append_status_response(std::string& out, Session& session, const store::Mai
       {imap::StatusQuery::uidnext, "UIDNEXT", info.uidnext.value},
       {imap::StatusQuery::uidvalidity, "UIDVALIDITY", info.uidvalidity.value},
       {imap::StatusQuery::unseen, "UNSEEN", info.unseen},
+      {imap::StatusQuery::highestmodseq, "HIGHESTMODSEQ", highest_modseq(info).value},
       {imap::StatusQuery::size, "SIZE", info.bytes},
   };
   out += "* STATUS ";

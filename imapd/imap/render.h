@@ -25,6 +25,14 @@ void append_flags_lines(std::string& out, const Selected& selected, const store:
 void append_status_response(std::string& out, Session& session, const store::MailboxInfo& info,
                             uint16_t items);
 
+// Of the mailbox; a MODSEQ is never 0 (RFC 7162 §3.1).
+[[nodiscard]] ModSeq highest_modseq(const store::MailboxInfo& info);
+// "MODSEQ (12)"
+void append_modseq(std::string& out, ModSeq modseq);
+// "HIGHESTMODSEQ 12", and `* OK [HIGHESTMODSEQ 12] ...` (RFC 7162 §3.1.2.1).
+[[nodiscard]] std::string highest_modseq_code(ModSeq modseq);
+void append_highest_modseq(std::string& out, ModSeq modseq);
+
 // NO [NONEXISTENT] (RFC 5530 §3).
 [[nodiscard]] std::unexpected<Error> no_such_mailbox();
 // NO [TRYCREATE] (RFC 3501 §7.1), for APPEND and COPY.

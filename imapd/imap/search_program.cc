@@ -40,6 +40,7 @@ Result<SearchProgram::Node> SearchProgram::compile(const imap::SearchKey& key,
   node.key = &key;
   node.number = count_++;
   if (key.set.saved) node.saved = &context.saved;
+  looks_at_modseq_ = looks_at_modseq_ || key.kind == Kind::modseq;
   switch (key.kind) {
     case Kind::sequence:
       node.numbers = imap::resolve(key.set, SeqNum(static_cast<uint32_t>(view.size())));
@@ -152,6 +153,8 @@ Match SearchProgram::look(const Node& node, const SearchSubject& subject, Search
       return from(entry.size > key.size);
     case Kind::smaller:
       return from(entry.size < key.size);
+    case Kind::modseq:
+      return from(entry.modseq >= ModSeq(key.modseq));
     case Kind::sent_before:
     case Kind::sent_on:
     case Kind::sent_since: {

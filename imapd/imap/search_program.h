@@ -1,7 +1,8 @@
 // imapd/imap/search_program.h - a SEARCH command, compiled to test many messages
 //
 //   RFC   3501 §6.4.4 (keys), §2.3.2 (\Recent), 5530 / 3501 §7.1 (BADCHARSET); 5032 (WITHIN);
-//         5182 (`$`); 8474 §6 (EMAILID, THREADID); 8514 §4.3 (SAVEDON)
+//         5182 (`$`); 7162 §3.1.5 (MODSEQ; a message has one for all its flags, so which of them is
+//         asked for does not matter); 8474 §6 (EMAILID, THREADID); 8514 §4.3 (SAVEDON)
 //   Pure  uses only what it is given of a message and does no I/O. A key that needs more gives
 //         "unknown": the caller reads the next stage only when the cheaper keys do not decide.
 //   Limit the depth of keys is the parser's (common/imap/parser.h), and so is our recursion. A key
@@ -78,6 +79,8 @@ class SearchProgram {
   [[nodiscard]] Match test(const SearchSubject& subject, SearchTrial& trial) const;
   // What to read of messages for which the data in memory does not decide.
   [[nodiscard]] store::Wanted wanted() const { return wanted_; }
+  // MODSEQ is among the keys (RFC 7162 §3.1.5).
+  [[nodiscard]] bool looks_at_modseq() const { return looks_at_modseq_; }
 
  private:
   struct Node {
@@ -103,6 +106,7 @@ class SearchProgram {
   Node root_;
   size_t count_ = 0;
   store::Wanted wanted_;
+  bool looks_at_modseq_ = false;
 };
 
 }  // namespace rims::imapd

@@ -26,6 +26,7 @@
 #include "common/imap/command.h"
 #include "common/imap/reader.h"
 #include "imapd/imap/command_table.h"
+#include "imapd/imap/extensions.h"
 #include "imapd/imap/output.h"
 #include "imapd/imap/view.h"
 #include "imapd/session/session_host.h"
@@ -42,8 +43,14 @@ struct Selected {
   // `$` (RFC 5182): of what the view holds, the UIDs in these ranges. Between them may be UIDs that
   // no message of the view has; those that are expunged need not be taken out.
   imap::NumberSet<Uid> saved;
+  // What a client that follows RFC 7162 §6 has for HIGHESTMODSEQ since the last tagged answer, and
+  // the highest MODSEQ that it was sent after that.
+  ModSeq known_modseq, sent_modseq;
 
   [[nodiscard]] MailboxId id() const { return mailbox->info().id; }
+  // The highest HIGHESTMODSEQ with which the client has missed nothing, should the connection end
+  // now.
+  [[nodiscard]] ModSeq safe_modseq() const;
 };
 
 class Session final : public HostedSession, private store::Listener {
@@ -62,6 +69,11 @@ class Session final : public HostedSession, private store::Listener {
   [[nodiscard]] const std::string& id() const { return client_.id; }
   [[nodiscard]] const std::string& user() const { return client_.user; }
   [[nodiscard]] bool post_only() const { return client_.post_only; }
+  [[nodiscard]] bool enabled(Extension extension) const { return extensions_.has(extension); }
+  // By ENABLE, or by a command that enables CONDSTORE (RFC 7162 §3.1).
+  void enable(Extension extension);
+  // Whether ENABLED has to name it.
+  bool name_enabled(Extension extension) { return extensions_.name(extension); }
   // By ID (RFC 2971).
   void call_client(std::string name) { client_name_ = std::move(name); }
   // Only for commands that need a selected mailbox.
@@ -99,8 +111,12 @@ class Session final : public HostedSession, private store::Listener {
   void claim_recent(Uid first, Uid last);
   // Sends FLAGS and PERMANENTFLAGS when there are keywords that the client does not know.
   void tell_keywords();
-  // Sends `* n FETCH (FLAGS (...))` with the current flags; nothing when the message is gone.
-  void tell_flags(Uid uid, bool with_uid);
+  // Sends `* n FETCH (FLAGS (...))` with the current flags; nothing when the message is gone. To a
+  // client that uses CONDSTORE with UID and MODSEQ, or these two alone (RFC 7162 §3.2.4).
+  enum class Tell : uint8_t { flags, modseq_only };
+  void tell_flags(Uid uid, bool with_uid, Tell what = Tell::flags);
+  // A response has named this MODSEQ.
+  void sent_modseq(ModSeq modseq);
   // Sends everything that is new in the mailbox, as far as it may be sent now.
   Task<Status> tell_news(bool expunges, bool with_uid);
 
@@ -128,6 +144,10 @@ class Session final : public HostedSession, private store::Listener {
   bool stopped();
   bool lost();
   void news();
+  // Sets the HIGHESTMODSEQ of the client right, in the tagged answer or before it, when what it was
+  // sent has not done that, or `reply` asks for it. No await may come between this and the answer.
+  void tell_modseq(Result<Reply>& reply);
+  std::optional<ModSeq> modseq_to_tell(bool must);
   // What the host is told that this session has selected: its messages, and the numbers of `$`.
   void count_viewed(uint64_t messages);
   [[nodiscard]] uint64_t saved_numbers() const {
@@ -144,6 +164,7 @@ class Session final : public HostedSession, private store::Listener {
   std::optional<Selected> selected_;
   std::optional<std::string> stop_reason_;
   std::string client_name_;
+  Extensions extensions_;
   bool ended_ = false;
   bool said_bye_ = false;
   bool idling_ = false;

@@ -29,6 +29,7 @@ Task<void> Session::execute(Result<imap::Command> command, std::string tag) {
     const Status told = co_await tell_news(expunges, by_uid);
     if (!told) reply = std::unexpected(told.error());
   }
+  if (!said_bye_) tell_modseq(reply);
   answer(tag, &row, reply);
   if (!said_bye_ && lost()) co_return;
   const Status passed = co_await drain();

@@ -24,28 +24,74 @@ void Session::tell_keywords() {
   append_flags_lines(out(), *selected_, account_->limits());
 }
 
-void Session::tell_flags(Uid uid, bool with_uid) {
+void Session::tell_flags(Uid uid, bool with_uid, Tell what) {
   const store::MessageEntry* message = selected_->mailbox->find(uid);
   if (!message) return;
-  selected_->view.told_flags(uid);
+  const bool condstore = enabled(Extension::condstore);
   out() += "* ";
   imap::append_number(out(), selected_->view.seq_of(uid).value);
   out() += " FETCH (";
-  if (with_uid) {
+  if (with_uid || condstore) {
     out() += "UID ";
     imap::append_number(out(), uid.value);
     out() += ' ';
   }
-  out() += "FLAGS ";
-  append_message_flags(out(), *selected_, *message);
+  if (what == Tell::flags) {
+    selected_->view.told_flags(uid);
+    out() += "FLAGS ";
+    append_message_flags(out(), *selected_, *message);
+    if (condstore) out() += ' ';
+  }
+  if (condstore) {
+    append_modseq(out(), message->modseq);
+    sent_modseq(message->modseq);
+  }
   out() += ")\r\n";
+}
+
+void Session::sent_modseq(ModSeq modseq) {
+  selected_->sent_modseq = std::max(selected_->sent_modseq, modseq);
+}
+
+ModSeq Selected::safe_modseq() const {
+  const auto untold = view.first_untold();
+  return untold ? ModSeq(untold->value - 1) : highest_modseq(mailbox->info());
+}
+
+// What is to be said, unless a client that follows RFC 7162 §6 has it already.
+std::optional<ModSeq> Session::modseq_to_tell(bool must) {
+  if (!selected_ || (!must && !enabled(Extension::condstore))) return std::nullopt;
+  const ModSeq safe = selected_->safe_modseq();
+  const ModSeq now = std::max(selected_->known_modseq, selected_->sent_modseq);
+  selected_->known_modseq = safe;
+  selected_->sent_modseq = ModSeq();
+  if (now == safe && !must) return std::nullopt;
+  return safe;
+}
+
+void Session::tell_modseq(Result<Reply>& reply) {
+  const auto modseq = modseq_to_tell(reply && reply->names_modseq);
+  if (!modseq) return;
+  if (reply && reply->code.empty())
+    reply->code = highest_modseq_code(*modseq);
+  else
+    append_highest_modseq(out(), *modseq);
+}
+
+void Session::enable(Extension extension) {
+  const bool knew = enabled(Extension::condstore);
+  extensions_.add(extension);
+  if (knew || !enabled(Extension::condstore)) return;
+  if (const auto modseq = modseq_to_tell(true)) append_highest_modseq(out(), *modseq);
 }
 
 Task<Status> Session::tell_news(bool expunges, bool with_uid) {
   if (!selected_ || !selected_->view.has_news()) co_return Status();
   View& view = selected_->view;
   TimeSlice slice(host_.loop());
-  while (expunges && !view.tell_expunges(out(), kExpungesAtOnce)) {
+  const auto how =
+      enabled(Extension::qresync) ? View::Expunges::as_uids : View::Expunges::as_numbers;
+  while (expunges && !view.tell_expunges(out(), kExpungesAtOnce, how)) {
     CO_TRY_STATUS(co_await drain());
     co_await slice.spend();
   }
@@ -81,7 +127,7 @@ void Session::news() {
 
 void Session::appended(MailboxId mailbox, std::span<const Uid> uids, const void*) {
   if (!selected_ || selected_->id() != mailbox) return;
-  selected_->view.arrived(uids);
+  selected_->view.arrived(uids, account_->modseq());
   if (!stop_reason_) {
     const size_t messages = selected_->view.size() + selected_->view.arrivals();
     const bool room = room_to_view(messages + saved_numbers()).has_value();
@@ -91,17 +137,17 @@ void Session::appended(MailboxId mailbox, std::span<const Uid> uids, const void*
   news();
 }
 
-void Session::flags_changed(MailboxId mailbox, std::span<const Uid> uids, ModSeq,
+void Session::flags_changed(MailboxId mailbox, std::span<const Uid> uids, ModSeq modseq,
                             const void* origin) {
   // Our own change is answered by the command that made it.
   if (origin == this || !selected_ || selected_->id() != mailbox) return;
-  selected_->view.flags_changed(uids);
+  selected_->view.flags_changed(uids, modseq);
   news();
 }
 
-void Session::expunged(MailboxId mailbox, std::span<const Uid> uids, ModSeq, const void*) {
+void Session::expunged(MailboxId mailbox, std::span<const Uid> uids, ModSeq modseq, const void*) {
   if (!selected_ || selected_->id() != mailbox) return;
-  selected_->view.expunged(uids);
+  selected_->view.expunged(uids, modseq);
   news();
 }
 
@@ -120,6 +166,7 @@ Task<Result<Reply>> Session::idle() {
   while (true) {
     if (lost()) break;
     if (const Status told = co_await tell_news(true, false); !told) break;
+    if (const auto modseq = modseq_to_tell(false)) append_highest_modseq(out(), *modseq);
     std::string_view rest = stream_.input();
     const size_t before = rest.size();
     const Event event = reader_.next(rest);

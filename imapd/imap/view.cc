@@ -8,6 +8,8 @@
 
 #include <fmt/format.h>
 
+#include "common/imap/numbers.h"
+
 namespace rims::imapd {
 namespace {
 
@@ -98,11 +100,12 @@ size_t View::recent_count() const {
   return count;
 }
 
-void View::arrived(std::span<const Uid> uids) {
+void View::arrived(std::span<const Uid> uids, ModSeq modseq) {
+  if (arrived_.empty()) first_arrived_ = modseq;
   for (const Uid uid : uids) arrived_.push_back(uid.value);
 }
 
-void View::expunged(std::span<const Uid> uids) {
+void View::expunged(std::span<const Uid> uids, ModSeq modseq) {
   std::vector<uint32_t> counted, untold;
   auto at = uids_.begin();
   for (const Uid uid : uids) {
@@ -112,11 +115,12 @@ void View::expunged(std::span<const Uid> uids) {
   }
   forget_told();
   remove(changed_, counted);
+  if (gone_.empty()) first_gone_ = modseq;
   add(gone_, counted);
   remove(arrived_, untold);  // appended and expunged before the client was told
 }
 
-void View::flags_changed(std::span<const Uid> uids) {
+void View::flags_changed(std::span<const Uid> uids, ModSeq modseq) {
   std::vector<uint32_t> counted;
   auto at = uids_.begin();
   for (const Uid uid : uids) {
@@ -124,11 +128,25 @@ void View::flags_changed(std::span<const Uid> uids) {
     if (at != uids_.end() && *at == uid.value) counted.push_back(uid.value);
   }
   forget_told();
+  first_changed_ = changed_.empty() ? modseq : std::min(first_changed_, modseq);
   add(changed_, counted);
 }
 
-void View::told_flags(Uid uid) {
-  if (!changed_.empty() && holds(changed_, uid.value)) add(told_, std::span(&uid.value, 1));
+bool View::told_flags(Uid uid) {
+  if (changed_.empty() || !holds(changed_, uid.value) || holds(told_, uid.value)) return false;
+  add(told_, std::span(&uid.value, 1));
+  return true;
+}
+
+std::optional<ModSeq> View::first_untold() const {
+  std::optional<ModSeq> first;
+  const auto look = [&first](bool some, ModSeq modseq) {
+    if (some && (!first || modseq < *first)) first = modseq;
+  };
+  look(!arrived_.empty(), first_arrived_);
+  look(!gone_.empty(), first_gone_);
+  look(changed_.size() > told_.size(), first_changed_);
+  return first;
 }
 
 // Not at each of them: that would cost the whole list each time.
@@ -137,11 +155,19 @@ void View::forget_told() {
   std::vector<uint32_t>().swap(told_);
 }
 
-bool View::tell_expunges(std::string& out, size_t most) {
+bool View::tell_expunges(std::string& out, size_t most, Expunges how) {
   if (gone_.empty()) return true;
   const std::span told = std::span(gone_).last(std::min(most, gone_.size()));
-  for (auto uid = told.rbegin(); uid != told.rend(); ++uid)
-    fmt::format_to(std::back_inserter(out), "* {} EXPUNGE\r\n", lower_bound(Uid(*uid)) + 1);
+  if (how == Expunges::as_uids) {
+    imap::NumberSet<Uid> uids;
+    for (const uint32_t uid : told) uids.add(Uid(uid));
+    out += "* VANISHED ";
+    imap::append_number_set(out, uids);
+    out += "\r\n";
+  } else {
+    for (auto uid = told.rbegin(); uid != told.rend(); ++uid)
+      fmt::format_to(std::back_inserter(out), "* {} EXPUNGE\r\n", lower_bound(Uid(*uid)) + 1);
+  }
   remove(uids_, told);
   gone_.resize(gone_.size() - told.size());
   if (gone_.empty()) std::vector<uint32_t>().swap(gone_);

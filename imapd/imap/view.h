@@ -1,6 +1,7 @@
 // imapd/imap/view.h - what one client knows of its selected mailbox
 //
-//   RFC     3501 §2.3.1.2 (sequence numbers), §5.2, §5.5, §7.3, §7.4.1; 5530 §3 (EXPUNGEISSUED)
+//   RFC     3501 §2.3.1.2 (sequence numbers), §5.2, §5.5, §7.3, §7.4.1; 5530 §3 (EXPUNGEISSUED);
+//           7162 §3.2 (no change may be lost with the connection), §3.2.10.2 (VANISHED)
 //   Rule    sequence numbers change only when the client is told, and it is told of expunges
 //           only by commands that may (command_table.h). Until then, changes of the mailbox are
 //           kept here: what arrived, what is gone, whose flags changed.
@@ -15,6 +16,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -45,13 +47,19 @@ class View {
   [[nodiscard]] bool is_recent(Uid uid) const;
   [[nodiscard]] size_t recent_count() const;  // among what the client counts or will be told
 
-  // --- News, in the order of the store's commits. `uids` are ascending; many at once cost as much
-  // as the list is long, not more ---
-  void arrived(std::span<const Uid> uids);
-  void expunged(std::span<const Uid> uids);
-  void flags_changed(std::span<const Uid> uids);
+  // --- News, in the order of the store's commits, with their MODSEQ. `uids` are ascending; many at
+  // once cost as much as the list is long, not more ---
+  void arrived(std::span<const Uid> uids, ModSeq modseq);
+  void expunged(std::span<const Uid> uids, ModSeq modseq);
+  void flags_changed(std::span<const Uid> uids, ModSeq modseq);
   // The client was just told this message's flags: an earlier change need not be sent any more.
-  void told_flags(Uid uid);
+  // True when there was one.
+  bool told_flags(Uid uid);
+  // Not above the MODSEQ of the first change that the client was not told of; nothing when it was
+  // told of all.
+  [[nodiscard]] std::optional<ModSeq> first_untold() const;
+  // What is gone and the client still counts: ascending.
+  [[nodiscard]] std::span<const uint32_t> gone() const { return gone_; }
 
   [[nodiscard]] bool has_news() const {
     return !arrived_.empty() || !gone_.empty() || changed_.size() > told_.size();
@@ -62,9 +70,10 @@ class View {
   [[nodiscard]] Uid last_arrival() const { return Uid(arrived_.back()); }
 
   // --- Telling --- Removes at most `most` of the gone messages and appends their EXPUNGE
-  // responses, highest number first, so that no number changes before it is sent. False: call it
-  // again for more.
-  [[nodiscard]] bool tell_expunges(std::string& out, size_t most);
+  // responses, highest number first, so that no number changes before it is sent; or one VANISHED
+  // response. False: call it again for more.
+  enum class Expunges : uint8_t { as_numbers, as_uids };
+  [[nodiscard]] bool tell_expunges(std::string& out, size_t most, Expunges how);
   // Takes the arrivals in; appends EXISTS and RECENT when there are any.
   void tell_arrivals(std::string& out);
   // The UIDs whose flags are to be told; they are forgotten here. Gone messages are left out.
@@ -81,7 +90,8 @@ class View {
   std::vector<uint32_t> gone_;     // ascending
   std::vector<uint32_t> changed_;  // ascending
   std::vector<uint32_t> told_;     // ascending: those of changed_ that need not be told any more
-  std::vector<Range> recent_;      // ascending
+  ModSeq first_arrived_, first_gone_, first_changed_;  // of what was first in each list
+  std::vector<Range> recent_;                          // ascending
 };
 
 }  // namespace rims::imapd

@@ -8,7 +8,9 @@
 //   deliver INBOX 2                2 standard messages as the MTA brings them
 //   1 open alice                   connection 1 logs in as alice (default: foo, at first use)
 //   1 post                         connection 1 logs in as the delivery user
-//   1 select Work                  opens it (also: examine); what is said of it is not looked at
+//   1 select Work (CONDSTORE)      selects it and passes over the answer, which must be OK;
+//                                  {num:v} and {num:m} are its UIDVALIDITY and HIGHESTMODSEQ now
+//   1 examine Work                 the same with EXAMINE
 //   1 < a NOOP                     sends the line with CRLF
 //   1 <- a NOOP\r\n                sends these bytes; \r \n \t \\ \xHH
 //   1 <= a NOOP                    sends the line byte by byte
@@ -41,6 +43,7 @@ struct Step {
     open,
     post,
     select,
+    examine,
     send,
     send_raw,
     send_slowly,

@@ -1,6 +1,6 @@
 // imapd/imap/commands/expunge.cc - EXPUNGE and UID EXPUNGE
 //
-//   RFC  3501 §6.4.3; 4315 §2.1 (UID EXPUNGE)
+//   RFC  3501 §6.4.3; 4315 §2.1 (UID EXPUNGE); 7162 §3.2.7, §3.2.9 (HIGHESTMODSEQ)
 //
 // The command loop sends the EXPUNGE responses, as for expunges by other sessions. For a message
 // that the client does not know of yet, nothing is sent.
@@ -32,11 +32,13 @@ Task<Result<Reply>> expunge(Session& session, imap::Command command) {
     for (const store::MessageEntry& message : selected.mailbox->messages())
       if ((message.flags & store::kDeleted) != 0) doomed.push_back(message.uid);
   }
+  Reply reply{.text = args.uids ? "UID EXPUNGE completed" : "EXPUNGE completed", .code = {}};
   if (!doomed.empty()) {
-    CO_TRY([[maybe_unused]] auto gone,
+    CO_TRY(const auto gone,
            co_await session.account().expunge(selected.id(), std::move(doomed), session.origin()));
+    reply.names_modseq = !gone.empty() && session.enabled(Extension::qresync);
   }
-  co_return Reply{.text = args.uids ? "UID EXPUNGE completed" : "EXPUNGE completed", .code = {}};
+  co_return reply;
 }
 
 }  // namespace rims::imapd::commands

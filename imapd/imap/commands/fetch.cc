@@ -1,7 +1,9 @@
 // imapd/imap/commands/fetch.cc - FETCH and UID FETCH
 //
-//   RFC      3501 §6.4.5, §6.4.8, §7.4.2; 5530 §3 (EXPUNGEISSUED); 8474 §5.3 (EMAILID, THREADID);
-//            8514 §4.2 (SAVEDATE)
+//   RFC      3501 §6.4.5, §6.4.8, §7.4.2; 5530 §3 (EXPUNGEISSUED); 7162 §3.1.4 (MODSEQ,
+//   CHANGEDSINCE),
+//            §3.2.4 (UID and MODSEQ where \Seen is set), §3.2.6 (VANISHED); 8474 §5.3 (EMAILID,
+//            THREADID); 8514 §4.2 (SAVEDATE)
 //   Sources  flags, dates and sizes from the mailbox in memory; ENVELOPE, BODYSTRUCTURE and the
 //            header fields that are kept copied from what was made at append, for many messages at
 //            a time; bodies and other fields read from the journal, never parsed here
@@ -27,6 +29,7 @@
 #include "common/message/header.h"
 #include "imapd/imap/message_reader.h"
 #include "imapd/imap/render.h"
+#include "imapd/imap/resync.h"
 #include "imapd/imap/session.h"
 
 namespace rims::imapd::commands {
@@ -122,6 +125,7 @@ std::string label_of(const imap::FetchSection& section) {
 Plan plan_of(const imap::Fetch& args, bool by_uid, bool read_only) {
   Plan plan{.items = args.items, .by_uid = by_uid};
   if (by_uid) plan.items |= imap::Fetch::uid;
+  if (args.changed_since) plan.items |= imap::Fetch::modseq;
   plan.needs_structure =
       (args.items & (imap::Fetch::envelope | imap::Fetch::body | imap::Fetch::body_structure)) != 0;
   for (const imap::FetchSection& section : args.sections) {
@@ -171,9 +175,12 @@ message::Range cut(message::Range range, const std::optional<imap::Partial>& par
 struct Items {
   std::string& out;
   bool first = true;
-  void begin(std::string_view name) {
+  void begin() {
     if (!first) out += ' ';
     first = false;
+  }
+  void begin(std::string_view name) {
+    begin();
     out += name;
     out += ' ';
   }
@@ -189,6 +196,10 @@ void append_entry_items(Items& response, const store::Account& account, const Se
   if ((items & imap::Fetch::flags) != 0) {
     response.begin("FLAGS");
     append_message_flags(out, selected, entry);
+  }
+  if ((items & imap::Fetch::modseq) != 0) {
+    response.begin();
+    append_modseq(out, entry.modseq);
   }
   if ((items & imap::Fetch::internal_date) != 0) {
     response.begin("INTERNALDATE");
@@ -326,8 +337,8 @@ Task<Status> fetch_one(Session& session, const imap::Fetch& args, const Plan& pl
     co_return Status();
   }
   store::MessageEntry entry = *present;
-  const auto items =
-      static_cast<uint16_t>(plan.items | (seen_now ? imap::Fetch::flags : uint16_t{0}));
+  uint16_t items = plan.items;
+  if (seen_now) items |= imap::Fetch::flags;
 
   MessageReader reader(session.host(), session.account(), entry, kept);
   const message::StructureView* structure = nullptr;
@@ -342,7 +353,10 @@ Task<Status> fetch_one(Session& session, const imap::Fetch& args, const Plan& pl
     if (const store::MessageEntry* now = selected.mailbox->find(entry.uid)) entry = *now;
   }
   const bool tells_flags = (items & imap::Fetch::flags) != 0;
-  if (tells_flags) selected.view.told_flags(entry.uid);
+  // What is told here of a change need not be told again.
+  const bool was_news = tells_flags && selected.view.told_flags(entry.uid);
+  if ((seen_now || was_news) && session.enabled(Extension::condstore))
+    items |= imap::Fetch::uid | imap::Fetch::modseq;
   std::string& out = session.out();
   const size_t begin = out.size();
   const uint64_t passed = session.passed();
@@ -367,9 +381,10 @@ Task<Status> fetch_one(Session& session, const imap::Fetch& args, const Plan& pl
     }
     progress.note(entry.uid, done.error());
     out.resize(begin);
-    if (tells_flags) selected.view.flags_changed(std::span(&entry.uid, 1));
+    if (tells_flags) selected.view.flags_changed(std::span(&entry.uid, 1), entry.modseq);
     co_return Status();
   }
+  if ((items & imap::Fetch::modseq) != 0) session.sent_modseq(entry.modseq);
   out += ")\r\n";
   co_return Status();
 }
@@ -399,7 +414,9 @@ std::vector<MessageId> coming(const Selected& selected, std::span<const uint32_t
 
 Task<Result<Reply>> fetch(Session& session, imap::Command command) {
   const auto& args = std::get<imap::Fetch>(command.args);
-  CO_TRY(const std::vector<uint32_t> indexes, session.resolve(args.messages, command.by_uid));
+  CO_TRY(std::vector<uint32_t> indexes, session.resolve(args.messages, command.by_uid));
+  if (args.vanished && !session.enabled(Extension::qresync))
+    co_return fail(Fault::syntax, "QRESYNC must be enabled before VANISHED is used");
   Selected& selected = session.selected();
   const Plan plan = plan_of(args, command.by_uid, selected.read_only);
   TimeSlice slice(session.host().loop());
@@ -407,6 +424,11 @@ Task<Result<Reply>> fetch(Session& session, imap::Command command) {
   Progress progress{
       .unreadable{session.account(), session.id(), "FETCH"}, .failed = {}, .left_out = {}};
   std::vector<Uid> made_seen;  // of the present batch, ascending
+  if ((plan.items & imap::Fetch::modseq) != 0) session.enable(Extension::condstore);
+  if (args.vanished) {
+    CO_TRY_STATUS(co_await tell_vanished(session, ModSeq(*args.changed_since), args.messages));
+  }
+  if (args.changed_since) indexes = changed_since(selected, indexes, ModSeq(*args.changed_since));
   if ((plan.items & imap::Fetch::flags) != 0 || plan.sets_seen) session.tell_keywords();
 
   for (size_t i = 0; i < indexes.size(); i++) {

@@ -1,7 +1,7 @@
 // imapd/imap/commands/mailboxes.cc - CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE, STATUS
 //
 //   RFC  3501 §6.3.3 to §6.3.7, §6.3.10; 5530 §3 (ALREADYEXISTS, NONEXISTENT, CANNOT, LIMIT);
-//        8474 §4 (MAILBOXID)
+//        7162 §3.1.7 (HIGHESTMODSEQ); 8474 §4 (MAILBOXID)
 //
 // The store knows the rules of names (INBOX, inferiors, \Noselect) and returns the codes.
 
@@ -82,6 +82,7 @@ Task<Result<Reply>> status(Session& session, imap::Command command) {
   if (!info) co_return no_such_mailbox();
   if (info->noselect)
     co_return fail(Fault::refused, "the name holds other mailboxes, and no messages", {}, "CANNOT");
+  if ((args.items & imap::StatusQuery::highestmodseq) != 0) session.enable(Extension::condstore);
   append_status_response(session.out(), session, *info, args.items);
   co_return done("STATUS completed");
 }

@@ -1,6 +1,7 @@
 // imapd/imap/commands/search.cc - SEARCH and UID SEARCH
 //
-//   RFC  3501 §6.4.4, §7.2.5; 5530 §3 (BADCHARSET); 4731 (ESEARCH); 5182 (SEARCHRES); 5032 (WITHIN)
+//   RFC  3501 §6.4.4, §7.2.5; 5530 §3 (BADCHARSET); 4731 (ESEARCH); 5182 (SEARCHRES);
+//        5032 (WITHIN); 7162 §3.1.5, §3.1.6, §3.1.10 (MODSEQ)
 //
 // Each message is first tested with what is in memory. Its kept fields, its structure, its header
 // and the whole message are read, in this order, only as long as the keys are undecided. What is
@@ -46,6 +47,7 @@ struct Searching {
   Unreadable unreadable;
   SearchTrial trial;
   TimeSlice slice;
+  ModSeq highest;  // of those found
 };
 
 // Tests what `subject` has got now, which includes `bytes`, in steps.
@@ -143,7 +145,10 @@ Task<Status> test_all(Searching& search, Way way, Until until, Found& found) {
         match = tested && *tested ? Match::yes : Match::no;
       }
     }
-    if (match == Match::yes) found.add(SeqNum(subject.number));
+    if (match == Match::yes) {
+      found.add(SeqNum(subject.number));
+      search.highest = std::max(search.highest, entry.modseq);
+    }
     if (match == Match::yes && until == Until::first) break;
     if (!quick || program.size() > kManyKeys || search.slice.step()) co_await search.slice.spend();
   }
@@ -203,6 +208,11 @@ Task<Status> answer_plainly(Searching& search, const Found& found, bool by_uid) 
       if (search.slice.step()) co_await search.slice.spend();
     }
   }
+  if (search.program.looks_at_modseq() && !found.empty()) {
+    out += " (MODSEQ ";
+    imap::append_number(out, search.highest.value);
+    out += ')';
+  }
   out += "\r\n";
   co_return Status();
 }
@@ -236,6 +246,8 @@ Task<Status> answer_extended(Searching& search, const Found& found, const imap::
           comma = true;
         }));
   }
+  // RFC 7162 §3.1.10: of the messages that are named, or else of all that were found.
+  if (search.program.looks_at_modseq() && !found.empty()) item(" MODSEQ ", search.highest.value);
   out += "\r\n";
   co_return Status();
 }
@@ -256,12 +268,14 @@ Task<Result<Reply>> search_and_answer(Session& session, const imap::Command& com
                                                                  .saved = selected.saved,
                                                                  .now = std::time(nullptr),
                                                                  .account = &session.account()}));
+  if (program.looks_at_modseq()) session.enable(Extension::condstore);
   Searching searching{.session = session,
                       .program = program,
                       .ahead{session.account(), program.wanted()},
                       .unreadable{session.account(), session.id(), "SEARCH"},
                       .trial = {},
-                      .slice = TimeSlice(session.host().loop())};
+                      .slice = TimeSlice(session.host().loop()),
+                      .highest = {}};
   Found found;
   constexpr uint8_t kEnds = imap::Search::min | imap::Search::max;
   constexpr uint8_t kWhole = imap::Search::all | imap::Search::count;

@@ -1,6 +1,8 @@
 // imapd/imap/commands/select.cc - SELECT, EXAMINE, CLOSE, UNSELECT
 //
-//   RFC  3501 §6.3.1, §6.3.2, §6.4.2; 3691 (UNSELECT); 5530 (NONEXISTENT); 8474 §4.2 (MAILBOXID)
+//   RFC  3501 §6.3.1, §6.3.2, §6.4.2; 3691 (UNSELECT); 5530 (NONEXISTENT); 7162 §3.1.2
+//        (HIGHESTMODSEQ), §3.1.8 (CONDSTORE), §3.2.5 (QRESYNC), §3.2.8 (CLOSE), §3.2.11 (CLOSED);
+//        8474 §4.2 (MAILBOXID)
 //
 // A failed SELECT leaves no mailbox selected (RFC 3501 §6.3.1).
 
@@ -10,6 +12,7 @@
 
 #include "common/imap/response.h"
 #include "imapd/imap/render.h"
+#include "imapd/imap/resync.h"
 #include "imapd/imap/session.h"
 
 namespace rims::imapd::commands {
@@ -25,7 +28,7 @@ uint32_t first_unseen(const store::Mailbox& mailbox) {
   return 0;
 }
 
-void append_ok(std::string& out, std::string_view code, uint32_t number, std::string_view text) {
+void append_ok(std::string& out, std::string_view code, uint64_t number, std::string_view text) {
   out += "* OK [";
   out += code;
   out += ' ';
@@ -35,8 +38,16 @@ void append_ok(std::string& out, std::string_view code, uint32_t number, std::st
   out += "\r\n";
 }
 
-Task<Result<Reply>> open(Session& session, std::string name, bool read_only) {
-  session.unselect();
+Task<Result<Reply>> open(Session& session, std::string name, imap::SelectParameters parameters,
+                         bool read_only) {
+  if (parameters.resync && !session.enabled(Extension::qresync))
+    co_return fail(Fault::syntax, "QRESYNC must be enabled before it is used");
+  if (session.has_selected()) {
+    session.unselect();
+    imap::append_status(session.out(), "*", imap::Condition::ok, "CLOSED",
+                        "what follows is not of the mailbox that was selected");
+  }
+  if (parameters.condstore) session.enable(Extension::condstore);
   const store::MailboxInfo* info = session.account().find(name);
   if (!info) co_return no_such_mailbox();
   if (info->noselect)
@@ -44,7 +55,7 @@ Task<Result<Reply>> open(Session& session, std::string name, bool read_only) {
   CO_TRY(auto mailbox, co_await session.account().open_mailbox(info->id));
   CO_TRY_STATUS(session.room_to_view(mailbox->messages().size()));
 
-  // No co_await from here to the end, so the client gets one state of the mailbox.
+  // No co_await until all of it is told, so the client gets one state of the mailbox.
   std::vector<uint32_t> uids;
   uids.reserve(mailbox->messages().size());
   for (const store::MessageEntry& message : mailbox->messages()) uids.push_back(message.uid.value);
@@ -54,6 +65,7 @@ Task<Result<Reply>> open(Session& session, std::string name, bool read_only) {
   selected.mailbox = mailbox;
   selected.read_only = read_only;
   selected.told_keywords = mailbox->keywords().names().size();
+  selected.known_modseq = highest_modseq(mailbox->info());
   selected.view.reset(std::move(uids));
   session.select(std::move(selected));
   session.claim_recent(Uid(1), Uid(last));
@@ -68,6 +80,10 @@ Task<Result<Reply>> open(Session& session, std::string name, bool read_only) {
   out += "* OK [" + mailbox_id_code(session.account().object_id(now.id())) + "] permanent id\r\n";
   append_ok(out, "UIDVALIDITY", mailbox->info().uidvalidity.value, "UIDs are valid");
   append_ok(out, "UIDNEXT", mailbox->info().uidnext.value, "predicted next UID");
+  append_ok(out, "HIGHESTMODSEQ", now.known_modseq.value, "of the mailbox");
+  if (parameters.resync) {
+    CO_TRY_STATUS(co_await resynchronize(session, *parameters.resync));
+  }
   co_return Reply{.text = read_only ? "EXAMINE completed" : "SELECT completed",
                   .code = read_only ? "READ-ONLY" : "READ-WRITE"};
 }
@@ -75,14 +91,17 @@ Task<Result<Reply>> open(Session& session, std::string name, bool read_only) {
 }  // namespace
 
 Task<Result<Reply>> select(Session& session, imap::Command command) {
-  co_return co_await open(session, std::move(std::get<imap::Select>(command.args).mailbox), false);
+  auto& args = std::get<imap::Select>(command.args);
+  co_return co_await open(session, std::move(args.mailbox), std::move(args.parameters), false);
 }
 
 Task<Result<Reply>> examine(Session& session, imap::Command command) {
-  co_return co_await open(session, std::move(std::get<imap::Examine>(command.args).mailbox), true);
+  auto& args = std::get<imap::Examine>(command.args);
+  co_return co_await open(session, std::move(args.mailbox), std::move(args.parameters), true);
 }
 
-// Removes the \Deleted messages, without EXPUNGE responses (RFC 3501 §6.4.2).
+// Removes the \Deleted messages, without EXPUNGE responses (RFC 3501 §6.4.2). HIGHESTMODSEQ must
+// not be told: it would hide them from the next resynchronization (RFC 7162 §3.2.8).
 Task<Result<Reply>> close(Session& session, imap::Command) {
   Selected& selected = session.selected();
   if (!selected.read_only) {

@@ -1,6 +1,7 @@
 // imapd/imap/commands/store.cc - STORE and UID STORE: change the flags of messages
 //
-//   RFC         3501 §6.4.6 (STORE), §6.4.8 (UID STORE); 5530 §3 (EXPUNGEISSUED)
+//   RFC         3501 §6.4.6 (STORE), §6.4.8 (UID STORE); 5530 §3 (EXPUNGEISSUED); 2180 §4.2 (over
+//               expunged messages); 7162 §3.1.3 (UNCHANGEDSINCE, MODIFIED)
 //   Parsed by   common/imap (pure: bytes in, imap::Store out)
 //   Talks to    the store's Account; no file or socket of its own
 //
@@ -19,6 +20,8 @@
 
 namespace rims::imapd::commands {
 namespace {
+
+using Verdict = rims::store::FlagOutcome::Verdict;
 
 store::FlagOp op_of(imap::Store::How how) {
   switch (how) {
@@ -45,28 +48,50 @@ Task<Result<Reply>> store(Session& session, imap::Command command) {
   change.op = op_of(args.how);
   change.flags = args.flags.system;
   change.keywords = std::move(args.flags.keywords);
+  if (args.unchanged_since) {
+    change.unchanged_since = ModSeq(*args.unchanged_since);
+    session.enable(Extension::condstore);
+  }
   bool some_gone = false;
+  imap::NumberSet<Uid> modified;  // UIDs or message numbers
   if (!change.uids.empty()) {
     CO_TRY(const auto outcomes, co_await session.account().change_flags(
                                     selected.id(), std::move(change), session.origin()));
-    if (!args.silent) session.tell_keywords();
+    if (!args.silent || args.unchanged_since) session.tell_keywords();
     TimeSlice slice(session.host().loop());
     for (const rims::store::FlagOutcome& outcome : outcomes) {
-      if (outcome.verdict == rims::store::FlagOutcome::Verdict::gone) {
+      if (outcome.verdict == Verdict::gone) {
         some_gone = true;
         continue;
       }
-      if (args.silent) continue;
-      session.tell_flags(outcome.uid, command.by_uid);
+      // Why it failed the client learns at once (RFC 7162 §3.1.3 recommends it).
+      if (outcome.verdict == Verdict::too_new)
+        modified.add(command.by_uid ? outcome.uid : Uid(selected.view.seq_of(outcome.uid).value));
+      if (!args.silent || outcome.verdict == Verdict::too_new)
+        session.tell_flags(outcome.uid, command.by_uid);
+      else if (args.unchanged_since ||
+               (outcome.verdict == Verdict::changed && session.enabled(Extension::condstore)))
+        session.tell_flags(outcome.uid, true, Session::Tell::modseq_only);
       if (session.drain_is_due()) {
         CO_TRY_STATUS(co_await session.drain());
       }
       if (slice.step()) co_await slice.spend();
     }
   }
-  // A UID that names nothing is ignored (RFC 3501 §6.4.8); a number always named a message.
-  if (some_gone && !command.by_uid && !args.messages.saved) co_return some_are_gone();
-  co_return Reply{.text = command.by_uid ? "UID STORE completed" : "STORE completed", .code = {}};
+  std::string code;
+  if (!modified.empty()) {
+    code = "MODIFIED ";
+    imap::append_number_set(code, modified);
+  }
+  // A UID that names nothing is ignored (RFC 3501 §6.4.8); a number always named a message. A
+  // client that wants no answer is not told NO (RFC 2180 §4.2.1).
+  if (some_gone && !command.by_uid && !args.silent && !args.messages.saved) {
+    if (code.empty()) co_return some_are_gone();
+    co_return fail(Fault::not_found, "some of the messages were expunged by another session", {},
+                   std::move(code));
+  }
+  co_return Reply{.text = command.by_uid ? "UID STORE completed" : "STORE completed",
+                  .code = std::move(code)};
 }
 
 }  // namespace rims::imapd::commands

@@ -55,7 +55,8 @@ TEST(CommandTable, EveryRowHasATranscript) {
   const auto names = played();
   for (size_t i = 0; i < kCommandRows; i++)
     EXPECT_TRUE(names.contains(std::string(row_at(i).name))) << row_at(i).name;
-  for (const char* name : {"UID FETCH", "UID STORE", "UID SEARCH", "UID COPY", "UID EXPUNGE"})
+  for (const char* name :
+       {"UID FETCH", "UID STORE", "UID SEARCH", "UID COPY", "UID MOVE", "UID EXPUNGE"})
     EXPECT_TRUE(names.contains(name)) << name;
 }
 
@@ -69,6 +70,15 @@ TEST(CommandTable, OnlyFetchStoreAndSearchHoldExpungesBack) {
   const imap::Command by_uid{.tag = "a", .by_uid = true, .args = imap::Fetch{}};
   EXPECT_FALSE(may_tell_expunges(row_of(by_number), by_number));
   EXPECT_TRUE(may_tell_expunges(row_of(by_uid), by_uid));
+  // RFC 7162 §3.2.10.2: nor while UID SEARCH with message numbers is.
+  imap::Search search;
+  search.key.kind = imap::SearchKey::Kind::negation;
+  search.key.keys.resize(1);
+  const imap::Command without{.tag = "a", .by_uid = true, .args = search};
+  EXPECT_TRUE(may_tell_expunges(row_of(without), without));
+  search.key.keys[0].kind = imap::SearchKey::Kind::sequence;
+  const imap::Command with{.tag = "a", .by_uid = true, .args = search};
+  EXPECT_FALSE(may_tell_expunges(row_of(with), with));
 }
 
 // RFC 3501 §6.3.2: no change of the mailbox is permitted after EXAMINE.
@@ -76,7 +86,7 @@ TEST(CommandTable, WhatChangesMessagesIsMarked) {
   std::set<std::string_view> changing;
   for (size_t i = 0; i < kCommandRows; i++)
     if (row_at(i).changes_messages) changing.insert(row_at(i).name);
-  EXPECT_EQ(changing, std::set<std::string_view>({"STORE", "EXPUNGE"}));
+  EXPECT_EQ(changing, std::set<std::string_view>({"STORE", "EXPUNGE", "MOVE"}));
 }
 
 TEST(CommandTable, TheDeliveryUserMayDoLittle) {

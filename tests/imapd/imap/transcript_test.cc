@@ -96,12 +96,10 @@ class Player {
         clients_[step.connection] = std::move(made);
         break;
       }
-      case Kind::select: {
-        TestClient* to = co_await client(step.connection);
-        const auto lines = co_await to->command("select", step.text);
-        if (!lines.back().starts_with("select OK")) failed(step.line, lines.back());
+      case Kind::select:
+      case Kind::examine:
+        co_await open_mailbox(step);
         break;
-      }
       case Kind::send: {
         TestClient* to = co_await client(step.connection);
         co_await to->send(substitute(step.text, bound_) + "\r\n");
@@ -146,6 +144,20 @@ class Player {
         break;
       case Kind::expect_unordered:
         break;
+    }
+  }
+
+  Task<void> open_mailbox(const Step& step) {
+    TestClient* by = co_await client(step.connection);
+    const std::string command = step.kind == Kind::select ? "SELECT " : "EXAMINE ";
+    const auto lines = co_await by->command("open", command + substitute(step.text, bound_));
+    if (!lines.back().starts_with("open OK")) failed(step.line, lines.back());
+    bound_.erase("v");
+    bound_.erase("m");
+    for (const std::string& line : lines) {
+      [[maybe_unused]] const bool found =
+          matches("* OK [UIDVALIDITY {num:v}]{any}", line, bound_) ||
+          matches("* OK [HIGHESTMODSEQ {num:m}]{any}", line, bound_);
     }
   }
 

@@ -32,11 +32,11 @@ TEST(View, NumbersMessagesFromOne) {  // RFC 3501 §2.3.1.2
 
 TEST(View, KeepsExpungedMessagesUntilTheClientIsTold) {  // RFC 3501 §7.4.1
   View view = three();
-  view.expunged(std::array{Uid(11)});
+  view.expunged(std::array{Uid(11)}, ModSeq(1));
   EXPECT_EQ(view.seq_of(Uid(12)), SeqNum(2)) << "numbers do not move before the telling";
   EXPECT_EQ(view.size(), 3U);
   std::string out;
-  EXPECT_TRUE(view.tell_expunges(out, 1000));
+  EXPECT_TRUE(view.tell_expunges(out, 1000, View::Expunges::as_numbers));
   EXPECT_EQ(out, "* 1 EXPUNGE\r\n");
   EXPECT_EQ(uids_of(view), Uids({12, 15}));
   EXPECT_FALSE(view.has_news());
@@ -62,16 +62,16 @@ TEST(View, ASetOfUidsHasTheIndexesOfWhatIsNotGone) {  // RFC 5182 §2.1
 TEST(View, TellsExpungesFromTheHighestNumberDown) {
   View view;
   view.reset({1, 2, 3, 4, 5});
-  for (const uint32_t uid : {2U, 5U, 3U}) view.expunged(std::array{Uid(uid)});
+  for (const uint32_t uid : {2U, 5U, 3U}) view.expunged(std::array{Uid(uid)}, ModSeq(1));
   std::string out;
-  EXPECT_TRUE(view.tell_expunges(out, 1000));
+  EXPECT_TRUE(view.tell_expunges(out, 1000, View::Expunges::as_numbers));
   EXPECT_EQ(out, "* 5 EXPUNGE\r\n* 3 EXPUNGE\r\n* 2 EXPUNGE\r\n");
   EXPECT_EQ(uids_of(view), Uids({1, 4}));
 }
 
 TEST(View, CountsArrivalsOnlyWhenTold) {
   View view = three();
-  view.arrived(std::array{Uid(16)});
+  view.arrived(std::array{Uid(16)}, ModSeq(1));
   EXPECT_EQ(view.seq_of(Uid(16)), SeqNum(0));
   std::string out;
   view.add_recent(Uid(16), Uid(16));
@@ -82,18 +82,19 @@ TEST(View, CountsArrivalsOnlyWhenTold) {
 
 TEST(View, SaysNothingOfAMessageThatCameAndWent) {
   View view = three();
-  view.arrived(std::array{Uid(16)});
-  view.expunged(std::array{Uid(16)});
+  view.arrived(std::array{Uid(16)}, ModSeq(1));
+  view.expunged(std::array{Uid(16)}, ModSeq(1));
   EXPECT_FALSE(view.has_news());
   std::string out;
   view.tell_arrivals(out);
-  EXPECT_TRUE(view.tell_expunges(out, 1000));
+  EXPECT_TRUE(view.tell_expunges(out, 1000, View::Expunges::as_numbers));
   EXPECT_EQ(out, "");
 }
 
 TEST(View, KeepsChangedFlagsOnceEachAndInOrder) {
   View view = three();
-  for (const uint32_t uid : {15U, 11U, 15U, 12U}) view.flags_changed(std::array{Uid(uid)});
+  for (const uint32_t uid : {15U, 11U, 15U, 12U})
+    view.flags_changed(std::array{Uid(uid)}, ModSeq(1));
   view.told_flags(Uid(12));
   EXPECT_EQ(view.take_changed(), Uids({11, 15}));
   EXPECT_FALSE(view.has_news());
@@ -101,35 +102,35 @@ TEST(View, KeepsChangedFlagsOnceEachAndInOrder) {
 
 TEST(View, DropsChangedFlagsOfWhatIsGoneOrNotYetTold) {
   View view = three();
-  view.flags_changed(std::array{Uid(11)});
-  view.expunged(std::array{Uid(11)});
-  view.arrived(std::array{Uid(16)});
-  view.flags_changed(std::array{Uid(16)});
+  view.flags_changed(std::array{Uid(11)}, ModSeq(1));
+  view.expunged(std::array{Uid(11)}, ModSeq(1));
+  view.arrived(std::array{Uid(16)}, ModSeq(1));
+  view.flags_changed(std::array{Uid(16)}, ModSeq(1));
   EXPECT_EQ(view.take_changed(), Uids());
 }
 
 TEST(View, KnowsRecentByRange) {  // RFC 3501 §2.3.2
   View view = three();
   view.add_recent(Uid(12), Uid(15));
-  view.arrived(std::array{Uid(16)});
-  view.arrived(std::array{Uid(20)});
+  view.arrived(std::array{Uid(16)}, ModSeq(1));
+  view.arrived(std::array{Uid(20)}, ModSeq(1));
   view.add_recent(Uid(20), Uid(20));
   EXPECT_FALSE(view.is_recent(Uid(11)));
   EXPECT_TRUE(view.is_recent(Uid(12)));
   EXPECT_FALSE(view.is_recent(Uid(16)));
   EXPECT_TRUE(view.is_recent(Uid(20)));
   EXPECT_EQ(view.recent_count(), 3U);
-  view.expunged(std::array{Uid(12)});
+  view.expunged(std::array{Uid(12)}, ModSeq(1));
   std::string out;
-  EXPECT_TRUE(view.tell_expunges(out, 1000));
+  EXPECT_TRUE(view.tell_expunges(out, 1000, View::Expunges::as_numbers));
   EXPECT_EQ(view.recent_count(), 2U);
 }
 
 TEST(View, ForgetsEverythingWhenAnotherMailboxIsSelected) {
   View view = three();
   view.add_recent(Uid(11), Uid(15));
-  view.arrived(std::array{Uid(16)});
-  view.expunged(std::array{Uid(12)});
+  view.arrived(std::array{Uid(16)}, ModSeq(1));
+  view.expunged(std::array{Uid(12)}, ModSeq(1));
   view.reset({3});
   EXPECT_FALSE(view.has_news());
   EXPECT_EQ(view.recent_count(), 0U);
@@ -139,14 +140,14 @@ TEST(View, ForgetsEverythingWhenAnotherMailboxIsSelected) {
 TEST(View, TellsManyExpungesInPieces) {
   View view;
   view.reset({1, 2, 3, 4, 5});
-  view.expunged(std::array{Uid(1), Uid(2), Uid(4)});
+  view.expunged(std::array{Uid(1), Uid(2), Uid(4)}, ModSeq(1));
   std::string out;
-  EXPECT_FALSE(view.tell_expunges(out, 2));
+  EXPECT_FALSE(view.tell_expunges(out, 2, View::Expunges::as_numbers));
   EXPECT_EQ(out, "* 4 EXPUNGE\r\n* 2 EXPUNGE\r\n");
   EXPECT_EQ(uids_of(view), Uids({1, 3, 5}));
-  view.expunged(std::array{Uid(5)});  // meanwhile
+  view.expunged(std::array{Uid(5)}, ModSeq(1));  // meanwhile
   out.clear();
-  EXPECT_TRUE(view.tell_expunges(out, 2));
+  EXPECT_TRUE(view.tell_expunges(out, 2, View::Expunges::as_numbers));
   EXPECT_EQ(out, "* 3 EXPUNGE\r\n* 1 EXPUNGE\r\n");
   EXPECT_EQ(uids_of(view), Uids({3}));
 }
@@ -154,25 +155,25 @@ TEST(View, TellsManyExpungesInPieces) {
 TEST(View, TakesManyChangesAtOnceInAnyOrderOfTheirPieces) {
   View view;
   view.reset({1, 2, 3, 4, 5, 6, 7});
-  view.flags_changed(std::array{Uid(4), Uid(6), Uid(8)});
-  view.flags_changed(std::array{Uid(1), Uid(5), Uid(6), Uid(7)});
+  view.flags_changed(std::array{Uid(4), Uid(6), Uid(8)}, ModSeq(1));
+  view.flags_changed(std::array{Uid(1), Uid(5), Uid(6), Uid(7)}, ModSeq(1));
   view.told_flags(Uid(5));
   view.told_flags(Uid(3));
-  view.expunged(std::array{Uid(6), Uid(7)});
-  view.expunged(std::array{Uid(2)});
+  view.expunged(std::array{Uid(6), Uid(7)}, ModSeq(1));
+  view.expunged(std::array{Uid(2)}, ModSeq(1));
   EXPECT_EQ(view.take_changed(), Uids({1, 4}));
   std::string out;
-  EXPECT_TRUE(view.tell_expunges(out, 9));
+  EXPECT_TRUE(view.tell_expunges(out, 9, View::Expunges::as_numbers));
   EXPECT_EQ(out, "* 7 EXPUNGE\r\n* 6 EXPUNGE\r\n* 2 EXPUNGE\r\n");
 }
 
 TEST(View, FlagsThatChangeAgainAfterTheTellingAreToldAgain) {
   View view = three();
-  view.flags_changed(std::array{Uid(11), Uid(12)});
+  view.flags_changed(std::array{Uid(11), Uid(12)}, ModSeq(1));
   view.told_flags(Uid(11));
   view.told_flags(Uid(12));
   EXPECT_FALSE(view.has_news());
-  view.flags_changed(std::array{Uid(12)});
+  view.flags_changed(std::array{Uid(12)}, ModSeq(1));
   EXPECT_TRUE(view.has_news());
   EXPECT_EQ(view.take_changed(), Uids({12}));
 }
@@ -183,9 +184,9 @@ TEST(View, ExpungesManyInOnePass) {
   Uids all;
   for (uint32_t uid = 1; uid <= kMany; uid++) all.push_back(uid);
   view.reset(all);
-  for (uint32_t uid = 1; uid <= kMany; uid += 2) view.expunged(std::array{Uid(uid)});
+  for (uint32_t uid = 1; uid <= kMany; uid += 2) view.expunged(std::array{Uid(uid)}, ModSeq(1));
   std::string out;
-  EXPECT_TRUE(view.tell_expunges(out, kMany));
+  EXPECT_TRUE(view.tell_expunges(out, kMany, View::Expunges::as_numbers));
   EXPECT_EQ(view.size(), kMany / 2);
   EXPECT_TRUE(out.starts_with("* 99999 EXPUNGE\r\n"));
   EXPECT_TRUE(out.ends_with("* 1 EXPUNGE\r\n"));

@@ -1,0 +1,45 @@
+// imapd/imap/extensions.cc - the table of extensions that ENABLE knows
+
+#include "imapd/imap/extensions.h"
+
+#include <iterator>
+
+namespace rims::imapd {
+namespace {
+
+struct Row {
+  std::string_view name;
+  Extension extension;
+  std::optional<Extension> includes;
+};
+
+constexpr Row kRows[] = {
+    {"CONDSTORE", Extension::condstore, {}},
+    {"QRESYNC", Extension::qresync, Extension::condstore},  // RFC 7162 §3.2.3
+};
+static_assert(std::size(kRows) == static_cast<size_t>(Extension::last) + 1);
+
+}  // namespace
+
+std::optional<Extension> extension_of(std::string_view name) {
+  for (const Row& row : kRows)
+    if (row.name == name) return row.extension;
+  return std::nullopt;
+}
+
+bool Extensions::add(Extension extension) {
+  if (has(extension)) return false;
+  bits_.set(static_cast<size_t>(extension));
+  for (const Row& row : kRows)
+    if (row.extension == extension && row.includes) add(*row.includes);
+  return true;
+}
+
+bool Extensions::name(Extension extension) {
+  const auto bit = static_cast<size_t>(extension);
+  if (named_.test(bit)) return false;
+  named_.set(bit);
+  return true;
+}
+
+}  // namespace rims::imapd

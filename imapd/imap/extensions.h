@@ -1,0 +1,35 @@
+// imapd/imap/extensions.h - extensions that a client must ask for before it is answered by them
+//
+//   RFC   5161 (ENABLE); 7162 §3.1, §3.2.3 (what else enables CONDSTORE)
+//   Rule  one row per extension. What was enabled stays so until the connection ends. One that
+//         has no row is not enabled by ENABLE, whether CAPABILITY names it or not.
+#pragma once
+
+#include <bitset>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace rims::imapd {
+
+enum class Extension : uint8_t { condstore, qresync, last = qresync };
+
+// The one that ENABLE calls by this name (upper case).
+[[nodiscard]] std::optional<Extension> extension_of(std::string_view name);
+
+class Extensions {
+ public:
+  [[nodiscard]] bool has(Extension extension) const {
+    return bits_.test(static_cast<size_t>(extension));
+  }
+  // With those that it includes. False: it was there already.
+  bool add(Extension extension);
+  // For ENABLED (RFC 5161 §3.1), which names each only once. False: it was named already.
+  bool name(Extension extension);
+
+ private:
+  using Bits = std::bitset<static_cast<size_t>(Extension::last) + 1>;
+  Bits bits_, named_;
+};
+
+}  // namespace rims::imapd
