@@ -120,7 +120,7 @@ class Resync {
         const auto at = std::ranges::find(view_, uid);
         if (at != view_.end())
           view_.erase(at);
-        else if (view_.size() <= exists_)
+        else if (exists_ < view_.size())
           say(fmt::format("VANISHED names UID {}, which was never told", uid));
         copy_.messages.erase(uid);
       }
