@@ -47,7 +47,7 @@ Task<Result<Reply>> copy_or_move(Session& session, const imap::SequenceSet& mess
     const Uid uid = selected.view.uid_at(index);
     if (selected.mailbox->find(uid))
       uids.push_back(uid);
-    else if (!by_uid && !args.messages.saved)
+    else if (!by_uid && !messages.saved)
       co_return some_are_gone();
   }
   const bool moves = how == How::move;
