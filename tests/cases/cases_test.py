@@ -6,10 +6,13 @@ which they were found, one after the other.
 
 import array
 import contextlib
+import errno
 import glob
 import gzip
 import os
+import re
 import shutil
+import smtplib
 import socket
 import ssl
 import subprocess
@@ -17,8 +20,11 @@ import tempfile
 import time
 import unittest
 
+from tests.cases.taken_over import Refused, TakenOver, needs_ptrace
+from tests.clients.mta_test import Postfix, readme_recipe
 from tests.system.bystander import ONE_WORKER, Bystander, Client
 from tests.system.harness import NOBODY, Suite, wait_for
+from tests.system.migrate_test import Gdbm, marshal_places, marshal_time
 from tests.system.tools_test import account, ctl, mail, uids, write
 
 SMALL = "storage:\n  segment_size: 64K\n"
@@ -177,6 +183,53 @@ class Cases(unittest.TestCase):
                 self.assertEqual(uids(imap, "INBOX"), [1])
                 self.assertEqual(imap.uid("FETCH", "1", "(BODY.PEEK[])")[1][0][1], text)
 
+    def original(self, places, there):
+        """A store of the original RIMS with three messages; `there`: the UIDs that INBOX has."""
+        where = self.directory()
+        with Gdbm(f"{where}/meta.gdbm") as meta, Gdbm(f"{where}/message.gdbm") as store, \
+                Gdbm(f"{where}/mailbox_1.gdbm") as inbox:
+            meta["mbox_set"] = "1"
+            meta["mbox_id2name-1"] = "INBOX"
+            meta["mbox_id2uid-1"] = "4"
+            for n, uid in places.items():
+                store[str(n)] = f"Subject: {n}\r\n\r\n" + "x" * 3000 + "\r\n"
+                meta[f"msg_id2mbox-{n}"] = marshal_places({1: [uid]})
+                meta[f"msg_id2date-{n}"] = marshal_time(1_400_000_000 + n, 0)
+                if uid in there:
+                    inbox[str(uid)] = str(n)
+        return where
+
+    def test_a_store_of_the_original_that_was_killed_while_it_appended(self):
+        # meta.gdbm has reached the disk, the file of the mailbox has not.
+        where = self.original({0: 1, 1: 2, 2: 3}, there=(1, 2))
+        with self.suite().start() as suite:
+            told = ctl(suite, "import", "foo", "--from", "rims", where)
+            self.assertIn("message 2: only meta.gdbm places it here", told)
+            self.assertEqual(numbers(suite), [1, 2, 3])
+
+    def test_a_store_of_the_original_that_needs_recovery(self):
+        where = self.original({n: n + 1 for n in range(80)}, there=range(1, 81))
+        with open(f"{where}/message.gdbm", "ab") as f:
+            f.write(bytes(100))
+        before = os.stat(f"{where}/message.gdbm").st_size
+        with self.suite().start() as suite:
+            self.assertIn("80 entries are read from a copy that was recovered",
+                          ctl(suite, "import", "foo", "--from", "rims", where))
+            self.assertEqual(numbers(suite), list(range(1, 81)))
+        self.assertEqual(os.stat(f"{where}/message.gdbm").st_size, before)
+
+    @unittest.skipUnless(os.geteuid() == 0 and shutil.which("postfix"), "needs root and Postfix")
+    def test_the_recipe_for_postfix_takes_mail_for_a_user_without_a_system_account(self):
+        with self.suite(users={"dora": "secret"}).start() as suite:
+            postfix = Postfix(suite, settings="mydestination = localhost\n" + readme_recipe(), recipient="${user}")
+            self.addCleanup(postfix.close)
+            with smtplib.SMTP("127.0.0.1", postfix.port, timeout=20) as smtp:
+                self.assertEqual(smtp.sendmail("b@example.net", ["dora@localhost"], b"Subject: x\r\n\r\nx\r\n"), {})
+            wait_for(lambda: postfix.statuses(), 30, "it is handed over")
+            self.assertEqual(postfix.statuses(), ["sent"])
+            with suite.login("dora", "secret") as imap:
+                self.assertEqual(uids(imap, "INBOX"), [1])
+
     def test_mbox_files_of_other_programs(self):
         with self.suite().start() as suite:
             where = self.directory()
@@ -323,6 +376,49 @@ class Cases(unittest.TestCase):
                 self.assertEqual(imap.search(None, key, "lost@far.example")[1], [b"1"], key)
 
     # Security -----------------------------------------------------------------------------------
+
+    @staticmethod
+    def listening(pid):
+        """The descriptors of a process on which others connect."""
+        with open("/proc/net/unix", encoding="ascii") as f:
+            inodes = {w[6] for w in map(str.split, list(f)[1:]) if w[3] == "00010000"}
+        with open("/proc/net/tcp", encoding="ascii") as f:
+            inodes |= {w[9] for w in map(str.split, list(f)[1:]) if w[3] == "0A"}
+        return [int(fd) for fd in os.listdir(f"/proc/{pid}/fd")
+                if os.readlink(f"/proc/{pid}/fd/{fd}").strip("socket:[]") in inodes]
+
+    def test_a_process_that_was_taken_over_gets_no_further(self):
+        needs_ptrace()
+        openat, kill, socket_, shutdown, chmod, newfstatat, fcntl_ = 257, 62, 41, 48, 90, 262, 72
+        both_ways, set_owner = 2, 8
+        with self.suite(tls=False, settings=ONE_WORKER).start() as suite:
+            controller = suite.child.pid
+            secret = suite.config.encode() + b"\0"
+            tried = {
+                "log": (fcntl_, 0, set_owner, controller),
+                "auth": (openat, -100, secret, 0, 0),
+                "imapd": (chmod, secret, 0o666),
+                "deliverd": (shutdown, "door", both_ways),
+                "login": (shutdown, "door", both_ways),
+            }
+            for role, own in tried.items():
+                pid = suite.pids(role)[0]
+                # Whether a file is there, no answer tells.
+                for name in (b"/etc/passwd\0", b"/etc/is-not-there\0"):
+                    self.assertEqual(TakenOver(pid).call(newfstatat, -100, name, bytes(256), 0x1000),
+                                     -errno.EACCES, role)
+                for call in (own, (kill, controller, 9), (socket_, socket.AF_INET, socket.SOCK_STREAM, 0)):
+                    pid = suite.pids(role)[0]
+                    call = [self.listening(pid)[0] if word == "door" else word for word in call]
+                    with self.assertRaisesRegex(Refused, "SIGSYS", msg=f"{role}: {call}"):
+                        TakenOver(pid).call(*call)
+                    wait_for(lambda: re.search(rf"rims-{role}(?: \d+)? is back \(process (?!{pid}\b)\d+\)\n.*",
+                                               suite.output_text().split(f"(process {pid})")[-1], re.S), 40,
+                             f"rims-{role} is started again")
+            self.assertIsNone(suite.child.poll())
+            self.assertEqual(os.stat(suite.config).st_mode & 0o777, 0o600)
+            suite.deliver(mail("x"))
+            self.assertEqual(len(numbers(suite)), 1)
 
     def test_a_long_host_name_ends_no_process(self):
         name = ".".join(["a" * 60] * 3 + ["b" * 46])
