@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <tuple>
@@ -22,15 +24,17 @@
 namespace rims::cli {
 namespace {
 
-constexpr Milliseconds kAnswerLimit{10'000};
-constexpr Milliseconds kKickLimit{25'000};  // more than a worker gives its sessions
-constexpr size_t kMostSessions = 65'536;    // as many files as a process may open
+constexpr Milliseconds kAnswerLimit{5'000};   // for the first word
+constexpr Milliseconds kKickLimit{25'000};    // for the last; more than a worker gives its sessions
+constexpr Milliseconds kReloadLimit{20'000};  // more than the controller gives its processes
+constexpr size_t kMostSessions = 65'536;      // as many files as a process may open
 
 struct Process {
   std::string name;
+  uint32_t pid;
   std::shared_ptr<ipc::Link> link;
 };
-using Ask = std::function<Task<Status>(Process, Told&)>;
+using Ask = std::function<Task<Status>(Loop&, Process, Told&)>;
 
 Result<Fd> connect_to(const std::string& run_dir) {
   const std::string path = run_dir + "/" + ipc::kAdminSocket;
@@ -56,17 +60,43 @@ Task<void> close_after(Loop& loop, std::shared_ptr<ipc::Link> link, Milliseconds
   link->close();
 }
 
-Task<void> ask_one(Loop& loop, Process process, Ask ask, Milliseconds limit, Told& told) {
+// The next packet, within a time. Error: timeout; peer_gone.
+Task<Result<ipc::Packet>> receive_within(Loop& loop, std::shared_ptr<ipc::Link> link,
+                                         Milliseconds limit) {
   Scope clock(loop);
-  clock.spawn(close_after(loop, process.link, limit));
+  clock.spawn(close_after(loop, link, limit));
   const auto began = Loop::now();
-  const Status done = co_await ask(process, told);
-  if (done) co_return;
-  const bool late = Loop::now() - began >= limit;
-  told.problems.push_back(process.name + (late ? " does not answer" : " has ended the link"));
+  auto packet = co_await link->receive();
+  if (!packet && Loop::now() - began >= limit) co_return fail(Fault::timeout, "late");
+  co_return packet;
 }
 
-Task<Result<Told>> ask_all(Loop& loop, std::string run_dir, Ask ask, Milliseconds limit) {
+// Somebody has stopped it by a signal.
+bool is_stopped(uint32_t pid) {
+  std::ifstream in(fmt::format("/proc/{}/stat", pid));
+  std::string text;
+  std::getline(in, text);
+  const size_t name = text.rfind(") ");
+  return name != std::string::npos && text.compare(name + 2, 1, "T") == 0;
+}
+
+Task<void> ask_one(Loop& loop, Process process, Ask ask, Told& told) {
+  const Status done = co_await ask(loop, process, told);
+  if (done) co_return;
+  const bool late = done.error().fault() == Fault::timeout;
+  told.silent.insert(process.name);
+  told.problems.push_back(
+      !late ? process.name + " has ended the link"
+      : is_stopped(process.pid)
+          ? fmt::format("{0} does not answer: process {1} is stopped by a signal; \"kill -CONT "
+                        "{1}\" lets it go on",
+                        process.name, process.pid)
+          : fmt::format("{} does not answer: process {} is very busy, or hangs", process.name,
+                        process.pid));
+}
+
+Task<Result<Told>> ask_all(Loop& loop, std::string run_dir, Ask ask,
+                           std::set<std::string> but_not) {
   CO_TRY(Fd fd, connect_to(run_dir));
   const auto door = std::make_shared<ipc::Link>(loop, std::move(fd), "rims-controller",
                                                 ipc::kCtlAcceptsFromController);
@@ -74,22 +104,24 @@ Task<Result<Told>> ask_all(Loop& loop, std::string run_dir, Ask ask, Millisecond
   bool introduced = false;
   {
     Scope all(loop);
-    Scope clock(loop);
-    clock.spawn(close_after(loop, door, kAnswerLimit));
     while (true) {
-      const auto packet = co_await door->receive();
+      const auto packet = co_await receive_within(loop, door, kAnswerLimit);
       if (!packet) break;
-      introduced = true;
+      introduced = packet->type == static_cast<uint16_t>(ipc::AdminMsg::introduced);
+      if (introduced) break;
       const auto name = [](const auto& message) {
         return fmt::format("{} {}", ipc::role_name(message.role), message.index);
       };
       if (packet->type == static_cast<uint16_t>(ipc::AdminMsg::absent)) {
         const auto absent = ipc::open_packet<ipc::Absent>(*door, *packet);
-        if (absent) told.problems.push_back(name(*absent) + " does not run");
+        if (!absent) break;
+        told.problems.push_back(name(*absent) + " does not run");
+        told.silent.insert(name(*absent));
         continue;
       }
       const auto reach = ipc::open_packet<ipc::Reach>(*door, *packet);
       if (!reach) break;
+      if (but_not.contains(name(*reach))) continue;
       if (!packet->fds.front()) {
         told.problems.push_back(name(*reach) + ": too many open files here");
         continue;
@@ -97,7 +129,7 @@ Task<Result<Told>> ask_all(Loop& loop, std::string run_dir, Ask ask, Millisecond
       Fd end(dup(packet->fds.front().get()));
       auto link = std::make_shared<ipc::Link>(loop, std::move(end), name(*reach),
                                               ipc::kCtlAcceptsFromServing);
-      all.spawn(ask_one(loop, {name(*reach), std::move(link)}, ask, limit, told));
+      all.spawn(ask_one(loop, {name(*reach), reach->pid, std::move(link)}, ask, told));
     }
     co_await all.join();
   }
@@ -114,10 +146,51 @@ Task<Result<Told>> ask_all(Loop& loop, std::string run_dir, Ask ask, Millisecond
   co_return told;
 }
 
-Task<Status> ask_who(Process process, Told& told) {
+Task<Result<ReloadTold>> begin_and_wait(Loop& loop, std::string run_dir,
+                                        std::function<Status()> begin) {
+  CO_TRY(Fd fd, connect_to(run_dir));
+  const auto door = std::make_shared<ipc::Link>(loop, std::move(fd), "rims-controller",
+                                                ipc::kCtlAcceptsFromController);
+  ReloadTold told;
+  std::optional<uint64_t> before;
+  while (true) {
+    auto packet = co_await receive_within(loop, door, before ? kReloadLimit : kAnswerLimit);
+    if (!packet && packet.error().fault() == Fault::timeout)
+      co_return fail(Fault::timeout, "rims-controller does not answer");
+    if (!packet)
+      co_return before ? fail(Fault::peer_gone, "rims-controller has ended")
+                       : fail(Fault::not_found, "rims-controller refuses the connection");
+    switch (static_cast<ipc::AdminMsg>(packet->type)) {
+      case ipc::AdminMsg::introduced: {
+        const auto introduced = ipc::open_packet<ipc::Introduced>(*door, *packet);
+        if (!introduced || before) break;
+        before = introduced->reloads;
+        CO_TRY_STATUS(begin());
+        break;
+      }
+      case ipc::AdminMsg::remark:
+        if (auto remark = ipc::open_packet<ipc::Remark>(*door, *packet))
+          told.remarks.push_back(std::move(remark->text.value));
+        break;
+      case ipc::AdminMsg::reload_has_ended: {
+        const auto ended = ipc::open_packet<ipc::ReloadHasEnded>(*door, *packet);
+        if (!ended) break;
+        told.end = ended->end;
+        // One that had begun before may have read an earlier file.
+        if (before && ended->number > *before) co_return told;
+        told = {};
+        break;
+      }
+      default:  // of the processes, which are not asked
+        break;
+    }
+  }
+}
+
+Task<Status> ask_who(Loop& loop, Process process, Told& told) {
   CO_TRY_STATUS(co_await process.link->send(ipc::Who{}));
   for (size_t count = 0; count <= kMostSessions; count++) {
-    CO_TRY(const ipc::Packet packet, co_await process.link->receive());
+    CO_TRY(const ipc::Packet packet, co_await receive_within(loop, process.link, kAnswerLimit));
     if (packet.type == static_cast<uint16_t>(ipc::AdminMsg::who_done)) co_return Status();
     auto entry = ipc::open_packet<ipc::SessionEntry>(*process.link, packet);
     if (!entry) co_return fail(Fault::peer_gone, "broken");
@@ -126,10 +199,12 @@ Task<Status> ask_who(Process process, Told& told) {
   co_return fail(Fault::limit, "too many");
 }
 
-Task<Status> ask_kick(Process process, std::vector<ipc::Kick> kicks, Told& told) {
+Task<Status> ask_kick(Loop& loop, Process process, std::vector<ipc::Kick> kicks, Told& told) {
   for (const ipc::Kick& kick : kicks) {
     CO_TRY_STATUS(co_await process.link->send(kick));
-    CO_TRY(const ipc::Packet packet, co_await process.link->receive());
+    CO_TRY([[maybe_unused]] const ipc::Packet kicking,
+           co_await receive_within(loop, process.link, kAnswerLimit));
+    CO_TRY(const ipc::Packet packet, co_await receive_within(loop, process.link, kKickLimit));
     const auto kicked = ipc::open_packet<ipc::Kicked>(*process.link, packet);
     if (!kicked) co_return fail(Fault::peer_gone, "broken");
     told.ended += kicked->count;
@@ -141,20 +216,25 @@ Task<Status> ask_kick(Process process, std::vector<ipc::Kick> kicks, Told& told)
 
 Result<Told> who(const std::string& run_dir) {
   Loop loop;
-  return run(loop, ask_all(loop, run_dir, ask_who, kAnswerLimit));
+  return run(loop, ask_all(loop, run_dir, ask_who, {}));
 }
 
 Result<Told> kick(const std::string& run_dir, const std::vector<std::string>& users,
-                  const std::vector<std::string>& sessions) {
+                  const std::vector<std::string>& sessions, const std::set<std::string>& but_not) {
   std::vector<ipc::Kick> kicks;
   kicks.reserve(users.size() + sessions.size());
   for (const std::string& user : users) kicks.push_back({.user = user, .session = {}});
   for (const std::string& session : sessions) kicks.push_back({.user = {}, .session = session});
   Loop loop;
-  const Ask ask = [&kicks](Process process, Told& told) {
-    return ask_kick(std::move(process), kicks, told);
+  const Ask ask = [&kicks](Loop& on, Process process, Told& told) {
+    return ask_kick(on, std::move(process), kicks, told);
   };
-  return run(loop, ask_all(loop, run_dir, ask, kKickLimit));
+  return run(loop, ask_all(loop, run_dir, ask, but_not));
+}
+
+Result<ReloadTold> reload(const std::string& run_dir, const std::function<Status()>& begin) {
+  Loop loop;
+  return run(loop, begin_and_wait(loop, run_dir, begin));
 }
 
 }  // namespace rims::cli

@@ -45,7 +45,7 @@ std::string shortly(uint64_t seconds) {
 }
 
 std::time_t began(const ToldSession& session) {
-  return std::time(nullptr) - static_cast<std::time_t>(session.entry.age_s);
+  return static_cast<std::time_t>(session.entry.since);
 }
 
 void print(const std::vector<ToldSession>& sessions) {
@@ -154,7 +154,8 @@ int kick(const Invocation& how, std::span<char*> args) {
   // Users who were removed have sessions, too: their names are those of the sessions.
   const auto there = cli::who(run_dir);
   if (!there) return complain_of(there.error());
-  int status = kDone;
+  // Those that did not answer are not asked again, and named once.
+  int status = complain_of_all(there->problems);
   uint64_t ended = 0;
   for (const std::string& word : *operands) {
     std::set<std::string> users;
@@ -170,12 +171,17 @@ int kick(const Invocation& how, std::span<char*> args) {
     }
     uint64_t count = 0;
     if (!users.empty() || !ids.empty()) {
-      const auto told = cli::kick(run_dir, {users.begin(), users.end()}, ids);
+      const auto told = cli::kick(run_dir, {users.begin(), users.end()}, ids, there->silent);
       if (!told) return complain_of(told.error());
       count = told->ended;
       if (complain_of_all(told->problems) != kDone) status = kFailed;
     }
-    if (count == 0) status = complain(fmt::format("{} has no session", log::quoted(word)), kFailed);
+    if (count == 0)
+      status = complain(
+          there->silent.empty()
+              ? fmt::format("{} has no session", log::quoted(word))
+              : fmt::format("{} has no session in the processes that answer", log::quoted(word)),
+          kFailed);
     ended += count;
   }
   if (ended > 0) std::printf("sessions ended: %llu\n", static_cast<unsigned long long>(ended));

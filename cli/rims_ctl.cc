@@ -14,6 +14,7 @@
 
 #include <fmt/core.h>
 
+#include "cli/admin_client.h"
 #include "cli/ctl.h"
 #include "cli/ctl_account.h"
 #include "cli/daemon.h"
@@ -82,6 +83,20 @@ std::string owner_of(const State& running) {
   return unit ? fmt::format(", which is {} of systemd", unit->name) : "";
 }
 
+int by_unit(const cli::Unit& unit, const std::string& verb, const char* participle) {
+  if (const Status done = cli::through_systemd(unit, verb); !done)
+    return complain(done.error().reply(), kFailed);
+  std::printf("rims is %s, by \"systemctl %s %s\"\n", participle, verb.c_str(), unit.name.c_str());
+  return kDone;
+}
+
+// The unit of a suite that does not run, where the configuration is known: with -p it is not.
+std::optional<cli::OwnerUnit> unit_at_rest(const Invocation& how) {
+  if (!how.pid_file.empty()) return std::nullopt;
+  const Loaded loaded = load(how, false);
+  return loaded.config ? cli::unit_for(loaded.file) : std::nullopt;
+}
+
 int start(const Invocation& how) {
   Loaded loaded = load(how, true);
   if (!loaded.config) return loaded.status;
@@ -92,6 +107,8 @@ int start(const Invocation& how) {
     return kDone;
   }
   warn_of_spellings(*loaded.config);
+  if (const auto owner = cli::unit_for(loaded.file))
+    return by_unit(owner->unit, "start", "started");
   const auto own = controller::own_directory();
   if (!own) return complain(own.error().detail(), kFailed);
   const std::string program = own->substr(0, own->rfind('/')) + "/libexec/rims/rims-controller";
@@ -105,18 +122,24 @@ int start(const Invocation& how) {
   return complain("rims was not started; the reason is above", *status == 78 ? kConfig : kFailed);
 }
 
-int stop_now(const State& now) {
+int does_not_run(const std::optional<cli::OwnerUnit>& owner, int status) {
+  if (owner)
+    std::printf("rims does not run; %s of systemd %s\n", owner->unit.name.c_str(),
+                owner->text().c_str());
+  else
+    std::printf("rims does not run\n");
+  return status;
+}
+
+int stop_now(const Invocation& how, const State& now) {
   if (now.is == State::hidden) return complain(now.why, kNoPermission);
   if (now.is != State::running) {
-    std::printf("rims does not run\n");
-    return kDone;
+    const auto owner = unit_at_rest(how);
+    // It would be started again.
+    if (owner && owner->state.waits()) return by_unit(owner->unit, "stop", "stopped");
+    return does_not_run(owner, kDone);
   }
-  if (const auto unit = cli::unit_of(now.pid)) {
-    if (const Status stopped = cli::through_systemd(*unit, "stop"); !stopped)
-      return complain(stopped.error().reply(), kFailed);
-    std::printf("rims is stopped, by \"systemctl stop %s\"\n", unit->name.c_str());
-    return kDone;
-  }
+  if (const auto unit = cli::unit_of(now.pid)) return by_unit(*unit, "stop", "stopped");
   const Status stopped = cli::stop_daemon(now);
   if (!stopped && stopped.error().fault() == Fault::not_found) return kDone;  // it ended just now
   if (!stopped)
@@ -130,7 +153,7 @@ int stop(const Invocation& how) {
   int status = kDone;
   std::string path;
   const auto now = find_suite(how, path, status);
-  return now ? stop_now(*now) : status;
+  return now ? stop_now(how, *now) : status;
 }
 
 int restart(const Invocation& how, bool only_if_running) {
@@ -142,18 +165,13 @@ int restart(const Invocation& how, bool only_if_running) {
   const auto now = find_suite(how, path, status);
   if (!now) return status;
   if (now->is == State::hidden) return complain(now->why, kNoPermission);
-  if (now->is != State::running && only_if_running) {
-    std::printf("rims does not run\n");
-    return kDone;
+  if (now->is != State::running) {
+    const auto owner = unit_at_rest(how);
+    if (owner && owner->state.waits()) return by_unit(owner->unit, "restart", "started again");
+    return only_if_running ? does_not_run(owner, kDone) : start(how);
   }
-  if (now->is != State::running) return start(how);
-  if (const auto unit = cli::unit_of(now->pid)) {
-    if (const Status restarted = cli::through_systemd(*unit, "restart"); !restarted)
-      return complain(restarted.error().reply(), kFailed);
-    std::printf("rims is started again, by \"systemctl restart %s\"\n", unit->name.c_str());
-    return kDone;
-  }
-  if (const int stopped = stop_now(*now); stopped != kDone) return stopped;
+  if (const auto unit = cli::unit_of(now->pid)) return by_unit(*unit, "restart", "started again");
+  if (const int stopped = stop_now(how, *now); stopped != kDone) return stopped;
   return start(how);
 }
 
@@ -168,11 +186,42 @@ int reload(const Invocation& how) {
   if (now->is != State::running)
     return complain("rims does not run; \"rims-ctl start\" starts it", kFailed);
   // Not by systemctl: the unit's own reload comes here.
-  if (const Status told = cli::signal_daemon(*now, SIGHUP, "reloaded"); !told)
+  bool signalled = false;
+  const auto signal = [&]() -> Status {
+    TRY_STATUS(cli::signal_daemon(*now, SIGHUP, "reloaded"));
+    signalled = true;
+    return {};
+  };
+  const Loaded loaded = load(how, false);
+  if (!loaded.config) return loaded.status;
+  auto told = cli::reload(loaded.config->paths_run_dir, signal);
+  if (!told && !signalled && told.error().fault() == Fault::not_found) {
+    // Nobody tells how it ends: an earlier version, or a run directory that is gone.
+    if (const Status sent = signal(); sent) {
+      std::printf("rims reads its configuration again; its log says when it is in force (%s)\n",
+                  told.error().reply().c_str());
+      return kDone;
+    } else {
+      told = std::unexpected(sent.error());
+    }
+  }
+  if (!told)
     return complain(told.error().reply(),
                     told.error().fault() == Fault::refused ? kNoPermission : kFailed);
-  std::printf("rims reads its configuration again\n");
-  return kDone;
+  for (const std::string& remark : told->remarks) complain(log::printable(remark), kFailed);
+  switch (told->end) {
+    case ipc::ReloadEnd::in_force:
+      std::printf("the new configuration is in force\n");
+      return kDone;
+    case ipc::ReloadEnd::refused:
+      return complain("nothing was reloaded", kConfig);
+    case ipc::ReloadEnd::late:
+      return complain(
+          "the new configuration is in force in all other processes; it will be in "
+          "these when they go on, or are started again",
+          kFailed);
+  }
+  return kFailed;
 }
 
 // The children of the controller, from /proc: "rims-imapd 4712".
@@ -203,9 +252,9 @@ int status(const Invocation& how) {
     case State::hidden:
       return complain(now->why, kNoPermission);
     case State::none:
-      std::printf("rims does not run\n");
-      return kNotRunning;
+      return does_not_run(unit_at_rest(how), kNotRunning);
     case State::dead:
+      if (const auto owner = unit_at_rest(how)) return does_not_run(owner, kFailed);
       std::printf("rims does not run, but did not end in order: %s is left\n", path.c_str());
       return kFailed;
     case State::running:

@@ -26,6 +26,26 @@ struct Unit {
 // waits.
 [[nodiscard]] std::optional<Unit> unit_of(pid_t pid);
 
+// What "systemctl show" tells of a unit that a suite may be, whether it runs or not.
+struct UnitState {
+  std::string load, active, sub, result;
+  std::string config;  // of rims-controller's -c in ExecStart; "" when there is none
+  // systemd starts it again in a moment.
+  [[nodiscard]] bool waits() const { return active == "activating" && sub == "auto-restart"; }
+};
+[[nodiscard]] UnitState unit_state_in(std::string_view shown);
+
+struct OwnerUnit {
+  Unit unit;
+  UnitState state;
+  // "is inactive", "has failed (exit-code)", "is about to start it again", "is activating (start)"
+  [[nodiscard]] std::string text() const;
+};
+// The unit rims.service, when systemd runs here and the unit is for this configuration; nullopt
+// also when systemd itself has called this process, to do a unit's work. Runs systemctl(1), and
+// waits.
+[[nodiscard]] std::optional<OwnerUnit> unit_for(const std::string& config_file);
+
 // Runs "systemctl VERB UNIT", and waits until that is done. Error: it failed, and has said why on
 // standard error.
 Status through_systemd(const Unit& unit, const std::string& verb);

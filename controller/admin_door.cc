@@ -41,8 +41,32 @@ Task<void> AdminDoor::serve(Fd caller) {
     log::warn({}, "{}: user {} is refused", listener_.name, who.uid);
     co_return;
   }
-  co_await supervisor_.introduce(std::make_shared<ipc::Link>(loop_, std::move(caller), "rims-ctl",
-                                                             ipc::kControllerAcceptsFromCtl));
+  const auto link = std::make_shared<ipc::Link>(loop_, std::move(caller), "rims-ctl",
+                                                ipc::kControllerAcceptsFromCtl);
+  co_await supervisor_.introduce(link);
+  const Status told = co_await link->send(ipc::Introduced{.reloads = reloads_});
+  if (!told) co_return;
+  std::erase_if(callers_, [](const auto& old) { return old.expired(); });
+  callers_.push_back(link);
+  (void)co_await link->receive();  // its end
+}
+
+void AdminDoor::reload_has_ended(uint64_t number, ipc::ReloadEnd end,
+                                 const std::vector<std::string>& remarks) {
+  for (const auto& caller : callers_)
+    if (SharedLink link = caller.lock())
+      scope_.spawn(tell(std::move(link), {.number = number, .end = end}, remarks));
+}
+
+Task<void> AdminDoor::tell(SharedLink link, ipc::ReloadHasEnded end,
+                           std::vector<std::string> remarks) {
+  for (const std::string& remark : remarks) {
+    ipc::Remark line;
+    line.text = remark.substr(0, log::kMaxLine);
+    const Status told = co_await link->send(std::move(line));
+    if (!told) co_return;
+  }
+  (void)co_await link->send(end);
 }
 
 }  // namespace rims::controller

@@ -4,7 +4,12 @@
 //           (SO_PEERCRED) say; not a byte of it is read
 #pragma once
 
+#include <memory>
+#include <string>
+#include <vector>
+
 #include "common/async/scope.h"
+#include "common/ipc/admin_link.h"
 #include "controller/sockets.h"
 #include "controller/supervisor.h"
 
@@ -19,14 +24,24 @@ class AdminDoor {
   // Removes the socket's file.
   ~AdminDoor();
 
+  // To all callers that are still there: a reload has begun; it has come to an end.
+  void reload_begins() { reloads_++; }
+  [[nodiscard]] uint64_t reloads() const { return reloads_; }
+  void reload_has_ended(uint64_t number, ipc::ReloadEnd end,
+                        const std::vector<std::string>& remarks);
+
  private:
+  using SharedLink = std::shared_ptr<ipc::Link>;
   Task<void> take_callers();
   Task<void> serve(Fd caller);
+  Task<void> tell(SharedLink link, ipc::ReloadHasEnded end, std::vector<std::string> remarks);
 
   Loop& loop_;
   Supervisor& supervisor_;
   Listener listener_;
-  Scope scope_;  // last: its tasks use the others
+  uint64_t reloads_ = 0;
+  std::vector<std::weak_ptr<ipc::Link>> callers_;  // that were introduced
+  Scope scope_;                                    // last: its tasks use the others
 };
 
 }  // namespace rims::controller

@@ -15,6 +15,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
+#include <functional>
 #include <getopt.h>
 #include <optional>
 #include <set>
@@ -142,12 +143,16 @@ Result<config::Config> read_config(const std::string& file, const config::Option
   return config::parse("", "the command line", "/", options);
 }
 
-void say_each_line(log::Level level, std::string_view text) {
+void for_each_line(std::string_view text, const std::function<void(std::string_view)>& act) {
   for (size_t at = 0; at <= text.size();) {
     const size_t end = std::min(text.find('\n', at), text.size());
-    if (end > at) log::line(level, {}, text.substr(at, end - at));
+    if (end > at) act(text.substr(at, end - at));
     at = end + 1;
   }
+}
+
+void say_each_line(log::Level level, std::string_view text) {
+  for_each_line(text, [level](std::string_view line) { log::line(level, {}, line); });
 }
 
 // The pipe between the process in the background and the one that waits in the foreground. What the
@@ -233,7 +238,10 @@ class Controller {
     loop_.on_signal(SIGTERM, [this] { asked_to_stop("SIGTERM"); });
     loop_.on_signal(SIGINT, [this] { asked_to_stop("SIGINT"); });
     loop_.on_signal(SIGHUP, [this] {
-      if (serving_) reload();
+      if (reloading_)
+        reload_again_ = true;
+      else if (serving_)
+        scope_.spawn(reload_all());
     });
     loop_.on_signal(SIGCHLD, [this] {
       if (supervisor_) supervisor_->reap();
@@ -352,37 +360,60 @@ class Controller {
       where += (where.empty() ? "" : ", ") + l.name;
     log::info({}, "serving on {}", where);
     serving_ = true;
-    std::optional<AdminDoor> door;
-    if (admin_listener_.fd) door.emplace(loop_, *supervisor_, std::move(admin_listener_));
+    if (admin_listener_.fd) door_.emplace(loop_, *supervisor_, std::move(admin_listener_));
     starter_.tell(0);
     if (daemon_) sink_.set_stderr(false);
     notify_manager(fmt::format("READY=1\nSTATUS=serving on {}\nMAINPID={}\n", where, getpid()));
     co_await asked_to_stop_.wait();
     notify_manager("STOPPING=1\n");
-    door.reset();
+    door_.reset();
     co_await supervisor_->stop([] { log::info({}, "stopped"); });
     unlink(config_.listen_deliver_socket.c_str());
     co_return 0;
   }
 
-  void reload() {
+  // Two at a time would tell of each other's end.
+  Task<void> reload_all() {
+    reloading_ = true;
+    do {
+      reload_again_ = false;
+      co_await reload();
+    } while (reload_again_ && !asked_to_stop_.is_set());
+    reloading_ = false;
+  }
+
+  Task<void> reload() {
+    if (door_) door_->reload_begins();
+    const uint64_t number = door_ ? door_->reloads() : 0;
+    std::vector<std::string> remarks;
+    // A line of the log, which rims-ctl shows, too.
+    const auto say = [&](log::Level level, std::string_view text) {
+      for_each_line(text, [&](std::string_view line) {
+        log::line(level, {}, line);
+        remarks.emplace_back(line);
+      });
+    };
+    const auto ends = [&](ipc::ReloadEnd end) {
+      if (door_) door_->reload_has_ended(number, end, remarks);
+    };
     auto fresh = read_config(file_, options_);
     if (!fresh) {
-      say_each_line(log::Level::error, fresh.error().detail());
-      log::error({}, "the configuration stays as it was: {} has mistakes", config_.file);
-      return;
+      say(log::Level::error, fresh.error().detail());
+      say(log::Level::error,
+          fmt::format("the configuration stays as it was: {} has mistakes", config_.file));
+      co_return ends(ipc::ReloadEnd::refused);
     }
     const Status safe = geteuid() == 0 ? config::check_paths_of_root(*fresh) : Status();
     auto parts = safe ? make_parts(*fresh) : Result<Parts>(std::unexpected(safe.error()));
     if (!parts) {
-      say_each_line(log::Level::error, parts.error().detail());
-      log::error({}, "the configuration stays as it was");
-      return;
+      say(log::Level::error, parts.error().detail());
+      say(log::Level::error, "the configuration stays as it was");
+      co_return ends(ipc::ReloadEnd::refused);
     }
     for (const std::string& warning : fresh->warnings) log::warn({}, "{}", warning);
     for (const std::string& key : needs_restart(config_, *fresh))
-      log::warn({}, "{}{} was changed: that takes effect at the next start",
-                config::where(*fresh, key), key);
+      say(log::Level::warn, fmt::format("{}{} was changed: that takes effect at the next start",
+                                        config::where(*fresh, key), key));
     supervisor_->reload(std::move(*parts), fresh->log_file);
     // Settings that can not change at run time keep the values in use.
     fresh->paths_run_dir = config_.paths_run_dir;
@@ -391,6 +422,11 @@ class Controller {
     config_ = std::move(*fresh);
     log::info({}, "the configuration was read again: users: {}, log level {}", config_.users.size(),
               config_.log_level);
+    const std::vector<std::string> late = co_await supervisor_->reloaded();
+    for (const std::string& process : late)
+      say(log::Level::warn, fmt::format("{} has not taken the new configuration within {} s",
+                                        process, kReloadLimit.count() / 1000));
+    ends(late.empty() ? ipc::ReloadEnd::in_force : ipc::ReloadEnd::late);
   }
 
   Loop& loop_;
@@ -404,6 +440,8 @@ class Controller {
   Fd base_lock_;
   Listener admin_listener_;  // until the suite serves
   std::optional<Supervisor> supervisor_;
+  std::optional<AdminDoor> door_;
+  bool reloading_ = false, reload_again_ = false;
   Event asked_to_stop_;
   bool serving_ = false;
   Scope scope_;  // last: its tasks use the others

@@ -23,6 +23,8 @@
 namespace rims::controller {
 namespace {
 
+// After so long the end of a process is its own, and not that of the suite.
+constexpr Milliseconds kOrderlyEnd{200};
 // The waits before a lost link is made again: from the first to the most, and from the first again
 // when it has held for some time.
 constexpr Milliseconds kRelinkFirst{100}, kRelinkMost{10'000}, kLinkHeld{20'000};
@@ -45,6 +47,7 @@ struct Supervisor::Life {
   bool ended = false;
   bool killed_by_us = false;
   std::set<uint32_t> links;  // given to it, and not yet reported lost
+  uint32_t reloads = 0;      // sent to it, and not yet in force
 };
 
 struct Supervisor::Process {
@@ -242,7 +245,9 @@ Task<void> Supervisor::introduce(std::shared_ptr<ipc::Link> ctl) {
            std::move((*ends)[0]));
       std::vector<Fd> end;
       end.push_back(std::move((*ends)[1]));
-      sent = co_await ctl->send(ipc::Reach{.role = process->role(), .index = process->index},
+      sent = co_await ctl->send(ipc::Reach{.role = process->role(),
+                                           .index = process->index,
+                                           .pid = static_cast<uint32_t>(process->life->pid)},
                                 std::move(end));
     } else {
       sent = co_await ctl->send(ipc::Absent{.role = process->role(), .index = process->index});
@@ -290,6 +295,16 @@ bool Supervisor::take(Process& process, Life& life, const ipc::Packet& packet) {
       return false;
     }
     lost(process, message->serial);
+    return true;
+  }
+  if (packet.type == static_cast<uint16_t>(ipc::ControlMsg::reloaded)) {
+    if (!ipc::open_packet<ipc::Reloaded>(life.control, packet)) return false;
+    if (life.reloads == 0) {
+      life.control.breach("Reloaded without a Reload");
+      return false;
+    }
+    life.reloads--;
+    changed_.set();
     return true;
   }
   if (life.ready) {
@@ -347,6 +362,21 @@ void Supervisor::ended(Process& process, int status) {
                                    describe_end(status), plan_.log_file);
     return;
   }
+  if (status == 0)
+    scope_.spawn(judge_later(process, process.life));
+  else
+    judge(process, status);
+}
+
+// It has ended in order, as after SIGTERM. Where all processes got that at once, as from a service
+// manager or a shutdown, ours is about to be seen.
+Task<void> Supervisor::judge_later(Process& process, std::shared_ptr<Life> life) {
+  co_await sleep_for(loop_, kOrderlyEnd);
+  if (!stopping_ && process.life == life) judge(process, 0);
+}
+
+void Supervisor::judge(Process& process, int status) {
+  const Life& life = *process.life;
   const bool from_outside = WIFSIGNALED(status) && !life.killed_by_us &&
                             (WTERMSIG(status) == SIGKILL || WTERMSIG(status) == SIGTERM);
   const auto lifetime = std::chrono::duration_cast<Milliseconds>(Loop::now() - life.started);
@@ -454,9 +484,28 @@ void Supervisor::reload(Parts parts, const std::string& log_file) {
                  part.error().detail());
       continue;
     }
+    process->life->reloads++;
     send(*process, ipc::Reload{}, std::move(*part));
   }
   plan_.parts = std::move(parts);
+}
+
+Task<std::vector<std::string>> Supervisor::reloaded(Milliseconds limit) {
+  const auto until = Loop::now() + limit;
+  while (!stopping_) {
+    std::vector<std::string> late;
+    for (const auto& process : processes_) {
+      // One that is started just now was given the new configuration.
+      if (process->alive() && process->life->ready && process->life->reloads == 0) continue;
+      late.push_back(process->alive()
+                         ? fmt::format("{} (process {})", process->name, process->life->pid)
+                         : process->name);
+    }
+    if (late.empty() || Loop::now() >= until) co_return late;
+    changed_.clear();
+    co_await changed_.wait(std::chrono::ceil<Milliseconds>(until - Loop::now()));
+  }
+  co_return std::vector<std::string>();
 }
 
 bool Supervisor::any_alive(const std::vector<ipc::Role>& roles) const {

@@ -1,8 +1,8 @@
 // controller/supervisor.h - starts the suite, keeps it alive, ends it
 //
-//   Trust   every byte of a child is an attacker's: the only messages taken are Ready, once, and
-//           LinkLost, once of each link that it was given; anything else ends the child with
-//           SIGKILL
+//   Trust   every byte of a child is an attacker's: the only messages taken are Ready, once,
+//           LinkLost, once of each link that it was given, and Reloaded, once of each Reload;
+//           anything else ends the child with SIGKILL
 //   Links   made here as kEdges says, an end for each side; a process that is started again gets
 //           fresh links, and each of its peers the other end. So do both ends of a link that was
 //           lost between two processes that live, after a wait that grows while it does not hold
@@ -32,6 +32,7 @@ namespace rims::controller {
 
 inline constexpr Milliseconds kStopLimit{9'000};
 inline constexpr Milliseconds kReadyLimit{30'000};
+inline constexpr Milliseconds kReloadLimit{10'000};
 
 struct Plan {
   std::string programs;  // the directory of the binaries
@@ -59,6 +60,9 @@ class Supervisor {
   // Sends its new part to each process whose part has changed, and always to rims-log, which
   // reopens its file.
   void reload(Parts parts, const std::string& log_file);
+  // Waits until every process has what reload() sent, or the limit has passed; returns those that
+  // have not: "rims-imapd 1 (process 4711)".
+  Task<std::vector<std::string>> reloaded(Milliseconds limit = kReloadLimit);
   // Returns when all have ended. `before_log`: called when rims-log is the last one.
   Task<void> stop(const std::function<void()>& before_log = {});
   // Into the log file: at once, or when rims-log is there. Too many lines that wait are lost.
@@ -92,6 +96,8 @@ class Supervisor {
   Task<void> watch(Process& process, std::shared_ptr<Life> life);
   Task<void> restart_after(Process& process, Milliseconds wait);
   void ended(Process& process, int status);
+  Task<void> judge_later(Process& process, std::shared_ptr<Life> life);
+  void judge(Process& process, int status);
   void kill(const Life& life, std::string_view why);
   Task<void> end_roles(std::vector<ipc::Role> roles, Milliseconds limit);
   [[nodiscard]] bool any_alive(const std::vector<ipc::Role>& roles) const;

@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -104,6 +105,7 @@ struct Server::Client {
   std::string group;
   std::chrono::steady_clock::time_point deadline;  // for the login
   const std::chrono::steady_clock::time_point since = Loop::now();
+  const uint64_t began = static_cast<uint64_t>(std::time(nullptr));
   const Dialogue* dialogue = nullptr;  // while there is one
   uint64_t task = 0;
   bool waiting = true;  // in before_login_
@@ -336,6 +338,8 @@ Task<void> Server::serve_admin(LinkPtr link) {
     if (packet->type == static_cast<uint16_t>(ipc::AdminMsg::kick)) {
       const auto asked = ipc::open_packet<ipc::Kick>(*link, *packet);
       if (!asked) co_return;
+      const Status begun = co_await link->send(ipc::Kicking{});
+      if (!begun) co_return;
       const Status sent = co_await link->send(ipc::Kicked{.count = kick(asked->session.value)});
       if (!sent) co_return;
       continue;
@@ -361,6 +365,7 @@ std::vector<ipc::SessionEntry> Server::entries() const {
     entry.session = client->peer.session;
     entry.address = client->peer.address;
     entry.over_tls = client->channel.over_tls();
+    entry.since = client->began;
     entry.age_s = seconds(client->since);
     const Dialogue* dialogue = client->dialogue;
     entry.silent_s = dialogue ? seconds(dialogue->last_input()) : entry.age_s;

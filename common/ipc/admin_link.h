@@ -1,5 +1,5 @@
-// common/ipc/admin_link.h - what rims-ctl asks the processes that have clients: who is there, and
-// to end sessions
+// common/ipc/admin_link.h - what rims-ctl asks the processes that have clients (who is there, and
+// to end sessions), and what the controller tells it of a reload
 //
 //   Door    the socket RUN_DIR/admin.sock, where rims-controller listens. Its file is its owner's
 //           alone, and the kernel must say that the caller is root or the user of the suite. A
@@ -12,12 +12,17 @@
 //
 //     rims-ctl                    rims-controller            rims-login, rims-imapd
 //       | (connects) ------------------>|  Attach (admin) ------------>|  to each
-//       |<------------- Reach or Absent |  for each of them, then the end
+//       |<------------- Reach or Absent |  for each of them
+//       |<------------------- Introduced|  these were all
 //       | Who -------------------------------------------------------->|
 //       |<--------------------------------- SessionEntry, one for each |
 //       |<---------------------------------------------------- WhoDone |
 //       | Kick ------------------------------------------------------->|
+//       |<---------------------------------------------------- Kicking |  at once
 //       |<----------------------------------------------------- Kicked |  when they have ended
+//       | (stays) . . . . . . . . . . . |
+//       |<----------------------- Remark|  after each SIGHUP, a line each
+//       |<------------- ReloadHasEnded |  when every process has the new configuration, or not
 #pragma once
 
 #include <string_view>
@@ -25,6 +30,7 @@
 
 #include "common/ipc/auth_link.h"
 #include "common/ipc/link.h"
+#include "common/ipc/log_link.h"
 #include "common/ipc/roles.h"
 
 namespace rims::ipc {
@@ -43,6 +49,10 @@ enum class AdminMsg : uint16_t {
   who_done = 5,
   kick = 6,
   kicked = 7,
+  introduced = 8,
+  kicking = 9,
+  remark = 10,
+  reload_has_ended = 11,
 };
 
 struct Reach {
@@ -51,7 +61,8 @@ struct Reach {
   static constexpr std::array kFds{"rims-ctl's end of a link to it"};
   Role role = Role::imapd;
   uint32_t index = 0;
-  static constexpr auto kFields = std::tuple(&Reach::role, &Reach::index);
+  uint32_t pid = 0;
+  static constexpr auto kFields = std::tuple(&Reach::role, &Reach::index, &Reach::pid);
 };
 
 struct Absent {
@@ -60,6 +71,35 @@ struct Absent {
   Role role = Role::imapd;
   uint32_t index = 0;
   static constexpr auto kFields = std::tuple(&Absent::role, &Absent::index);
+};
+
+struct Introduced {
+  static constexpr AdminMsg kType = AdminMsg::introduced;
+  static constexpr const char* kAbout = "these were all";
+  uint64_t reloads = 0;  // that have begun so far
+  static constexpr auto kFields = std::tuple(&Introduced::reloads);
+};
+
+struct Remark {
+  static constexpr AdminMsg kType = AdminMsg::remark;
+  static constexpr const char* kAbout = "something to say of the reload that is about to end";
+  Text<0, log::kMaxLine> text;
+  static constexpr auto kFields = std::tuple(&Remark::text);
+};
+
+enum class ReloadEnd : uint8_t {
+  in_force,  // in every process
+  refused,   // nothing was changed
+  late,      // some processes do not answer
+  last = late,
+};
+
+struct ReloadHasEnded {
+  static constexpr AdminMsg kType = AdminMsg::reload_has_ended;
+  static constexpr const char* kAbout = "a reload has come to an end";
+  uint64_t number = 0;  // as Introduced counts
+  ReloadEnd end = ReloadEnd::in_force;
+  static constexpr auto kFields = std::tuple(&ReloadHasEnded::number, &ReloadHasEnded::end);
 };
 
 struct Who {
@@ -75,13 +115,15 @@ struct SessionEntry {
   Text<0, kMaxUserName> user;          // "" before the login
   Text<0, kMaxClientAddress> address;  // numeric
   bool over_tls = false;
-  uint64_t age_s = 0;              // since the login; before it, since the connection
+  uint64_t since = 0;              // the login, before it the connection: seconds since 1970
+  uint64_t age_s = 0;              // since then
   uint64_t silent_s = 0;           // since the client sent something
   Text<0, 1024> mailbox;           // selected; cut when longer
   Text<0, kMaxClientName> client;  // what it called itself by ID (RFC 2971)
-  static constexpr auto kFields = std::tuple(
-      &SessionEntry::session, &SessionEntry::user, &SessionEntry::address, &SessionEntry::over_tls,
-      &SessionEntry::age_s, &SessionEntry::silent_s, &SessionEntry::mailbox, &SessionEntry::client);
+  static constexpr auto kFields =
+      std::tuple(&SessionEntry::session, &SessionEntry::user, &SessionEntry::address,
+                 &SessionEntry::over_tls, &SessionEntry::since, &SessionEntry::age_s,
+                 &SessionEntry::silent_s, &SessionEntry::mailbox, &SessionEntry::client);
 };
 
 struct WhoDone {
@@ -99,6 +141,12 @@ struct Kick {
   static constexpr auto kFields = std::tuple(&Kick::user, &Kick::session);
 };
 
+struct Kicking {
+  static constexpr AdminMsg kType = AdminMsg::kicking;
+  static constexpr const char* kAbout = "the sessions are being ended";
+  static constexpr auto kFields = std::tuple();
+};
+
 struct Kicked {
   static constexpr AdminMsg kType = AdminMsg::kicked;
   static constexpr const char* kAbout = "so many were ended";
@@ -106,7 +154,7 @@ struct Kicked {
   static constexpr auto kFields = std::tuple(&Kicked::count);
 };
 
-struct ControllerToCtl : Says<Reach, Absent> {
+struct ControllerToCtl : Says<Reach, Absent, Introduced, Remark, ReloadHasEnded> {
   static constexpr const char *kFrom = "rims-controller", *kTo = "rims-ctl";
   static constexpr const char* kTrust = "yes";
 };
@@ -118,7 +166,7 @@ struct CtlToServing : Says<Who, Kick> {
   static constexpr const char *kFrom = "rims-ctl", *kTo = "rims-login, rims-imapd";
   static constexpr const char* kTrust = "yes, to end any session; for nothing else";
 };
-struct ServingToCtl : Says<SessionEntry, WhoDone, Kicked> {
+struct ServingToCtl : Says<SessionEntry, WhoDone, Kicking, Kicked> {
   static constexpr const char *kFrom = "rims-login, rims-imapd", *kTo = "rims-ctl";
   static constexpr const char* kTrust = "no; it is only shown";
 };

@@ -16,6 +16,7 @@
 //       |<--------------------- LinkLost|  a link has ended; both ends get a new one
 //       | Tell ------------------------>|  to rims-log: a line of the controller's, for the file
 //       | Reload (memfd) -------------->|  new configuration, or reopen logs; keeps sessions
+//       |<--------------------- Reloaded|  it is in force
 //       | Stop ------------------------>|  finish what is being written, tell clients BYE, exit 0
 #pragma once
 
@@ -42,6 +43,7 @@ enum class ControlMsg : uint16_t {
   stop = 6,
   link_lost = 7,
   tell = 8,
+  reloaded = 9,
 };
 
 // What an attached descriptor is.
@@ -111,6 +113,13 @@ struct Reload {
   static constexpr auto kFields = std::tuple();
 };
 
+struct Reloaded {
+  static constexpr ControlMsg kType = ControlMsg::reloaded;
+  static constexpr const char* kAbout =
+      "the configuration of a Reload is in force; said once of each, else it is a breach";
+  static constexpr auto kFields = std::tuple();
+};
+
 struct Stop {
   static constexpr ControlMsg kType = ControlMsg::stop;
   static constexpr const char* kAbout = "finish what is being written, then end";
@@ -130,7 +139,7 @@ struct ControllerToChild : Says<Configure, Attach, Begin, Reload, Stop, Tell> {
                               *kTo = "rims-log, rims-auth, rims-login, rims-imapd, rims-deliverd";
   static constexpr const char* kTrust = "yes";
 };
-struct ChildToController : Says<Ready, LinkLost> {
+struct ChildToController : Says<Ready, LinkLost, Reloaded> {
   static constexpr const char *kFrom = "rims-log, rims-auth, rims-login, rims-imapd, rims-deliverd",
                               *kTo = "rims-controller";
   static constexpr const char* kTrust = "no; a breach ends the process that sent it";

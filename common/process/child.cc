@@ -160,6 +160,7 @@ struct Child::Impl {
   void stop();
   Attached attached(const ipc::Attach& message, Fd fd);
   Task<void> tell_lost(uint32_t serial);
+  Task<void> tell_reloaded();
 
   Loop& loop;
   const privdrop::Row& row;
@@ -168,11 +169,16 @@ struct Child::Impl {
   privdrop::Identity identity;
   Handlers handlers;
   bool stopping = false;
-  Scope scope;  // last: its tasks use the others
+  uint32_t early_reloads = 0;  // before Begin
+  Scope scope;                 // last: its tasks use the others
 };
 
 Task<void> Child::Impl::tell_lost(uint32_t serial) {
   [[maybe_unused]] auto told = co_await control.send(ipc::LinkLost{.serial = serial});
+}
+
+Task<void> Child::Impl::tell_reloaded() {
+  [[maybe_unused]] auto told = co_await control.send(ipc::Reloaded{});
 }
 
 Attached Child::Impl::attached(const ipc::Attach& message, Fd fd) {
@@ -217,8 +223,12 @@ Task<Start> Child::Impl::start() {
       }
       case ipc::ControlMsg::begin:
         co_return start;
-      case ipc::ControlMsg::reload:  // the start will have read it already
+      case ipc::ControlMsg::reload:
+        start.config = read_config(packet->fds[0]);
+        early_reloads++;
+        break;
       case ipc::ControlMsg::ready:
+      case ipc::ControlMsg::reloaded:
       case ipc::ControlMsg::link_lost:
       case ipc::ControlMsg::tell:  // the controller waits with it for Ready
         break;
@@ -241,6 +251,7 @@ void Child::Impl::stop() {
 
 Task<void> Child::Impl::serve() {
   [[maybe_unused]] auto told = co_await control.send(ipc::Ready{});
+  for (; early_reloads > 0; early_reloads--) scope.spawn(tell_reloaded());
   for (;;) {
     auto packet = co_await control.receive();
     if (!packet) {
@@ -264,6 +275,7 @@ Task<void> Child::Impl::serve() {
         std::string part = read_config(packet->fds[0]);
         if (handlers.reload) handlers.reload(part);
         wipe(part);
+        scope.spawn(tell_reloaded());
         break;
       }
       case ipc::ControlMsg::tell: {
@@ -278,6 +290,7 @@ Task<void> Child::Impl::serve() {
       case ipc::ControlMsg::configure:
       case ipc::ControlMsg::begin:
       case ipc::ControlMsg::ready:
+      case ipc::ControlMsg::reloaded:
       case ipc::ControlMsg::link_lost:
         break;  // not after the start, or not to a child
     }

@@ -28,6 +28,10 @@ Session::Session(SessionHost& host, Client client)
 }
 
 Session::~Session() {
+  // It was cut while it waited.
+  if (running_)
+    log::info(id(), "session of {} ended after {} commands, it was cut", log::quoted(user()),
+              commands_);
   count_viewed(0);
   if (account_) account_->unlisten(this);
 }
@@ -81,9 +85,11 @@ HostedSession::Activity Session::activity() const {
 // ---------------------------------------------------------------- the life of a session
 
 Task<void> Session::run() {
+  running_ = true;
   const bool opened = co_await open();
   if (opened) co_await serve();
   const Status told = co_await flush();
+  running_ = false;
   log::info(id(), "session of {} ended after {} commands{}", log::quoted(user()), commands_,
             told ? "" : ", the client was gone");
 }

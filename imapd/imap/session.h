@@ -167,6 +167,7 @@ class Session final : public HostedSession, private store::Listener {
   Extensions extensions_;
   bool ended_ = false;
   bool said_bye_ = false;
+  bool running_ = false;
   bool idling_ = false;
   uint64_t viewed_ = 0;  // see count_viewed()
   unsigned bad_in_a_row_ = 0;

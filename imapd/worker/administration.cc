@@ -21,6 +21,7 @@ ipc::SessionEntry describe(const Sessions::Entry& entry) {
   told.user = entry.facts.user;
   told.address = entry.facts.address;
   told.over_tls = entry.facts.over_tls;
+  told.since = entry.facts.began;
   told.age_s = seconds_since(entry.facts.since);
   told.silent_s = seconds_since(now.last_input);
   told.mailbox = now.mailbox.substr(0, decltype(told.mailbox)::kMax);
@@ -54,6 +55,8 @@ Task<void> Administration::serve(SharedLink link) {
                                                       ? sessions_.numbers_of_id(kick->session.value)
                                                       : sessions_.numbers_of_user(kick->user.value);
     const uint64_t count = numbers.size();
+    const Status begun = co_await link->send(ipc::Kicking{});
+    if (!begun) co_return;
     co_await end(numbers, "the administrator has ended this session", "by rims-ctl kick");
     const Status sent = co_await link->send(ipc::Kicked{.count = count});
     if (!sent) co_return;

@@ -25,6 +25,7 @@ class Sessions {
     std::string user, id, address, client;
     bool over_tls = false;
     std::chrono::steady_clock::time_point since;
+    uint64_t began = 0;  // the same by the wall clock, in seconds
   };
 
   explicit Sessions(Loop& loop) : none_(loop), left_(loop) { none_.set(); }

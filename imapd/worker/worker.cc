@@ -3,6 +3,7 @@
 #include "imapd/worker/worker.h"
 
 #include <algorithm>
+#include <ctime>
 #include <utility>
 
 #include "common/base/log.h"
@@ -178,7 +179,8 @@ Task<void> Worker::serve_session(Sessions::Number number, Client client) {
                         .address = client.address,
                         .client = client.client,
                         .over_tls = client.over_tls,
-                        .since = Loop::now()};
+                        .since = Loop::now(),
+                        .began = static_cast<uint64_t>(std::time(nullptr))};
   struct Forgotten {
     Worker& worker;
     const Sessions::Number number;

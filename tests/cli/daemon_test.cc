@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -102,6 +103,33 @@ TEST(UnitIn, IsTheServiceThatTheControlGroupNames) {
   EXPECT_EQ(name("0::/\n"), "none");
   EXPECT_EQ(name("0::/system.slice/--now.service"), "none");
   EXPECT_EQ(name(""), "none");
+}
+
+TEST(UnitState, IsWhatSystemctlShows) {
+  const auto at_rest = [](const char* active, const char* sub, const char* result) {
+    return OwnerUnit{.unit = {.name = "rims.service"},
+                     .state = unit_state_in(fmt::format(
+                         "Result={}\nExecStart={{ path=/usr/libexec/rims/rims-controller ; "
+                         "argv[]=/usr/libexec/rims/rims-controller -F -c /etc/rims/config.yml ; "
+                         "ignore_errors=no ; start_time=[n/a] ; pid=0 }}\n"
+                         "LoadState=loaded\nActiveState={}\nSubState={}\n",
+                         result, active, sub))};
+  };
+  const OwnerUnit inactive = at_rest("inactive", "dead", "success");
+  EXPECT_EQ(inactive.state.load, "loaded");
+  EXPECT_EQ(inactive.state.config, "/etc/rims/config.yml");
+  EXPECT_FALSE(inactive.state.waits());
+  EXPECT_EQ(inactive.text(), "is inactive");
+  EXPECT_EQ(at_rest("failed", "failed", "exit-code").text(), "has failed (exit-code)");
+  EXPECT_TRUE(at_rest("activating", "auto-restart", "signal").state.waits());
+  EXPECT_EQ(at_rest("deactivating", "stop-sigterm", "success").text(),
+            "is deactivating (stop-sigterm)");
+  // Another program's; and one that is not there.
+  EXPECT_EQ(
+      unit_state_in("ExecStart={ path=/bin/x ; argv[]=/bin/x -c /etc/rims/config.yml ; }\n").config,
+      "");
+  EXPECT_EQ(unit_state_in("LoadState=not-found\nActiveState=inactive\n").config, "");
+  EXPECT_EQ(unit_state_in("").load, "");
 }
 
 // Who owns the file wrote the number in it: of any process that root may end.

@@ -76,6 +76,7 @@ void act(const std::string& behaviour) {
   }
   if (behaviour == "lie") send_raw(static_cast<uint16_t>(ipc::ControlMsg::ready));
   if (behaviour == "babble") send_raw(999);
+  if (behaviour == "reloaded") send_raw(static_cast<uint16_t>(ipc::ControlMsg::reloaded));
 }
 
 }  // namespace

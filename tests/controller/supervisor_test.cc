@@ -33,7 +33,9 @@ namespace {
 namespace fs = std::filesystem;
 using ipc::Role;
 using testing::Contains;
+using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
 using testing::IsSupersetOf;
 
 struct Lines final : log::Sink {
@@ -262,7 +264,7 @@ TEST_F(SupervisorTest, AProcessThatEndsByItselfIsStartedAgain) {
 }
 
 TEST_F(SupervisorTest, ABreachEndsTheProcess) {
-  for (const char* sin : {"lie", "babble"}) {
+  for (const char* sin : {"lie", "babble", "reloaded"}) {
     SCOPED_TRACE(sin);
     ASSERT_TRUE(start());
     from_now_on(Role::deliverd, sin);
@@ -312,6 +314,30 @@ TEST_F(SupervisorTest, ReloadReachesThoseWhosePartChangedAndAlwaysRimsLog) {
   const auto all = events();
   EXPECT_THAT(all, IsSupersetOf({"rims-log/0 reload ", "rims-imapd/0 reload two",
                                  "rims-imapd/1 reload two"}));
+}
+
+TEST_F(SupervisorTest, AReloadHasEndedWhenEveryProcessHasItAndNamesThoseThatHaveNot) {
+  behave(Role::imapd, "one");
+  ASSERT_TRUE(start());
+  const auto reload = [&](const char* part) {
+    Parts fresh;
+    fresh.of[static_cast<size_t>(Role::imapd)] = part;
+    supervisor_->reload(std::move(fresh), "imap.log");
+  };
+  reload("two");
+  EXPECT_THAT(run(loop_, supervisor_->reloaded()), IsEmpty());
+  EXPECT_EQ(count("reload"), 3) << "they had it before";
+  const pid_t stopped = pid_of("rims-imapd/1");
+  ASSERT_EQ(kill(stopped, SIGSTOP), 0);
+  reload("three");
+  EXPECT_THAT(run(loop_, supervisor_->reloaded(Milliseconds(200))),
+              ElementsAre(fmt::format("rims-imapd 1 (process {})", stopped)));
+  ASSERT_EQ(kill(stopped, SIGCONT), 0);
+  EXPECT_THAT(run(loop_, supervisor_->reloaded()), IsEmpty());
+  // One that is started again gets it from the beginning.
+  ASSERT_EQ(kill(stopped, SIGKILL), 0);
+  ASSERT_TRUE(wait([&] { return lines_.count("is back") == 1; }));
+  EXPECT_THAT(run(loop_, supervisor_->reloaded()), IsEmpty());
 }
 
 TEST_F(SupervisorTest, StopsInOrderAndLeavesNothing) {

@@ -229,6 +229,7 @@ TEST_F(Servers, TheAdministratorIsToldOfConnectionsBeforeLoginAndMayEndThem) {
   EXPECT_EQ(all[1].client.value, "Mail 1.2");
   const auto kick = [&](const std::string& user, const std::string& session) {
     EXPECT_TRUE(run(loop, ctl.send(ipc::Kick{.user = user, .session = session})));
+    EXPECT_EQ(run(loop, ctl.receive())->type, static_cast<uint16_t>(ipc::AdminMsg::kicking));
     return ipc::decode<ipc::Kicked>(run(loop, ctl.receive())->body).value().count;
   };
   EXPECT_EQ(kick("foo", ""), 0u) << "users are the workers'";

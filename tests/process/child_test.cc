@@ -91,14 +91,16 @@ class ChildTest : public testing::Test {
     auto message = ipc::open_packet<ipc::LogLine>(*log_, *packet);
     return message ? message->text.value : "(bad)";
   }
-  void begin() {
+  // `early`: a reload that comes before the start.
+  void begin(const char* part = "the part", const char* early = nullptr) {
     auto link = ipc::make_pair();
     ASSERT_TRUE(link);
     peer_ = std::move((*link)[0]);
     send(
         ipc::Configure{
             .index = 3, .workers = 5, .privileged = false, .uid = 0, .gid = 0, .chroot = ""},
-        memfd("the part"));
+        memfd(part));
+    if (early) send(ipc::Reload{}, memfd(early));
     send(ipc::Attach{Channel::link, Role::log, 0}, std::move(their_log_));
     send(ipc::Attach{Channel::link, Role::auth, 0}, std::move((*link)[1]));
     send(ipc::Begin{});
@@ -125,9 +127,20 @@ TEST_F(ChildTest, StartsReloadsAttachesAndStops) {
   EXPECT_EQ(line(), "attached 9");
   send(ipc::Reload{}, memfd("new part"));
   EXPECT_EQ(line(), "reload new part");
+  const auto told = run(loop_, control_->receive());
+  ASSERT_TRUE(told);
+  EXPECT_EQ(told->type, static_cast<uint16_t>(ipc::ControlMsg::reloaded)) << "it is in force";
   send(ipc::Stop{});
   EXPECT_EQ(line(), "stop");
   EXPECT_EQ(WEXITSTATUS(wait()), 7);
+}
+
+TEST_F(ChildTest, AReloadThatComesBeforeTheStartIsNotLost) {
+  begin("the old part", "the part");  // child_main() looks for it
+  EXPECT_EQ(line(), "started with 1 links");
+  const auto told = run(loop_, control_->receive());
+  ASSERT_TRUE(told);
+  EXPECT_EQ(told->type, static_cast<uint16_t>(ipc::ControlMsg::reloaded));
 }
 
 TEST_F(ChildTest, TheEndOfTheControlLinkIsAStop) {

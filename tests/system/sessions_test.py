@@ -5,9 +5,11 @@ import imaplib
 import json
 import os
 import re
+import signal
 import socket
 import stat
 import subprocess
+import time
 import unittest
 
 from tests.system.harness import NOBODY, Suite, wait_for
@@ -90,6 +92,8 @@ class Sessions(unittest.TestCase):
             self.assertEqual(ctl(suite, "kick", "foo"), "sessions ended: 1\n")
             self.assertEqual(who(suite), [])
             self.assertIn("did not end in 10 s and is cut", suite.log_text())
+            wait_for(lambda: re.search(r'session of "foo" ended after \d+ commands, it was cut',
+                                       suite.log_text()), 10, "the end of the session is in the log")
             imap.shutdown()
 
     def test_it_does_not_run(self):
@@ -101,12 +105,51 @@ class Sessions(unittest.TestCase):
     def test_a_process_that_is_stopped_is_named(self):
         with Suite(settings="processes:\n  imapd_workers: 2\n") as suite, suite.login("foo"):
             worker = suite.pids("imapd")[0]
-            os.kill(worker, 19)
+            os.kill(worker, signal.SIGSTOP)
             try:
                 told = ctl(suite, "who", status=1)
             finally:
-                os.kill(worker, 18)
-            self.assertRegex(told, r"rims-imapd [01] does not answer")
+                os.kill(worker, signal.SIGCONT)
+            self.assertRegex(told, rf"rims-imapd [01] does not answer: process {worker} is stopped by a signal")
+
+    def test_a_kick_beside_a_process_that_is_stopped_takes_seconds_and_names_it(self):
+        users = {f"user{n}": "x" for n in range(8)}
+        with Suite(users=users, settings="processes:\n  imapd_workers: 2\n") as suite, \
+                contextlib.ExitStack() as stack:
+            for user in users:
+                stack.enter_context(suite.login(user))
+            at = {s["user"]: s["process"] for s in who(suite)}
+            self.assertEqual(len(set(at.values())), 2, at)
+            worker = suite.pids("imapd")[0]
+            os.kill(worker, signal.SIGSTOP)
+            try:
+                began = time.monotonic()
+                silent = re.search(r"(rims-imapd \d) does not answer", ctl(suite, "who", status=1))[1]
+                held = next(user for user in users if at[user] == silent)
+                free = next(user for user in users if at[user] != silent)
+                told = ctl(suite, "kick", held, status=1)
+                self.assertIn(f'"{held}" has no session in the processes that answer', told)
+                self.assertIn(f"{silent} does not answer: process {worker} is stopped by a signal", told)
+                told = ctl(suite, "kick", free, status=1)
+                self.assertIn("sessions ended: 1\n", told)
+                self.assertEqual(told.count(f"{silent} does not answer"), 1, told)
+                # Three commands.
+                self.assertLess(time.monotonic() - began, 27)
+            finally:
+                os.kill(worker, signal.SIGCONT)
+            self.assertEqual(ctl(suite, "kick", held), "sessions ended: 1\n")
+            wait_for(lambda: suite.log_text().count("ended after 0 commands") == 2, 10,
+                     "both ends are in the log")
+
+    def test_since_stays_what_it_was(self):
+        with Suite() as suite, suite.login("foo"):
+            first = who(suite)[0]
+            end = time.monotonic() + 2.5
+            seen = set()
+            while time.monotonic() < end:
+                seen.add(who(suite)[0]["since"])
+            self.assertEqual(seen, {first["since"]})
+            self.assertGreaterEqual(who(suite)[0]["seconds"], first["seconds"] + 2)
 
     @unittest.skipUnless(os.geteuid() == 0, "needs root")
     def test_only_root_and_the_user_of_the_suite_may_ask(self):
@@ -141,7 +184,43 @@ class Reloads(unittest.TestCase):
             text = text.replace(old, new)
         with open(suite.config, "w", encoding="utf-8") as f:
             f.write(text)
-        ctl(suite, "reload")
+        return ctl(suite, "reload")
+
+    def test_a_reload_returns_when_it_is_in_force(self):
+        settings = "processes:\n  imapd_workers: 3\n  login_workers: 3\n"
+        with Suite(settings=settings) as suite:
+            for n in range(15):
+                old, new = (f"new{n - 1}" if n else "bar"), f"new{n}"
+                told = self.change(suite, (f'pass: "{old}"', f'pass: "{new}"'))
+                self.assertEqual(told, "the new configuration is in force\n")
+                with suite.login("foo", new) as imap:
+                    imap.noop()
+
+    def test_a_reload_names_what_needs_a_restart(self):
+        with Suite() as suite:
+            told = self.change(suite, ("imap_host: 127.0.0.1", "imap_host: 127.0.0.2"),
+                               ("hostname: localhost", "hostname: other"))
+            self.assertRegex(told, rf"rims-ctl: {re.escape(suite.config)}:\d+:\d+: imap_host was changed: "
+                                   "that takes effect at the next start\n")
+            self.assertIn("the new configuration is in force\n", told)
+            self.assertNotIn("hostname", told.replace(suite.config, ""))
+
+    def test_a_reload_waits_for_no_process_that_is_stopped_for_long(self):
+        with Suite(settings="processes:\n  imapd_workers: 2\n") as suite:
+            worker = suite.pids("imapd")[0]
+            os.kill(worker, signal.SIGSTOP)
+            try:
+                with open(suite.config, "a", encoding="utf-8") as f:
+                    f.write("limits:\n  keywords: 70\n")
+                began = time.monotonic()
+                told = ctl(suite, "reload", status=1)
+                self.assertLess(time.monotonic() - began, 20)
+                self.assertRegex(told, rf"rims-imapd \d \(process {worker}\) has not taken the new "
+                                       "configuration within 10 s")
+                self.assertNotIn("is in force\n", told)
+            finally:
+                os.kill(worker, signal.SIGCONT)
+            self.assertEqual(ctl(suite, "reload"), "the new configuration is in force\n")
 
     def test_a_changed_password_and_a_removed_user_end_their_sessions(self):
         with Suite(users={**USERS, "stays": "here"}) as suite, contextlib.ExitStack() as stack:

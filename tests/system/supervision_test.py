@@ -226,6 +226,36 @@ class Control(unittest.TestCase):
         self.assertEqual(done.returncode, status, done)
         return done.stdout.decode() + done.stderr.decode()
 
+    def test_a_restart_without_the_run_directory_makes_it_again(self):
+        suite = Suite()
+        self.addCleanup(suite.close)
+        self.ctl(suite, "start")
+        self.addCleanup(lambda: self.ctl(suite, "stop"))
+        before = re.search(r"process (\d+)", self.ctl(suite, "status"))[1]
+        shutil.rmtree(suite.run_dir)
+        self.assertIn("rims.pid is gone", self.ctl(suite, "status", status=1))
+        self.assertIn("rims is started", self.ctl(suite, "restart"))
+        after = re.search(r"process (\d+)", self.ctl(suite, "status"))[1]
+        self.assertNotEqual(before, after)
+        suite.deliver(b"Subject: after\n\nit\n")
+        with open(os.path.join(suite.run_dir, "ports"), encoding="ascii") as f:
+            suite.imap_port = int(dict(line.split() for line in f)["imap"])
+        with suite.login("foo") as imap:
+            self.assertEqual(imap.select("INBOX"), ("OK", [b"1"]))
+
+    def test_an_end_by_a_signal_to_all_looks_like_no_fault(self):
+        for _ in range(3):
+            with Suite() as suite:
+                with suite.login("foo") as imap:
+                    imap.noop()
+                for pid in suite.pids():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGTERM)
+                self.assertEqual(suite.child.wait(15), 0)
+                said = suite.output_text() + suite.log_text()
+                self.assertNotRegex(said, "ERROR|error:")
+                self.assertIn("stopped", said)
+
     def test_the_life_of_a_daemon(self):
         suite = Suite()
         self.addCleanup(suite.close)

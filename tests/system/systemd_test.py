@@ -89,13 +89,37 @@ deliver four
 ctl stop; echo "stop $? $(systemctl is-active rims) $(systemctl show -p Result --value rims)"
 pgrep -c rims-; echo "left"
 ls -d /run/rims
-ctl start > /dev/null 2>&1; echo "by hand $?"
+ctl status; echo "status $?"
+ctl try-restart; echo "try-restart $?"
+# What is not the suite's own way to start leaves nothing of its own.
+ctl start; echo "start $?"; ours
+mkdir /run/systemd/system/rims.service.d
+printf '[Service]\nRestartSec=1h\n' > /run/systemd/system/rims.service.d/slowly.conf
+systemctl daemon-reload
+waits() { [ "$(systemctl show -p SubState --value rims)" = auto-restart ]; }
+for verb in stop restart; do
+  systemctl kill -s KILL --kill-whom=main rims
+  until_true waits
+  ctl status; echo "status $?"
+  ctl $verb; echo "$verb $? $(systemctl is-active rims)"
+  [ $verb = restart ] || ctl start
+  ours
+done
+ctl stop
+/usr/local/libexec/rims/rims-controller -d -c /usr/local/etc/rims/config.yml > /dev/null 2>&1; echo "by hand $?"
 systemctl start rims 2>/dev/null; echo "a second one $?"
 systemctl stop rims
 deliver five
 ctl status | head -1 | sed 's/process [0-9]*/process N/'
 status
 ctl stop; echo "stop $?"
+# A mistake in the configuration: the unit fails, and status says so.
+printf '[Service]\nRestart=no\n' > /run/systemd/system/rims.service.d/slowly.conf
+systemctl daemon-reload
+sed 's/^imap_port: .*/imap_port: imap2\nlog_level: LOUD/' -i /usr/local/etc/rims/config.yml
+systemctl start rims 2>/dev/null; echo "a mistake $?"
+sed '/^log_level: LOUD/d' -i /usr/local/etc/rims/config.yml
+ctl status; echo "status $?"
 systemctl start hand; echo "of a unit of one's own $?"
 ctl status | head -1 | sed 's/process [0-9]*/process N/'
 systemctl stop hand; echo "stop $? $(systemctl show -p Result --value hand)"
@@ -231,8 +255,20 @@ class RealSystemd(unittest.TestCase):
             'rims is stopped, by "systemctl stop rims.service"', "stop 0 inactive success",
             "0", "left",
             # A unit that fails to start takes nothing from the suite that runs.
-            "/run/rims", "by hand 0", "a second one 1", "deliver 0", "rims runs, with process N",
+            "/run/rims",
+            # Stopped, it is still the unit's.
+            "rims does not run; rims.service of systemd is inactive", "status 3",
+            "rims does not run; rims.service of systemd is inactive", "try-restart 0",
+            'rims is started, by "systemctl start rims.service"', "start 0", "confined",
+            "rims does not run; rims.service of systemd is about to start it again", "status 1",
+            'rims is stopped, by "systemctl stop rims.service"', "stop 0 inactive",
+            'rims is started, by "systemctl start rims.service"', "confined",
+            "rims does not run; rims.service of systemd is about to start it again", "status 1",
+            'rims is started again, by "systemctl restart rims.service"', "restart 0 active", "confined",
+            'rims is stopped, by "systemctl stop rims.service"',
+            "by hand 0", "a second one 1", "deliver 0", "rims runs, with process N",
             "INBOX (MESSAGES 5)", "rims is stopped", "stop 0",
+            "a mistake 1", "rims does not run; rims.service of systemd has failed (exit-code)", "status 3",
             # A unit that calls rims-ctl itself, as an init script does.
             "of a unit of one's own 0", "rims runs, with process N, which is hand.service of systemd",
             "stop 0 success", "start 0",

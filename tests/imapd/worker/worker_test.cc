@@ -3,6 +3,7 @@
 
 #include "imapd/worker/worker.h"
 
+#include <ctime>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -132,6 +133,8 @@ struct Ctl {
   }
   uint64_t kick(const std::string& user, const std::string& session) {
     EXPECT_TRUE(run(stage.loop, link.send(ipc::Kick{.user = user, .session = session})));
+    const auto begun = run(stage.loop, link.receive());
+    EXPECT_EQ(begun->type, static_cast<uint16_t>(ipc::AdminMsg::kicking));
     const auto packet = run(stage.loop, link.receive());
     return ipc::decode<ipc::Kicked>(packet->body).value().count;
   }
@@ -154,6 +157,7 @@ TEST_F(WorkerTest, TellsTheAdministratorWhoIsThere) {
   EXPECT_EQ(all[0].address.value, "192.0.2.1");
   EXPECT_EQ(all[0].mailbox.value, "INBOX");
   EXPECT_EQ(all[0].client.value, "Mail 1.2");
+  EXPECT_NEAR(static_cast<double>(all[0].since), static_cast<double>(std::time(nullptr)), 600);
 }
 
 TEST_F(WorkerTest, TellsOfMoreSessionsThanALinkHoldsAtOnce) {
