@@ -41,6 +41,13 @@ struct Wanted {
 };
 
 Result<std::unique_ptr<cli::MailSource>> open_source(const Wanted& wanted) {
+  // A directory of another format would only give a complaint about each of its files.
+  if (const auto other = cli::dbox_kind(cli::real_path(wanted.path));
+      other && wanted.from == "mbox") {
+    const char* kind = *other == cli::DboxKind::mdbox ? "mdbox" : "sdbox";
+    return fail(Fault::refused,
+                fmt::format("{0}: this is {1} of Dovecot: say --from {1}", wanted.path, kind));
+  }
   if (wanted.from == "maildir") return cli::open_maildir(cli::real_path(wanted.path));
   if (wanted.from == "mbox")
     return cli::open_mbox(

@@ -199,6 +199,12 @@ Status write_maildir(store::JournalReader& reader, const store::Folded& account,
   const auto& info = mailbox.info();
   TRY(auto writer, MaildirWriter::open(job.directory, info.name, info.uidvalidity.value,
                                        letters_for(mailbox, remarks)));
+  if (info.name.find_first_of(".\\") != std::string::npos)
+    remarks.note(
+        info.name,
+        fmt::format("a dot divides levels in the names of a Maildir's folders, so this one "
+                    "is {}; Dovecot reads it as it was with its plugin listescape",
+                    directory_of_folder(info.name)));
   uint64_t count = 0;
   for (const auto& e : mailbox.messages()) {
     job.progress(info.name, count++, info.messages);

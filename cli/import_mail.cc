@@ -132,15 +132,37 @@ class Import {
       done_.failed += found->size();
       return {};
     }
-    uint64_t done = 0, bytes = 0, used_up = 0;
+    uint64_t done = 0, bytes = 0, used_up = 0, without_room = 0;
+    std::string full;  // the limit that the mailbox has met
     Uid next = to_.account().find(into->id)->uidnext;
     std::vector<store::NewMessage> batch;
-    const auto flush = [&]() -> Status {
-      if (batch.empty()) return {};
-      const uint64_t count = batch.size();
-      TRY_STATUS(to_.run(to_.account().append(into->id, std::exchange(batch, {}))));
+    // A limit concerns what it leaves no room for, and not the mailboxes that follow.
+    const auto put = [&](std::vector<store::NewMessage> messages) -> Status {
+      const uint64_t count = messages.size();
+      uint64_t size = 0;
+      for (const auto& m : messages) size += m.bytes.view().size();
+      auto appended = to_.run(to_.account().append(into->id, std::move(messages)));
+      if (!appended && appended.error().fault() == Fault::limit) {
+        full = appended.error().detail();
+        without_room += count;
+        return {};
+      }
+      TRY_STATUS(appended);
       done_.messages += count;
-      done_.bytes += std::exchange(bytes, 0);
+      done_.bytes += size;
+      return {};
+    };
+    const auto flush = [&]() -> Status {
+      bytes = 0;
+      auto all = std::exchange(batch, {});
+      if (all.empty()) return {};
+      if (has_room(into->id, all.size())) return put(std::move(all));
+      // As many as there is room for.
+      for (auto& one : all) {
+        std::vector<store::NewMessage> single;
+        single.push_back(std::move(one));
+        TRY_STATUS(put(std::move(single)));
+      }
       return {};
     };
     for (const auto& m : *found) {
@@ -150,6 +172,13 @@ class Import {
       auto text = from_.read(mailbox, m);
       if (!text || text->empty()) {
         remarks_.not_taken(m.where, text ? "it is empty" : text.error().detail());
+        done_.failed++;
+        continue;
+      }
+      if (text->size() > to_.account().limits().message_bytes) {
+        remarks_.not_taken(
+            m.where, fmt::format("it has {} bytes, and limits.message_size allows {}", text->size(),
+                                 to_.account().limits().message_bytes));
         done_.failed++;
         continue;
       }
@@ -189,6 +218,10 @@ class Import {
       }
     }
     TRY_STATUS(flush());
+    if (without_room > 0) {
+      remarks_.not_taken(mailbox.where, fmt::format("{} messages: {}", without_room, full));
+      done_.failed += without_room;
+    }
     if (into->uids && mailbox.uidnext > 1) {
       TRY_STATUS(to_.run(to_.account().raise_uidnext(into->id, Uid(mailbox.uidnext))));
     }
@@ -197,6 +230,15 @@ class Import {
       remarks_.note(mailbox.where,
                     fmt::format("{} messages got new UIDs: theirs were already used", used_up));
     return {};
+  }
+
+  bool has_room(MailboxId id, size_t count) {
+    auto& account = to_.account();
+    uint64_t all = count;
+    for (const auto* mailbox : account.mailboxes()) all += mailbox->messages;
+    const auto* info = account.find(id);
+    return info && info->messages + count <= account.limits().mailbox_messages &&
+           all <= account.limits().account_messages;
   }
 
   // Those keywords of `m` that RIMS can store.

@@ -383,6 +383,7 @@ class Mdbox final : public Dbox {
       std::string name = imap::canonical_inbox(record.mailbox.empty() ? "INBOX" : record.mailbox);
       if (unknown_.contains(name) || !names.contains(name)) lost_[name].push_back(&record);
     }
+    tell_unreadable(remarks);
     for (const auto& [name, records] : lost_) {
       if (names.contains(name)) continue;
       const std::string where = root_ + "/storage";
@@ -514,6 +515,22 @@ class Mdbox final : public Dbox {
                                unused));
   }
 
+  // Messages of the map that no index names and that are not where they should be: of a file that
+  // was cut, or is gone, a walk sees at most the first one.
+  void tell_unreadable(const Remarks& remarks) const {
+    std::set<Place> seen = broken_;
+    for (const auto& record : records_) seen.insert(record.place);
+    const auto gone = std::ranges::count_if(map_.by_uid, [&](const auto& entry) {
+      return entry.second.references > 0 && !referenced_.contains(entry.first) &&
+             !seen.contains(entry.second.place);
+    });
+    if (gone > 0)
+      remarks.not_taken(root_ + "/storage",
+                        fmt::format("{} messages more are lost: files of the storage were cut, or "
+                                    "are gone; no index says in which mailboxes they were",
+                                    gone));
+  }
+
   // Is it in no mailbox whose index was read, and not expunged?
   [[nodiscard]] bool is_lost(const Record& record) {
     for (const auto& name : index_names(record.guid))
@@ -566,6 +583,7 @@ class Mdbox final : public Dbox {
         if (!record) {
           remarks.not_taken(fmt::format("{} at offset {}", file_.path(), at),
                             record.error().detail());
+          broken_.insert({.file = file, .offset = at});
           TRY(at, file_.find(at + 1));
           continue;
         }
@@ -626,6 +644,7 @@ class Mdbox final : public Dbox {
   std::unordered_set<std::string> guids_;    // of messages that mailboxes hold
   std::map<Place, uint32_t> uids_;           // of the map
   std::vector<Record> records_;
+  std::set<Place> broken_;  // where a walk has found no whole message
   std::unordered_map<std::string, Place> by_guid_;
   std::map<std::string, std::vector<const Record*>> lost_;  // by mailbox
   DboxFile file_;                                           // the one that was read last
@@ -642,11 +661,27 @@ std::optional<DboxKind> kind_of(const std::string& root) {
 
 bool is_dbox(const std::string& root) { return kind_of(root).has_value(); }
 
+std::optional<DboxKind> dbox_kind(const std::string& root) {
+  const auto has = [&](const std::string& directory, const auto& is_of_it) {
+    const auto names = list_directory(root + directory);
+    return names && std::ranges::any_of(*names, is_of_it);
+  };
+  if (has("/storage", [](const std::string& name) {
+        return number_in(name, "m.") != 0 || name.starts_with("dovecot.map.index");
+      }))
+    return DboxKind::mdbox;
+  if (has("/mailboxes", [&](const std::string& name) {
+        return is_directory(fmt::format("{}/mailboxes/{}{}", root, name, kMails));
+      }))
+    return DboxKind::sdbox;
+  return std::nullopt;
+}
+
 Result<std::unique_ptr<MailSource>> open_dbox(DboxKind kind, std::string root, std::string alt) {
   for (auto* path : {&root, &alt}) {
     while (path->size() > 1 && path->ends_with('/')) path->pop_back();
-    if (!path->empty() && !is_directory(*path))
-      return fail(Fault::not_found, *path + ": no such directory");
+    if (path->empty()) continue;
+    TRY([[maybe_unused]] const auto names, list_directory(*path));  // or why that is not possible
   }
   const auto there = kind_of(root);
   if (!there)

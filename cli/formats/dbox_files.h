@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "cli/formats/mail_source.h"
@@ -18,6 +19,8 @@ enum class DboxKind : uint8_t { sdbox, mdbox };
 
 // Is `root` of one of them? It need not be whole.
 [[nodiscard]] bool is_dbox(const std::string& root);
+// Of which it is without doubt: another tree may have directories of such names.
+[[nodiscard]] std::optional<DboxKind> dbox_kind(const std::string& root);
 
 // `alt`: the root of the alternate storage, with the same tree; empty: none. Errors: there is no
 // such directory; it is of the other kind.

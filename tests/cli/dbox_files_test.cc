@@ -229,7 +229,7 @@ TEST_F(DboxFilesTest, WhatIsNotThereOrOfTheOtherKindIsSaid) {
   EXPECT_EQ(take(DboxKind::sdbox), Strings{root_ + ": this is mdbox: say --from mdbox"});
   const auto missing = open_dbox(DboxKind::mdbox, root_, root_ + "/alt");
   ASSERT_FALSE(missing);
-  EXPECT_EQ(missing.error().detail(), root_ + "/alt: no such directory");
+  EXPECT_EQ(missing.error().detail(), root_ + "/alt: No such file or directory");
 }
 
 }  // namespace

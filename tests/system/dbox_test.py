@@ -5,6 +5,7 @@ import contextlib
 import glob
 import json
 import os
+import re
 import random
 import shutil
 import subprocess
@@ -278,6 +279,39 @@ plugin {{
                 theirs = dovecot.what_it_has(doveadm, "INBOX")
                 del theirs[2][3]
                 self.assertEqual(found[""], theirs)
+
+    def test_a_cut_file_of_a_mailbox_without_an_index_names_all_that_is_lost(self):
+        home, doveadm = dovecot.make(self.suite.directory, "mdbox:HOME/mail")
+        for n in range(9):
+            doveadm("save", "-m", "INBOX", stdin=text(n))
+        where = self.copy(home)
+        for path in glob.glob(f"{where}/mailboxes/INBOX/dbox-Mails/dovecot.index*"):
+            os.remove(path)
+        with open(f"{where}/storage/m.1", "rb") as f:
+            whole = f.read()
+        starts = [m.start() for m in re.finditer(rb"\x01\x02N ", whole)]
+        self.assertEqual(len(starts), 9)
+        with open(f"{where}/storage/m.1", "wb") as f:
+            f.write(whole[:starts[4] + 60])
+        report = self.ctl("import", "foo", "--from", "mdbox", where, status=1)
+        self.assertEqual(report["messages"], 4)
+        told = "\n".join(n["reason"] for n in report["not_taken"])
+        self.assertIn("4 messages more are lost: files of the storage were cut", told)
+        self.assertEqual(sum("m.1 at offset" in n["where"] for n in report["not_taken"]), 1, "and the fifth")
+
+    def test_a_tree_that_is_no_mbox_or_can_not_be_read_says_so(self):
+        for kind in ("sdbox", "mdbox"):
+            home, doveadm = dovecot.make(self.suite.directory, f"{kind}:HOME/mail")
+            doveadm("save", "-m", "INBOX", stdin=text(1))
+            where = self.copy(home)
+            done = self.suite.command("sbin/rims-ctl", "import", "foo", "--from", "mbox", where)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(f"{where}: this is {kind} of Dovecot: say --from {kind}", done.stderr.decode())
+            os.chmod(where, 0)
+            done = self.suite.command("sbin/rims-ctl", "import", "foo", "--from", kind, where)
+            os.chmod(where, 0o700)
+            self.assertIn(f"{where}: Permission denied", done.stderr.decode())
+            self.assertNotEqual(done.returncode, 0)
 
     def test_the_other_kind_is_named(self):
         homes = {kind: dovecot.make(self.suite.directory, f"{kind}:HOME/mail")[0] for kind in ("sdbox", "mdbox")}

@@ -593,6 +593,17 @@ class MigrateTest(unittest.TestCase):
         done = self.suite.command("sbin/rims-ctl", "export", "foo", "--to", "mbox", self.out)
         self.assertIn(b"no account", done.stderr)
 
+    def test_a_dot_in_the_name_of_a_mailbox_is_told(self):
+        with self.running(), self.suite.login("foo") as imap:
+            imap.create("a.b/c")
+            imap.append("a.b/c", None, None, b"A: b\r\n\r\nx\r\n")
+        report, errors = self.ctl("export", "foo", "--to", "maildir", f"{self.out}/dots")
+        self.assertTrue(os.path.isdir(f"{self.out}/dots/.a\\2eb.c/cur"), os.listdir(f"{self.out}/dots"))
+        self.assertIn(".a\\2eb.c; Dovecot reads it as it was with its plugin listescape", errors)
+        self.assertEqual({n["where"] for n in report["notes"]}, {"a.b", "a.b/c"})
+        self.ctl("import", "bar", "--from", "maildir", f"{self.out}/dots")
+        self.assertIn(".a\\2eb.c", self.exported("bar", "again"))
+
     def test_what_is_not_taken_is_told(self):
         make_maildir(self.source, {"": ("", 3)}, self.rng)
         cur = f"{self.source}/cur"
