@@ -172,6 +172,12 @@ int verify_backups(const Wanted& wanted) {
       o.problems.push_back(checked.error().detail());
     }
     o.account = {o.manifest.account.empty() ? name : o.manifest.account, o.manifest.user};
+    // It was put aside because something is wrong with it, and the backup beside it took its place.
+    const std::string whole = name.substr(0, name.find(".aside-"));
+    if (whole.size() < name.size() && std::ranges::find(*names, whole) != names->end())
+      for (auto& text : std::exchange(o.problems, {}))
+        o.notes.push_back(
+            fmt::format("{}; {} was put aside, remove it when nobody needs it", text, o.where));
     print(o, wanted);
     outcomes.push_back(std::move(o));
   }

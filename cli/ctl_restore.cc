@@ -25,6 +25,7 @@
 #include "cli/time_point.h"
 #include "common/account/offline.h"
 #include "common/base/encoding.h"
+#include "common/base/errno_text.h"
 #include "common/base/json.h"
 #include "common/base/log.h"
 #include "common/journal/account_dir.h"
@@ -79,6 +80,7 @@ Status tell_lost_ends(Source& source, const store::FoldUntil& until) {
   for (const auto& s : source.manifest.segments) {
     if (s.records == 0 || s.from > until.seq) continue;
     const auto file = files.open(s.number, store::Access::read);
+    if (!file && file.error().system() != ENOENT) continue;  // told by whoever reads it
     const uint64_t size = file ? (*file)->size().value_or(0) : 0;
     if (size >= s.size) continue;
     source.problems.push_back(fmt::format(
@@ -104,6 +106,13 @@ Result<Source> open_source(const Fd& base, const Wanted& wanted) {
     struct stat st{};
     // --from may also be the directory of one account's backup, for example a copy of it.
     if (stat((wanted.from + "/" + store::kManifestName).c_str(), &st) == 0) path = wanted.from;
+    if (stat(wanted.from.c_str(), &st) != 0)
+      return fail(Fault::not_found, fmt::format("{}: {}; --from names the directory of a backup",
+                                                wanted.from, errno_text(errno)));
+    if (!S_ISDIR(st.st_mode))
+      return fail(Fault::not_found,
+                  fmt::format("{} is not a directory; --from names the directory of a backup",
+                              wanted.from));
     if (stat(path.c_str(), &st) != 0 && errno == ENOENT)
       return fail(Fault::not_found, fmt::format("{} has no backup of {}", wanted.from, wanted.of));
     TRY(store::AccountDir dir, store::AccountDir::at(store::Disk::real(), path));
@@ -540,6 +549,9 @@ int restore(const Invocation& how, std::span<char*> args) {
     const auto at = cli::parse_time_point(wanted.at_text);
     if (!at) return wrong(at.error().reply());
     if (*at <= 0 || *at >= INT64_C(0xffffffff)) return wrong(wanted.at_text + " is out of range");
+    if (*at > time(nullptr))
+      return wrong(fmt::format("--at {}: that is in the future; it is {} now", wanted.at_text,
+                               store::utc_text(static_cast<uint32_t>(time(nullptr)))));
     wanted.at = static_cast<uint32_t>(*at);
   }
   if (!uids.empty()) {

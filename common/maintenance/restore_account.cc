@@ -181,9 +181,10 @@ Status Restore::copy(const BackupSegment& segment) {
   FileSegments copies(backup_);
   const auto opened = SegmentBytes::open(copies, segment.number);
   if (!opened) {
-    if (opened.error().system() != ENOENT && opened.error().system() != EIO)
+    const int error = opened.error().system();
+    if (error == 0 || error == EMFILE || error == ENFILE || error == ENOMEM)
       return std::unexpected(opened.error());
-    result_.problems.push_back(opened.error().detail());
+    result_.problems.push_back(opened.error().detail() + "; its records are not restored");
     return {};
   }
   SegmentBytes& bytes = **opened;

@@ -37,12 +37,60 @@ Revival revival(const MailboxPlan& wanted, size_t i) {
           .size = entry.size};
 }
 
+// A mailbox while it is restored.
+struct Room {
+  bool expunge_first = false;  // what is missing and what is to go have no room beside one another
+};
+
+// Before anything is changed: a restore that takes away what came later must have room for what was
+// there.
+Task<Result<std::vector<Room>>> look_for_room(Account& account, const RestorePlan& plan) {
+  std::vector<Room> rooms(plan.mailboxes.size());
+  const bool takes_away =
+      !plan.remove.empty() ||
+      std::ranges::any_of(plan.mailboxes, [](const auto& m) { return !m.later.empty(); });
+  if (!takes_away) co_return rooms;
+  CO_TRY(const auto* state, co_await account.whole_state());
+  const Limits& limits = account.limits();
+  uint64_t most = state->messages(), at_end = most;
+  for (size_t i = 0; i < rooms.size(); i++) {
+    const MailboxPlan& wanted = plan.mailboxes[i];
+    const auto* info = account.find(wanted.name);
+    const uint64_t now = info ? info->messages : 0, with_all = now + wanted.missing.size();
+    const uint64_t end = with_all - std::min<uint64_t>(with_all, wanted.later.size());
+    if (wanted.missing.empty()) {
+      at_end -= std::min<uint64_t>(at_end, wanted.later.size());
+      continue;
+    }
+    if (end > limits.mailbox_messages)
+      co_return fail(
+          Fault::limit, "no room",
+          fmt::format("{}: it would have {} messages, and limits.mailbox_messages allows "
+                      "{}; nothing was changed",
+                      wanted.name, end, limits.mailbox_messages),
+          "LIMIT");
+    most += wanted.missing.size();
+    at_end = at_end + wanted.missing.size() - std::min<uint64_t>(with_all, wanted.later.size());
+    rooms[i].expunge_first = with_all > limits.mailbox_messages;
+  }
+  if (at_end > limits.account_messages)
+    co_return fail(Fault::limit, "no room",
+                   fmt::format("all mailboxes together would have {} messages, and "
+                               "limits.account_messages allows {}; nothing was changed",
+                               at_end, limits.account_messages),
+                   "LIMIT");
+  if (most > limits.account_messages)
+    for (Room& room : rooms) room.expunge_first = true;
+  co_return rooms;
+}
+
 }  // namespace
 
 Task<Result<RestoreOutcome>> carry_out(Account& account, RestorePlan plan, RestoreSteps steps) {
   RestoreOutcome out;
   uint64_t done = 0;
   const uint64_t total = messages_in(plan);
+  CO_TRY(const auto rooms, co_await look_for_room(account, plan));
   for (const auto& name : plan.noselect) {
     const Status made = co_await account.create_noselect(name);
     if (made) {
@@ -52,7 +100,8 @@ Task<Result<RestoreOutcome>> carry_out(Account& account, RestorePlan plan, Resto
     if (ends_all(account, made.error())) co_return std::unexpected(made.error());
     out.problems.push_back(fmt::format("{}: not created: {}", name, made.error().detail()));
   }
-  for (const auto& wanted : plan.mailboxes) {
+  for (size_t number = 0; number < plan.mailboxes.size(); number++) {
+    const MailboxPlan& wanted = plan.mailboxes[number];
     const auto problem = [&](std::string_view what, const Error& error) {
       out.problems.push_back(fmt::format("{}: {}: {}", wanted.name, what, error.detail()));
     };
@@ -69,6 +118,11 @@ Task<Result<RestoreOutcome>> carry_out(Account& account, RestorePlan plan, Resto
       out.created++;
     }
 
+    if (rooms[number].expunge_first && !wanted.later.empty()) {
+      CO_TRY(const auto gone, co_await account.expunge(id, wanted.later));
+      out.expunged += gone.size();
+    }
+    const uint64_t restored_before = out.restored;
     // Damaged messages whose place another one has.
     std::vector<Uid> replaced = wanted.doubled;
     const auto is_back = [&](size_t i) {
@@ -149,7 +203,13 @@ Task<Result<RestoreOutcome>> carry_out(Account& account, RestorePlan plan, Resto
       }
       out.reflagged += uids.size();
     }
-    if (!wanted.later.empty()) {
+    if (wanted.later.empty() || rooms[number].expunge_first) continue;
+    if (out.restored - restored_before < wanted.missing.size()) {
+      out.problems.push_back(fmt::format(
+          "{}: {} messages that came later stay, as not all that were there before could "
+          "be restored",
+          wanted.name, wanted.later.size()));
+    } else {
       CO_TRY(const auto gone, co_await account.expunge(id, wanted.later));
       out.expunged += gone.size();
     }

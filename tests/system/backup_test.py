@@ -491,5 +491,58 @@ class BackupTest(unittest.TestCase):
                                 assert os.stat(path).st_uid == NOBODY, path
 
 
+class WhatIsWrongIsSaid(unittest.TestCase):
+    def filled(self, **more):
+        suite = Suite(settings="storage:\n  segment_size: 64K\n", **more)
+        self.addCleanup(suite.close)
+        where = os.path.join(suite.directory, "backup")
+        suite.start()
+        with suite.login("foo") as imap:
+            for n in range(30):
+                imap.append("INBOX", None, None, b"Subject: %d\r\n\r\n" % n + b"x" * 78 * 100)
+        backup(suite, "foo", where)
+        suite.stop()
+        return suite, where
+
+    def test_a_segment_that_may_not_be_read_costs_what_is_in_it(self):
+        suite, where = self.filled()
+        segment = f"{where}/{account_of('foo')}/journal/00000002"
+        os.chmod(segment, 0)
+        os.rename(journal(suite.mail).removesuffix("/journal"), os.path.join(suite.directory, "away"))
+        if os.geteuid() == 0:
+            self.assertTrue(suite.drop)
+        told = ctl(suite, "restore", "foo", "--from", where, status=1)
+        self.assertIn("journal/00000002", told)
+        self.assertIn("Permission denied", told)
+        self.assertNotIn("is missing", told)
+        with suite.start(), suite.login("foo") as imap:
+            found = messages(imap, "INBOX")[1]
+            self.assertGreater(len(found), 10)
+            self.assertLess(len(found), 30)
+
+    def test_a_copy_that_was_put_aside_does_not_keep_the_check_red(self):
+        suite, where = self.filled()
+        with open(f"{where}/{account_of('foo')}/manifest.json", "w", encoding="ascii") as f:
+            f.write("nonsense")
+        with suite.start():
+            backup(suite, "foo", where)
+            aside = [name for name in os.listdir(where) if ".aside-" in name]
+            self.assertEqual(len(aside), 1)
+            told = ctl(suite, "backup", "--verify", where)
+            self.assertIn(f"{where}/{aside[0]} was put aside, remove it when nobody needs it", told)
+            # Without the one that took its place it is what there is.
+            os.rename(f"{where}/{account_of('foo')}", os.path.join(suite.directory, "away"))
+            ctl(suite, "backup", "--verify", where, status=1)
+
+    def test_a_place_or_a_time_that_is_none(self):
+        suite, where = self.filled()
+        self.assertIn("/nonexist: No such file or directory; --from names the directory of a backup",
+                      ctl(suite, "restore", "foo", "--from", "/nonexist", status=1))
+        self.assertIn(f"{suite.config} is not a directory; --from names the directory of a backup",
+                      ctl(suite, "restore", "foo", "--from", suite.config, status=1))
+        self.assertIn("--at 2099-01-01 00:00: that is in the future; it is ",
+                      ctl(suite, "restore", "foo", "--from", where, "--at", "2099-01-01 00:00", status=2))
+
+
 if __name__ == "__main__":
     unittest.main()
