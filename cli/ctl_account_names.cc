@@ -69,6 +69,12 @@ int rename(const Accounts& accounts, const std::string& new_name) {
   if (status == kDone)
     std::printf("the mail of %s is that of %s now\n", log::printable(from).c_str(),
                 log::printable(to).c_str());
+  if (status == kDone && !names::account_of(*accounts.loaded.config, to))
+    complain(
+        fmt::format("note: {} is not in user_list of {}: nobody can log in as this user, and no "
+                    "mail is taken for it, until it is there",
+                    log::quoted(to), accounts.loaded.file),
+        kDone);
   return status;
 }
 

@@ -7,6 +7,8 @@
 #include <ranges>
 #include <unordered_map>
 
+#include <fmt/format.h>
+
 #include "common/account/account.h"
 
 namespace rims::store {
@@ -181,7 +183,9 @@ Task<Result<Built>> plan_flags(Plan& plan, std::shared_ptr<FlagJob> job, const L
                        : want.op == FlagOp::add   ? merged(before, list)
                                                   : without(before, list);
     if (after.size() > kMaxKeywordsOfMessage && after.size() > before.size())
-      co_return fail(Fault::limit, "too many keywords", {}, "LIMIT");
+      co_return fail(Fault::limit,
+                     fmt::format("too many keywords: a message may have {}", kMaxKeywordsOfMessage),
+                     {}, "LIMIT");
     sets[set] = {.other = !std::ranges::equal(before, after),
                  .has_one = without(before, list).size() < before.size()};
   }

@@ -88,8 +88,13 @@ Result<KeywordList> Plan::keywords(const Mailbox& mailbox, std::span<const std::
     if ((!index && too_long) || full || too_many) {
       if (no_room == NoRoom::leave_out) continue;
       o.new_keywords.resize(before);
-      return fail(Fault::limit, too_long ? "a keyword is too long" : "too many keywords", {},
-                  "LIMIT");
+      return fail(
+          Fault::limit,
+          too_long ? fmt::format("a keyword may have {} bytes", limits.keyword_bytes)
+          : full   ? fmt::format("too many keywords: a mailbox may have {} (limits.keywords)",
+                                 limits.keywords)
+                   : fmt::format("too many keywords: a message may have {}", kMaxKeywordsOfMessage),
+          {}, "LIMIT");
     }
     if (!index) {
       index = known + o.new_keywords.size();

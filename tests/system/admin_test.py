@@ -296,5 +296,17 @@ class Damaged(unittest.TestCase):
                 f.write(text)
 
 
+class Renamed(unittest.TestCase):
+    def test_a_new_name_that_is_no_user_is_told(self):
+        suite = Suite(users={"foo": "bar", "new": "bar"})
+        self.addCleanup(suite.close)
+        with suite.start():
+            suite.deliver(b"Subject: x\n\nx\n")
+            told = ctl(suite, "account", "rename", "foo", "nobody-here")
+            self.assertIn('"nobody-here" is not in user_list of ' + suite.config
+                          + ": nobody can log in as this user", told)
+            self.assertNotIn("user_list", ctl(suite, "account", "rename", "nobody-here", "new"))
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -9,6 +9,7 @@ machine makes both longer. One of a few rounds must be good, as something else m
 # runs alone
 
 import contextlib
+import json
 import os
 import time
 import unittest
@@ -90,6 +91,15 @@ class Bounds(unittest.TestCase):
             wait_for(lambda: b"may hold 12 messages" in imap.append("INBOX", None, None, mail("x"))[1][0], 10,
                      "the next one")
 
+    def test_too_many_keywords_are_told_with_their_limit(self):
+        suite = self.suite("limits:\n  keywords: 64\n")
+        with suite.start(), suite.login() as imap:
+            imap.append("INBOX", None, None, mail("x"))
+            imap.select()
+            kind, data = imap.store("1", "+FLAGS", "(" + " ".join(f"k{n}" for n in range(65)) + ")")
+            self.assertEqual(kind, "NO")
+            self.assertIn(b"too many keywords: a mailbox may have 64 (limits.keywords)", data[0])
+
     def test_an_import_says_which_limit_it_met(self):
         suite = self.suite("limits:\n  mailbox_messages: 10\n")
         source = os.path.join(suite.directory, "in.mbox")
@@ -100,8 +110,55 @@ class Bounds(unittest.TestCase):
             suite.stop()
             said = ctl(suite, "import", "foo", "--from", "mbox", source, status=1)
             self.assertIn("limits.mailbox_messages", said)
+            self.assertIn("10 messages: ", said)
             suite.start()
-            self.assertLessEqual(len(self.numbers(suite)), 10)
+            self.assertEqual(len(self.numbers(suite)), 10, "as many as there is room for")
+
+    def test_an_import_goes_on_behind_a_mailbox_without_room(self):
+        suite = self.suite("limits:\n  mailbox_messages: 10\n")
+        source = os.path.join(suite.directory, "in")
+        for name, count in (("Alpha", 13), ("Beta", 3)):
+            write(f"{source}/{name}", "".join(f"From a@example.org Thu Jan  1 00:00:00 2020\nSubject: {n}\n\nx\n\n"
+                                              for n in range(count)))
+        with suite.start():
+            done = suite.command("sbin/rims-ctl", "import", "--json", "foo", "--from", "mbox", source)
+            self.assertEqual(done.returncode, 1, done)
+            told = json.loads(done.stdout)
+            self.assertEqual((told["messages"], told["messages_not_taken"]), (13, 3), told)
+            self.assertEqual(len(told["not_taken"]), 1)
+            self.assertIn("limits.mailbox_messages", told["not_taken"][0]["reason"])
+            with suite.login() as imap:
+                self.assertEqual((len(uids(imap, "Alpha")), len(uids(imap, "Beta"))), (10, 3))
+
+    def test_an_exact_restore_has_room_or_changes_nothing(self):
+        for most, changed in ((20, True), (15, False)):
+            suite = self.suite("limits:\n  mailbox_messages: 20\n")
+            backup = os.path.join(suite.directory, "backup")
+            with suite.start():
+                with suite.login() as imap:
+                    for n in range(18):
+                        imap.append("INBOX", None, None, mail(f"then {n}"))
+                ctl(suite, "backup", "foo", backup)
+                with suite.login() as imap:
+                    imap.select()
+                    imap.store("1:18", "+FLAGS.SILENT", "\\Deleted")
+                    imap.expunge()
+                    for n in range(6):
+                        imap.append("INBOX", None, None, mail(f"later {n}"))
+                with open(suite.config, encoding="utf-8") as f:
+                    text = f.read()
+                with open(suite.config, "w", encoding="utf-8") as f:
+                    f.write(text.replace("mailbox_messages: 20", f"mailbox_messages: {most}"))
+                said = ctl(suite, "restore", "foo", "--from", backup, "--exact", status=0 if changed else 1)
+                if not changed:
+                    self.assertIn("INBOX: it would have 18 messages, and limits.mailbox_messages allows 15; "
+                                  "nothing was changed", said)
+                with suite.login() as imap:
+                    imap.select()
+                    subjects = [part[1].strip() for part in imap.fetch("1:*", "BODY.PEEK[HEADER.FIELDS (SUBJECT)]")[1]
+                                if isinstance(part, tuple)]
+                self.assertEqual(len(subjects), 18 if changed else 6)
+                self.assertTrue(all((b"then" if changed else b"later") in s for s in subjects), subjects)
 
     @staticmethod
     def numbers(suite):
