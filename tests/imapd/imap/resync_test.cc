@@ -424,5 +424,46 @@ TEST(Resync, TheCopyOfAClientThatIsCutOffIsRightAgain) {
   EXPECT_GE(reconnects, static_cast<int>(count) * 10);
 }
 
+// RFC 7162 §3.2.5: one answer, which is as long as the changes are many, not as the mailbox is
+// large.
+TEST(Resync, OfALargeMailboxIsAsLongAsItsChanges) {
+  Stage stage;
+  stage.start();
+  const auto reply = run(stage.loop, stage.deliver("foo", "INBOX", standard_message(1)));
+  ASSERT_EQ(reply.status, ipc::Delivery::delivered);
+  auto client = run(stage.loop, stage.log_in("foo"));
+  const auto command = [&](const std::string& text) {
+    return run(stage.loop, client->command("t", text));
+  };
+  [[maybe_unused]] auto lines = command("SELECT INBOX");
+  for (int doubled = 0; doubled < 17; doubled++) lines = command("UID COPY 1:* INBOX");
+  lines = command("STATUS INBOX (MESSAGES UIDVALIDITY HIGHESTMODSEQ)");
+  const std::string status = lines[lines.size() - 2];
+  EXPECT_TRUE(status.find("MESSAGES 131072 ") != std::string::npos) << status;
+  const auto number = [&status](std::string_view name) {
+    return std::stoull(status.substr(status.find(name) + name.size()));
+  };
+  const uint64_t modseq = number("HIGHESTMODSEQ ");
+  const std::string parameters =
+      fmt::format("(QRESYNC ({} {} 1:131072))", number("UIDVALIDITY "), modseq);
+  lines = command("UID STORE 70000 +FLAGS.SILENT (\\Flagged)");
+  lines = command("UID STORE 5,60000:60009,131072 +FLAGS.SILENT (\\Deleted)");
+  lines = command("EXPUNGE");
+  lines = command("UNSELECT");
+
+  client = run(stage.loop, stage.log_in("foo"));
+  lines = command("ENABLE QRESYNC");
+  lines = command("EXAMINE INBOX " + parameters);
+  ASSERT_EQ(lines.size(), 11U);
+  EXPECT_EQ(lines[2], "* 131060 EXISTS");
+  EXPECT_EQ(lines[8], "* VANISHED (EARLIER) 5,60000:60009,131072");
+  EXPECT_TRUE(lines[9].starts_with("* 69989 FETCH (UID 70000 FLAGS (\\Flagged) MODSEQ ("))
+      << lines[9];
+  lines = command(fmt::format("UID FETCH 1:* (FLAGS) (CHANGEDSINCE {} VANISHED)", modseq));
+  EXPECT_EQ(lines.size(), 3U);
+  client.reset();
+  run(stage.loop, stage.stop());
+}
+
 }  // namespace
 }  // namespace rims::test
