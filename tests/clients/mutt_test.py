@@ -1,5 +1,5 @@
-"""mutt against the real suite, driven by pushed keys on a terminal of its own: read, flag, file,
-answer's mark, search, delete"""
+"""mutt and NeoMutt against the real suite, driven by pushed keys on a terminal of their own: read, flag, file,
+answer's mark, search, delete; NeoMutt with QRESYNC comes back to a mailbox that others have changed"""
 
 import os
 import pty
@@ -24,6 +24,7 @@ KEYS = (
 
 class _Mutt(ClientTest):
     TOOL = "mutt"
+    SETTINGS = ""
 
     def mutt(self, keys):
         scheme = "imaps" if self.SECURITY == "tls" else "imap"
@@ -37,10 +38,10 @@ class _Mutt(ClientTest):
                     "set mark_old=no wait_key=no beep=no pipe_decode=no copy=no save_empty=yes\n"
                     "set pager_index_lines=0 timeout=5 mail_check=0 net_inc=0 read_inc=0\n"
                     f"set tmpdir={self.home} postponed={self.home}/postponed\n"
-                    f"push \"{keys}\"\n")
+                    f"{self.SETTINGS.format(home=self.home)}push \"{keys}\"\n")
         master, slave = pty.openpty()
         child = subprocess.Popen(
-            ["mutt", "-n", "-F", self.path("muttrc")], stdin=slave, stdout=slave, stderr=slave,
+            [self.TOOL, "-n", "-F", self.path("muttrc")], stdin=slave, stdout=slave, stderr=slave,
             start_new_session=True,
             env={"HOME": self.home, "TERM": "xterm", "LINES": "40", "COLUMNS": "120",
                  "LANG": "C.UTF-8", "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"})
@@ -58,7 +59,7 @@ class _Mutt(ClientTest):
             except subprocess.TimeoutExpired:
                 os.killpg(child.pid, signal.SIGKILL)
                 child.wait()
-                self.fail("mutt did not come to its end; its screen:\n"
+                self.fail(f"{self.TOOL} did not come to its end; its screen:\n"
                           + seen[-4000:].decode("utf-8", "replace"))
         finally:
             os.close(master)
@@ -84,8 +85,38 @@ class _Mutt(ClientTest):
             self.assertEqual(digest(f.read()), of(5))
 
 
+class _NeoMutt(_Mutt):
+    TOOL = "neomutt"
+    SETTINGS = "set imap_condstore=yes imap_qresync=yes header_cache={home}/cache debug_level=2 debug_file={home}/log\n"
+
+    def test_comes_back_by_qresync(self):
+        for number in range(1, 8):
+            self.suite.deliver(message(number))
+        self.mutt("<sync-mailbox><quit>")  # it keeps a cache
+        with self.suite.login("foo") as imap:
+            imap.select("INBOX")
+            imap.store("2,6", "+FLAGS.SILENT", "\\Deleted")
+            imap.expunge()
+            imap.store("3", "+FLAGS.SILENT", "\\Flagged")
+        self.suite.deliver(message(8))
+        out = self.path("piped")
+        # The fifth of 1 3 4 5 7 8 is 7; the third, which is flagged, is deleted.
+        self.mutt(f"<jump>5<enter><pipe-message>cat\\ >{out}<enter>"
+                  "<tag-pattern>~F<enter><tag-prefix><delete-message><sync-mailbox><quit>")
+        with open(self.path("log0"), encoding="utf-8", errors="replace") as f:
+            said = f.read()
+        self.assertIn("ENABLE QRESYNC", said)
+        self.assertRegex(said, r"UID FETCH 1:7 \(FLAGS\) \(CHANGEDSINCE \d+ VANISHED\)")
+        self.assertIn("Handling VANISHED", said)
+        with open(out, "rb") as f:
+            self.assertEqual(digest(f.read()), digest(message(7)))
+        self.assertEqual({d for _, d in self.everything().values()},
+                         {digest(message(n)) for n in (1, 3, 5, 7, 8)})
+
+
 three_ways(globals(), _Mutt)
-del _Mutt
+three_ways(globals(), _NeoMutt)
+del _Mutt, _NeoMutt
 
 if __name__ == "__main__":
     unittest.main()
