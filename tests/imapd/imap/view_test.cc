@@ -192,5 +192,38 @@ TEST(View, ExpungesManyInOnePass) {
   EXPECT_TRUE(out.ends_with("* 1 EXPUNGE\r\n"));
 }
 
+TEST(View, TellsExpungesByUidOfWhatIsCountedOnly) {  // RFC 7162 §3.2.10.2
+  View view;
+  view.reset({1, 2, 3, 5, 6, 9});
+  view.arrived(std::array{Uid(10)}, ModSeq(20));
+  view.expunged(std::array{Uid(2), Uid(3), Uid(6), Uid(9), Uid(10)}, ModSeq(21));
+  std::string out;
+  EXPECT_FALSE(view.tell_expunges(out, 2, View::Expunges::as_uids));
+  EXPECT_EQ(out, "* VANISHED 6,9\r\n");
+  out.clear();
+  EXPECT_TRUE(view.tell_expunges(out, 2, View::Expunges::as_uids));
+  EXPECT_EQ(out, "* VANISHED 2:3\r\n");
+  EXPECT_EQ(uids_of(view), Uids({1, 5}));
+}
+
+TEST(View, KnowsTheFirstChangeThatWasNotTold) {  // RFC 7162 §3.2, §6
+  View view = three();
+  EXPECT_EQ(view.first_untold(), std::nullopt);
+  view.flags_changed(std::array{Uid(12)}, ModSeq(30));
+  view.expunged(std::array{Uid(11)}, ModSeq(31));
+  view.arrived(std::array{Uid(16)}, ModSeq(32));
+  EXPECT_EQ(view.first_untold(), ModSeq(30));
+  EXPECT_TRUE(view.told_flags(Uid(12)));
+  EXPECT_FALSE(view.told_flags(Uid(12))) << "once";
+  EXPECT_EQ(view.first_untold(), ModSeq(31));
+  std::string out;
+  EXPECT_TRUE(view.tell_expunges(out, 9, View::Expunges::as_uids));
+  EXPECT_EQ(view.first_untold(), ModSeq(32));
+  view.tell_arrivals(out);
+  EXPECT_EQ(view.first_untold(), std::nullopt);
+  view.flags_changed(std::array{Uid(12)}, ModSeq(40));
+  EXPECT_EQ(view.first_untold(), ModSeq(40)) << "not that of a change that was told";
+}
+
 }  // namespace
 }  // namespace rims::imapd
