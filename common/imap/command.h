@@ -1,9 +1,10 @@
 // common/imap/command.h - what a client asked for, one struct per command
 //
-//   RFC   3501 §6 and §9; 2177 IDLE, 2342 NAMESPACE, 2971 ID, 3691 UNSELECT, 4315 UIDPLUS,
+//   RFC   3501 §6 and §9; 2177 IDLE, 2342 NAMESPACE, 2971 ID, 3502 MULTIAPPEND, 3691 UNSELECT, 4315
+//   UIDPLUS,
 //         4731 ESEARCH, 4959 SASL-IR, 5032 WITHIN, 5161 ENABLE, 5182 SEARCHRES, 5258 LIST-EXTENDED,
-//         6154 SPECIAL-USE, 6851 MOVE, 7162 CONDSTORE and QRESYNC, 8438 STATUS=SIZE,
-//         8474 OBJECTID, 8514 SAVEDATE
+//         5819 LIST-STATUS, 6154 SPECIAL-USE, 6851 MOVE, 7162 CONDSTORE and QRESYNC,
+//         8438 STATUS=SIZE, 8474 OBJECTID, 8514 SAVEDATE
 //   Made by  common/imap/parser.h; printed again by common/imap/printer.h
 //
 // Mailbox names are UTF-8 here (the wire has modified UTF-7) and INBOX is in upper case, also as
@@ -34,6 +35,7 @@ enum class SpecialUse : uint8_t {
   junk = 1 << 4,
   sent = 1 << 5,
   trash = 1 << 6,
+  other = 1 << 7,  // use-attr-ext: none that we know
 };
 
 // --- any state (RFC 3501 §6.1)
@@ -120,12 +122,18 @@ struct Unsubscribe {
 
 struct List {  // RFC 3501 §6.3.8, RFC 5258 §3
   enum Selection : uint8_t { subscribed = 1, remote = 2, recursive_match = 4, special_use = 8 };
-  enum Returns : uint8_t { return_subscribed = 1, return_children = 2, return_special_use = 4 };
+  enum Returns : uint8_t {
+    return_subscribed = 1,
+    return_children = 2,
+    return_special_use = 4,
+    return_status = 8,  // RFC 5819: `status`, StatusQuery::Item bits
+  };
   std::string reference;
   // UTF-8 where they are good modified UTF-7, else as written. One pattern "" asks for the
   // hierarchy delimiter.
   std::vector<std::string> patterns;
   uint8_t select = 0, returns = 0;
+  uint16_t status = 0;
   bool extended = false;  // any of RFC 5258's syntax was used, even if empty
   bool operator==(const List&) const = default;
 };
@@ -141,8 +149,9 @@ struct StatusQuery {  // STATUS
     uidvalidity = 8,
     unseen = 16,
     highestmodseq = 32,
-    size = 64,         // RFC 8438
-    mailbox_id = 128,  // RFC 8474
+    size = 64,           // RFC 8438
+    mailbox_id = 128,    // RFC 8474
+    append_limit = 256,  // RFC 7889
   };
   std::string mailbox;
   uint16_t items = 0;
@@ -153,16 +162,25 @@ struct StatusItem {
   StatusQuery::Item bit;
 };
 inline constexpr StatusItem kStatusItems[] = {
-    {"MESSAGES", StatusQuery::messages}, {"RECENT", StatusQuery::recent},
-    {"UIDNEXT", StatusQuery::uidnext},   {"UIDVALIDITY", StatusQuery::uidvalidity},
-    {"UNSEEN", StatusQuery::unseen},     {"HIGHESTMODSEQ", StatusQuery::highestmodseq},
-    {"SIZE", StatusQuery::size},         {"MAILBOXID", StatusQuery::mailbox_id},
+    {"MESSAGES", StatusQuery::messages},
+    {"RECENT", StatusQuery::recent},
+    {"UIDNEXT", StatusQuery::uidnext},
+    {"UIDVALIDITY", StatusQuery::uidvalidity},
+    {"UNSEEN", StatusQuery::unseen},
+    {"HIGHESTMODSEQ", StatusQuery::highestmodseq},
+    {"SIZE", StatusQuery::size},
+    {"MAILBOXID", StatusQuery::mailbox_id},
+    {"APPENDLIMIT", StatusQuery::append_limit},
 };
-struct Append {  // RFC 3501 §6.3.11
-  std::string mailbox;
+struct AppendMessage {
   FlagList flags;
   std::optional<DateTime> date;
-  std::string message;  // byte-exact; moved here from the reader, may hold NUL
+  std::string bytes;  // exact; moved here from the reader, may hold NUL
+  bool operator==(const AppendMessage&) const = default;
+};
+struct Append {  // RFC 3501 §6.3.11, RFC 3502
+  std::string mailbox;
+  std::vector<AppendMessage> messages;  // one or more
   bool operator==(const Append&) const = default;
 };
 struct Namespace {

@@ -158,12 +158,12 @@ bool create(Cursor& in, Command& out) {
       const char* mark = in.mark();
       static constexpr std::string_view kNames[] = {"ALL",  "ARCHIVE", "DRAFTS", "FLAGGED",
                                                     "JUNK", "SENT",    "TRASH"};
-      in.take('\\');
+      const bool backslash = in.take('\\');
       const std::string_view word = in.take_while(kAtom);
-      unsigned bit = 0;
+      if (!backslash || word.empty()) return in.fail_at(mark, "special-use attribute");
+      auto bit = static_cast<unsigned>(SpecialUse::other);
       for (size_t i = 0; i < std::size(kNames); i++)
         if (ascii::equal(word, kNames[i])) bit = 1U << i;
-      if (bit == 0 || *mark != '\\') return in.fail_at(mark, "special-use attribute");
       args.special_use = static_cast<uint8_t>(args.special_use | bit);
     } while (!in.close_or_sp() && !in.failed());
     if (in.failed()) return false;
@@ -184,13 +184,23 @@ bool status(Cursor& in, Command& out) {
   return in.sp() && in.mailbox(args.mailbox) && in.sp() && status_items(in, args.items);
 }
 
-// append = "APPEND" SP mailbox [SP flag-list] [SP date-time] SP literal
+// append = "APPEND" SP mailbox 1*append-message  (RFC 3502)
+// append-message = [SP flag-list] [SP date-time] SP literal
 bool append(Cursor& in, Command& out) {
   auto& args = out.args.emplace<Append>();
-  if (!in.sp() || !in.mailbox(args.mailbox) || !in.sp()) return false;
-  if (in.peek() == '(' && (!in.flag_list(args.flags) || !in.sp())) return false;
-  if (in.peek() == '"' && (!in.date_time(args.date.emplace()) || !in.sp())) return false;
-  return in.literal_moved(args.message);
+  if (!in.sp() || !in.mailbox(args.mailbox)) return false;
+  do {
+    AppendMessage& message = args.messages.emplace_back();
+    if (!in.sp()) return false;
+    if (in.peek() == '(' && (!in.flag_list(message.flags) || !in.sp())) return false;
+    if (in.peek() == '"' && (!in.date_time(message.date.emplace()) || !in.sp())) return false;
+    if (!in.literal_moved(message.bytes)) return false;
+    // Spaces at the end of the line are harmless.
+    const char* mark = in.mark();
+    in.take_spaces();
+    if (in.at_end()) return true;
+    in.back_to(mark);
+  } while (true);
 }
 
 // expunge = "EXPUNGE"; uid-expunge = "UID" SP "EXPUNGE" SP sequence-set (RFC 4315 §4)

@@ -1,6 +1,6 @@
 // common/imap/parser_list.cc - LIST with the options of LIST-EXTENDED, and LSUB
 //
-//   RFC  3501 §9 list, lsub; 5258 §6; 6154 §6
+//   RFC  3501 §9 list, lsub; 5258 §6; 5819 §4; 6154 §6
 
 #include "common/base/ascii.h"
 #include "common/imap/cursor.h"
@@ -22,10 +22,12 @@ constexpr Option kReturns[] = {
     {"SUBSCRIBED", List::return_subscribed},
     {"CHILDREN", List::return_children},
     {"SPECIAL-USE", List::return_special_use},
+    {"STATUS", List::return_status},
 };
 
-// "(" [option *(SP option)] ")"
-bool options(Cursor& in, std::span<const Option> known, const char* what, uint8_t& out) {
+// "(" [option *(SP option)] ")". Only STATUS has something behind it, which goes to `status`.
+bool options(Cursor& in, std::span<const Option> known, const char* what, uint8_t& out,
+             uint16_t& status) {
   if (!in.open()) return false;
   if (in.take(')')) return true;
   do {
@@ -36,6 +38,7 @@ bool options(Cursor& in, std::span<const Option> known, const char* what, uint8_
       if (ascii::equal(word, option.name)) found = &option;
     if (found == nullptr) return in.fail_at(mark, what);
     out = static_cast<uint8_t>(out | found->bit);
+    if (ascii::equal(word, "STATUS") && (!in.sp() || !status_items(in, status))) return false;
   } while (!in.close_or_sp() && !in.failed());
   return !in.failed();
 }
@@ -63,7 +66,8 @@ bool list(Cursor& in, Command& out) {
   if (in.peek() == '(') {
     const char* mark = in.mark();
     args.extended = true;
-    if (!options(in, kSelections, "SUBSCRIBED, REMOTE, RECURSIVEMATCH or SPECIAL-USE", args.select))
+    if (!options(in, kSelections, "SUBSCRIBED, REMOTE, RECURSIVEMATCH or SPECIAL-USE", args.select,
+                 args.status))
       return false;
     // RFC 5258 §3: RECURSIVEMATCH needs an option that selects by what a mailbox is.
     if ((args.select & List::recursive_match) &&
@@ -76,7 +80,8 @@ bool list(Cursor& in, Command& out) {
   if (in.at_end()) return true;
   args.extended = true;
   return in.word("RETURN", "RETURN") && in.sp() &&
-         options(in, kReturns, "SUBSCRIBED, CHILDREN or SPECIAL-USE", args.returns);
+         options(in, kReturns, "SUBSCRIBED, CHILDREN, SPECIAL-USE or STATUS", args.returns,
+                 args.status);
 }
 
 // lsub = "LSUB" SP mailbox SP list-mailbox

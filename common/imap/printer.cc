@@ -348,8 +348,9 @@ struct PutArguments {
     mailbox(a.mailbox);
     if (a.special_use == 0) return;
     out += " (USE ";
-    put_bits(out, a.special_use,
-             {"\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Junk", "\\Sent", "\\Trash"});
+    put_bits(
+        out, a.special_use,
+        {"\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Junk", "\\Sent", "\\Trash", "\\Other"});
     out += ')';
   }
   void operator()(const Rename& a) const {
@@ -376,7 +377,11 @@ struct PutArguments {
     }
     if (a.returns == 0) return;
     out += " RETURN ";
-    put_bits(out, a.returns, {"SUBSCRIBED", "CHILDREN", "SPECIAL-USE"});
+    put_bits(out, a.returns, {"SUBSCRIBED", "CHILDREN", "SPECIAL-USE", "STATUS"});
+    if ((a.returns & List::return_status) == 0) return;
+    out.back() = ' ';
+    put_status_items(out, a.status);
+    out += ')';
   }
   void operator()(const Lsub& a) const {
     mailbox(a.reference);
@@ -389,15 +394,17 @@ struct PutArguments {
   }
   void operator()(const Append& a) const {
     mailbox(a.mailbox);
-    out += ' ';
-    append_flags(out, a.flags);
-    out += ' ';
-    if (a.date) {
-      out += '"';
-      append_date_time(out, *a.date);
-      out += "\" ";
+    for (const AppendMessage& message : a.messages) {
+      out += ' ';
+      append_flags(out, message.flags);
+      out += ' ';
+      if (message.date) {
+        out += '"';
+        append_date_time(out, *message.date);
+        out += "\" ";
+      }
+      put_literal(out, message.bytes);
     }
-    put_literal(out, a.message);
   }
   void operator()(const Expunge& a) const {
     if (!a.uids) return;

@@ -28,8 +28,10 @@ constexpr size_t kKeepText = 2048;
 // What a literal gets before its first byte has come. The rest follows with the bytes: a
 // number alone costs us nothing.
 constexpr size_t kFirstReserve = 64 * 1024;
+// All messages of one APPEND, where a single one may not have more.
+constexpr uint64_t kMessagesSum = uint64_t{32} << 20;
 
-// How many literals stand before the message of an APPEND whose text so far is `text`; nullopt
+// How many literals stand before the messages of an APPEND whose text so far is `text`; nullopt
 // when it is no APPEND. Only the mailbox name can be one.
 std::optional<size_t> literals_before_message(std::string_view text) {
   const std::string_view tag = leading_tag(text);
@@ -79,6 +81,7 @@ ReaderLimits limits_after_login(uint32_t line_size_max, uint64_t message_size_ma
   limits.literal_sum = line_size_max > UINT32_MAX / 2 ? UINT32_MAX : 2 * line_size_max;
   // RFC 3501 §9: a literal's size is a 32-bit number.
   limits.message_bytes = std::min<uint64_t>(message_size_max, UINT32_MAX);
+  limits.messages_sum = kMessagesSum;
   limits.skip_bytes = std::max(limits.skip_bytes, 4 * limits.message_bytes);
   return limits;
 }
@@ -97,7 +100,7 @@ void Reader::forget() {
   if (text_.capacity() > kKeepText) std::string().swap(text_);
   if (literals_.capacity() > 0) std::vector<std::string>().swap(literals_);
   whole_ = {};
-  literal_left_ = literal_sum_ = skipped_ = 0;
+  literal_left_ = literal_sum_ = messages_sum_ = skipped_ = 0;
   tail_.clear();
   offered_ = false;
 }
@@ -238,21 +241,22 @@ std::optional<Reader::Event> Reader::literal_announced(std::string_view line,
                                                        const Marker& marker) {
   const std::optional<size_t> before_message =
       limits_.message_bytes > 0 ? literals_before_message(line) : std::nullopt;
-  const bool message = before_message && literals_.size() == *before_message;
+  const bool message = before_message && literals_.size() >= *before_message;
 
   const bool id = is_id(line);
   const uint32_t count = std::max(limits_.literal_count, id ? limits_.id_literals : 0);
   const uint64_t sum = std::max(limits_.literal_sum, id ? limits_.id_bytes : 0);
 
   std::optional<Error> why;
-  if (literals_.size() >= count) {
+  if (!message && literals_.size() >= count) {
     why = too_big("too many literals in one command");
-  } else if (before_message && literals_.size() > *before_message) {
-    why = Error(Fault::syntax, "expected end of command after the message");
   } else if (message ? marker.size > limits_.message_bytes : marker.size > limits_.literal_bytes) {
     why = too_big(message ? "the message is too big" : "the literal is too big");
   } else if (!message && marker.size > sum - literal_sum_) {
     why = too_big("the literals of the command are too big");
+  } else if (message &&
+             marker.size > std::max(limits_.messages_sum, limits_.message_bytes) - messages_sum_) {
+    why = too_big("the messages of the command are too big");
   } else if (!marker.synchronizing && marker.size > limits_.non_sync_bytes) {
     why = Error(Fault::syntax, "the non-synchronizing literal is too big", {}, "TOOBIG");
   }
@@ -274,7 +278,7 @@ std::optional<Reader::Event> Reader::literal_announced(std::string_view line,
     text_.resize(line.size());
   }
   text_ += "\r\n";
-  if (!message) literal_sum_ += marker.size;
+  (message ? messages_sum_ : literal_sum_) += marker.size;
   literal_left_ = marker.size;
   literals_.emplace_back().reserve(std::min<uint64_t>(marker.size, kFirstReserve));
   state_ = State::literal;

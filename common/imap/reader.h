@@ -50,6 +50,9 @@ struct ReaderLimits {
   uint32_t id_literals = 2 * 30;
   // The message of APPEND; 0 treats APPEND's literal like any other (before login).
   uint64_t message_bytes = 0;
+  // All messages of one APPEND (RFC 3502) together, if more than message_bytes: they are held until
+  // the last has come. How many there are is bounded by line_bytes.
+  uint64_t messages_sum = 0;
   // A non-synchronizing literal above this is refused: UINT32_MAX for LITERAL+, 4096 for LITERAL-
   // (RFC 7888 §5).
   uint32_t non_sync_bytes = UINT32_MAX;
@@ -139,6 +142,7 @@ class Reader {
   std::vector<std::string> literals_;
   uint64_t literal_left_ = 0;  // of the literal being read or skipped
   uint64_t literal_sum_ = 0;
+  uint64_t messages_sum_ = 0;
   uint64_t skipped_ = 0;
   std::string tail_;  // the end of a skipped line, where a marker may stand
   std::string refused_tag_;

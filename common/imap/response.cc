@@ -201,9 +201,8 @@ std::string capabilities(const CapabilityState& state) {
   if (state.logged_in)
     return out +
            "LITERAL+ CHILDREN CONDSTORE CREATE-SPECIAL-USE ENABLE ESEARCH ID IDLE LIST-EXTENDED "
-           "MOVE "
-           "NAMESPACE OBJECTID QRESYNC SASL-IR SAVEDATE SEARCHRES SPECIAL-USE STATUS=SIZE UIDPLUS "
-           "UNSELECT WITHIN";
+           "LIST-STATUS MOVE NAMESPACE OBJECTID QRESYNC SASL-IR SAVEDATE SEARCHRES SPECIAL-USE "
+           "STATUS=SIZE UIDPLUS UNSELECT WITHIN";
   out += "LITERAL- ID SASL-IR";
   if (state.tls_offered && !state.tls_active) out += " STARTTLS";
   if (state.tls_active || state.plaintext) {

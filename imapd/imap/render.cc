@@ -85,6 +85,7 @@ void append_status_response(std::string& out, Session& session, const store::Mai
       {imap::StatusQuery::unseen, "UNSEEN", info.unseen},
       {imap::StatusQuery::highestmodseq, "HIGHESTMODSEQ", highest_modseq(info).value},
       {imap::StatusQuery::size, "SIZE", info.bytes},
+      {imap::StatusQuery::append_limit, "APPENDLIMIT", session.append_limit()},
   };
   out += "* STATUS ";
   imap::append_mailbox(out, info.name);

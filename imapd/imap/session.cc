@@ -120,7 +120,8 @@ Task<bool> Session::open() {
 
 std::string Session::capabilities() const {
   std::string text = imap::capabilities({.logged_in = true, .tls_active = client_.over_tls});
-  if (post_only()) text += " X-RIMS-MAIL-DELIVERY-USER";
+  text += " APPENDLIMIT=" + std::to_string(append_limit());
+  text += post_only() ? " X-RIMS-MAIL-DELIVERY-USER" : " MULTIAPPEND";
   return text;
 }
 
@@ -151,7 +152,7 @@ Task<void> Session::serve() {
         break;
       case Event::fatal:
         log::info(id(), "closing: {}", reader_.refusal().detail());
-        bye(reader_.refusal().reply());
+        bye(reader_.refusal().reply(), reader_.refusal().code());
         co_return;
       case Event::need_more: {
         const Status sent = co_await flush();

@@ -106,6 +106,8 @@ class Session final : public HostedSession, private store::Listener {
   [[nodiscard]] Result<std::vector<uint32_t>> resolve(const imap::SequenceSet& set, bool by_uid);
 
   [[nodiscard]] std::string capabilities() const;
+  // Bytes of one message (RFC 7889): what this session's reader takes.
+  [[nodiscard]] uint64_t append_limit() const { return reader_.limits().message_bytes; }
   // Makes the messages up to `last`, which the client is told of now, \Recent if no session was
   // told of them before.
   void claim_recent(Uid first, Uid last);

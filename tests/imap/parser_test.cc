@@ -106,6 +106,8 @@ TEST(Parser, CreateWithSpecialUse) {  // RFC 6154 §3; the trailing delimiter RF
   EXPECT_EQ(args<Create>("a CREATE foo (USE (\\Drafts \\SENT))").special_use,
             static_cast<uint8_t>(SpecialUse::drafts) | static_cast<uint8_t>(SpecialUse::sent));
   EXPECT_EQ(args<Create>("a CREATE foo (use ())").special_use, 0);
+  EXPECT_EQ(args<Create>("a CREATE foo (USE (\\Important))").special_use,
+            static_cast<uint8_t>(SpecialUse::other));
 }
 
 TEST(Parser, ListBasicAndExtended) {  // RFC 5258 §6
@@ -120,6 +122,11 @@ TEST(Parser, ListBasicAndExtended) {  // RFC 5258 §6
   EXPECT_EQ(asked.select, List::subscribed | List::recursive_match);
   EXPECT_EQ(asked.patterns, (std::vector<std::string>{"INBOX", "Sent%", "x"}));
   EXPECT_EQ(asked.returns, List::return_children | List::return_special_use);
+  const List status = args<List>(
+      "a LIST \"\" % RETURN (subscribed status (unseen messages) CHILDREN STATUS (SIZE))");
+  EXPECT_EQ(status.returns,
+            List::return_subscribed | List::return_status | List::return_children);  // RFC 5819 §4
+  EXPECT_EQ(status.status, StatusQuery::unseen | StatusQuery::messages | StatusQuery::size);
   EXPECT_TRUE(args<List>("a LIST () \"\" %").extended);
   EXPECT_TRUE(args<List>("a LIST \"\" % RETURN ()").extended);
   EXPECT_EQ(args<List>("a LIST \"\" Entw&APw-*").patterns[0], "Entw\xC3\xBC*");
@@ -141,17 +148,32 @@ TEST(Parser, StatusItems) {
 }
 
 TEST(Parser, AppendTakesTheMessageByteForByte) {
-  Append a = args<Append>("a APPEND saved {5}\r\nx\0\r\n\xFF"s);
-  EXPECT_EQ(a.message, "x\0\r\n\xFF"s);
+  AppendMessage a = args<Append>("a APPEND saved {5}\r\nx\0\r\n\xFF"s).messages.at(0);
+  EXPECT_EQ(a.bytes, "x\0\r\n\xFF"s);
   EXPECT_TRUE(a.flags.empty());
   EXPECT_FALSE(a.date);
-  a = args<Append>(
+  const Append full = args<Append>(
       "a APPEND {5}\r\nINBOX (\\Seen $Forwarded) \"17-Jul-1996 02:44:25 -0700\" {2+}\r\nhi");
-  EXPECT_EQ(a.mailbox, "INBOX");
+  EXPECT_EQ(full.mailbox, "INBOX");
+  ASSERT_EQ(full.messages.size(), 1U);
+  a = full.messages[0];
   EXPECT_EQ(a.flags, (FlagList{.system = 1, .keywords = {"$Forwarded"}}));
   EXPECT_EQ(a.date, (DateTime{{1996, 7, 17}, 2, 44, 25, -420}));
-  EXPECT_EQ(a.message, "hi");
-  EXPECT_EQ(args<Append>("a APPEND x {0}\r\n").message, "");
+  EXPECT_EQ(a.bytes, "hi");
+  EXPECT_EQ(args<Append>("a APPEND x {0}\r\n").messages.at(0).bytes, "");
+}
+
+TEST(Parser, AppendTakesSeveralMessages) {  // RFC 3502 §6.3.11
+  const auto messages = args<Append>(
+                            "a APPEND x (\\Seen) {2}\r\nhi \" 7-Feb-1994 22:43:04 -0800\" "
+                            "{2+}\r\nho () {0}\r\n  ")
+                            .messages;
+  ASSERT_EQ(messages.size(), 3U);
+  EXPECT_EQ(messages[0], (AppendMessage{.flags = {.system = 1}, .bytes = "hi"}));
+  EXPECT_EQ(messages[1].date, (DateTime{{1994, 2, 7}, 22, 43, 4, -480}));
+  EXPECT_TRUE(messages[1].flags.empty());
+  EXPECT_EQ(messages[1].bytes, "ho");
+  EXPECT_EQ(messages[2].bytes, "");
 }
 
 TEST(Parser, SequenceSetsKeepTheStar) {
@@ -337,6 +359,10 @@ TEST(Parser, CanonicalForms) {
       {"a STORE $ FLAGS ()", "a STORE $ FLAGS ()"},
       {"a LIST () \"\" (a b) RETURN ()", "a LIST () \"\" (\"a\" \"b\")"},
       {"a LIST (SPECIAL-USE) \"\" *", "a LIST (SPECIAL-USE) \"\" \"*\""},
+      {"a LIST \"\" * RETURN (STATUS (unseen) children)",
+       "a LIST () \"\" \"*\" RETURN (CHILDREN STATUS (UNSEEN))"},
+      {"a CREATE x (USE (\\Foo \\Junk))", "a CREATE \"x\" (USE (\\Junk \\Other))"},
+      {"a APPEND x {1}\r\ny (k) {1+}\r\nz", "a APPEND \"x\" () {1+}\r\ny (k) {1+}\r\nz"},
       {"a LSUB \"\" %", "a LSUB \"\" \"%\""},
       {"a CREATE x (USE (\\Junk))", "a CREATE \"x\" (USE (\\Junk))"},
       {"a RENAME &AOk- x", "a RENAME \"&AOk-\" \"x\""},
@@ -497,7 +523,13 @@ TEST(Parser, SaysWhatWasExpectedAndWhere) {
       {"a LIST \"\"", "SP at column 10"},
       {"a LIST \"\" (", "list-mailbox at column 12"},
       {"a LIST \"\" * FOO", "RETURN at column 13"},
-      {"a LIST \"\" * RETURN (FOO)", "SUBSCRIBED, CHILDREN or SPECIAL-USE at column 21"},
+      {"a LIST \"\" * RETURN (FOO)", "SUBSCRIBED, CHILDREN, SPECIAL-USE or STATUS at column 21"},
+      {"a LIST \"\" * RETURN (STATUS)", "SP at column 27"},
+      {"a LIST \"\" * RETURN (STATUS UNSEEN)", "\"(\" at column 28"},
+      {"a LIST \"\" * RETURN (STATUS ())", "status item at column 29"},
+      {"a LIST (STATUS (UNSEEN)) \"\" *",
+       "SUBSCRIBED, REMOTE, RECURSIVEMATCH or SPECIAL-USE at column 9"},
+      {"a CREATE x (USE (\\))", "special-use attribute at column 18"},
       {"a STATUS x", "SP at column 11"},
       {"a STATUS x UNSEEN", "\"(\" at column 12"},
       {"a STATUS x ()", "status item at column 13"},
@@ -509,7 +541,11 @@ TEST(Parser, SaysWhatWasExpectedAndWhere) {
        "\\Answered, \\Flagged, \\Deleted, \\Seen or \\Draft at column 13"},
       {"a APPEND x (\\Seen) \"31-Feb-1996 02:44:25 -0700\" {1}\r\nx",
        "date-time (\"17-Jul-1996 02:44:25 -0700\") at column 20"},
-      {"a APPEND x {1}\r\ny z", "end of command at column 17"},
+      {"a APPEND x {1}\r\ny z", "literal at column 18"},
+      {"a APPEND x {1}\r\ny(\\Seen) {1}\r\nz", "SP at column 17"},
+      {"a APPEND x {1}\r\ny (\\Seen)", "SP at column 25"},
+      {"a APPEND x {1}\r\ny (\\Foo) {1}\r\nz",
+       "\\Answered, \\Flagged, \\Deleted, \\Seen or \\Draft at column 19"},
       {"a STORE", "SP at column 8"},
       {"a STORE ", "number, \"*\" or \"$\" at column 9"},
       {"a STORE x FLAGS ()", "number, \"*\" or \"$\" at column 9"},

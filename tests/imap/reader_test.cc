@@ -197,11 +197,39 @@ TEST(Reader, OnlyAppendsMessageMayBeLarge) {
             Lines({"a NO [TOOBIG] the literal is too big"}));
 }
 
-TEST(Reader, NothingFollowsTheMessage) {
-  EXPECT_EQ(session(small(), "a APPEND x {2}\r\nhi {2}\r\nb NOOP\r\n"),
-            Lines({"+", "a BAD expected end of command after the message", "b NOOP\r\n"}));
-  EXPECT_EQ(session(small(), "a APPEND x {2+}\r\nhi {9+}\r\nb NOOP\r\n;c\r\nd NOOP\r\n"),
-            Lines({"a BAD expected end of command after the message", "d NOOP\r\n"}));
+// RFC 3502: each may be as large as one, all together have a limit of their own; what is refused in
+// the middle is read away.
+TEST(Reader, AppendTakesSeveralMessagesUpToASum) {
+  ReaderLimits limits = small();
+  limits.message_bytes = 20;
+  limits.messages_sum = 50;
+  const std::string twenty(20, 'x');
+  EXPECT_EQ(session(limits, "a APPEND x {20}\r\n" + twenty + " {20}\r\n" + twenty +
+                                " {10}\r\n0123456789\r\n")
+                .size(),
+            4U);
+  EXPECT_EQ(session(limits, "a APPEND x {20+}\r\n" + twenty + " {20+}\r\n" + twenty +
+                                " {11}\r\nb NOOP\r\n"),
+            Lines({"a NO [TOOBIG] the messages of the command are too big", "b NOOP\r\n"}));
+  EXPECT_EQ(session(limits, "a APPEND x {2+}\r\nhi {21+}\r\n" + twenty +
+                                "x (\\Seen) {3+}\r\nb X\r\nc NOOP\r\n"),
+            Lines({"a NO [TOOBIG] the message is too big", "c NOOP\r\n"}));
+  // The next command starts anew.
+  EXPECT_EQ(session(limits, "a APPEND x {20+}\r\n" + twenty + " {20+}\r\n" + twenty +
+                                "\r\nb APPEND x {20}\r\n")
+                .back(),
+            "+");
+}
+
+TEST(Reader, MessagesAreNoLiteralsToCount) {
+  ReaderLimits limits = small();
+  limits.line_bytes = 2000;
+  limits.messages_sum = 1000;
+  std::string many = "a APPEND x";
+  for (int i = 0; i < 100; i++) many += " {1+}\r\nx";
+  const Lines lines = session(limits, many + "\r\n");
+  ASSERT_EQ(lines.size(), 1U);
+  EXPECT_TRUE(lines[0].starts_with("a APPEND ")) << lines[0];
 }
 
 TEST(Reader, ManyLiteralsAreCountedAndSummed) {

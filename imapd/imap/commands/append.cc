@@ -1,12 +1,15 @@
 // imapd/imap/commands/append.cc - APPEND: a message of the client's into a mailbox, or, for the
 // delivery user, to any user
 //
-//   RFC  3501 §6.3.11; 4315 §3 (APPENDUID); 5530 §3 (TRYCREATE, LIMIT)
+//   RFC  3501 §6.3.11; 3502 (several messages, all or none); 4315 §3 (APPENDUID); 5530 §3
+//   (TRYCREATE,
+//        LIMIT)
 //
 // The bytes are stored as they came. The delivery user names the target in the mailbox argument:
 // "b64user-mbox" SP base64 of the user SP mailbox. Its message is delivered like any other, through
 // rims-deliverd: OK means that it is durable there.
 
+#include <algorithm>
 #include <ctime>
 #include <utility>
 #include <variant>
@@ -41,17 +44,20 @@ std::optional<Target> target_of(std::string_view name) {
 }
 
 Task<Result<Reply>> post(Session& session, imap::Append args) {
+  if (args.messages.size() != 1)
+    co_return fail(Fault::refused, "one message at a time is delivered", {}, "CANNOT");
+  const imap::AppendMessage& posted = args.messages.front();
   const auto target = target_of(args.mailbox);
   if (!target)
     co_return fail(Fault::syntax, "expected a mailbox of the form b64user-mbox USER MAILBOX");
   ipc::Submit order;
   order.recipient = target->user;
   order.mailbox = target->mailbox;
-  order.flags = args.flags.system;
-  if (args.date) order.internal_date = imap::to_unix(*args.date);
+  order.flags = posted.flags.system;
+  if (posted.date) order.internal_date = imap::to_unix(*posted.date);
   if (!order.recipient.within() || !order.mailbox.within())
     co_return fail(Fault::limit, "the name is too long", {}, "LIMIT");
-  CO_TRY(Fd message, ipc::sealed_copy(args.message, "rims-post"));
+  CO_TRY(Fd message, ipc::sealed_copy(posted.bytes, "rims-post"));
   CO_TRY(const ipc::SubmitReply reply,
          co_await session.host().submit(std::move(order), std::move(message)));
   switch (reply.status) {
@@ -73,23 +79,31 @@ Task<Result<Reply>> post(Session& session, imap::Append args) {
 
 Task<Result<Reply>> append(Session& session, imap::Command command) {
   auto& args = std::get<imap::Append>(command.args);
-  if (args.message.empty()) co_return fail(Fault::refused, "the message is empty", {}, "CANNOT");
+  // It can be used to cancel the append (RFC 3502 §6.3.11).
+  if (std::ranges::any_of(args.messages, [](const auto& message) { return message.bytes.empty(); }))
+    co_return fail(Fault::refused, "the message is empty", {}, "CANNOT");
   if (session.post_only()) co_return co_await post(session, std::move(args));
 
   const store::MailboxInfo* target = session.account().find(args.mailbox);
   if (!target || target->noselect) co_return try_create();
   const MailboxId id = target->id;
-  CO_TRY_STATUS(co_await session.host().room_for(args.message.size()));
+  uint64_t bytes = 0;
+  for (const imap::AppendMessage& message : args.messages) bytes += message.bytes.size();
+  CO_TRY_STATUS(co_await session.host().room_for(bytes));
 
-  store::NewMessage message;
-  message.structure = co_await session.host().make_structure(args.message);
-  message.bytes = store::MessageBytes(std::move(args.message));
-  message.flags = args.flags.system;
-  message.keywords = std::move(args.flags.keywords);
-  message.date = args.date ? imap::to_unix(*args.date) : std::time(nullptr);
-  message.zone = args.date ? args.date->zone : int16_t{0};
+  const int64_t now = std::time(nullptr);
+  TimeSlice slice(session.host().loop());
   std::vector<store::NewMessage> messages;
-  messages.push_back(std::move(message));
+  for (imap::AppendMessage& from : args.messages) {
+    store::NewMessage& message = messages.emplace_back();
+    message.structure = co_await session.host().make_structure(from.bytes);
+    message.bytes = store::MessageBytes(std::move(from.bytes));
+    message.flags = from.flags.system;
+    message.keywords = std::move(from.flags.keywords);
+    message.date = from.date ? imap::to_unix(*from.date) : now;
+    message.zone = from.date ? from.date->zone : int16_t{0};
+    co_await slice.spend();
+  }
   CO_TRY(const store::Appended made,
          co_await session.account().append(id, std::move(messages), session.origin()));
   imap::NumberSet<Uid> uids;

@@ -1,15 +1,16 @@
 // imapd/imap/commands/list.cc - LIST and LSUB
 //
-//   RFC  3501 §6.3.8, §6.3.9; 3348 (\HasChildren); 5258 §3 (selection and return options); 6154 §2,
-//   §5.2 (SPECIAL-USE)
+//   RFC  3501 §6.3.8, §6.3.9; 3348 (\HasChildren); 5258 §3 (selection and return options); 5819
+//        (STATUS); 6154 §2, §5.2 (SPECIAL-USE)
 //
 // Names are matched against the patterns one by one; a match costs no more than the two lengths
-// multiplied, whatever the wildcards.
+// multiplied, whatever the wildcards. LIST shows one state of the account, and gives way to the
+// loop while it makes its lines.
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <string>
-#include <unordered_set>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -25,10 +26,6 @@ namespace {
 // What the store takes, LIST can say and match.
 static_assert(imap::kMaxMailboxName == store::Limits{}.name_bytes);
 static_assert(imap::kMaxMailboxDepth == store::Limits{}.name_depth);
-
-bool matches_any(const std::vector<imap::ListPattern>& patterns, std::string_view name) {
-  return std::ranges::any_of(patterns, [&](const auto& pattern) { return pattern.matches(name); });
-}
 
 // Calls fn with each proper parent of a name, outermost first.
 template <class Fn>
@@ -62,26 +59,157 @@ void append_delimiter(std::string& out, std::string_view response) {
   out += " (\\Noselect) \"/\" \"\"\r\n";
 }
 
+// A name, as it was when the command began.
 struct Row {
-  const store::MailboxInfo* info = nullptr;  // none: a subscribed name that does not exist
-  bool selected = false;                     // it meets the selection options itself
-  bool holds_selected = false;               // something below it does (RECURSIVEMATCH)
+  std::optional<store::MailboxInfo> info;  // none: the name does not exist
+  bool subscribed = false;
+  bool selected = false;        // it meets the selection options itself
+  bool matched = false;         // it matches a pattern
+  bool has_children = false;    // that exist
+  bool holds_selected = false;  // something below it meets the options (RECURSIVEMATCH),
+  bool holds_unlisted = false;  // and does not match, so that only this name tells of it
 };
 
-std::string attributes_of(const imap::List& args, std::string_view name, const Row& row,
-                          bool has_children, bool subscribed) {
-  std::string attributes;
-  if (!row.info) add(attributes, "\\NonExistent");
-  if (row.info && row.info->noselect) add(attributes, "\\Noselect");
-  const auto depth = static_cast<size_t>(std::ranges::count(name, '/')) + 1;
-  if (depth >= imap::kMaxMailboxDepth) add(attributes, "\\Noinferiors");
-  add(attributes, has_children ? "\\HasChildren" : "\\HasNoChildren");
-  const bool asked = ((args.select & imap::List::subscribed) != 0) ||
-                     ((args.returns & imap::List::return_subscribed) != 0);
-  if (asked && subscribed) add(attributes, "\\Subscribed");
-  if (row.info) add(attributes, store::name(row.info->special_use));
-  return attributes;
+// INBOX comes first, whatever sorts before it.
+struct InboxFirst {
+  using is_transparent = void;
+  bool operator()(std::string_view a, std::string_view b) const {
+    if (b == "INBOX") return false;
+    return a == "INBOX" || a < b;
+  }
+};
+using Rows = std::map<std::string, Row, InboxFirst>;
+
+bool meets(const imap::List& args, const Row& row) {
+  if ((args.select & imap::List::subscribed) != 0 && !row.subscribed) return false;
+  return (args.select & imap::List::special_use) == 0 ||
+         (row.info && row.info->special_use != store::SpecialUse::none);
 }
+
+// One state of the account: the lines are made of it in slices.
+Rows snapshot(const store::Account& account, const imap::List& args) {
+  Rows rows;
+  const auto& subscriptions = account.subscriptions();
+  auto next = subscriptions.begin();
+  for (const store::MailboxInfo* info : account.mailboxes()) {
+    Row row{.info = *info};
+    // Both are ascending, but for INBOX.
+    if (info->name == "INBOX") {
+      row.subscribed = subscriptions.contains(info->name);
+    } else {
+      while (next != subscriptions.end() && *next < info->name) ++next;
+      row.subscribed = next != subscriptions.end() && *next == info->name;
+    }
+    row.selected = meets(args, row);
+    rows.emplace_hint(rows.end(), info->name, std::move(row));
+  }
+  // Names that do not exist are there only for being subscribed.
+  if ((args.select & imap::List::subscribed) != 0)
+    for (const std::string& name : subscriptions) {
+      Row row{.info = {}, .subscribed = true};
+      row.selected = meets(args, row);
+      if (row.selected) rows.emplace(name, std::move(row));
+    }
+  return rows;
+}
+
+class Lister {
+ public:
+  Lister(Session& session, const imap::List& args)
+      : session_(session), args_(args), slice_(session.host().loop()) {
+    // An empty one matches nothing (RFC 5258 §3).
+    for (const std::string& pattern : args.patterns)
+      if (!pattern.empty()) patterns_.emplace_back(args.reference, pattern);
+  }
+
+  Task<Status> list() {
+    Rows rows = snapshot(session_.account(), args_);
+    for (auto& [name, row] : rows) row.matched = co_await matches(name);
+    co_await look_below(rows);
+    for (const auto& [name, row] : rows) {
+      if (row.matched && (row.selected || row.holds_unlisted)) append(name, row);
+      if (session_.drain_is_due()) {
+        CO_TRY_STATUS(co_await session_.drain());
+      }
+      co_await slice_.spend();
+    }
+    co_return Status();
+  }
+
+ private:
+  // Trying one pattern may take a millisecond when both are long.
+  Task<bool> matches(std::string_view name) {
+    for (const imap::ListPattern& pattern : patterns_) {
+      if (pattern.matches(name)) co_return true;
+      co_await slice_.spend();
+    }
+    co_return false;
+  }
+
+  // Tells parents of what is below them. Of those that do not exist, only RECURSIVEMATCH may tell
+  // (RFC 5258 §3.5): they become rows.
+  Task<void> look_below(Rows& rows) {
+    const bool recursive = (args_.select & imap::List::recursive_match) != 0;
+    Rows missing;
+    for (const auto& [name, row] : rows) {
+      for (size_t at = name.find('/'); at != std::string::npos; at = name.find('/', at + 1)) {
+        const std::string_view parent = std::string_view(name).substr(0, at);
+        auto found = rows.find(parent);
+        if (found == rows.end()) {
+          if (!recursive || !row.selected) continue;
+          found = missing.find(parent);
+          if (found == missing.end()) {
+            found = missing.emplace(parent, Row{}).first;
+            found->second.matched = co_await matches(parent);
+          }
+        }
+        Row& above = found->second;
+        above.has_children = above.has_children || row.info.has_value();
+        if (!recursive || !row.selected) continue;
+        above.holds_selected = true;
+        above.holds_unlisted = above.holds_unlisted || !row.matched;
+      }
+      co_await slice_.spend();
+    }
+    rows.merge(missing);
+  }
+
+  std::string attributes_of(std::string_view name, const Row& row) const {
+    std::string attributes;
+    if (!row.info) add(attributes, "\\NonExistent");
+    if (row.info && row.info->noselect) add(attributes, "\\Noselect");
+    const auto depth = static_cast<size_t>(std::ranges::count(name, '/')) + 1;
+    if (depth >= imap::kMaxMailboxDepth) add(attributes, "\\Noinferiors");
+    add(attributes, row.has_children ? "\\HasChildren" : "\\HasNoChildren");
+    const bool asked = ((args_.select & imap::List::subscribed) != 0) ||
+                       ((args_.returns & imap::List::return_subscribed) != 0);
+    if (asked && row.subscribed) add(attributes, "\\Subscribed");
+    if (row.info) add(attributes, store::name(row.info->special_use));
+    return attributes;
+  }
+
+  // What selected something below it (RFC 5258 §3.5).
+  std::string childinfo() const {
+    std::string criteria;
+    if ((args_.select & imap::List::subscribed) != 0) add(criteria, "\"SUBSCRIBED\"");
+    if ((args_.select & imap::List::special_use) != 0) add(criteria, "\"SPECIAL-USE\"");
+    return " (\"CHILDINFO\" (" + criteria + "))";
+  }
+
+  void append(const std::string& name, const Row& row) {
+    append_line(session_.out(), "LIST", attributes_of(name, row), name,
+                row.holds_selected ? childinfo() : std::string());
+    // RFC 5819 §2: of each that can be selected; not of one that only holds others.
+    if ((args_.returns & imap::List::return_status) != 0 && row.selected && row.info &&
+        !row.info->noselect)
+      append_status_response(session_.out(), session_, *row.info, args_.status);
+  }
+
+  Session& session_;
+  const imap::List& args_;
+  TimeSlice slice_;
+  std::vector<imap::ListPattern> patterns_;
+};
 
 }  // namespace
 
@@ -92,53 +220,12 @@ Task<Result<Reply>> list(Session& session, imap::Command command) {
     append_delimiter(session.out(), "LIST");
     co_return reply;
   }
-  std::vector<imap::ListPattern> patterns;
-  for (const std::string& pattern : args.patterns)
-    if (!pattern.empty()) patterns.emplace_back(args.reference, pattern);
-
-  // No co_await until the lines are made, so they show one state of the account.
-  const auto& subscriptions = session.account().subscriptions();
-  const bool only_subscribed = (args.select & imap::List::subscribed) != 0;
-  const bool only_special = (args.select & imap::List::special_use) != 0;
-  std::map<std::string_view, Row> rows;
-  std::unordered_set<std::string_view> parents;
-  for (const store::MailboxInfo* info : session.account().mailboxes()) {
-    Row row{.info = info};
-    row.selected = (!only_subscribed || subscriptions.contains(info->name)) &&
-                   (!only_special || info->special_use != store::SpecialUse::none);
-    rows.emplace(info->name, row);
-    for_each_parent(info->name, [&](std::string_view parent) { parents.insert(parent); });
-  }
-  if (only_subscribed && !only_special)
-    for (const std::string& name : subscriptions) rows.emplace(name, Row{.selected = true});
-  if ((args.select & imap::List::recursive_match) != 0)
-    for (const auto& [name, row] : rows)
-      if (row.selected)
-        for_each_parent(name, [&](std::string_view parent) {
-          if (const auto found = rows.find(parent); found != rows.end())
-            found->second.holds_selected = true;
-        });
-
-  std::vector<std::string> lines;
-  for (const auto& [name, row] : rows) {
-    if (!(row.selected || row.holds_selected) || !matches_any(patterns, name)) continue;
-    std::string line;
-    append_line(
-        line, "LIST",
-        attributes_of(args, name, row, parents.contains(name), subscriptions.contains(name)), name,
-        row.holds_selected && only_subscribed ? " (\"CHILDINFO\" (\"SUBSCRIBED\"))" : "");
-    // INBOX comes first, whatever sorts before it.
-    if (name == "INBOX")
-      lines.insert(lines.begin(), std::move(line));
-    else
-      lines.push_back(std::move(line));
-  }
-  for (const std::string& line : lines) {
-    session.out() += line;
-    if (session.drain_is_due()) {
-      CO_TRY_STATUS(co_await session.drain());
-    }
-  }
+  // RFC 7162 §3.1: whoever asks for HIGHESTMODSEQ, in STATUS or here, knows CONDSTORE.
+  if ((args.returns & imap::List::return_status) != 0 &&
+      (args.status & imap::StatusQuery::highestmodseq) != 0)
+    session.enable(Extension::condstore);
+  Lister lister(session, args);
+  CO_TRY_STATUS(co_await lister.list());
   co_return reply;
 }
 
