@@ -20,10 +20,10 @@ bool plain(Cursor&, Command& out) {
   return true;
 }
 
-// Without "*"; `ascending`: each number is above the one before it.
+// Without "*" and "$"; `ascending`: each number is above the one before it.
 bool uid_set(Cursor& in, SequenceSet& out, bool ascending) {
   const char* mark = in.mark();
-  if (!in.sequence_set(out)) return false;
+  if (!in.ranges(out)) return false;
   uint32_t before = 0;
   for (const SeqRange& range : out.ranges) {
     if (range.first == kStar || range.last == kStar) return in.fail_at(mark, "set without \"*\"");

@@ -499,6 +499,7 @@ TEST(Parser, SaysWhatWasExpectedAndWhere) {
       {"a SELECT a (QRESYNC (1 0))", "non-zero number at column 24"},
       {"a SELECT a (QRESYNC (1 9223372036854775808))", "63-bit number at column 24"},
       {"a SELECT a (QRESYNC (1 2 *))", "set without \"*\" at column 26"},
+      {"a SELECT a (QRESYNC (1 2 $))", "number or \"*\" at column 26"},
       {"a SELECT a (QRESYNC (1 2 3:*))", "set without \"*\" at column 26"},
       {"a SELECT a (QRESYNC (1 2 3 4))", "\"(\" at column 28"},
       {"a SELECT a (QRESYNC (1 2 3 (4)))", "SP at column 30"},

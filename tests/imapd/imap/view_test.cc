@@ -49,12 +49,12 @@ TEST(View, ASetOfUidsHasTheIndexesOfWhatIsNotGone) {  // RFC 5182 §2.1
   set.add_range(Uid(2), Uid(4));
   set.add_range(Uid(8), Uid(20));
   EXPECT_EQ(view.indexes_of(set), Uids({1, 2, 4, 5}));
-  for (const uint32_t uid : {1U, 2U, 8U}) view.expunged(std::array{Uid(uid)});
+  for (const uint32_t uid : {1U, 2U, 8U}) view.expunged(std::array{Uid(uid)}, ModSeq(9));
   EXPECT_EQ(view.indexes_of(set), Uids({2, 5})) << "numbers do not move before the telling";
-  view.arrived(std::array{Uid(14)});
+  view.arrived(std::array{Uid(14)}, ModSeq(10));
   EXPECT_EQ(view.indexes_of(set), Uids({2, 5})) << "what the client does not count";
   std::string out;
-  EXPECT_TRUE(view.tell_expunges(out, 1000));
+  EXPECT_TRUE(view.tell_expunges(out, 1000, View::Expunges::as_numbers));
   EXPECT_EQ(view.indexes_of(set), Uids({0, 2}));
   EXPECT_EQ(view.indexes_of({}), Uids());
 }
