@@ -433,7 +433,7 @@ class BackupTest(unittest.TestCase):
             told("nobody has no account; --from names a backup", "restore", "nobody", "--at",
                  "2026-01-01 00:00")
             told("has no backup of nobody", "restore", "nobody", "--from", directory)
-            told("has no backup of foo", "restore", "foo", "--from", directory + "/none")
+            told("--from names the directory of a backup", "restore", "foo", "--from", directory + "/none")
             told("nobody has no account and is not in user_list", "restore", "nobody", "--from", directory,
                  "--mailbox", "INBOX")
             told('there was no mailbox "None" at that time', "restore", "foo", "--from", directory,

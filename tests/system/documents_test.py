@@ -154,13 +154,12 @@ class ConfigurationExamples(unittest.TestCase):
                     if user:
                         os.chown(path, ids[user], ids[user])
                 directory = tempfile.mkdtemp(prefix="rims-example-")
-                # Where the example does not say where mail is, it is beside the file.
-                if "process_privilege_user" in text and "base_dir" not in text:
-                    os.chown(directory, ids["_rims"], ids["_rims"])
                 whole = self.complete(text, hashed, directory)
                 if "process_privilege_user" not in whole:
                     whole += "process_privilege_user: _rims\nprocess_privilege_group: _rims\n"
-                    os.chown(directory, ids["_rims"], ids["_rims"])
+                # Beside the file there would be no place for mail: its directory must be root's.
+                if "base_dir" not in whole:
+                    whole += "base_dir: /var/lib/rims\n"
                 config = os.path.join(directory, "config.yml")
                 with open(config, "w", encoding="utf-8") as f:
                     f.write(whole)

@@ -163,7 +163,8 @@ def items(text):
 
 def plain(line):
     """What is compared of a line; None: nothing."""
-    if re.match(r"\* \d+ RECENT", line) or line.startswith(("* FLAGS", "* OK [PERMANENTFLAGS", "* OK [UNSEEN")):
+    if re.match(r"\* \d+ RECENT", line) or line.startswith(
+            ("* FLAGS", "* OK [PERMANENTFLAGS", "* OK [UNSEEN", "* OK [MAILBOXID")):
         return None
     fetch = re.match(r"(\* \d+ FETCH) \((.*)\)$", line, re.S)
     if fetch:

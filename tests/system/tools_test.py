@@ -301,7 +301,11 @@ class Tools(unittest.TestCase):
         self.assertNotIn("user11", ctl(suite, "backup", "--verify", "user10", where))
         self.assertIn("user11", ctl(suite, "backup", "--verify", "user11", where, status=1))
         ctl(suite, "backup", "--verify", where, status=1)
-        report = ctl(suite, "restore", "--json", "-n", "user10", "--from", where, "--at", "2099-01-01T00:00:00Z")
+        # A moment that is over, and after the last record of the backup.
+        ended = int(time.time())
+        wait_for(lambda: int(time.time()) > ended, 10, "the next second")
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        report = ctl(suite, "restore", "--json", "-n", "user10", "--from", where, "--at", now)
         self.assertIn("the backup ends earlier, with record ", report["notes"][0])
 
 
