@@ -29,8 +29,10 @@ constexpr auto kSettings = std::to_array<Setting>({
      .min = 1,
      .max = kMaxPath,
      .member = &Config::base_dir,
-     .doc = "The directory under which all mail and, unless said otherwise, all other files are "
-            "kept, relative to the directory of the configuration file."},
+     .doc =
+         "The directory under which all mail and, unless said otherwise, all other files are "
+         "kept, relative to the directory of the configuration file. Where root starts the suite "
+         "it must be another one than that directory, which must be root's."},
     {.key = "log_stdout",
      .kind = Kind::choice,
      .fallback = "INFO",
