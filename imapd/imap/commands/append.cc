@@ -1,9 +1,8 @@
 // imapd/imap/commands/append.cc - APPEND: a message of the client's into a mailbox, or, for the
 // delivery user, to any user
 //
-//   RFC  3501 §6.3.11; 3502 (several messages, all or none); 4315 §3 (APPENDUID); 5530 §3
-//   (TRYCREATE,
-//        LIMIT)
+//   RFC  3501 §6.3.11; 3502 (several messages, all or none); 4315 §3 (APPENDUID);
+//        5530 §3 (TRYCREATE, LIMIT)
 //
 // The bytes are stored as they came. The delivery user names the target in the mailbox argument:
 // "b64user-mbox" SP base64 of the user SP mailbox. Its message is delivered like any other, through

@@ -1,9 +1,8 @@
 // imapd/imap/commands/fetch.cc - FETCH and UID FETCH
 //
-//   RFC      3501 §6.4.5, §6.4.8, §7.4.2; 5530 §3 (EXPUNGEISSUED); 7162 §3.1.4 (MODSEQ,
-//   CHANGEDSINCE),
-//            §3.2.4 (UID and MODSEQ where \Seen is set), §3.2.6 (VANISHED); 8474 §5.3 (EMAILID,
-//            THREADID); 8514 §4.2 (SAVEDATE)
+//   RFC      3501 §6.4.5, §6.4.8, §7.4.2; 5530 §3 (EXPUNGEISSUED);
+//            7162 §3.1.4 (MODSEQ, CHANGEDSINCE), §3.2.4 (UID and MODSEQ where \Seen is set),
+//            §3.2.6 (VANISHED); 8474 §5.3 (EMAILID, THREADID); 8514 §4.2 (SAVEDATE)
 //   Sources  flags, dates and sizes from the mailbox in memory; ENVELOPE, BODYSTRUCTURE and the
 //            header fields that are kept copied from what was made at append, for many messages at
 //            a time; bodies and other fields read from the journal, never parsed here
