@@ -157,6 +157,9 @@ class Account {
   // The uids that were expunged (or moved away) after `since`, merged and ascending, also of
   // messages whose bytes are gone; reads about as much as it returns. not_found NONEXISTENT.
   Task<Result<std::vector<UidRange>>> vanished(MailboxId mailbox, ModSeq since);
+  // False: records were lost, and a client with this MODSEQ may have seen what they said. What has
+  // changed since then can not be told; all that there is can.
+  [[nodiscard]] bool can_tell_since(ModSeq since) const { return state_.can_tell_since(since); }
   // \Recent: the first uid that no session has claimed before; from now on all present messages
   // count as claimed. For one read-write SELECT, or for new arrivals in a selected mailbox. Does
   // not wait for the disk: after a crash messages may be recent once more (RFC 3501 §2.3.2).

@@ -189,7 +189,11 @@ Task<Status> Account::pay_owed(uint32_t unanswered) {
     log::info("", "account {}: {} numbers are skipped that an unfinished write may have used",
               log::quoted(user_), owed_->skip);
   Status paid;
-  if (!journal_->only_read()) paid = co_await pay();
+  if (!journal_->only_read()) {
+    journal_->pass_over(journal_->last_seq() + owed_->skip);
+    state_.advance(journal_->last_seq());
+    paid = co_await pay();
+  }
   if (!owed_ || failure_) co_return paid;
   // What there is can be read all the same.
   if (!paid)

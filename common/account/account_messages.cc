@@ -213,7 +213,10 @@ Task<Result<Built>> plan_flags(Plan& plan, std::shared_ptr<FlagJob> job, const L
     }
     // 0 asks whether one of the flags exists; a system flag always does (RFC 7162 §3.1.3).
     const bool exists = want.op == FlagOp::replace || want.flags != 0 || of_set.has_one;
-    const bool newer = want.unchanged_since && e->modseq > *want.unchanged_since &&
+    // Of a MODSEQ that is not the message's own it must be known what was changed since.
+    const bool newer = want.unchanged_since && e->modseq != *want.unchanged_since &&
+                       (e->modseq > *want.unchanged_since ||
+                        !plan.state().can_tell_since(*want.unchanged_since)) &&
                        (*want.unchanged_since != ModSeq() || exists);
     job->outcomes.push_back({.uid = uid,
                              .verdict = newer     ? Verdict::too_new

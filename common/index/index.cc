@@ -55,6 +55,8 @@ void Index::apply(const JournalEvent& event, std::span<const Change> changes,
   if (std::holds_alternative<Gap>(event.record)) {
     for (const auto& [id, mailbox] : state.mailboxes()) counters_.insert(id);
   }
+  const auto lost = state.lost_numbers().ranges();
+  if (!lost.empty() && lost.back().before == event.seq) list_ = true;
   for (const auto& change : changes) note(change, state);
 }
 

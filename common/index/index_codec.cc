@@ -61,12 +61,19 @@ std::vector<std::string> in_pieces(std::string table) {
 
 std::string IndexCodec::encode_list(const AccountState& state) {
   const std::string named = state.named().user.empty() ? std::string() : state.named().encode();
-  return Writer().num(static_cast<uint32_t>(named.size())).raw(named).take() +
-         state.snapshot().encode();
+  Writer out;
+  out.num(static_cast<uint32_t>(state.lost_numbers().ranges().size()));
+  for (const auto& lost : state.lost_numbers().ranges()) out.num(lost.after).num(lost.before);
+  return out.num(static_cast<uint32_t>(named.size())).raw(named).take() + state.snapshot().encode();
 }
 
 bool IndexCodec::decode_list(std::string_view list, AccountState& state) {
   Reader in(list);
+  LostNumbers lost;
+  for (auto left = in.num<uint32_t>(); left > 0 && in.ok(); left--) {
+    const auto after = in.num<uint64_t>();
+    lost.add(after, in.num<uint64_t>());
+  }
   const auto named = in.raw(in.num<uint32_t>());
   if (!named.empty()) {
     const auto r = AccountNamed::decode(named);
@@ -80,6 +87,7 @@ bool IndexCodec::decode_list(std::string_view list, AccountState& state) {
   const size_t mailboxes = all->mailboxes.size();
   state.apply({.seq = 0, .time = 0, .location = {}, .dropped = false, .record = *std::move(all)});
   for (const auto& [id, mailbox] : state.mailboxes_) AccountState::unload(*mailbox);
+  state.lost_ = std::move(lost);
   // False when two had the same name or id: then one has replaced the other.
   return state.mailboxes_.size() == mailboxes && state.names_.size() == mailboxes &&
          std::ranges::none_of(state.names_, [&](const auto& entry) {
@@ -88,7 +96,7 @@ bool IndexCodec::decode_list(std::string_view list, AccountState& state) {
 }
 
 void IndexCodec::restore(const IndexHead& head, uint64_t seq, AccountState& state) {
-  state.seq_ = seq;
+  state.seq_ = state.applied_ = seq;
   state.orphans_ = 0;
   state.next_mailbox_ = head.next_mailbox;
   state.next_message_ = head.next_message;

@@ -18,7 +18,7 @@
 
 namespace rims::store {
 
-inline constexpr uint32_t kIndexVersion = 4;
+inline constexpr uint32_t kIndexVersion = 5;
 inline constexpr size_t kSlotsPerChunk = 256;
 inline constexpr size_t kEntrySlot = 48;
 inline constexpr size_t kLocationSlot = 32;
@@ -57,7 +57,7 @@ class IndexCodec {
   static std::string encode(const IndexHead& head);
   static std::optional<IndexHead> decode_head(std::string_view value);
 
-  // Everything but messages: a snapshot record, stored in pieces.
+  // Everything but messages: lost numbers, the account record and a snapshot record, in pieces.
   static std::string encode_list(const AccountState& state);
   // Fills an empty state; its mailboxes are not loaded.
   static bool decode_list(std::string_view list, AccountState& state);

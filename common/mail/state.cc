@@ -56,6 +56,9 @@ void AccountState::Now::tell(Change::Kind kind, MailboxId mailbox, std::string n
 
 void AccountState::apply(const JournalEvent& event, std::vector<Change>* changes) {
   const Now now{event.seq, event.time, changes};
+  // No record is written with a number beyond the next one unless some were lost.
+  if (event.seq > applied_ + 1) lost_.add(applied_, event.seq);
+  applied_ = event.seq;
   std::visit([&](const auto& record) { apply(record, now); }, event.record);
   seq_ = event.seq;
 }
@@ -324,15 +327,19 @@ void AccountState::apply(const Recent& r, const Now&) {
   claim_recent(r.mailbox, r.first);  // it may be removed: the record is written late
 }
 
-void AccountState::apply(const Gap& r, const Now&) {
+void AccountState::apply(const Gap& r, const Now& now) {
   damage_answered_ += r.damage;
   incomplete_ = incomplete_ || r.damage > 0;
+  // The lost records may have changed any message, and any client may have seen that.
+  if (r.damage > 0) lost_.add(0, now.seq);
   next_mailbox_ =
       MailboxId(std::min(next_mailbox_.value + r.skip % kMostMailboxIds, kMostMailboxIds));
   next_message_ = MessageId(next_message_.value + r.skip);
   for (auto& [id, mailbox] : mailboxes_) {
-    auto& next = mailbox->info_.uidnext;
-    next = Uid(next.value + std::min(r.skip, UINT32_MAX - next.value));
+    auto& info = mailbox->info_;
+    info.uidnext = Uid(info.uidnext.value + std::min(r.skip, UINT32_MAX - info.uidnext.value));
+    // From here on a client has a MODSEQ of which all is known.
+    if (r.damage > 0) info.highest_modseq = info.changed = ModSeq(now.seq);
   }
 }
 
@@ -578,6 +585,7 @@ std::string AccountState::difference(const AccountState& other) const {
   if (names_ != other.names_) return "names";
   if (subscriptions_ != other.subscriptions_) return "subscriptions";
   if (removed_ != other.removed_) return "removed ids";
+  if (lost_ != other.lost_) return "lost numbers";
   if (named_.user != other.named_.user || named_.id != other.named_.id) return "user or account id";
   if (deliveries_ != other.deliveries_) return "deliveries";
   if (mailboxes_.size() != other.mailboxes_.size()) return "number of mailboxes";

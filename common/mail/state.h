@@ -30,6 +30,7 @@
 
 #include "common/mail/deliveries.h"
 #include "common/mail/id_ranges.h"
+#include "common/mail/lost_numbers.h"
 #include "common/mail/projection.h"
 #include "common/mail/records.h"
 #include "common/mail/types.h"
@@ -71,6 +72,11 @@ class AccountState {
   [[nodiscard]] uint64_t orphans() const { return orphans_; }
   // The sum of Gap::damage over the whole journal; not kept in the index.
   [[nodiscard]] uint64_t damage_answered() const { return damage_answered_; }
+
+  // Whether all that changed after `since` is known to have a greater MODSEQ. Not so where records
+  // were lost: then a client with `since` may have seen anything.
+  [[nodiscard]] bool can_tell_since(ModSeq since) const { return !lost_.contains(since.value); }
+  [[nodiscard]] const LostNumbers& lost_numbers() const { return lost_; }
 
   // The journal has records after the last readable one: their numbers must not be given out again.
   void advance(uint64_t seq) { seq_ = std::max(seq_, seq); }
@@ -127,6 +133,8 @@ class AccountState {
   void remove(MailboxId id, const Now& now);
 
   uint64_t seq_ = 0;
+  uint64_t applied_ = 0;  // the number of the last record itself: see advance()
+  LostNumbers lost_;
   MailboxId next_mailbox_{1};
   MessageId next_message_{1};
   UidValidity last_uidvalidity_;

@@ -249,7 +249,7 @@ Status Restore::write_last() {
   } else {
     TRY(file, segments_->open(last_.number, Access::write));
   }
-  next_seq_ = result_.last_seq + 1;
+  next_seq_ = result_.last_seq + 1 + kRestoreSkipRecords;
   TRY_STATUS(write_record(*file, Gap::kType, Gap::kVersion,
                           Gap{.skip = job_.skip + kRestoreSkip, .damage = 0}.encode()));
   if (!job_.new_user.empty()) {

@@ -28,6 +28,8 @@ namespace rims::store {
 
 // How many numbers are skipped for what happened after the last backup.
 inline constexpr uint32_t kRestoreSkip = 10'000;
+// So many records may have followed those of the backup: clients may hold their MODSEQs.
+inline constexpr uint64_t kRestoreSkipRecords = 1'000'000;
 
 struct RestoreJob {
   std::string account;         // 64 hex digits

@@ -76,10 +76,21 @@ uint32_t matching_uid(const View& view, const imap::SequenceSet& numbers,
   return last;
 }
 
+// Those of `known` that were expunged after `since`, but not what the client still counts.
+Task<Result<std::vector<UidRange>>> gone_since(Session& session, ModSeq since, bool sure,
+                                               std::span<const UidRange> known) {
+  const View& view = session.selected().view;
+  if (!sure) co_return without(known, view.uids());
+  CO_TRY(const auto gone, co_await session.account().vanished(session.selected().id(), since));
+  co_return without(store::common_uids(gone, known), view.gone());
+}
+
 }  // namespace
 
-std::vector<uint32_t> changed_since(const Selected& selected, std::span<const uint32_t> indexes,
+std::vector<uint32_t> changed_since(Session& session, std::span<const uint32_t> indexes,
                                     ModSeq since) {
+  if (!session.account().can_tell_since(since)) since = ModSeq();
+  const Selected& selected = session.selected();
   std::vector<uint32_t> changed;
   const auto messages = selected.mailbox->messages();
   auto at = messages.begin();
@@ -97,19 +108,19 @@ std::vector<uint32_t> changed_since(const Selected& selected, std::span<const ui
 }
 
 Task<Status> tell_vanished(Session& session, ModSeq since, const imap::SequenceSet& known) {
-  const auto wanted = known_uids(session.selected(), known);
-  CO_TRY(const auto gone, co_await session.account().vanished(session.selected().id(), since));
-  co_return co_await send_vanished(
-      session, without(store::common_uids(gone, wanted), session.selected().view.gone()));
+  CO_TRY(auto gone, co_await gone_since(session, since, session.account().can_tell_since(since),
+                                        known_uids(session.selected(), known)));
+  co_return co_await send_vanished(session, std::move(gone));
 }
 
 Task<Status> resynchronize(Session& session, const imap::Resync& resync) {
   Selected& selected = session.selected();
   if (resync.uidvalidity != selected.mailbox->info().uidvalidity.value) co_return Status();
-  // A MODSEQ that was never given out here: what the client has is of another history. All that it
-  // knows is told it again.
-  const bool foreign = ModSeq(resync.modseq) > highest_modseq(selected.mailbox->info());
-  const ModSeq since(foreign ? 0 : resync.modseq);
+  // A MODSEQ that was never given out here, or by what is lost: what the client has is of another
+  // history. All that it knows is told it again.
+  const bool sure = ModSeq(resync.modseq) <= highest_modseq(selected.mailbox->info()) &&
+                    session.account().can_tell_since(ModSeq(resync.modseq));
+  const ModSeq since(sure ? resync.modseq : 0);
   const imap::SequenceSet all{.ranges = {{1, imap::kStar}}};
   const auto known = known_uids(selected, resync.known ? *resync.known : all);
 
@@ -121,13 +132,7 @@ Task<Status> resynchronize(Session& session, const imap::Resync& resync) {
     while (range != known.end() && range->last < message.uid.value) ++range;
     if (range != known.end() && range->first <= message.uid.value) changed.push_back(message.uid);
   }
-  std::vector<UidRange> gone;
-  if (foreign) {
-    gone = without(known, selected.view.uids());
-  } else {
-    CO_TRY(const auto expunged, co_await session.account().vanished(selected.id(), since));
-    gone = without(store::common_uids(expunged, known), selected.view.gone());
-  }
+  CO_TRY(auto gone, co_await gone_since(session, since, sure, known));
   if (resync.match) {
     const uint32_t told = matching_uid(selected.view, resync.match->first, resync.match->second);
     std::erase_if(gone, [told](const UidRange& r) { return r.last <= told; });

@@ -15,9 +15,12 @@
 
 namespace rims::imapd {
 
+// What has changed since is not known when records were lost (Account::can_tell_since). Then both
+// tell of all messages, and of every UID that is not one.
+
 // Those of `indexes` (into the view, ascending) whose messages are there and have changed after
 // `since`.
-[[nodiscard]] std::vector<uint32_t> changed_since(const Selected& selected,
+[[nodiscard]] std::vector<uint32_t> changed_since(Session& session,
                                                   std::span<const uint32_t> indexes, ModSeq since);
 
 // `* VANISHED (EARLIER) ...` for those of `known` that were expunged after `since`. What the client

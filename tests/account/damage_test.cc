@@ -345,6 +345,55 @@ TEST_F(DamageTest, WhatLostRecordsSaidOfMessagesIsTakenFromTheIndex) {
   sound_at_end_ = false;
 }
 
+// A client may have seen what the lost record said: it must not be told that nothing has changed,
+// and its changes of what it has not seen are refused.
+TEST_F(DamageTest, AfterALossNobodyIsTakenToKnowWhatThereIs) {
+  auto account = open();
+  must(account->append(inbox(account), messages({"one", "two"})));
+  const auto flag = [&](uint32_t uid, std::optional<ModSeq> unchanged_since) {
+    return must(account->change_flags(inbox(account), {.uids = uids({uid}),
+                                                       .op = FlagOp::add,
+                                                       .flags = kFlagged,
+                                                       .keywords = {},
+                                                       .unchanged_since = unchanged_since}))
+        .front()
+        .verdict;
+  };
+  EXPECT_EQ(flag(1, {}), FlagOutcome::Verdict::changed);
+  const ModSeq seen = account->modseq();
+  must(account->append(inbox(account), messages({"three"})));
+  account.reset();
+  crash();
+  std::string bytes = slurp(segment(1));
+  std::optional<Location> at;
+  auto reader = JournalReader::open(*open_base(base_), "foo");
+  ASSERT_TRUE(reader && reader->visit({.record = [&](const JournalRecord& r) {
+    if (r.header.type == RecordType::flags) at = r.place.location;
+    return true;
+  }}));
+  ASSERT_TRUE(at);
+  bytes.replace(at->offset + kRecordHeader, 8, "destroys");
+  spew(segment(1), bytes);
+  make_store();
+  for (const char* how : {"from the journal", "from the index"}) {
+    SCOPED_TRACE(how);
+    account = open();
+    EXPECT_FALSE(account->can_tell_since(seen));
+    const ModSeq now = account->find("INBOX")->highest_modseq;
+    EXPECT_GT(now, seen) << "a client with this one is in step again";
+    EXPECT_TRUE(account->can_tell_since(now));
+    EXPECT_EQ(flag(1, seen), FlagOutcome::Verdict::too_new);
+    account.reset();
+    reopen();
+  }
+  account = open();
+  const auto mailbox = must(account->open_mailbox(inbox(account)));
+  EXPECT_EQ(flag(1, mailbox->messages()[0].modseq), FlagOutcome::Verdict::changed)
+      << "the client has read this state";
+  EXPECT_EQ(flag(2, account->modseq()), FlagOutcome::Verdict::changed);
+  sound_at_end_ = false;
+}
+
 TEST_F(DamageTest, AnAccountWithoutMessagesIsSound) {
   auto account = open();
   account.reset();

@@ -273,6 +273,7 @@ TEST_F(FileTest, BytesThatVanishUnderARunningServerAreMissed) {
 TEST_F(FileTest, ATornTailIsCutKeptAndItsNumbersAreSkipped) {
   auto account = open();
   must(account->append(inbox(account), messages({"one", "two"})));
+  const ModSeq told = account->modseq();
   account.reset();
   crash();
   // A batch of which only the header arrived.
@@ -307,6 +308,9 @@ TEST_F(FileTest, ATornTailIsCutKeptAndItsNumbersAreSkipped) {
   const auto uid = must(account->append(inbox(account), messages({"three"}))).uids[0];
   EXPECT_GT(uid, Uid(3));
   const auto uidnext = account->find("INBOX")->uidnext;
+  // Nor a MODSEQ; and what has changed since the last whole one is known.
+  EXPECT_TRUE(account->can_tell_since(told));
+  EXPECT_FALSE(account->can_tell_since(ModSeq(told.value + 1)));
   account.reset();
   kill();
   account = open();

@@ -57,6 +57,50 @@ TEST_F(FoldedState, AGapAddsWhatItSkipsWhileThereAreNumbers) {
   EXPECT_EQ(inbox().info().uidnext, Uid(18));
 }
 
+// --- after which MODSEQs it can be told what has changed ---
+
+TEST_F(FoldedState, NumbersThatNoRecordHasAreOfAnotherHistory) {
+  append(1);
+  const uint64_t before = seq_;
+  EXPECT_TRUE(state_.can_tell_since(ModSeq(before)));
+  seq_ += 100;
+  apply(Gap{12, 0});
+  EXPECT_TRUE(state_.can_tell_since(ModSeq(before)));
+  EXPECT_FALSE(state_.can_tell_since(ModSeq(before + 1)));
+  EXPECT_FALSE(state_.can_tell_since(ModSeq(before + 100)));
+  EXPECT_TRUE(state_.can_tell_since(ModSeq(before + 101)));
+  EXPECT_EQ(inbox().info().highest_modseq, ModSeq(before)) << "nothing has changed";
+}
+
+TEST_F(FoldedState, AfterDamageNothingOlderCanBeTold) {
+  append(1);
+  apply(Gap{12, 0});
+  append(30);
+  EXPECT_TRUE(state_.can_tell_since(ModSeq(2)));
+  apply(Gap{12, 12});
+  EXPECT_FALSE(state_.can_tell_since(ModSeq(1)));
+  EXPECT_FALSE(state_.can_tell_since(ModSeq(seq_ - 1)));
+  EXPECT_TRUE(state_.can_tell_since(ModSeq(seq_)));
+  EXPECT_TRUE(state_.can_tell_since(ModSeq())) << "who knows nothing is told all";
+  EXPECT_EQ(inbox().info().highest_modseq, ModSeq(seq_)) << "which a client can come back with";
+  EXPECT_EQ(state_.broken_invariants(), std::vector<std::string>());
+}
+
+TEST(LostNumbersTest, ManyRangesBecomeFewer) {
+  LostNumbers lost;
+  for (uint64_t n = 1; n <= 100; n++) lost.add(n * 10, n * 10 + 5);
+  ASSERT_EQ(lost.ranges().size(), LostNumbers::kMost);
+  EXPECT_TRUE(lost.contains(11));
+  EXPECT_TRUE(lost.contains(17)) << "between two old ones that became one";
+  EXPECT_FALSE(lost.contains(10));
+  EXPECT_FALSE(lost.contains(1005));
+  EXPECT_TRUE(lost.contains(1004));
+  EXPECT_FALSE(lost.contains(997));
+  lost.add(0, 2000);
+  ASSERT_EQ(lost.ranges().size(), 1U);
+  EXPECT_TRUE(lost.contains(1005));
+}
+
 TEST_F(FoldedState, TheLastNumberIsNoUid) {
   EXPECT_FALSE(append(UINT32_MAX)) << "no UIDNEXT could follow it";
   ASSERT_TRUE(append(3));

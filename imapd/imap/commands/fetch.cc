@@ -427,7 +427,7 @@ Task<Result<Reply>> fetch(Session& session, imap::Command command) {
   if (args.vanished) {
     CO_TRY_STATUS(co_await tell_vanished(session, ModSeq(*args.changed_since), args.messages));
   }
-  if (args.changed_since) indexes = changed_since(selected, indexes, ModSeq(*args.changed_since));
+  if (args.changed_since) indexes = changed_since(session, indexes, ModSeq(*args.changed_since));
   if ((plan.items & imap::Fetch::flags) != 0 || plan.sets_seen) session.tell_keywords();
 
   for (size_t i = 0; i < indexes.size(); i++) {

@@ -1,10 +1,10 @@
 // tests/imapd/imap/resync_test.cc - a client that follows RFC 7162 §6 and is cut off now and then
 //
 // From a seed: one client keeps a copy of a mailbox by QRESYNC, while it and other sessions change
-// it, the worker is replaced, and the index is lost. Its connection ends at any place of an answer.
-// Each time that it comes back, what SELECT (QRESYNC ...) tells must make its copy equal to what a
-// client sees that reads everything; and a message must not have two states with one MODSEQ.
-// RIMS_SEED=N plays one seed, RIMS_RUNS=N so many.
+// it, the worker is replaced, the index is lost, and so are records of the journal. Its connection
+// ends at any place of an answer. Each time that it comes back, what SELECT (QRESYNC ...) tells
+// must make its copy equal to what a client sees that reads everything; and a message must not have
+// two states with one MODSEQ. RIMS_SEED=N plays one seed, RIMS_RUNS=N so many.
 
 #include <algorithm>
 #include <cstdlib>
@@ -24,6 +24,11 @@ namespace rims::test {
 namespace {
 
 using Flags = std::set<std::string>;
+
+// Of a journal: they make the mailboxes.
+constexpr size_t kFirstRecords = 12;
+// So many UIDs are passed over when records are lost.
+constexpr uint32_t kSkipped = 20;
 
 // What stands behind `name` and a space in a FETCH response: in parentheses, or one word.
 std::optional<std::string> item(std::string_view line, std::string_view name) {
@@ -80,6 +85,7 @@ class Resync {
   }
   [[nodiscard]] const std::string& wrong() const { return wrong_; }
   [[nodiscard]] int reconnects() const { return reconnects_; }
+  [[nodiscard]] int losses() const { return losses_; }
 
  private:
   uint32_t below(uint32_t n) { return std::uniform_int_distribution<uint32_t>(0, n - 1)(random_); }
@@ -224,7 +230,9 @@ class Resync {
     std::string command = "SELECT INBOX";
     if (copy_.uidvalidity != 0 && copy_.modseq != 0)
       command += fmt::format(" (QRESYNC ({} {}{}))", copy_.uidvalidity, copy_.modseq, known());
+    asking_ = std::exchange(records_lost_, false);  // then it is told of all that there is
     [[maybe_unused]] const bool selected = co_await ask(command, false);
+    asking_ = false;
     for (const auto& [uid, flags] : copy_.messages) view_.push_back(uid);
     selected_ = true;
     co_await ask_for_new(false);
@@ -369,6 +377,41 @@ class Resync {
     }
   }
 
+  // The journal loses its end, as when an older copy of it is restored, or one record. What the
+  // store then writes itself is written here.
+  void lose() {
+    using store::RecordType;
+    auto& records = stage_.journals.disk("foo").records;
+    const uint64_t last = records.back().seq;
+    store::Gap gap{.skip = kSkipped, .damage = 0};
+    const auto some = static_cast<uint32_t>(records.size() - kFirstRecords);
+    if (chance(50)) {
+      records.resize(records.size() - below(std::min(some, kSkipped)));
+      note("", fmt::format("restored to record {}", records.back().seq));
+    } else {
+      const size_t which = kFirstRecords + below(some);
+      const RecordType type = records[which].type;
+      if (type == RecordType::append || type == RecordType::flags || type == RecordType::expunge) {
+        note("", fmt::format("record {} ({}) is lost", records[which].seq, name(type)));
+        records.erase(records.begin() + static_cast<ptrdiff_t>(which));
+        gap.damage = kSkipped;
+        states_.clear();  // a change that came later is of another state now
+      }
+    }
+    records.push_back({.type = store::Gap::kType,
+                       .version = store::Gap::kVersion,
+                       .seq = last + 1000,
+                       .time = records.back().time,
+                       .meta = gap.encode(),
+                       .aux = {},
+                       .body = {}});
+    stage_.key_values.files().clear();
+    next_ += kSkipped;
+    highest_ = 0;
+    records_lost_ = true;
+    losses_++;
+  }
+
   Task<void> story(int steps) {
     for (int i = 0; i < 3; i++) co_await disturb();
     for (int i = 0; i < steps && wrong_.empty(); i++) {
@@ -383,6 +426,7 @@ class Resync {
         const bool index_lost = chance(50);
         if (index_lost) stage_.key_values.files().clear();
         note("", index_lost ? "restart without index" : "restart");
+        if (chance(40)) lose();
         stage_.start();
       }
     }
@@ -399,13 +443,13 @@ class Resync {
   Copy copy_;
   std::vector<uint32_t> view_;  // the UIDs that it knows of what it counts, by number
   size_t exists_ = 0;
-  bool selected_ = false, asking_ = false;
+  bool selected_ = false, asking_ = false, records_lost_ = false;
   std::optional<uint64_t> code_;
   uint64_t sent_ = 0, highest_ = 0;
   std::optional<std::pair<char, std::string>> own_change_;
   std::map<std::pair<uint32_t, uint64_t>, Flags> states_;
   uint32_t next_ = 0;
-  int reconnects_ = 0;
+  int reconnects_ = 0, losses_ = 0;
   std::string wrong_, log_;
 };
 
@@ -414,14 +458,18 @@ TEST(Resync, TheCopyOfAClientThatIsCutOffIsRightAgain) {
   const char* runs = std::getenv("RIMS_RUNS");
   const uint64_t first = chosen ? std::stoull(chosen) : 1;
   const uint64_t count = chosen ? 1 : runs ? std::stoull(runs) : 12;
-  int reconnects = 0;
+  int reconnects = 0, losses = 0;
   for (uint64_t seed = first; seed < first + count; seed++) {
     Resync test(seed);
     test.play(200);
     reconnects += test.reconnects();
+    losses += test.losses();
     ASSERT_EQ(test.wrong(), "") << "RIMS_SEED=" << seed;
   }
   EXPECT_GE(reconnects, static_cast<int>(count) * 10);
+  if (!chosen) {
+    EXPECT_GE(losses, static_cast<int>(count) / 2);
+  }
 }
 
 // RFC 7162 §3.2.5: one answer, which is as long as the changes are many, not as the mailbox is
