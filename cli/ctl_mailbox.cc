@@ -27,7 +27,8 @@ std::vector<const store::MailboxInfo*> in_order(const store::AccountState& state
   return list;
 }
 
-Json to_json(const store::AccountState& state, const Account& account, bool with_numbers) {
+Json to_json(const store::AccountState& state, const Account& account, const store::Usage& quota,
+             bool with_numbers) {
   Json mailboxes = Json::array();
   for (const auto* info : in_order(state)) {
     Json members{{"name", info->name},
@@ -44,13 +45,32 @@ Json to_json(const store::AccountState& state, const Account& account, bool with
     }
     mailboxes.push_back(std::move(members));
   }
-  return Json{{"user", account.user},
-              {"account", account.id},
-              {"last_record", state.seq()},
-              {"mailboxes", std::move(mailboxes)}};
+  Json all{{"user", account.user},
+           {"account", account.id},
+           {"last_record", state.seq()},
+           {"mailboxes", std::move(mailboxes)}};
+  if (with_numbers) {
+    const auto members = [](const store::Usage& of) {
+      return Json{{"messages", of.messages}, {"bytes", of.bytes}, {"mailboxes", of.mailboxes}};
+    };
+    all["usage"] = members(state.usage());
+    all["quota"] = members(quota);
+  }
+  return all;
 }
 
-void print(const store::AccountState& state, bool with_numbers) {
+void print_quota(const store::Usage& used, const store::Usage& quota) {
+  const auto line = [](const char* what, uint64_t there, uint64_t most) {
+    if (most != 0)
+      std::printf("quota: %llu %s of %llu\n", static_cast<unsigned long long>(there), what,
+                  static_cast<unsigned long long>(most));
+  };
+  line("messages", used.messages, quota.messages);
+  line("bytes", used.bytes, quota.bytes);
+  line("mailboxes", used.mailboxes, quota.mailboxes);
+}
+
+void print(const store::AccountState& state, const store::Usage& quota, bool with_numbers) {
   if (with_numbers)
     std::printf("%9s %9s %13s %10s %11s %13s  %s\n", "messages", "unseen", "bytes", "uidnext",
                 "uidvalidity", "highestmodseq", "mailbox");
@@ -73,9 +93,10 @@ void print(const store::AccountState& state, bool with_numbers) {
     unseen += info->unseen;
     bytes += info->bytes;
   }
-  if (with_numbers)
-    std::printf("%9llu %9llu %13llu  in all\n", static_cast<unsigned long long>(messages),
-                static_cast<unsigned long long>(unseen), static_cast<unsigned long long>(bytes));
+  if (!with_numbers) return;
+  std::printf("%9llu %9llu %13llu  in all\n", static_cast<unsigned long long>(messages),
+              static_cast<unsigned long long>(unseen), static_cast<unsigned long long>(bytes));
+  print_quota(state.usage(), quota);
 }
 
 }  // namespace
@@ -106,10 +127,14 @@ int mailbox(const Invocation& how, std::span<char*> args) {
     damaged = true;
   });
   if (!folded) return complain(folded.error());
+  const config::Config& config = *accounts.loaded.config;
+  const store::Usage quota{.bytes = config.quota_storage,
+                           .messages = config.quota_messages,
+                           .mailboxes = config.quota_mailboxes};
   if (json)
-    std::printf("%s\n", json_text(to_json(folded->state, account, numbers), true).c_str());
+    std::printf("%s\n", json_text(to_json(folded->state, account, quota, numbers), true).c_str());
   else
-    print(folded->state, numbers);
+    print(folded->state, quota, numbers);
   if (damaged)
     return complain("the account is damaged, this is what is left; \"rims-ctl check " +
                         account.user + "\" tells more",

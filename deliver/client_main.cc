@@ -40,7 +40,8 @@ constexpr const char* kUsualSocket = "/run/rims/deliver.sock";
 
 [[noreturn]] void end(const Ending& ending) {
   if (!ending.reason.empty()) {
-    const std::string line = "rims-deliver: " + log::printable(ending.reason, 500) + "\n";
+    const char* by = ending.reason.starts_with(kMailboxFull) ? "" : "rims-deliver: ";
+    const std::string line = by + log::printable(ending.reason, 500) + "\n";
     if (write(STDERR_FILENO, line.data(), line.size()) < 0) _exit(ending.status);
   }
   _exit(ending.status);

@@ -37,8 +37,8 @@ std::string client_name(int socket) {
 }
 
 const char* name(ipc::Delivery status) {
-  constexpr const char* names[] = {"delivered", "no user", "rejected", "not permitted",
-                                   "temporary failure"};
+  constexpr const char* names[] = {"delivered",     "no user",           "rejected",
+                                   "not permitted", "temporary failure", "over quota"};
   return names[static_cast<unsigned>(status)];
 }
 

@@ -69,7 +69,9 @@ Ending read_answer(int socket, uint64_t request) {
   const auto reply = right_type ? ipc::decode<ipc::SubmitReply>(bytes.substr(2)) : std::nullopt;
   if (!reply || reply->request != request)
     return doubtful("rims-deliverd gave an answer that can not be read");
-  return {exit_status(reply->status), reply->reason.value};
+  std::string reason = reply->reason.value;
+  if (reply->status == ipc::Delivery::over_quota) reason.insert(0, kMailboxFull);
+  return {exit_status(reply->status), std::move(reason)};
 }
 
 }  // namespace
@@ -86,6 +88,8 @@ int exit_status(ipc::Delivery status) {
       return EX_NOPERM;
     case ipc::Delivery::temporary:
       return EX_TEMPFAIL;
+    case ipc::Delivery::over_quota:
+      return EX_NOPERM;
   }
   return EX_TEMPFAIL;
 }

@@ -7,11 +7,16 @@
 
 #include <chrono>
 #include <string>
+#include <string_view>
 
 #include "common/ipc/deliver_link.h"
 #include "deliver/arguments.h"
 
 namespace rims::deliver {
+
+// Begins the reason when the account is full, and that is for good: RFC 3463 §3.3. An MTA such as
+// Postfix takes the code from the beginning of what a command has written.
+inline constexpr std::string_view kMailboxFull = "5.2.2 ";
 
 // The status of <sysexits.h> for an answer.
 [[nodiscard]] int exit_status(ipc::Delivery status);

@@ -32,6 +32,7 @@ store::Limits limits_of(const config::ImapdPart& part) {
   if (part.account_messages_max != 0) limits.account_messages = part.account_messages_max;
   if (part.keyword_count_max != 0) limits.keywords = part.keyword_count_max;
   if (part.message_size_max != 0) limits.message_bytes = part.message_size_max;
+  limits.quota = imapd::quota_of(part);
   return limits;
 }
 

@@ -125,6 +125,8 @@ class Account {
 
   // From the next command on. What is beyond a lower limit stays.
   void set_limits(const Limits& limits);
+  // What Limits::quota is about, as the durable state has it; costs nothing.
+  [[nodiscard]] Usage usage() const { return state_.usage(); }
 
   // --- messages ---
   // All or nothing. not_found TRYCREATE when the mailbox is gone or \Noselect; limit LIMIT for a
@@ -298,8 +300,9 @@ class Account {
   // --- account_mailboxes.cc ---
   Task<Status> make_standard_mailboxes();
   Task<Result<Built>> plan_inbox_move(Plan& plan, std::string to, TimeSlice& slice);
-  Status plan_parents(Plan& plan, std::string_view name, std::map<std::string, MailboxId>& made);
-  Status room_for(size_t more) const;
+  // Those that are missing above `name`. `also`: how many other mailboxes are to be made.
+  Status plan_parents(Plan& plan, std::string_view name, size_t also,
+                      std::map<std::string, MailboxId>& made);
 
   // --- account_structures.cc ---
   [[nodiscard]] bool complete(uint64_t chunk) const;

@@ -63,7 +63,7 @@ Task<Result<MailboxId>> Account::adopt(std::string name, UidValidity uidvalidity
                       "CANNOT");
         plan.note_uidvalidity(uidvalidity);
         std::map<std::string, MailboxId> parents_made;
-        TRY_STATUS(plan_parents(plan, name, parents_made));
+        TRY_STATUS(plan_parents(plan, name, 1, parents_made));
         auto use = SpecialUse::none;
         if (before) {
           use = before->info().special_use;

@@ -53,19 +53,13 @@ void drop_empty_parents(Plan& plan, std::string_view name, size_t leaving) {
 
 }  // namespace
 
-Status Account::room_for(size_t more) const {
-  if (state_.mailboxes().size() + more > limits_.mailboxes)
-    return fail(Fault::limit, "too many mailboxes", {}, "LIMIT");
-  return {};
-}
-
-Status Account::plan_parents(Plan& plan, std::string_view name,
+Status Account::plan_parents(Plan& plan, std::string_view name, size_t also,
                              std::map<std::string, MailboxId>& made) {
   std::vector<std::string> missing;
   for (auto& parent : parents(name)) {
     if (!state_.mailbox(parent)) missing.push_back(std::move(parent));
   }
-  TRY_STATUS(room_for(missing.size() + 1));
+  TRY_STATUS(Plan::room_for_mailboxes(state_, missing.size() + also, limits_));
   for (auto& parent : missing) {
     const MailboxId id = plan.take_mailbox();
     plan.add(MailboxCreated{id, plan.take_uidvalidity(), SpecialUse::none, false, parent});
@@ -112,7 +106,7 @@ Task<Result<MailboxId>> Account::create(std::string name, SpecialUse special_use
           }
         }
         std::map<std::string, MailboxId> parents_made;
-        TRY_STATUS(plan_parents(plan, name, parents_made));
+        TRY_STATUS(plan_parents(plan, name, 1, parents_made));
         if (before) plan.add(MailboxRemoved{before->info().id});
         *made = plan.take_mailbox();
         plan.add(MailboxCreated{*made, plan.take_uidvalidity(), special_use, false, name});
@@ -131,7 +125,7 @@ Task<Status> Account::create_noselect(std::string name) {
         plan.be_exclusive();
         if (state_.mailbox(name) || name == "INBOX") return exists();
         std::map<std::string, MailboxId> parents_made;
-        TRY_STATUS(plan_parents(plan, name, parents_made));
+        TRY_STATUS(plan_parents(plan, name, 1, parents_made));
         plan.add(MailboxCreated{plan.take_mailbox(), plan.take_uidvalidity(), SpecialUse::none,
                                 true, name});
         return Built::records;
@@ -195,7 +189,7 @@ Task<Result<Built>> Account::plan_inbox_move(Plan& plan, std::string to, TimeSli
   if (!inbox) co_return nonexistent();
   if (state_.mailbox(to)) co_return exists();
   std::map<std::string, MailboxId> made;
-  CO_TRY_STATUS(plan_parents(plan, to, made));
+  CO_TRY_STATUS(plan_parents(plan, to, 1, made));
   const MailboxId from = inbox->info().id, id = plan.take_mailbox();
   plan.add(MailboxCreated{id, plan.take_uidvalidity(), SpecialUse::none, false, to});
   const auto& keywords = inbox->keywords();
@@ -250,7 +244,7 @@ Task<Status> Account::rename(std::string from, std::string to) {
         for (const auto& [name, id] : below) {
           TRY_STATUS(check_name(to + name.substr(from.size()), limits_));
         }
-        TRY_STATUS(plan_parents(plan, to, made));
+        TRY_STATUS(plan_parents(plan, to, 0, made));
         plan.add(MailboxRenamed{mailbox->info().id, to});
         for (const auto& [name, id] : below)
           plan.add(MailboxRenamed{id, to + name.substr(from.size())});

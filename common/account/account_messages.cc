@@ -39,11 +39,16 @@ std::shared_ptr<Mailbox> target(const AccountState& state, MailboxId id) {
   return mailbox && !mailbox->info().noselect ? mailbox : nullptr;
 }
 
+// Their sizes are added to `bytes`, if given.
 Task<std::vector<Uid>> existing(std::shared_ptr<const Mailbox> mailbox,
-                                const std::vector<Uid>& uids, TimeSlice& slice) {
+                                const std::vector<Uid>& uids, TimeSlice& slice,
+                                uint64_t* bytes = nullptr) {
   std::vector<Uid> found;
   for (const Uid uid : uids) {
-    if (mailbox->find(uid)) found.push_back(uid);
+    if (const auto* entry = mailbox->find(uid)) {
+      found.push_back(uid);
+      if (bytes) *bytes += entry->size;
+    }
     if (slice.step()) co_await slice.spend();
   }
   co_return found;
@@ -101,14 +106,17 @@ Task<Result<Built>> plan_copy(Plan& plan, std::shared_ptr<CopyJob> shared, const
   const auto to = target(plan.state(), job.to);
   if (!from) co_return fail(Fault::not_found, "no such mailbox", {}, "NONEXISTENT");
   if (!to) co_return try_create();
-  const auto uids = co_await existing(from, job.uids, slice);
+  uint64_t bytes = 0;
+  const auto uids = co_await existing(from, job.uids, slice, &bytes);
   job.result.uidvalidity = to->info().uidvalidity;
   if (uids.empty()) co_return Built::nothing;
   if (!plan.untouched(job.from, to_ranges(uids))) co_return Built::later;
   const auto leaving = static_cast<int64_t>(job.move ? uids.size() : 0);
-  plan.count_messages(*from, -leaving);
-  if (const Status room = plan.room_for(*to, uids.size(), limits); !room) {
-    plan.count_messages(*from, leaving);
+  const auto leaving_bytes = static_cast<int64_t>(job.move ? bytes : 0);
+  plan.count_messages(*from, -leaving, -leaving_bytes);
+  const Plan::Coming coming{.messages = uids.size(), .bytes = bytes, .moves = job.move};
+  if (const Status room = plan.room_for(*to, coming, limits); !room) {
+    plan.count_messages(*from, leaving, leaving_bytes);
     co_return std::unexpected(room.error());
   }
   job.result.uids.reserve(uids.size());
@@ -120,7 +128,7 @@ Task<Result<Built>> plan_copy(Plan& plan, std::shared_ptr<CopyJob> shared, const
       MessageEntry entry = *from->find(uid);
       const auto [list, fresh] = known.try_emplace(entry.keywords);
       if (fresh) list->second = plan.translate(*from, *to, entry.keywords, limits);
-      entry.uid = plan.take_uid(*to);
+      entry.uid = plan.take_uid(*to, entry.size);
       record.items.push_back({uid, entry, list->second});
       job.result.uids.emplace_back(uid, entry.uid);
     }
@@ -271,11 +279,14 @@ Task<Result<Appended>> Account::append(MailboxId mailbox, std::vector<NewMessage
         for (const auto& m : job->messages) {
           if (keyed(m) && plan.has_delivery(m.delivery_key)) return Built::later;
         }
-        const auto repeated = std::ranges::count_if(
-            job->messages, [&plan](const auto& m) { return first_copy(plan, m) != nullptr; });
-        const size_t more = job->messages.size() - static_cast<size_t>(repeated);
-        if (more > 0) {
-          TRY_STATUS(plan.room_for(*to, more, limits_));
+        Plan::Coming coming;
+        for (const auto& m : job->messages) {
+          if (first_copy(plan, m)) continue;
+          coming.messages++;
+          coming.bytes += m.bytes.view().size();
+        }
+        if (coming.messages > 0) {
+          TRY_STATUS(plan.room_for(*to, coming, limits_));
         }
         Uid next = plan.uidnext(*to);
         for (const auto& m : job->messages) {
@@ -297,11 +308,11 @@ Task<Result<Appended>> Account::append(MailboxId mailbox, std::vector<NewMessage
           record.mailbox = job->mailbox;
           record.entry.message = plan.take_message();
           if (m.uid.value != 0) plan.skip_to_uid(*to, m.uid);
-          record.entry.uid = plan.take_uid(*to);
+          record.entry.size = static_cast<uint32_t>(m.bytes.view().size());
+          record.entry.uid = plan.take_uid(*to, record.entry.size);
           record.entry.flags = m.flags;
           record.entry.date = m.date;
           record.entry.zone = m.zone;
-          record.entry.size = static_cast<uint32_t>(m.bytes.view().size());
           record.delivery_id = m.delivery_id;
           record.delivery_key = m.delivery_key;
           if (keyed(m)) plan.take_delivery(m.delivery_key);

@@ -65,11 +65,16 @@ Task<Status> Account::try_to_revive(std::shared_ptr<ReviveJob> job,
           job->readable[i] = false;
           job->result.problems[i] = "its bytes are being given back";
         }
-        const auto count = static_cast<size_t>(std::ranges::count(job->readable, true));
+        Plan::Coming coming;
+        for (size_t i = 0; i < job->messages.size(); i++) {
+          if (!job->readable[i]) continue;
+          coming.messages++;
+          coming.bytes += job->messages[i].size;
+        }
         job->result.uidvalidity = to->info().uidvalidity;
         job->result.uids.assign(job->messages.size(), Uid(0));
-        if (count == 0) return Built::nothing;
-        TRY_STATUS(plan.room_for(*to, count, limits_));
+        if (coming.messages == 0) return Built::nothing;
+        TRY_STATUS(plan.room_for(*to, coming, limits_));
         // One record for each run of messages from the same mailbox. A mailbox that is gone can
         // not be named any more.
         Copy record;
@@ -88,7 +93,7 @@ Task<Status> Account::try_to_revive(std::shared_ptr<ReviveJob> job,
           TRY(KeywordList keywords,
               plan.keywords(*to, m.keywords, limits_, Plan::NoRoom::leave_out));
           entry.message = m.message;
-          entry.uid = plan.take_uid(*to);
+          entry.uid = plan.take_uid(*to, m.size);
           entry.flags = m.flags;
           entry.date = m.date;
           entry.zone = m.zone;

@@ -25,14 +25,15 @@ Plan::Overlay& Plan::overlay(const Mailbox& mailbox) {
   return o;
 }
 
-Status Plan::room_for(const Mailbox& mailbox, size_t count, const Limits& limits) {
+Status Plan::room_for(const Mailbox& mailbox, const Coming& coming, const Limits& limits) {
+  const size_t count = coming.messages;
   const auto& o = overlay(mailbox);
   if (count >= UINT32_MAX - o.uidnext.value)
     return fail(Fault::limit, "the mailbox has no unique identifiers left", {}, "LIMIT");
-  const auto full = [count](uint64_t there, int64_t more, size_t most) {
-    return std::cmp_greater(static_cast<int64_t>(there + count) + more, most);
+  const auto full = [](uint64_t there, uint64_t come, int64_t more, uint64_t most) {
+    return std::cmp_greater(static_cast<int64_t>(there + come) + more, most);
   };
-  if (full(mailbox.info().messages, o.more, limits.mailbox_messages))
+  if (full(mailbox.info().messages, count, o.more, limits.mailbox_messages))
     return fail(
         Fault::limit,
         fmt::format("no room: a mailbox may hold {} messages", limits.mailbox_messages),
@@ -40,27 +41,57 @@ Status Plan::room_for(const Mailbox& mailbox, size_t count, const Limits& limits
                     "were to come",
                     mailbox.info().name, mailbox.info().messages, limits.mailbox_messages, count),
         "LIMIT");
-  if (full(state_.messages(), more_, limits.account_messages))
+  if (coming.moves) return {};
+  const Usage usage = state_.usage();
+  if (full(usage.messages, count, more_, limits.account_messages))
     return fail(Fault::limit,
                 fmt::format("no room: all mailboxes together may hold {} messages",
                             limits.account_messages),
                 fmt::format("limits.account_messages: all mailboxes have {} messages of {}, and {} "
                             "more were to come",
-                            state_.messages(), limits.account_messages, count),
+                            usage.messages, limits.account_messages, count),
                 "LIMIT");
+  const Usage& quota = limits.quota;
+  if (quota.messages != 0 && full(usage.messages, count, more_, quota.messages))
+    return fail(
+        Fault::limit, fmt::format("over quota: you may have {} messages", quota.messages),
+        fmt::format("quota.messages: the account has {} messages of {}, and {} more were to come",
+                    usage.messages, quota.messages, count),
+        "OVERQUOTA");
+  if (quota.bytes != 0 && full(usage.bytes, coming.bytes, more_bytes_, quota.bytes))
+    return fail(
+        Fault::limit, fmt::format("over quota: you may have {} bytes of mail", quota.bytes),
+        fmt::format("quota.storage: the account has {} bytes of {}, and {} more were to come",
+                    usage.bytes, quota.bytes, coming.bytes),
+        "OVERQUOTA");
   return {};
 }
 
-void Plan::count_messages(const Mailbox& mailbox, int64_t more) {
-  overlay(mailbox).more += more;
-  more_ += more;
+Status Plan::room_for_mailboxes(const AccountState& state, size_t more, const Limits& limits) {
+  if (more == 0) return {};
+  if (state.mailboxes().size() + more > limits.mailboxes)
+    return fail(Fault::limit, "too many mailboxes", {}, "LIMIT");
+  const uint64_t there = state.usage().mailboxes, most = limits.quota.mailboxes;
+  if (most != 0 && there + more > most)
+    return fail(
+        Fault::limit, fmt::format("over quota: you may have {} mailboxes", most),
+        fmt::format("quota.mailboxes: the account has {} mailboxes of {}, and {} more were to come",
+                    there, most, more),
+        "OVERQUOTA");
+  return {};
 }
 
-Uid Plan::take_uid(const Mailbox& mailbox) {
+void Plan::count_messages(const Mailbox& mailbox, int64_t more, int64_t bytes) {
+  overlay(mailbox).more += more;
+  more_ += more;
+  more_bytes_ += bytes;
+}
+
+Uid Plan::take_uid(const Mailbox& mailbox, uint32_t bytes) {
   auto& next = overlay(mailbox).uidnext;
   const Uid uid = next;
   next = Uid(uid.value + 1);
-  count_messages(mailbox, 1);
+  count_messages(mailbox, 1, bytes);
   return uid;
 }
 

@@ -53,13 +53,23 @@ class Plan {
   // The one builder of this commit: nothing joins it. Call when empty().
   void be_exclusive() { exclusive_ = true; }
 
-  // limit LIMIT when `count` more messages have no room in the mailbox or in the account, or no
-  // uids are left for them. It is the one place that looks.
-  Status room_for(const Mailbox& mailbox, size_t count, const Limits& limits);
-  // The uid of one more message.
-  Uid take_uid(const Mailbox& mailbox);
-  // So many more messages (fewer, if negative) than take_uid() has seen.
-  void count_messages(const Mailbox& mailbox, int64_t more);
+  // What is to come into a mailbox. It leaves another one of the account in the same commit, if it
+  // moves: then the account does not grow.
+  struct Coming {
+    size_t messages = 0;
+    uint64_t bytes = 0;
+    bool moves = false;
+  };
+  // limit LIMIT when it has no room in the mailbox or in the account, or no uids are left for it;
+  // limit OVERQUOTA when the account would hold more than Limits::quota. It is the one place that
+  // looks.
+  Status room_for(const Mailbox& mailbox, const Coming& coming, const Limits& limits);
+  // The same for so many more mailboxes of an account.
+  static Status room_for_mailboxes(const AccountState& state, size_t more, const Limits& limits);
+  // The uid of one more message, of `bytes` bytes.
+  Uid take_uid(const Mailbox& mailbox, uint32_t bytes);
+  // So many more messages and bytes (fewer, if negative) than take_uid() has seen.
+  void count_messages(const Mailbox& mailbox, int64_t more, int64_t bytes);
   // The next uid becomes this one; it must not be smaller than it is. Then take_uid() takes it.
   void skip_to_uid(const Mailbox& mailbox, Uid uid) { overlay(mailbox).uidnext = uid; }
   [[nodiscard]] Uid uidnext(const Mailbox& mailbox) { return overlay(mailbox).uidnext; }
@@ -137,6 +147,7 @@ class Plan {
   std::vector<Draft> drafts_;
   size_t bytes_ = 0;
   int64_t more_ = 0;  // messages than in the state
+  int64_t more_bytes_ = 0;
   size_t in_front_ = 0;
   bool exclusive_ = false;
 };

@@ -419,6 +419,22 @@ class Binder {
     if (config_.processes_imapd_workers == 0) config_.processes_imapd_workers = processors;
     if (config_.processes_login_workers == 0) config_.processes_login_workers = processors;
 
+    // Quotas that cannot be what was meant.
+    if (config_.quota_storage != 0 && config_.quota_storage < config_.limits_message_size)
+      warn(
+          at("quota.storage"),
+          fmt::format("quota.storage: a message of more than {} bytes will never be stored, though "
+                      "limits.message_size allows {}",
+                      config_.quota_storage, config_.limits_message_size));
+    if (config_.quota_messages > config_.limits_account_messages)
+      warn(at("quota.messages"),
+           fmt::format("quota.messages: limits.account_messages ends at {} before it",
+                       config_.limits_account_messages));
+    if (config_.quota_mailboxes > config_.limits_mailboxes)
+      warn(at("quota.mailboxes"),
+           fmt::format("quota.mailboxes: limits.mailboxes ends at {} before it",
+                       config_.limits_mailboxes));
+
     const bool loopback = config_.imap_host.starts_with("127.") || config_.imap_host == "::1" ||
                           config_.imap_host == "localhost";
     if (config_.tls_certificate.empty() && !loopback &&

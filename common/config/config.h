@@ -73,6 +73,9 @@ struct Config {
   uint64_t storage_free_space_floor_max = 0;  // bytes
   uint64_t storage_segment_size = 0;          // bytes
 
+  uint64_t quota_storage = 0, quota_messages = 0, quota_mailboxes = 0;  // 0: no limit
+  std::string quota_delivery;
+
   uint64_t processes_imapd_workers = 0;  // resolved: at least 1
   uint64_t processes_login_workers = 0;  // resolved: at least 1
   uint64_t processes_io_threads = 0;     // of one rims-imapd

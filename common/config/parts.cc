@@ -176,6 +176,10 @@ ImapdPart imapd_part(const Config& config) {
   part.free_space_floor_max = config.storage_free_space_floor_max;
   part.segment_bytes = config.storage_segment_size;
   part.duplicate_window_s = narrow(config.delivery_duplicate_window);
+  part.quota_bytes = config.quota_storage;
+  part.quota_messages = narrow(config.quota_messages);
+  part.quota_mailboxes = narrow(config.quota_mailboxes);
+  part.reject_over_quota = config.quota_delivery == "reject";
   return part;
 }
 

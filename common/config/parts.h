@@ -110,6 +110,10 @@ struct ImapdPart {
   uint64_t free_space_floor_max = 0;      // bytes
   uint64_t segment_bytes = 64ULL << 20;
   uint32_t duplicate_window_s = 0;  // 0: a repeated delivery is not recognised
+  uint64_t quota_bytes = 0;         // of an account, as the next two; 0: no limit
+  uint32_t quota_messages = 0;
+  uint32_t quota_mailboxes = 0;
+  bool reject_over_quota = false;  // a delivery; else it is deferred
   static constexpr auto kFields = std::tuple(
       &ImapdPart::level, &ImapdPart::base_dir, &ImapdPart::key_value_store,
       &ImapdPart::key_value_checksum, &ImapdPart::io_threads, &ImapdPart::inactivity_timeout_s,
@@ -118,7 +122,8 @@ struct ImapdPart {
       &ImapdPart::account_messages_max, &ImapdPart::keyword_count_max, &ImapdPart::mime_depth_max,
       &ImapdPart::mime_part_max, &ImapdPart::sessions_per_user_max, &ImapdPart::expunge_retention_s,
       &ImapdPart::free_space_floor_percent, &ImapdPart::free_space_floor_max,
-      &ImapdPart::segment_bytes, &ImapdPart::duplicate_window_s);
+      &ImapdPart::segment_bytes, &ImapdPart::duplicate_window_s, &ImapdPart::quota_bytes,
+      &ImapdPart::quota_messages, &ImapdPart::quota_mailboxes, &ImapdPart::reject_over_quota);
 };
 
 struct DeliverdPart {

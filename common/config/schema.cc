@@ -17,6 +17,7 @@ constexpr std::string_view kLevelsOrQuiet[] = {"DEBUG", "INFO", "WARN", "ERROR",
 constexpr std::string_view kStores[] = {"GDBM", "MEMORY"};
 constexpr std::string_view kPlaintext[] = {"auto", "never", "loopback", "always"};
 
+constexpr std::string_view kQuotaDelivery[] = {"defer", "reject"};
 constexpr std::string_view kCramMd5[] = {"auto", "always", "never"};
 
 constexpr uint64_t kMiB = 1u << 20;
@@ -294,6 +295,40 @@ constexpr auto kSettings = std::to_array<Setting>({
      .doc = "How large a file of an account's journal gets before the next one is begun; a "
             "larger message gets a file of its own. The space of expunged messages is freed "
             "file by file: with small files it is freed sooner, but there are more of them."},
+
+    {.key = "quota.storage",
+     .kind = Kind::bytes,
+     .fallback = "0",
+     .min = 0,
+     .max = uint64_t{1} << 50,
+     .member = &Config::quota_storage,
+     .doc = "How many bytes of mail a user may have in all mailboxes together; a copy "
+            "counts like another message, and an expunged message no more. What exceeds it "
+            "is refused: APPEND and COPY with NO [OVERQUOTA], a delivery as quota.delivery "
+            "says. What is there already stays, and can be moved. 0 sets no limit."},
+    {.key = "quota.messages",
+     .kind = Kind::number,
+     .fallback = "0",
+     .min = 0,
+     .max = 1'000'000'000,
+     .member = &Config::quota_messages,
+     .doc = "The same for the number of messages; 0 sets no limit."},
+    {.key = "quota.mailboxes",
+     .kind = Kind::number,
+     .fallback = "0",
+     .min = 0,
+     .max = 1'000'000,
+     .member = &Config::quota_mailboxes,
+     .doc = "How many mailboxes a user may have; a new account has six. CREATE of more is "
+            "refused with NO [OVERQUOTA]. 0 sets no limit."},
+    {.key = "quota.delivery",
+     .kind = Kind::choice,
+     .fallback = "defer",
+     .choices = kQuotaDelivery,
+     .member = &Config::quota_delivery,
+     .doc = "What becomes of a delivery for which quota.storage or quota.messages leaves no "
+            "room: with defer the MTA keeps it and tries again, with reject it is refused "
+            "for good, and the MTA tells the sender."},
 
     {.key = "processes.imapd_workers",
      .kind = Kind::number,

@@ -3,7 +3,7 @@
 //   RFC   3501 §6 and §9; 2177 IDLE, 2342 NAMESPACE, 2971 ID, 3502 MULTIAPPEND, 3691 UNSELECT,
 //         4315 UIDPLUS, 4731 ESEARCH, 4959 SASL-IR, 5032 WITHIN, 5161 ENABLE, 5182 SEARCHRES,
 //         5258 LIST-EXTENDED, 5819 LIST-STATUS, 6154 SPECIAL-USE, 6851 MOVE,
-//         7162 CONDSTORE and QRESYNC, 8438 STATUS=SIZE, 8474 OBJECTID, 8514 SAVEDATE
+//         7162 CONDSTORE and QRESYNC, 8438 STATUS=SIZE, 8474 OBJECTID, 8514 SAVEDATE, 9208 QUOTA
 //   Made by  common/imap/parser.h; printed again by common/imap/printer.h
 //
 // Mailbox names are UTF-8 here (the wire has modified UTF-7) and INBOX is in upper case, also as
@@ -151,6 +151,8 @@ struct StatusQuery {  // STATUS
     size = 64,           // RFC 8438
     mailbox_id = 128,    // RFC 8474
     append_limit = 256,  // RFC 7889
+    deleted = 512,       // RFC 9208 §4.1.4
+    deleted_storage = 1024,
   };
   std::string mailbox;
   uint16_t items = 0;
@@ -170,6 +172,8 @@ inline constexpr StatusItem kStatusItems[] = {
     {"SIZE", StatusQuery::size},
     {"MAILBOXID", StatusQuery::mailbox_id},
     {"APPENDLIMIT", StatusQuery::append_limit},
+    {"DELETED", StatusQuery::deleted},
+    {"DELETED-STORAGE", StatusQuery::deleted_storage},
 };
 struct AppendMessage {
   FlagList flags;
@@ -315,10 +319,25 @@ struct Move {  // RFC 6851 §3
   bool operator==(const Move&) const = default;
 };
 
-using Arguments = std::variant<Noop, Capability, Logout, Id, Starttls, Authenticate, Login, Enable,
-                               Select, Examine, Create, Delete, Rename, Subscribe, Unsubscribe,
-                               List, Lsub, StatusQuery, Append, Namespace, Idle, Check, Close,
-                               Unselect, Expunge, Search, Fetch, Store, Copy, Move>;
+struct GetQuota {  // RFC 9208 §4.1
+  std::string root;
+  bool operator==(const GetQuota&) const = default;
+};
+struct GetQuotaRoot {
+  std::string mailbox;
+  bool operator==(const GetQuotaRoot&) const = default;
+};
+struct SetQuota {
+  std::string root;
+  std::vector<std::pair<std::string, uint64_t>> limits;  // a resource in upper case, its limit
+  bool operator==(const SetQuota&) const = default;
+};
+
+using Arguments =
+    std::variant<Noop, Capability, Logout, Id, Starttls, Authenticate, Login, Enable, Select,
+                 Examine, Create, Delete, Rename, Subscribe, Unsubscribe, List, Lsub, StatusQuery,
+                 Append, Namespace, Idle, Check, Close, Unselect, Expunge, Search, Fetch, Store,
+                 Copy, Move, GetQuota, GetQuotaRoot, SetQuota>;
 
 struct Command {
   std::string tag;

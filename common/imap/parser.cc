@@ -244,6 +244,28 @@ bool copy(Cursor& in, Command& out) {
   return in.sp() && in.sequence_set(args.messages) && in.sp() && in.mailbox(args.mailbox);
 }
 
+// getquota = "GETQUOTA" SP quota-root-name   (RFC 9208 §7); quota-root-name = astring
+bool get_quota(Cursor& in, Command& out) {
+  return in.sp() && in.astring(out.args.emplace<GetQuota>().root);
+}
+
+// setquota = "SETQUOTA" SP quota-root-name SP "(" [resource *(SP resource)] ")"
+// resource = resource-name SP number64   (RFC 9208 §7, and RFC 2087 §6, where the list may be
+// empty)
+bool set_quota(Cursor& in, Command& out) {
+  auto& args = out.args.emplace<SetQuota>();
+  if (!in.sp() || !in.astring(args.root) || !in.sp() || !in.open()) return false;
+  if (in.take(')')) return true;
+  do {
+    if (args.limits.size() >= in.limits().quota_resources)
+      return in.too_many(in.limits().quota_resources, "resources");
+    auto& [name, limit] = args.limits.emplace_back();
+    if (!in.atom(name, "resource") || !in.sp() || !in.mod_sequence(limit)) return false;
+    for (char& c : name) c = ascii::upper(c);
+  } while (!in.close_or_sp() && !in.failed());
+  return !in.failed();
+}
+
 struct Row {
   std::string_view name;
   bool (*rule)(Cursor&, Command&);
@@ -283,6 +305,9 @@ constexpr Row kRows[] = {
     {"CHECK", plain<Check>},
     {"CLOSE", plain<Close>},
     {"UNSELECT", plain<Unselect>},
+    {"GETQUOTA", get_quota},
+    {"GETQUOTAROOT", one_mailbox<GetQuotaRoot>},
+    {"SETQUOTA", set_quota},
 };
 
 // No command has a longer name.

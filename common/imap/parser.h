@@ -32,6 +32,7 @@ struct ParserLimits {
   uint32_t list_patterns = 50;        // of an extended LIST
   uint32_t id_fields = 30;            // RFC 2971 §3.3, also 30 and 1024 octets a field
   uint32_t enable_names = 30;
+  uint32_t quota_resources = 30;
   bool before_login = false;  // commands of later states are refused by name alone
 };
 

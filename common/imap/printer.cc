@@ -462,6 +462,22 @@ struct PutArguments {
   }
   void operator()(const Copy& a) const { copied(a.messages, a.mailbox); }
   void operator()(const Move& a) const { copied(a.messages, a.mailbox); }
+  void operator()(const GetQuota& a) const {
+    out += ' ';
+    put_string(out, a.root);
+  }
+  void operator()(const GetQuotaRoot& a) const { mailbox(a.mailbox); }
+  void operator()(const SetQuota& a) const {
+    out += ' ';
+    put_string(out, a.root);
+    out += " (";
+    for (const auto& [name, limit] : a.limits) {
+      if (out.back() != '(') out += ' ';
+      out += name + ' ';
+      append_number(out, limit);
+    }
+    out += ')';
+  }
   void copied(const SequenceSet& messages, std::string_view to) const {
     out += ' ';
     append_sequence_set(out, messages);

@@ -101,8 +101,11 @@ void IndexCodec::restore(const IndexHead& head, uint64_t seq, AccountState& stat
   state.next_mailbox_ = head.next_mailbox;
   state.next_message_ = head.next_message;
   state.last_uidvalidity_ = head.last_uidvalidity;
-  state.messages_ = 0;
-  for (const auto& [id, mailbox] : state.mailboxes_) state.messages_ += mailbox->info_.messages;
+  state.messages_ = state.bytes_ = 0;
+  for (const auto& [id, mailbox] : state.mailboxes_) {
+    state.messages_ += mailbox->info_.messages;
+    state.bytes_ += mailbox->info_.bytes;
+  }
 }
 
 std::optional<IndexEvidence> IndexCodec::decode_evidence(

@@ -43,7 +43,8 @@ enum class Delivery : uint8_t {
   rejected,       // refused for what it is: too large, empty    exit 65 (too large), see reason
   not_permitted,  // the caller may not deliver                  exit 77
   temporary,      // anything doubtful                           exit 75
-  last = temporary,
+  over_quota,     // refused: the account is full                exit 77
+  last = over_quota,
 };
 
 struct Submit {

@@ -115,6 +115,7 @@ Uid AccountState::add_message(Mailbox& mailbox, MessageEntry entry, const Keywor
   info.messages++;
   messages_++;
   info.bytes += entry.size;
+  bytes_ += entry.size;
   if ((entry.flags & kSeen) == 0) info.unseen++;
   if (entry.uid >= info.first_recent) info.recent++;
   info.highest_modseq = info.changed = ModSeq(now.seq);
@@ -126,6 +127,7 @@ void AccountState::uncount(MailboxInfo& info, const MessageEntry& entry) {
   info.messages--;
   messages_--;
   info.bytes -= entry.size;
+  bytes_ -= entry.size;
   if ((entry.flags & kSeen) == 0) info.unseen--;
   if (entry.uid >= info.first_recent) info.recent--;
 }
@@ -141,6 +143,7 @@ void AccountState::apply(const MailboxCreated& r, const Now& now) {
   made->info_.uidvalidity = r.uidvalidity;
   made->info_.special_use = r.special_use;
   made->info_.noselect = r.noselect;
+  noselect_ += r.noselect ? 1 : 0;
   made->info_.highest_modseq = made->info_.changed = ModSeq(now.seq);
   last_uidvalidity_ = std::max(last_uidvalidity_, r.uidvalidity);
   at_least(next_mailbox_, r.id);
@@ -154,6 +157,8 @@ void AccountState::remove(MailboxId id, const Now& now) {
   const auto mailbox = found->second;
   mailbox->deleted_ = true;
   messages_ -= mailbox->info_.messages;
+  bytes_ -= mailbox->info_.bytes;
+  noselect_ -= mailbox->info_.noselect ? 1 : 0;
   names_.erase(mailbox->info_.name);
   mailboxes_.erase(found);
   removed_.insert(id.value);
@@ -417,6 +422,8 @@ bool AccountState::mend(const Snapshot::OfMailbox& right, const Now& now) {
   }
   auto& info = place->info_;
   set(info.uidvalidity, right.uidvalidity);
+  noselect_ -= info.noselect ? 1 : 0;
+  noselect_ += right.noselect ? 1 : 0;
   set(info.noselect, right.noselect);
   set(info.uidnext, std::max(info.uidnext, right.uidnext));
   set(info.highest_modseq, std::max(info.highest_modseq, right.highest_modseq));
@@ -507,6 +514,7 @@ void AccountState::take_messages(MailboxId id, const AccountState& other) {
   const auto theirs = other.mailbox(id);
   if (!mine || !theirs) return;
   messages_ += uint64_t{theirs->info_.messages} - mine->info_.messages;
+  bytes_ += theirs->info_.bytes - mine->info_.bytes;
   *mine = *theirs;
 }
 
@@ -519,10 +527,12 @@ std::vector<std::string> AccountState::broken_invariants() const {
   const auto inbox = mailbox("INBOX");
   if (seq_ > 0 && (!inbox || inbox->info_.noselect)) say(3, "INBOX", "missing");
   std::set<UidValidity> validities;
-  uint64_t messages = 0;
+  Usage sum;
   for (const auto& [id, mailbox] : mailboxes_) {
     const auto& info = mailbox->info_;
-    messages += info.messages;
+    sum.messages += info.messages;
+    sum.bytes += info.bytes;
+    sum.mailboxes += info.noselect ? 0 : 1;
     const auto named = names_.find(info.name);
     if (info.id != id || id >= next_mailbox_ || named == names_.end() || named->second != id)
       say(2, info.name, "name index or id wrong");
@@ -560,7 +570,7 @@ std::vector<std::string> AccountState::broken_invariants() const {
       if (keywords.find(names[i]) != i) say(8, info.name, "keyword twice");
     }
   }
-  if (messages != messages_) say(6, "account", "number of messages");
+  if (sum != usage()) say(6, "account", "number of messages, bytes or mailboxes");
   return broken;
 }
 

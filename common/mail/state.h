@@ -11,8 +11,7 @@
 //   3. INBOX exists and can be selected, once the account has a record
 //   4. messages are sorted by uid, each uid once, all below uidnext
 //   5. message ids are not zero and below next_message()
-//   6. messages, unseen, recent, bytes are what counting the messages gives; messages() is their
-//   sum
+//   6. messages, unseen, recent, bytes are what counting the messages gives; usage() is their sum
 //   7. a modseq is not zero and at most highest_modseq, that at most seq()
 //   8. keyword bits have a name; names differ, case-insensitively; at most kMaxKeywords
 //   9. uidvalidities differ, are not zero and at most last_uidvalidity()
@@ -69,6 +68,9 @@ class AccountState {
   [[nodiscard]] static Snapshot::OfMailbox of(const Mailbox& mailbox);
   // In all mailboxes; a message in two of them counts twice.
   [[nodiscard]] uint64_t messages() const { return messages_; }
+  [[nodiscard]] Usage usage() const {
+    return {.bytes = bytes_, .messages = messages_, .mailboxes = mailboxes_.size() - noselect_};
+  }
   [[nodiscard]] uint64_t orphans() const { return orphans_; }
   // The sum of Gap::damage over the whole journal; not kept in the index.
   [[nodiscard]] uint64_t damage_answered() const { return damage_answered_; }
@@ -145,6 +147,8 @@ class AccountState {
   AccountNamed named_;
   Deliveries deliveries_;
   uint64_t messages_ = 0;  // the sum of MailboxInfo::messages
+  uint64_t bytes_ = 0;     // and of MailboxInfo::bytes
+  uint64_t noselect_ = 0;  // how many of mailboxes_ are \Noselect
   uint64_t orphans_ = 0;
   uint64_t damage_answered_ = 0;
   bool incomplete_ = false;  // records are known to be lost

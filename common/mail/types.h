@@ -196,6 +196,15 @@ struct FlagOutcome {
   ModSeq modseq;
 };
 
+// What an account holds in all its mailboxes together, or may hold (RFC 9208 §5). A copy counts
+// like another message; a message that no mailbox has any more does not count.
+struct Usage {
+  uint64_t bytes = 0;  // of the messages, as RFC822.SIZE
+  uint64_t messages = 0;
+  uint64_t mailboxes = 0;  // without \Noselect names
+  bool operator==(const Usage&) const = default;
+};
+
 // Limits that the store itself enforces (Fault::limit).
 struct Limits {
   size_t mailboxes = 10'000;            // per account
@@ -207,6 +216,7 @@ struct Limits {
   size_t keywords = 1000;               // names that a mailbox knows; at most kMaxKeywords
   size_t keyword_bytes = 100;           // one keyword's name; at most kLongestKeyword
   size_t message_bytes = size_t{1} << 30;
+  Usage quota{};  // 0: no limit. More is refused with OVERQUOTA; what is there already stays
 };
 
 }  // namespace rims::store

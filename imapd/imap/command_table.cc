@@ -52,6 +52,10 @@ constexpr auto kRows = std::tuple{
     // numbers are resolved before that.
     RowOf<imap::Copy>{{"COPY", Needs::selected, false, false, false, commands::copy}},
     RowOf<imap::Move>{{"MOVE", Needs::selected, false, true, false, commands::move}},
+    RowOf<imap::GetQuota>{{"GETQUOTA", Needs::login, false, false, false, commands::get_quota}},
+    RowOf<imap::GetQuotaRoot>{
+        {"GETQUOTAROOT", Needs::login, false, false, false, commands::get_quota_root}},
+    RowOf<imap::SetQuota>{{"SETQUOTA", Needs::login, false, false, false, commands::set_quota}},
 };
 
 template <size_t Index>

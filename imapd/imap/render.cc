@@ -66,9 +66,42 @@ void append_highest_modseq(std::string& out, ModSeq modseq) {
 
 std::string mailbox_id_code(const std::string& id) { return "MAILBOXID (" + id + ')'; }
 
+Task<Result<Deleted>> count_deleted(Session& session, MailboxId id, uint16_t items) {
+  constexpr uint16_t kAsked = imap::StatusQuery::deleted | imap::StatusQuery::deleted_storage;
+  constexpr size_t kPiece = 65'536;
+  Deleted deleted;
+  if ((items & kAsked) == 0) co_return deleted;
+  CO_TRY(const auto mailbox, co_await session.account().open_mailbox(id));
+  TimeSlice slice(session.host().loop());
+  for (Uid from{1};;) {
+    const auto all = mailbox->messages();
+    const auto begin = std::ranges::lower_bound(all, from, {}, &store::MessageEntry::uid);
+    const auto rest = all.subspan(static_cast<size_t>(begin - all.begin()));
+    if (rest.empty()) co_return deleted;
+    const auto piece = rest.first(std::min(kPiece, rest.size()));
+    for (const store::MessageEntry& message : piece) {
+      if ((message.flags & store::kDeleted) == 0) continue;
+      deleted.messages++;
+      deleted.bytes += message.size;
+    }
+    from = Uid(piece.back().uid.value + 1);
+    co_await slice.spend();
+  }
+}
+
+void warn_of_quota(Session& session) {
+  const store::Usage used = session.account().usage(), most = session.account().limits().quota;
+  const bool over = (most.bytes != 0 && used.bytes > most.bytes) ||
+                    (most.messages != 0 && used.messages > most.messages) ||
+                    (most.mailboxes != 0 && used.mailboxes > most.mailboxes);
+  if (over && session.warns_of_quota())
+    imap::append_status(session.out(), "*", imap::Condition::no, "OVERQUOTA",
+                        "you have more than your quota allows");
+}
+
 // Counts are kept by the store, so a mailbox is not loaded for them.
 void append_status_response(std::string& out, Session& session, const store::MailboxInfo& info,
-                            uint16_t items) {
+                            uint16_t items, const Deleted& deleted) {
   uint64_t recent = info.recent;
   // What this session has claimed is recent for it alone (RFC 3501 §2.3.2).
   if (session.has_selected() && session.selected().id() == info.id && !session.selected().read_only)
@@ -86,6 +119,8 @@ void append_status_response(std::string& out, Session& session, const store::Mai
       {imap::StatusQuery::highestmodseq, "HIGHESTMODSEQ", highest_modseq(info).value},
       {imap::StatusQuery::size, "SIZE", info.bytes},
       {imap::StatusQuery::append_limit, "APPENDLIMIT", session.append_limit()},
+      {imap::StatusQuery::deleted, "DELETED", deleted.messages},
+      {imap::StatusQuery::deleted_storage, "DELETED-STORAGE", deleted.bytes},
   };
   out += "* STATUS ";
   imap::append_mailbox(out, info.name);

@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include "common/async/task.h"
 #include "common/base/result.h"
 #include "common/mail/types.h"
 
@@ -21,9 +22,20 @@ void append_flags_lines(std::string& out, const Selected& selected, const store:
 
 // "MAILBOXID (id)" (RFC 8474 §4).
 [[nodiscard]] std::string mailbox_id_code(const std::string& id);
-// The STATUS response with these items (StatusQuery::Item).
+// Of a mailbox, for STATUS (RFC 9208 §4.1.4): what EXPUNGE would remove.
+struct Deleted {
+  uint64_t messages = 0;
+  uint64_t bytes = 0;
+};
+// Nothing, unless `items` (StatusQuery::Item) asks for it: then all messages are looked at.
+// not_found NONEXISTENT.
+Task<Result<Deleted>> count_deleted(Session& session, MailboxId mailbox, uint16_t items);
+// The STATUS response with these items.
 void append_status_response(std::string& out, Session& session, const store::MailboxInfo& info,
-                            uint16_t items);
+                            uint16_t items, const Deleted& deleted);
+// `* NO [OVERQUOTA]`, once in a session, when the account has more than its quota (RFC 9208
+// §4.3.1): mail does not come in any more. It was lowered, or an administrator has brought mail.
+void warn_of_quota(Session& session);
 
 // Of the mailbox; a MODSEQ is never 0 (RFC 7162 §3.1).
 [[nodiscard]] ModSeq highest_modseq(const store::MailboxInfo& info);

@@ -74,6 +74,8 @@ class Session final : public HostedSession, private store::Listener {
   void enable(Extension extension);
   // Whether ENABLED has to name it.
   bool name_enabled(Extension extension) { return extensions_.name(extension); }
+  // True once, for the warning that there is more than the quota allows.
+  bool warns_of_quota() { return !std::exchange(warned_of_quota_, true); }
   // By ID (RFC 2971).
   void call_client(std::string name) { client_name_ = std::move(name); }
   // Only for commands that need a selected mailbox.
@@ -171,6 +173,7 @@ class Session final : public HostedSession, private store::Listener {
   bool said_bye_ = false;
   bool running_ = false;
   bool idling_ = false;
+  bool warned_of_quota_ = false;
   uint64_t viewed_ = 0;  // see count_viewed()
   unsigned bad_in_a_row_ = 0;
   std::chrono::steady_clock::time_point last_input_ = Loop::now();

@@ -21,6 +21,12 @@ message::Limits mime_limits(const config::ImapdPart& settings) {
   return limits;
 }
 
+store::Usage quota_of(const config::ImapdPart& settings) {
+  return {.bytes = settings.quota_bytes,
+          .messages = settings.quota_messages,
+          .mailboxes = settings.quota_mailboxes};
+}
+
 Task<Status> Accounts::room_for(uint64_t bytes) {
   return store_.room_for(bytes, {.percent = settings_.free_space_floor_percent,
                                  .most = settings_.free_space_floor_max});

@@ -18,6 +18,8 @@ namespace rims::imapd {
 
 // What of a message is taken apart.
 [[nodiscard]] message::Limits mime_limits(const config::ImapdPart& settings);
+// What an account may hold.
+[[nodiscard]] store::Usage quota_of(const config::ImapdPart& settings);
 
 class Accounts {
  public:

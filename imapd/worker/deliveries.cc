@@ -104,12 +104,16 @@ Task<ipc::DeliverReply> Deliveries::delivered(ipc::Deliver order, Fd message) {
   const std::string stored_in = target->name;  // it may be renamed meanwhile
   const auto appended = co_await (*account)->append(target->id, std::move(messages));
   if (!appended) {
-    // Too many messages. The size was looked at above: there will be room when some are expunged.
-    if (appended.error().fault() == Fault::limit) {
-      log::warn({}, "not delivered to {} in {} for now: {} ({}), id {}", log::quoted(user),
-                log::quoted(stored_in), appended.error().reply(), appended.error().detail(),
+    // Too many messages, or too much mail. The size was looked at above: there will be room when
+    // some are expunged.
+    const Error& error = appended.error();
+    if (error.fault() == Fault::limit) {
+      const bool for_good = settings_.reject_over_quota && error.code() == "OVERQUOTA";
+      log::warn({}, "not delivered to {} in {}{}: {} ({}), id {}", log::quoted(user),
+                log::quoted(stored_in), for_good ? "" : " for now", error.reply(), error.detail(),
                 log::quoted(order.delivery_id.value));
-      co_return reply_of(request, ipc::Delivery::temporary, appended.error().reply());
+      co_return reply_of(request, for_good ? ipc::Delivery::over_quota : ipc::Delivery::temporary,
+                         error.reply());
     }
     co_return temporary(appended.error());
   }

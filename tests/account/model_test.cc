@@ -29,6 +29,12 @@ class ModelTest : public StoreTest {
  protected:
   void compare() {
     ASSERT_EQ(account_->mailboxes().size(), model_.size());
+    Usage counted{.bytes = 0, .messages = 0, .mailboxes = model_.size()};
+    for (const auto& [name, expected] : model_) {
+      counted.messages += expected.messages.size();
+      for (const auto& [uid, m] : expected.messages) counted.bytes += m.bytes.size();
+    }
+    ASSERT_EQ(account_->usage(), counted);
     for (const auto& [name, expected] : model_) {
       const auto* info = account_->find(name);
       ASSERT_TRUE(info) << name;

@@ -125,6 +125,32 @@ TEST(Config, UnitsOfSizesAndTimes) {
   EXPECT_EQ(good(kUser).storage_segment_size, 64u << 20);
 }
 
+TEST(Config, Quotas) {
+  const Config c =
+      good(kUser + "quota: { storage: 2G, messages: 1000, mailboxes: 50, delivery: Reject }\n");
+  EXPECT_EQ(imapd_part(c).quota_bytes, uint64_t{2} << 30);
+  EXPECT_EQ(imapd_part(c).quota_messages, 1000u);
+  EXPECT_EQ(imapd_part(c).quota_mailboxes, 50u);
+  EXPECT_TRUE(imapd_part(c).reject_over_quota);
+  const ImapdPart none = imapd_part(good(kUser));
+  EXPECT_EQ(none.quota_bytes + none.quota_messages + none.quota_mailboxes, 0u);
+  EXPECT_FALSE(none.reject_over_quota);
+}
+
+TEST(Config, WarnsOfAQuotaThatCanNotBeWhatWasMeant) {
+  const Config c = good(kUser +
+                        "imap_host: 127.0.0.1\n"
+                        "quota: { storage: 1M, messages: 5000000, mailboxes: 20000 }\n");
+  ASSERT_EQ(c.warnings.size(), 3u);
+  EXPECT_TRUE(c.warnings[0].ends_with(
+      "quota.storage: a message of more than 1048576 bytes will never be stored, though "
+      "limits.message_size allows 67108864"))
+      << c.warnings[0];
+  EXPECT_TRUE(
+      c.warnings[1].ends_with("quota.messages: limits.account_messages ends at 4000000 before it"));
+  EXPECT_TRUE(c.warnings[2].ends_with("quota.mailboxes: limits.mailboxes ends at 10000 before it"));
+}
+
 // One row per way to be wrong; place and wording are part of the promise.
 TEST(Config, SaysWhereWhatWasExpectedAndTheNearestKey) {
   const struct {

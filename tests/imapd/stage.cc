@@ -10,6 +10,7 @@
 
 #include "common/base/encoding.h"
 #include "common/ipc/sealed.h"
+#include "imapd/worker/accounts.h"
 #include "tests/imapd/script.h"
 
 namespace rims::test {
@@ -96,6 +97,7 @@ void Stage::start() {
   options.limits.mailbox_messages = settings.mailbox_messages_max;
   options.limits.account_messages = settings.account_messages_max;
   options.limits.keywords = settings.keyword_count_max;
+  options.limits.quota = imapd::quota_of(settings);
   options.journals = &journals;
   options.key_values = &key_values;
   options.disk = disk;

@@ -127,7 +127,9 @@ class Lister {
     for (auto& [name, row] : rows) row.matched = co_await matches(name);
     co_await look_below(rows);
     for (const auto& [name, row] : rows) {
-      if (row.matched && (row.selected || row.holds_unlisted)) append(name, row);
+      if (row.matched && (row.selected || row.holds_unlisted)) {
+        CO_TRY_STATUS(co_await append(name, row));
+      }
       if (session_.drain_is_due()) {
         CO_TRY_STATUS(co_await session_.drain());
       }
@@ -196,13 +198,20 @@ class Lister {
     return " (\"CHILDINFO\" (" + criteria + "))";
   }
 
-  void append(const std::string& name, const Row& row) {
+  Task<Status> append(const std::string& name, const Row& row) {
     append_line(session_.out(), "LIST", attributes_of(name, row), name,
                 row.holds_selected ? childinfo() : std::string());
     // RFC 5819 §2: of each that can be selected; not of one that only holds others.
-    if ((args_.returns & imap::List::return_status) != 0 && row.selected && row.info &&
-        !row.info->noselect)
-      append_status_response(session_.out(), session_, *row.info, args_.status);
+    if ((args_.returns & imap::List::return_status) == 0 || !row.selected || !row.info ||
+        row.info->noselect)
+      co_return Status();
+    // What is deleted is counted now. Of a mailbox that is gone meanwhile there is nothing to tell.
+    const auto deleted = co_await count_deleted(session_, row.info->id, args_.status);
+    if (deleted)
+      append_status_response(session_.out(), session_, *row.info, args_.status, *deleted);
+    else if (deleted.error().fault() != Fault::not_found)
+      co_return std::unexpected(deleted.error());
+    co_return Status();
   }
 
   Session& session_;

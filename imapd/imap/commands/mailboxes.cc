@@ -1,7 +1,7 @@
 // imapd/imap/commands/mailboxes.cc - CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE, STATUS
 //
 //   RFC  3501 §6.3.3 to §6.3.7, §6.3.10; 5530 §3 (ALREADYEXISTS, NONEXISTENT, CANNOT, LIMIT);
-//        7162 §3.1.7 (HIGHESTMODSEQ); 8474 §4 (MAILBOXID)
+//        7162 §3.1.7 (HIGHESTMODSEQ); 8474 §4 (MAILBOXID); 9208 §4.1.4 (DELETED)
 //
 // The store knows the rules of names (INBOX, inferiors, \Noselect) and returns the codes.
 
@@ -83,7 +83,11 @@ Task<Result<Reply>> status(Session& session, imap::Command command) {
   if (info->noselect)
     co_return fail(Fault::refused, "the name holds other mailboxes, and no messages", {}, "CANNOT");
   if ((args.items & imap::StatusQuery::highestmodseq) != 0) session.enable(Extension::condstore);
-  append_status_response(session.out(), session, *info, args.items);
+  const MailboxId id = info->id;
+  CO_TRY(const Deleted deleted, co_await count_deleted(session, id, args.items));
+  info = session.account().find(id);  // it was awaited
+  if (!info) co_return no_such_mailbox();
+  append_status_response(session.out(), session, *info, args.items, deleted);
   co_return done("STATUS completed");
 }
 

@@ -2,7 +2,7 @@
 //
 //   RFC  3501 §6.3.1, §6.3.2, §6.4.2; 3691 (UNSELECT); 5530 (NONEXISTENT); 7162 §3.1.2
 //        (HIGHESTMODSEQ), §3.1.8 (CONDSTORE), §3.2.5 (QRESYNC), §3.2.8 (CLOSE), §3.2.11 (CLOSED);
-//        8474 §4.2 (MAILBOXID)
+//        8474 §4.2 (MAILBOXID); 9208 §4.3.1 (OVERQUOTA)
 //
 // A failed SELECT leaves no mailbox selected (RFC 3501 §6.3.1).
 
@@ -81,6 +81,7 @@ Task<Result<Reply>> open(Session& session, std::string name, imap::SelectParamet
   append_ok(out, "UIDVALIDITY", mailbox->info().uidvalidity.value, "UIDs are valid");
   append_ok(out, "UIDNEXT", mailbox->info().uidnext.value, "predicted next UID");
   append_ok(out, "HIGHESTMODSEQ", now.known_modseq.value, "of the mailbox");
+  warn_of_quota(session);
   if (parameters.resync) {
     CO_TRY_STATUS(co_await resynchronize(session, *parameters.resync));
   }

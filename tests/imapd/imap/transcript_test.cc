@@ -199,6 +199,12 @@ class Player {
       s.mailbox_messages_max = value;
     else if (name == "account_messages_max")
       s.account_messages_max = value;
+    else if (name == "quota_bytes")
+      s.quota_bytes = value;
+    else if (name == "quota_messages")
+      s.quota_messages = value;
+    else if (name == "quota_mailboxes")
+      s.quota_mailboxes = value;
     else if (name == "keyword_count_max")
       s.keyword_count_max = value;
     else if (name == "sessions_per_user_max")

@@ -367,6 +367,31 @@ TEST_F(WorkerTest, StoresARepeatedDeliveryOnce) {
   EXPECT_EQ(messages("INBOX"), 7U);
 }
 
+TEST_F(WorkerTest, DefersOrRejectsWhatAQuotaHasNoRoomFor) {
+  store::Limits limits;
+  limits.quota.messages = 1;
+  stage.store->set_limits(limits);
+  stage.settings.duplicate_window_s = 3600;
+  stage.worker->reload(stage.settings);
+  EXPECT_EQ(run(stage.loop, send(*peers, {.id = "1"})).status, Delivery::delivered);
+  const auto deferred = run(stage.loop, send(*peers, {.id = "2"}));
+  EXPECT_EQ(deferred.status, Delivery::temporary);
+  EXPECT_EQ(deferred.reason.value, "over quota: you may have 1 messages");
+  stage.settings.reject_over_quota = true;
+  stage.worker->reload(stage.settings);
+  LogLines log;
+  EXPECT_EQ(run(stage.loop, send(*peers, {.id = "2"})).status, Delivery::over_quota);
+  EXPECT_TRUE(log.has("quota.messages: the account has 1 messages of 1, and 1 more were to come"))
+      << log.text();
+  EXPECT_EQ(run(stage.loop, send(*peers, {.id = "1"})).status, Delivery::delivered)
+      << "it was stored before";
+  // What is no quota is for the time being.
+  limits.quota = {};
+  limits.mailbox_messages = 1;
+  stage.store->set_limits(limits);
+  EXPECT_EQ(run(stage.loop, send(*peers, {.id = "2"})).status, Delivery::temporary);
+}
+
 // What was taken once is acknowledged again, also where it could not be taken now.
 TEST_F(WorkerTest, KnowsARepeatedDeliveryWhoseMailboxIsGone) {
   stage.settings.duplicate_window_s = 3600;
