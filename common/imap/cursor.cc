@@ -15,6 +15,9 @@
 namespace rims::imap {
 namespace {
 
+constexpr const char* kNotUtf7 = "the mailbox name is not in modified UTF-7";
+constexpr const char* kNotUtf8 = "the mailbox name is not UTF-8";
+
 // So much is repeated of the name of a command that there is not.
 constexpr size_t kMostOfName = 32;
 
@@ -116,6 +119,7 @@ bool Cursor::atom(std::string& out, const char* what) {
 
 // quoted = DQUOTE *QUOTED-CHAR DQUOTE
 // QUOTED-CHAR = <any TEXT-CHAR except quoted-specials> / "\" quoted-specials
+// uQUOTED-CHAR = QUOTED-CHAR / UTF8-2 / UTF8-3 / UTF8-4   (RFC 9755 §3)
 bool Cursor::quoted(std::string_view& out, std::string& unescaped) {
   const char* from = ++at_;  // behind the DQUOTE that the caller saw
   bool escaped = false;
@@ -136,6 +140,7 @@ bool Cursor::quoted(std::string_view& out, std::string& unescaped) {
   }
   out = escaped ? std::string_view(unescaped)
                 : std::string_view(from, static_cast<size_t>(at_ - from));
+  if (limits_.utf8 && !utf8::is_valid(out)) return fail_at(from, "UTF-8");
   ++at_;
   return true;
 }
@@ -224,8 +229,9 @@ bool Cursor::mailbox(std::string& out) {
   std::string_view view;
   std::string unescaped;
   if (!astring_view_of(view, unescaped, "mailbox name")) return false;
-  std::optional<std::string> name = mailbox_from_wire(view);
-  if (!name) return refuse("the mailbox name is not in modified UTF-7");
+  std::optional<std::string> name =
+      limits_.utf8 ? mailbox_from_utf8(view) : mailbox_from_wire(view);
+  if (!name) return refuse(limits_.utf8 ? kNotUtf8 : kNotUtf7);
   out = *std::move(name);
   return true;
 }
@@ -240,9 +246,14 @@ bool Cursor::list_mailbox(std::string& out, bool wildcards) {
                        : !astring_view_of(view, unescaped, "mailbox name")) {
     return false;
   }
+  if (limits_.utf8) {
+    if (!utf8::is_valid(view)) return refuse(kNotUtf8);
+    out = view;
+    return true;
+  }
   // What is no modified UTF-7 may still be a pattern: "R&D*" from a client that knows UTF-8 only.
   std::optional<std::string> name = from_modified_utf7(view);
-  if (!name && !utf8::is_valid(view)) return refuse("the mailbox name is not in modified UTF-7");
+  if (!name && !utf8::is_valid(view)) return refuse(kNotUtf7);
   out = name ? *std::move(name) : std::string(view);
   return true;
 }

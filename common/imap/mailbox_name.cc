@@ -144,6 +144,11 @@ std::optional<std::string> mailbox_from_wire(std::string_view wire) {
   return name;
 }
 
+std::optional<std::string> mailbox_from_utf8(std::string_view wire) {
+  if (!utf8::is_valid(wire)) return std::nullopt;
+  return canonical_inbox(std::string(wire));
+}
+
 ListPattern::ListPattern(std::string_view reference, std::string_view pattern) {
   std::string whole;
   whole.reserve(reference.size() + pattern.size());

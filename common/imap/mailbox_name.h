@@ -1,9 +1,11 @@
 // common/imap/mailbox_name.h - mailbox names: modified UTF-7, INBOX, LIST patterns
 //
-//   RFC  3501 §5.1 (naming, INBOX), §5.1.3 (modified UTF-7), §6.3.8 (LIST wildcards)
+//   RFC  3501 §5.1 (naming, INBOX), §5.1.3 (modified UTF-7), §6.3.8 (LIST wildcards); 9755 §3
+//   (UTF-8)
 //
-// Inside of RIMS a name is UTF-8 with '/' between levels; the wire has modified UTF-7. The way
-// there and back is exact: what decodes has just one encoding.
+// Inside of RIMS a name is UTF-8 with '/' between levels; the wire has modified UTF-7, or UTF-8 for
+// a client that has enabled it. The way there and back is exact: what decodes has just one
+// encoding.
 #pragma once
 
 #include <array>
@@ -34,6 +36,8 @@ inline constexpr size_t kMaxMailboxDepth = 32;
 
 // Both of the above: how a mailbox argument is read.
 [[nodiscard]] std::optional<std::string> mailbox_from_wire(std::string_view wire);
+// The same from a client that has enabled UTF8=ACCEPT: "&" stands for itself.
+[[nodiscard]] std::optional<std::string> mailbox_from_utf8(std::string_view wire);
 
 // reference and pattern of LIST as one matcher. `*` matches anything, `%` all but '/'.
 // A match costs the name's bytes times the pattern's length / 64, whatever the wildcards.

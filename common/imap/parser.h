@@ -33,6 +33,9 @@ struct ParserLimits {
   uint32_t id_fields = 30;            // RFC 2971 §3.3, also 30 and 1024 octets a field
   uint32_t enable_names = 30;
   uint32_t quota_resources = 30;
+  // After ENABLE UTF8=ACCEPT: quoted strings and mailbox names are UTF-8, and SEARCH has no CHARSET
+  // (RFC 9755 §3).
+  bool utf8 = false;
   bool before_login = false;  // commands of later states are refused by name alone
 };
 

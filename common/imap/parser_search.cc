@@ -280,7 +280,9 @@ bool search(Cursor& in, Command& out) {
   auto& args = out.args.emplace<Search>();
   if (!in.sp() || !return_options(in, args.returns)) return false;
   if (args.returns != 0 && !in.sp()) return false;
+  const char* mark = in.mark();
   if (in.take_word("CHARSET ")) {
+    if (in.limits().utf8) return in.fail_at(mark, "no CHARSET, as UTF8=ACCEPT is enabled,");
     in.take_spaces();
     if (!in.astring(args.charset, "charset") || !in.sp()) return false;
   }

@@ -101,6 +101,9 @@ class Reader {
   // Without its line end.
   [[nodiscard]] std::string_view line() const { return whole_; }
 
+  // From the next command on: see ParserLimits::utf8.
+  void accept_utf8() { parser_limits_.utf8 = true; }
+
   // Forgets an unfinished command and everything learnt from it, after STARTTLS. Bytes that were
   // left in the caller's buffer are the caller's to refuse.
   void reset();

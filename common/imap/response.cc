@@ -5,11 +5,14 @@
 #include <charconv>
 
 #include "common/base/ascii.h"
+#include "common/base/utf8.h"
 #include "common/imap/chars.h"
 #include "common/imap/mailbox_name.h"
 
 namespace rims::imap {
 namespace {
+
+constexpr std::string_view kNotInQuotes("\r\n\0", 3);
 
 // What a string is made of, in one pass.
 struct Shape {
@@ -57,6 +60,15 @@ void append_string(std::string& out, std::string_view bytes, const Shape& shape)
   out += '"';
 }
 
+void append_astring(std::string& out, std::string_view bytes, const Shape& shape) {
+  // NIL as an atom would read as nothing where a string may be missing.
+  if (!bytes.empty() && shape.atom && !ascii::equal(bytes, "NIL")) {
+    out += bytes;
+  } else {
+    append_string(out, bytes, shape);
+  }
+}
+
 constexpr std::string_view kConditions[] = {"OK", "NO", "BAD", "PREAUTH", "BYE"};
 
 // resp-text's text = 1*TEXT-CHAR
@@ -80,13 +92,7 @@ void append_string(std::string& out, std::string_view bytes) {
 }
 
 void append_astring(std::string& out, std::string_view bytes) {
-  const Shape shape = shape_of(bytes);
-  // NIL as an atom would read as nothing where a string may be missing.
-  if (!bytes.empty() && shape.atom && !ascii::equal(bytes, "NIL")) {
-    out += bytes;
-  } else {
-    append_string(out, bytes, shape);
-  }
+  append_astring(out, bytes, shape_of(bytes));
 }
 
 void append_nstring(std::string& out, std::optional<std::string_view> bytes) {
@@ -103,8 +109,11 @@ void append_literal_head(std::string& out, uint64_t size) {
   out += "}\r\n";
 }
 
-void append_mailbox(std::string& out, std::string_view name) {
-  append_astring(out, to_modified_utf7(name));
+void append_mailbox(std::string& out, std::string_view name, NameForm form) {
+  if (form == NameForm::modified_utf7) return append_astring(out, to_modified_utf7(name));
+  Shape shape = shape_of(name);
+  shape.quotable = utf8::is_valid(name) && name.find_first_of(kNotInQuotes) == name.npos;
+  append_astring(out, name, shape);
 }
 
 void append_flags(std::string& out, uint8_t system, std::span<const std::string_view> keywords) {
@@ -203,7 +212,7 @@ std::string capabilities(const CapabilityState& state) {
            "LITERAL+ CHILDREN CONDSTORE CREATE-SPECIAL-USE ENABLE ESEARCH ID IDLE LIST-EXTENDED "
            "LIST-STATUS MOVE NAMESPACE OBJECTID QRESYNC QUOTA QUOTA=RES-MAILBOX QUOTA=RES-MESSAGE "
            "QUOTA=RES-STORAGE SASL-IR SAVEDATE SEARCHRES SPECIAL-USE "
-           "STATUS=SIZE UIDPLUS UNSELECT WITHIN";
+           "STATUS=SIZE UIDPLUS UNSELECT UTF8=ACCEPT WITHIN";
   out += "LITERAL- ID SASL-IR";
   if (state.tls_offered && !state.tls_active) out += " STARTTLS";
   if (state.tls_active || state.plaintext) {

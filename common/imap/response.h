@@ -1,6 +1,6 @@
 // common/imap/response.h - what the server says: strings, flags, lines, response codes
 //
-//   RFC  3501 §7 and §9; 4315 §3 (APPENDUID, COPYUID), 5530 (codes), 6154, 7888
+//   RFC  3501 §7 and §9; 4315 §3 (APPENDUID, COPYUID), 5530 (codes), 6154, 7888, 9755 §3
 //
 // Everything appends to the caller's buffer. Strings from outside can never break a line: where
 // a quoted string cannot hold them they become a literal, and reply texts are cleaned.
@@ -29,8 +29,10 @@ void append_astring(std::string& out, std::string_view bytes);  // atom, quoted 
 void append_nstring(std::string& out, std::optional<std::string_view> bytes);  // or NIL
 // "{n}\r\n", for a literal whose bytes follow by other ways.
 void append_literal_head(std::string& out, uint64_t size);
-// A UTF-8 name as the wire has it.
-void append_mailbox(std::string& out, std::string_view name);
+// A UTF-8 name as the wire has it. UTF-8 in quotes is only for a client that has enabled
+// UTF8=ACCEPT (RFC 9755 §3).
+enum class NameForm : uint8_t { modified_utf7, utf8 };
+void append_mailbox(std::string& out, std::string_view name, NameForm form);
 
 // --- flags: "(\Seen $Forwarded)"
 void append_flags(std::string& out, uint8_t system, std::span<const std::string_view> keywords);

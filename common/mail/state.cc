@@ -641,6 +641,7 @@ Status check_name(std::string_view name, const Limits& limits) {
   while (!name.empty()) {
     const auto first = utf8::first(name);
     if (first.bytes == 0 || utf8::is_control(first.point)) return cannot("not UTF-8");
+    if (first.point == 0x2028 || first.point == 0x2029) return cannot("line separator");
     name.remove_prefix(first.bytes);
   }
   return {};

@@ -66,12 +66,18 @@ std::string place(const config::Config& config, config::Position at) {
 
 std::optional<std::string> account_name(std::string_view name) {
   if (!possible(name)) return std::nullopt;
-  if (is_ascii(name)) return std::string(name);
-  const auto composed = normal(from_utf8(name), true);
-  if (!composed) return std::nullopt;
-  std::string out;
-  composed->toUTF8String(out);
+  std::string out = composed(name);
   if (out.size() > ipc::kMaxUserName) return std::nullopt;
+  return out;
+}
+
+std::string composed(std::string_view text) {
+  std::string out(text);
+  if (is_ascii(text) || !utf8::is_valid(text)) return out;
+  const auto normalized = normal(from_utf8(text), true);
+  if (!normalized) return out;
+  out.clear();
+  normalized->toUTF8String(out);
   return out;
 }
 

@@ -28,6 +28,9 @@ namespace rims::names {
 // In ASCII and lower case, without a dot at the end. nullopt for what can not be a domain.
 [[nodiscard]] std::optional<std::string> domain(std::string_view name);
 
+// Valid UTF-8 in NFC; anything else as it is.
+[[nodiscard]] std::string composed(std::string_view text);
+
 // Everything above once, for a process that may not read files later.
 void load_tables();
 

@@ -16,6 +16,7 @@ struct Row {
 constexpr Row kRows[] = {
     {"CONDSTORE", Extension::condstore, {}},
     {"QRESYNC", Extension::qresync, Extension::condstore},  // RFC 7162 §3.2.3
+    {"UTF8=ACCEPT", Extension::utf8_accept, {}},
 };
 static_assert(std::size(kRows) == static_cast<size_t>(Extension::last) + 1);
 

@@ -1,6 +1,6 @@
 // imapd/imap/extensions.h - extensions that a client must ask for before it is answered by them
 //
-//   RFC   5161 (ENABLE); 7162 §3.1, §3.2.3 (what else enables CONDSTORE)
+//   RFC   5161 (ENABLE); 7162 §3.1, §3.2.3 (what else enables CONDSTORE); 9755 (UTF8=ACCEPT)
 //   Rule  one row per extension. What was enabled stays so until the connection ends. One that
 //         has no row is not enabled by ENABLE, whether CAPABILITY names it or not.
 #pragma once
@@ -12,7 +12,7 @@
 
 namespace rims::imapd {
 
-enum class Extension : uint8_t { condstore, qresync, last = qresync };
+enum class Extension : uint8_t { condstore, qresync, utf8_accept, last = utf8_accept };
 
 // The one that ENABLE calls by this name (upper case).
 [[nodiscard]] std::optional<Extension> extension_of(std::string_view name);

@@ -123,7 +123,7 @@ void append_status_response(std::string& out, Session& session, const store::Mai
       {imap::StatusQuery::deleted_storage, "DELETED-STORAGE", deleted.bytes},
   };
   out += "* STATUS ";
-  imap::append_mailbox(out, info.name);
+  imap::append_mailbox(out, info.name, session.name_form());
   char before = '(';
   out += ' ';
   for (const auto& row : rows) {

@@ -25,6 +25,7 @@
 #include "common/async/stream.h"
 #include "common/imap/command.h"
 #include "common/imap/reader.h"
+#include "common/imap/response.h"
 #include "imapd/imap/command_table.h"
 #include "imapd/imap/extensions.h"
 #include "imapd/imap/output.h"
@@ -72,6 +73,10 @@ class Session final : public HostedSession, private store::Listener {
   [[nodiscard]] bool enabled(Extension extension) const { return extensions_.has(extension); }
   // By ENABLE, or by a command that enables CONDSTORE (RFC 7162 §3.1).
   void enable(Extension extension);
+  // How mailbox names are written to this client.
+  [[nodiscard]] imap::NameForm name_form() const {
+    return enabled(Extension::utf8_accept) ? imap::NameForm::utf8 : imap::NameForm::modified_utf7;
+  }
   // Whether ENABLED has to name it.
   bool name_enabled(Extension extension) { return extensions_.name(extension); }
   // True once, for the warning that there is more than the quota allows.
@@ -140,6 +145,7 @@ class Session final : public HostedSession, private store::Listener {
   Task<void> execute(Result<imap::Command> command, std::string tag);
   Task<Result<Reply>> perform(const CommandRow& row, imap::Command command);
   void save_nothing(const Error& refused);
+  void compose_names(imap::Arguments& args) const;
   void answer(std::string_view tag, const CommandRow* row, const Result<Reply>& reply);
   // Waits for bytes of the client. False: the session is over, and BYE was sent if possible.
   Task<bool> wait_for_bytes();

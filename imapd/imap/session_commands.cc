@@ -4,6 +4,7 @@
 
 #include "common/base/log.h"
 #include "common/imap/response.h"
+#include "common/names/names.h"
 #include "imapd/imap/session.h"
 
 namespace rims::imapd {
@@ -49,7 +50,26 @@ Task<Result<Reply>> Session::perform(const CommandRow& row, imap::Command comman
     co_return fail(Fault::syntax, "no mailbox is selected");
   if (row.changes_messages && selected_->read_only)
     co_return fail(Fault::refused, "the mailbox is open read-only", {}, "NOPERM");
+  if (enabled(Extension::utf8_accept)) compose_names(command.args);
   co_return co_await row.run(*this, std::move(command));
+}
+
+// Names in UTF-8 are Net-Unicode, so what is new is in NFC (RFC 9755 §3, RFC 5198 §2). A name that
+// is there, from a client of modified UTF-7, is found as it is.
+void Session::compose_names(imap::Arguments& args) const {
+  const auto compose = [this](std::string& name) {
+    if (!account_->find(name) && !account_->subscriptions().contains(name))
+      name = names::composed(name);
+  };
+  std::visit(
+      [&](auto& of) {
+        if constexpr (requires { of.mailbox; }) compose(of.mailbox);
+        if constexpr (requires { of.from, of.to; }) {
+          compose(of.from);
+          compose(of.to);
+        }
+      },
+      args);
 }
 
 void Session::answer(std::string_view tag, const CommandRow* row, const Result<Reply>& reply) {

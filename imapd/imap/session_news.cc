@@ -81,6 +81,7 @@ void Session::tell_modseq(Result<Reply>& reply) {
 void Session::enable(Extension extension) {
   const bool knew = enabled(Extension::condstore);
   extensions_.add(extension);
+  if (enabled(Extension::utf8_accept)) reader_.accept_utf8();
   if (knew || !enabled(Extension::condstore)) return;
   if (const auto modseq = modseq_to_tell(true)) append_highest_modseq(out(), *modseq);
 }

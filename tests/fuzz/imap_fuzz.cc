@@ -124,7 +124,8 @@ void mailbox_name(std::string_view bytes) {
   insist(back.has_value());
   if (utf8::is_valid(bytes)) insist(*back == bytes);
   std::string out;
-  append_mailbox(out, bytes);
+  append_mailbox(out, bytes, NameForm::modified_utf7);
+  append_mailbox(out, bytes, NameForm::utf8);
   out.clear();
   append_astring(out, bytes);
 }

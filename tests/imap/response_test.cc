@@ -44,8 +44,18 @@ TEST(Response, StringsTakeTheShortestFormThatHoldsThem) {
     EXPECT_EQ((put<std::optional<std::string_view>>(append_nstring, row.bytes)), row.string);
   }
   EXPECT_EQ((put<std::optional<std::string_view>>(append_nstring, std::nullopt)), "NIL");
-  EXPECT_EQ(put<std::string_view>(append_mailbox, "Entw\xC3\xBCrfe"), "Entw&APw-rfe");
-  EXPECT_EQ(put<std::string_view>(append_mailbox, "a b"), "\"a b\"");
+  const auto mailbox = [](std::string_view name, NameForm form) {
+    std::string out;
+    append_mailbox(out, name, form);
+    return out;
+  };
+  EXPECT_EQ(mailbox("Entw\xC3\xBCrfe", NameForm::modified_utf7), "Entw&APw-rfe");
+  EXPECT_EQ(mailbox("a b", NameForm::modified_utf7), "\"a b\"");
+  // RFC 9755 §3: quoted, with "&" for itself; no atom, which has no 8-bit.
+  EXPECT_EQ(mailbox("Entw\xC3\xBCrfe", NameForm::utf8), "\"Entw\xC3\xBCrfe\"");
+  EXPECT_EQ(mailbox("R&D", NameForm::utf8), "R&D");
+  EXPECT_EQ(mailbox("\xC3\xBC \"x\" \\", NameForm::utf8), "\"\xC3\xBC \\\"x\\\" \\\\\"");
+  EXPECT_EQ(mailbox("\xC3", NameForm::utf8), "{1}\r\n\xC3");
   EXPECT_EQ(put<uint64_t>(append_literal_head, 18446744073709551615U),
             "{18446744073709551615}\r\n");
 }
@@ -141,7 +151,7 @@ TEST(Response, CapabilitiesFollowTheState) {
             "IMAP4rev1 LITERAL+ CHILDREN CONDSTORE CREATE-SPECIAL-USE ENABLE ESEARCH ID IDLE "
             "LIST-EXTENDED LIST-STATUS MOVE NAMESPACE OBJECTID QRESYNC QUOTA QUOTA=RES-MAILBOX "
             "QUOTA=RES-MESSAGE QUOTA=RES-STORAGE SASL-IR SAVEDATE SEARCHRES "
-            "SPECIAL-USE STATUS=SIZE UIDPLUS UNSELECT WITHIN");
+            "SPECIAL-USE STATUS=SIZE UIDPLUS UNSELECT UTF8=ACCEPT WITHIN");
 }
 
 }  // namespace

@@ -38,6 +38,13 @@ TEST(Names, AnAccountIsCalledAsItIsWrittenInNfc) {
   EXPECT_EQ(account_name("Jose\xcc\x81"), "Jos\xc3\xa9");
 }
 
+TEST(Names, OtherTextsAreComposedAndStayAsTheyAreIfTheyAreNoUtf8) {
+  EXPECT_EQ(composed(""), "");
+  EXPECT_EQ(composed("a\nB"), "a\nB");
+  EXPECT_EQ(composed("Lists/Jose\xcc\x81"), "Lists/Jos\xc3\xa9");
+  EXPECT_EQ(composed("o\xcc\x81\xff"), "o\xcc\x81\xff");
+}
+
 TEST(Names, WhatIsNoNameIsNone) {
   for (const char* bad : {"", "a\nb", "a\x7f", "\xc2\x80", "\xff", "\xed\xa0\x80", "a\xc3"}) {
     EXPECT_EQ(account_name(bad), std::nullopt);

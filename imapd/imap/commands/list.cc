@@ -34,14 +34,15 @@ void for_each_parent(std::string_view name, Fn&& fn) {
     fn(name.substr(0, at));
 }
 
-void append_line(std::string& out, std::string_view response, const std::string& attributes,
+void append_line(Session& session, std::string_view response, const std::string& attributes,
                  std::string_view name, std::string_view extra = {}) {
+  std::string& out = session.out();
   out += "* ";
   out += response;
   out += " (";
   out += attributes;
   out += ") \"/\" ";
-  imap::append_mailbox(out, name);
+  imap::append_mailbox(out, name, session.name_form());
   out += extra;
   out += "\r\n";
 }
@@ -199,7 +200,7 @@ class Lister {
   }
 
   Task<Status> append(const std::string& name, const Row& row) {
-    append_line(session_.out(), "LIST", attributes_of(name, row), name,
+    append_line(session_, "LIST", attributes_of(name, row), name,
                 row.holds_selected ? childinfo() : std::string());
     // RFC 5819 §2: of each that can be selected; not of one that only holds others.
     if ((args_.returns & imap::List::return_status) == 0 || !row.selected || !row.info ||
@@ -264,7 +265,7 @@ Task<Result<Reply>> lsub(Session& session, imap::Command command) {
     });
   }
   for (const auto& [name, attributes] : attributes_by_name) {
-    append_line(session.out(), "LSUB", attributes, name);
+    append_line(session, "LSUB", attributes, name);
     if (session.drain_is_due()) {
       CO_TRY_STATUS(co_await session.drain());
     }

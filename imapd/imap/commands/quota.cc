@@ -65,7 +65,7 @@ Task<Result<Reply>> get_quota_root(Session& session, imap::Command command) {
   const bool limited = is_limited(session.account().limits().quota);
   std::string& out = session.out();
   out += "* QUOTAROOT ";
-  imap::append_mailbox(out, args.mailbox);
+  imap::append_mailbox(out, args.mailbox, session.name_form());
   if (limited) {
     out += ' ';
     imap::append_string(out, kRoot);
