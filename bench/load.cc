@@ -4,13 +4,12 @@
 //   rims-load append  HOST PORT USERS CLIENTS SECONDS SIZE     APPEND to INBOX, wait for OK, again
 //   rims-load fill    HOST PORT USER COUNT SIZE                COUNT messages for one user
 //   rims-load fetch   HOST PORT USER SECONDS                   FETCH 1:* of all attributes, again
-//   rims-load mail    HOST PORT USER COUNT SIZE                COUNT different messages for one
-//   user rims-load ask     HOST PORT USER SECONDS COMMAND           COMMAND in INBOX, again;
-//   SECONDS 0:
-//                                                              once, at once
-//   rims-load idle    HOST PORT USERS CLIENTS                  log in, SELECT, IDLE; until stdin
-//   ends rims-load spawn   USERS CLIENTS SECONDS SIZE PROGRAM ARG.. run PROGRAM with a message on
-//   stdin;
+//   rims-load mail    HOST PORT USER COUNT SIZE                COUNT different messages for a user
+//   rims-load ask     HOST PORT USER SECONDS COMMAND           COMMAND in INBOX, again; once and
+//                                                              at once when SECONDS is 0
+//   rims-load idle    HOST PORT USERS CLIENTS [compress]       log in, SELECT, perhaps COMPRESS,
+//                                                              IDLE; until stdin ends
+//   rims-load spawn   USERS CLIENTS SECONDS SIZE PROGRAM ARG.. run PROGRAM with a message on stdin;
 //                                                              {} in an ARG is the user's name
 //
 // USERS users are named u0, u1 ...; client N is user N mod USERS; the password is "pw". Prints one
@@ -40,6 +39,7 @@
 #include "common/async/loop.h"
 #include "common/async/scope.h"
 #include "common/async/stream.h"
+#include "common/deflate/deflate.h"
 
 extern char** environ;
 
@@ -204,7 +204,8 @@ class Client {
     co_return co_await ok(tag);
   }
 
-  Task<Status> idle() {
+  Task<Status> idle(bool compressed) {
+    if (compressed) co_return co_await idle_compressed();
     stream_.put("A IDLE\r\n");
     if (Status status = co_await stream_.flush(); !status) co_return status;
     auto line = co_await line_with("+ ");
@@ -213,6 +214,25 @@ class Client {
   }
 
  private:
+  Task<Status> idle_compressed() {
+    CO_TRY_STATUS(co_await command("COMPRESS DEFLATE"));
+    Deflater out;
+    const auto put = [this](std::string_view bytes) { stream_.put(bytes); };
+    out.add("A IDLE\r\n", put);
+    out.flush(put);
+    CO_TRY_STATUS(co_await stream_.flush());
+    Inflater in;
+    std::string said;
+    while (!said.starts_with("+ ") && said.find("\n+ ") == said.npos) {
+      CO_TRY_STATUS(co_await stream_.fill(kPatience));
+      std::string_view bytes = stream_.input();
+      const size_t before = bytes.size();
+      CO_TRY_STATUS(in.take(bytes, said, 64 * 1024));
+      stream_.consume(before - bytes.size());
+    }
+    co_return Status();
+  }
+
   Task<Status> ok(std::string tag) {
     auto line = co_await line_with(tag + " ");
     if (!line) co_return std::unexpected(line.error());
@@ -343,12 +363,12 @@ Task<void> ask_client(Loop& loop, Where where, unsigned user, unsigned seconds, 
   if (!status) failed(totals, status.error().reply());
 }
 
-Task<void> idle_client(Loop& loop, Where where, unsigned user, Totals& totals,
+Task<void> idle_client(Loop& loop, Where where, unsigned user, bool compressed, Totals& totals,
                        std::vector<std::unique_ptr<Client>>* keep) {
   auto client = std::make_unique<Client>(loop, connect_to(where));
   Status status = co_await log_in(client.get(), user);
   if (status) status = co_await client->command("SELECT INBOX");
-  if (status) status = co_await client->idle();
+  if (status) status = co_await client->idle(compressed);
   if (status) {
     totals.operations++;
   } else {
@@ -481,11 +501,11 @@ int load(const std::vector<std::string>& args) {
       scope.spawn(mail_client(loop, where, number(3), n, kFillers, number(4), number(5), totals));
   } else if (what == "ask" && args.size() == 6) {
     scope.spawn(ask_client(loop, where, number(3), number(4), args[5], totals));
-  } else if (what == "idle" && args.size() == 5) {
+  } else if (what == "idle" && (args.size() == 5 || (args.size() == 6 && args[5] == "compress"))) {
     // In groups, so that no server's limit on pending logins is what is measured.
     for (unsigned n = 0; n < number(4); n += 50) {
       for (unsigned m = n; m < n + 50 && m < number(4); m++)
-        scope.spawn(idle_client(loop, where, m % number(3), totals, &idle));
+        scope.spawn(idle_client(loop, where, m % number(3), args.size() == 6, totals, &idle));
       run(loop, scope.join());
     }
     print(totals);

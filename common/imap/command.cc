@@ -14,7 +14,7 @@ constexpr std::string_view kNames[] = {
     "RENAME",   "SUBSCRIBE",    "UNSUBSCRIBE", "LIST",    "LSUB",     "STATUS",
     "APPEND",   "NAMESPACE",    "IDLE",        "CHECK",   "CLOSE",    "UNSELECT",
     "EXPUNGE",  "SEARCH",       "FETCH",       "STORE",   "COPY",     "MOVE",
-    "GETQUOTA", "GETQUOTAROOT", "SETQUOTA"};
+    "GETQUOTA", "GETQUOTAROOT", "SETQUOTA",    "COMPRESS"};
 static_assert(std::size(kNames) == std::variant_size_v<Arguments>);
 
 }  // namespace

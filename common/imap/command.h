@@ -1,7 +1,8 @@
 // common/imap/command.h - what a client asked for, one struct per command
 //
 //   RFC   3501 §6 and §9; 2177 IDLE, 2342 NAMESPACE, 2971 ID, 3502 MULTIAPPEND, 3691 UNSELECT,
-//         4315 UIDPLUS, 4731 ESEARCH, 4959 SASL-IR, 5032 WITHIN, 5161 ENABLE, 5182 SEARCHRES,
+//         4315 UIDPLUS, 4731 ESEARCH, 4959 SASL-IR, 4978 COMPRESS, 5032 WITHIN, 5161 ENABLE,
+//         5182 SEARCHRES,
 //         5258 LIST-EXTENDED, 5819 LIST-STATUS, 6154 SPECIAL-USE, 6851 MOVE,
 //         7162 CONDSTORE and QRESYNC, 8438 STATUS=SIZE, 8474 OBJECTID, 8514 SAVEDATE, 9208 QUOTA
 //   Made by  common/imap/parser.h; printed again by common/imap/printer.h
@@ -189,6 +190,9 @@ struct Append {  // RFC 3501 §6.3.11, RFC 3502
 struct Namespace {
   bool operator==(const Namespace&) const = default;
 };
+struct Compress {  // RFC 4978 §3; DEFLATE is the only algorithm
+  bool operator==(const Compress&) const = default;
+};
 // The reader is to be told expect_line() for the DONE that ends it (RFC 2177 §3).
 struct Idle {
   bool operator==(const Idle&) const = default;
@@ -337,7 +341,7 @@ using Arguments =
     std::variant<Noop, Capability, Logout, Id, Starttls, Authenticate, Login, Enable, Select,
                  Examine, Create, Delete, Rename, Subscribe, Unsubscribe, List, Lsub, StatusQuery,
                  Append, Namespace, Idle, Check, Close, Unselect, Expunge, Search, Fetch, Store,
-                 Copy, Move, GetQuota, GetQuotaRoot, SetQuota>;
+                 Copy, Move, GetQuota, GetQuotaRoot, SetQuota, Compress>;
 
 struct Command {
   std::string tag;

@@ -270,6 +270,12 @@ bool set_quota(Cursor& in, Command& out) {
   return !in.failed();
 }
 
+// compress = "COMPRESS" SP algorithm;  algorithm = "DEFLATE"   (RFC 4978 §5)
+bool compress(Cursor& in, Command& out) {
+  out.args.emplace<Compress>();
+  return in.sp() && in.word("DEFLATE", "DEFLATE");
+}
+
 struct Row {
   std::string_view name;
   bool (*rule)(Cursor&, Command&);
@@ -312,6 +318,7 @@ constexpr Row kRows[] = {
     {"GETQUOTA", get_quota},
     {"GETQUOTAROOT", one_mailbox<GetQuotaRoot>},
     {"SETQUOTA", set_quota},
+    {"COMPRESS", compress},
 };
 
 // No command has a longer name.

@@ -460,6 +460,7 @@ struct PutArguments {
     out += a.silent ? "FLAGS.SILENT " : "FLAGS ";
     append_flags(out, a.flags);
   }
+  void operator()(const Compress&) const { out += " DEFLATE"; }
   void operator()(const Copy& a) const { copied(a.messages, a.mailbox); }
   void operator()(const Move& a) const { copied(a.messages, a.mailbox); }
   void operator()(const GetQuota& a) const {

@@ -56,6 +56,7 @@ constexpr auto kRows = std::tuple{
     RowOf<imap::GetQuotaRoot>{
         {"GETQUOTAROOT", Needs::login, false, false, false, commands::get_quota_root}},
     RowOf<imap::SetQuota>{{"SETQUOTA", Needs::login, false, false, false, commands::set_quota}},
+    RowOf<imap::Compress>{{"COMPRESS", Needs::login, false, false, true, commands::compress}},
 };
 
 template <size_t Index>

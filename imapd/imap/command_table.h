@@ -60,6 +60,7 @@ Task<Result<Reply>> append(Session& session, imap::Command command);
 Task<Result<Reply>> capability(Session& session, imap::Command command);
 Task<Result<Reply>> check(Session& session, imap::Command command);
 Task<Result<Reply>> close(Session& session, imap::Command command);
+Task<Result<Reply>> compress(Session& session, imap::Command command);
 Task<Result<Reply>> copy(Session& session, imap::Command command);
 Task<Result<Reply>> create(Session& session, imap::Command command);
 Task<Result<Reply>> enable(Session& session, imap::Command command);

@@ -6,13 +6,14 @@
 #include <cstdint>
 #include <string>
 
-#include "common/async/stream.h"
+#include "common/async/task.h"
+#include "imapd/session/connection.h"
 
 namespace rims::imapd {
 
 class Output {
  public:
-  explicit Output(Stream& stream) : stream_(stream) {}
+  explicit Output(Connection& connection) : connection_(connection) {}
 
   // Lines for the client, to be passed on by drain() or at the end of the command.
   [[nodiscard]] std::string& text() { return text_; }
@@ -28,7 +29,9 @@ class Output {
   [[nodiscard]] uint64_t passed() const { return passed_; }
 
  private:
-  Stream& stream_;
+  Task<Status> send(std::string& bytes);
+
+  Connection& connection_;
   std::string text_;
   uint64_t passed_ = 0;
 };

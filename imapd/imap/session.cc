@@ -19,11 +19,12 @@ constexpr Milliseconds kWriteLimit{120'000};
 Session::Session(SessionHost& host, Client client)
     : host_(host),
       client_(std::move(client)),
-      stream_(host.loop(), std::move(client_.socket), kWriteLimit),
-      wake_(host.loop(), stream_.fd()),
+      connection_(host.loop(), std::move(client_.socket), kWriteLimit),
+      wake_(host.loop(), connection_.fd()),
+      input_slice_(host.loop()),
       reader_(imap::limits_after_login(host.limits().line_bytes, host.limits().message_bytes),
               imap::ParserLimits()) {
-  if (!client_.unread.empty()) stream_.unread(client_.unread);
+  if (!client_.unread.empty()) connection_.unread(client_.unread);
   std::string().swap(client_.unread);
 }
 
@@ -120,6 +121,7 @@ Task<bool> Session::open() {
 
 std::string Session::capabilities() const {
   std::string text = imap::capabilities({.logged_in = true, .tls_active = client_.over_tls});
+  if (!compressed()) text += " COMPRESS=DEFLATE";
   text += " APPENDLIMIT=" + std::to_string(append_limit());
   text += post_only() ? " X-RIMS-MAIL-DELIVERY-USER" : " MULTIAPPEND";
   return text;
@@ -129,19 +131,19 @@ Task<void> Session::serve() {
   using Event = imap::Reader::Event;
   while (!ended_) {
     if (stopped()) co_return;
-    std::string_view rest = stream_.input();
+    std::string_view rest = connection_.input();
     const size_t before = rest.size();
     const Event event = reader_.next(rest);
     const size_t taken = before - rest.size();
     if (event == Event::command) {
       std::string tag(reader_.tag());
       Result<imap::Command> command = reader_.take();  // before its bytes are released
-      stream_.consume(taken);
+      connection_.consume(taken);
       if (!command) save_nothing(command.error());
       co_await execute(std::move(command), std::move(tag));
       continue;
     }
-    stream_.consume(taken);
+    connection_.consume(taken);
     switch (event) {
       case Event::go_ahead:
         out() += imap::Reader::go_ahead_line();
@@ -176,6 +178,11 @@ void Session::save_nothing(const Error& refused) {
 }
 
 Task<bool> Session::wait_for_bytes() {
+  if (connection_.has_more()) {
+    co_await input_slice_.spend();
+    co_return take_bytes();
+  }
+  connection_.rest();
   while (true) {
     // What we send in IDLE does not count, only what the client sends (RFC 3501 §5.4).
     const auto idle_for = std::chrono::duration_cast<Milliseconds>(Loop::now() - last_input_);
@@ -194,15 +201,22 @@ Task<bool> Session::wait_for_bytes() {
       bye("logged out for inactivity");
       co_return false;
     }
-    if (why == Woken::readable) {
-      last_input_ = Loop::now();
-      const Status filled = stream_.fill_now();
-      if (!filled) ended_ = true;
-      co_return filled.has_value();
-    }
+    if (why == Woken::readable) co_return take_bytes();
     if (stopped() || lost()) co_return false;
     if (idling_) co_return true;
   }
+}
+
+bool Session::take_bytes() {
+  last_input_ = Loop::now();
+  const Status filled = connection_.fill_now();
+  if (filled) return true;
+  if (filled.error().fault() == Fault::syntax) {
+    log::info(id(), "closing: {}", filled.error().detail());
+    bye(filled.error().reply());
+  }
+  ended_ = true;
+  return false;
 }
 
 void Session::bye(std::string_view text, std::string_view code) {

@@ -22,7 +22,6 @@
 #include <vector>
 
 #include "common/account/account.h"
-#include "common/async/stream.h"
 #include "common/imap/command.h"
 #include "common/imap/reader.h"
 #include "common/imap/response.h"
@@ -30,6 +29,7 @@
 #include "imapd/imap/extensions.h"
 #include "imapd/imap/output.h"
 #include "imapd/imap/view.h"
+#include "imapd/session/connection.h"
 #include "imapd/session/session_host.h"
 #include "imapd/session/wake.h"
 
@@ -104,6 +104,9 @@ class Session final : public HostedSession, private store::Listener {
   Task<Status> flush() { return output_.flush(); }
   Task<Status> pass(std::string bytes) { return output_.pass(std::move(bytes)); }
   [[nodiscard]] uint64_t passed() const { return output_.passed(); }
+  // COMPRESS (RFC 4978): begins behind the OK of the command in work.
+  [[nodiscard]] bool compressed() const { return connection_.compressed(); }
+  void compress() { compress_next_ = true; }
   // Says BYE, and ends the session after the tagged answer.
   void bye(std::string_view text, std::string_view code = {});
 
@@ -149,6 +152,7 @@ class Session final : public HostedSession, private store::Listener {
   void answer(std::string_view tag, const CommandRow* row, const Result<Reply>& reply);
   // Waits for bytes of the client. False: the session is over, and BYE was sent if possible.
   Task<bool> wait_for_bytes();
+  bool take_bytes();
   // True, and BYE is sent, when the worker wants the session to end, or when the selected mailbox
   // was deleted or the account closed.
   bool stopped();
@@ -166,9 +170,10 @@ class Session final : public HostedSession, private store::Listener {
 
   SessionHost& host_;
   Client client_;
-  Stream stream_;
-  Output output_{stream_};
+  Connection connection_;
+  Output output_{connection_};
   Wake wake_;
+  TimeSlice input_slice_;  // for compressed input, which comes without a wait
   imap::Reader reader_;
   std::shared_ptr<store::Account> account_;  // shared with the user's other sessions and the store
   std::optional<Selected> selected_;
@@ -180,6 +185,7 @@ class Session final : public HostedSession, private store::Listener {
   bool running_ = false;
   bool idling_ = false;
   bool warned_of_quota_ = false;
+  bool compress_next_ = false;
   uint64_t viewed_ = 0;  // see count_viewed()
   unsigned bad_in_a_row_ = 0;
   std::chrono::steady_clock::time_point last_input_ = Loop::now();

@@ -32,6 +32,10 @@ Task<void> Session::execute(Result<imap::Command> command, std::string tag) {
   }
   if (!said_bye_) tell_modseq(reply);
   answer(tag, &row, reply);
+  if (std::exchange(compress_next_, false) && reply) {
+    if (const Status told = co_await flush(); !told) ended_ = true;
+    connection_.compress();
+  }
   if (!said_bye_ && lost()) co_return;
   const Status passed = co_await drain();
   if (!passed) ended_ = true;

@@ -168,7 +168,7 @@ Task<Result<Reply>> Session::idle() {
     if (lost()) break;
     if (const Status told = co_await tell_news(true, false); !told) break;
     if (const auto modseq = modseq_to_tell(false)) append_highest_modseq(out(), *modseq);
-    std::string_view rest = stream_.input();
+    std::string_view rest = connection_.input();
     const size_t before = rest.size();
     const Event event = reader_.next(rest);
     if (event == Event::line) {
@@ -176,10 +176,10 @@ Task<Result<Reply>> Session::idle() {
         reply = Reply{.text = "IDLE completed", .code = {}};
       else
         reply = fail(Fault::syntax, "expected DONE");
-      stream_.consume(before - rest.size());
+      connection_.consume(before - rest.size());
       break;
     }
-    stream_.consume(before - rest.size());
+    connection_.consume(before - rest.size());
     if (event != Event::need_more) {
       bye("IDLE ends with DONE");
       break;

@@ -63,6 +63,8 @@ class _Mbsync(ClientTest):
         before = self.snapshot()
         self.mbsync()
         self.assertTrue(self.snapshot() == before, "a second run must change nothing")
+        # It compresses wherever it can.
+        self.assertRegex(self.suite.log_text(), r"\d+ COMPRESS\n")
 
         # One flag and one deletion on each side, and one new message on the server.
         near = self.near()

@@ -1,5 +1,5 @@
 """mutt and NeoMutt against the real suite, driven by pushed keys on a terminal of their own: read, flag, file,
-answer's mark, search, delete; NeoMutt with QRESYNC comes back to a mailbox that others have changed"""
+answer's mark, search, delete, also compressed; NeoMutt with QRESYNC comes back to a mailbox that others have changed"""
 
 import os
 import pty
@@ -114,9 +114,18 @@ class _NeoMutt(_Mutt):
                          {digest(message(n)) for n in (1, 3, 5, 7, 8)})
 
 
+class _MuttDeflate(_Mutt):
+    SETTINGS = "set imap_deflate=yes\n"  # Debian's NeoMutt is built without it
+
+    def test_reads_flags_files_and_deletes(self):
+        super().test_reads_flags_files_and_deletes()
+        self.assertRegex(self.suite.log_text(), r"a\d+ COMPRESS\n")
+
+
 three_ways(globals(), _Mutt)
 three_ways(globals(), _NeoMutt)
-del _Mutt, _NeoMutt
+three_ways(globals(), _MuttDeflate)
+del _Mutt, _NeoMutt, _MuttDeflate
 
 if __name__ == "__main__":
     unittest.main()

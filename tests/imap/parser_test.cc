@@ -36,6 +36,7 @@ TEST(Parser, CommandsWithoutArguments) {
   args<Check>("a CHECK");
   args<Close>("a CLOSE");
   args<Unselect>("a UNSELECT");
+  args<Compress>("a COMPRESS deflate");
   EXPECT_EQ(args<Expunge>("a EXPUNGE").uids, std::nullopt);
 }
 
@@ -758,8 +759,9 @@ TEST(ParserLimits, BeforeLoginOnlyItsOwnCommandsAreParsed) {
                            "a AUTHENTICATE PLAIN", "a ID NIL"})
     EXPECT_TRUE(parse_command(line, {}, limits)) << line;
   // By name alone: the arguments are not even looked at.
-  for (const char* line : {"a SELECT ((((", "a UID FETCH 1 FLAGS", "a uid", "a SEARCH ((((",
-                           "a LIST", "a APPEND {", "a IDLE", "a ENABLE X", "a UNSELECT"}) {
+  for (const char* line :
+       {"a SELECT ((((", "a UID FETCH 1 FLAGS", "a uid", "a SEARCH ((((", "a LIST", "a APPEND {",
+        "a IDLE", "a ENABLE X", "a UNSELECT", "a COMPRESS DEFLATE"}) {
     const Result<Command> c = parse_command(line, {}, limits);
     ASSERT_FALSE(c) << line;
     EXPECT_EQ(c.error().fault(), Fault::refused) << line;

@@ -35,12 +35,19 @@ Step connection_step(const std::string& path, int number, std::string_view rest)
   const struct {
     std::string_view word;
     Kind kind;
-  } rows[] = {{"<- ", Kind::send_raw},     {"<= ", Kind::send_slowly},
-              {"< ", Kind::send},          {">~ ", Kind::expect_unordered},
-              {"> ", Kind::expect},        {"open ", Kind::open},
-              {"post", Kind::post},        {"select ", Kind::select},
-              {"examine ", Kind::examine}, {"closed", Kind::expect_closed},
-              {"close", Kind::close},      {"<", Kind::send}};
+  } rows[] = {{"<- ", Kind::send_raw},
+              {"<= ", Kind::send_slowly},
+              {"< ", Kind::send},
+              {">~ ", Kind::expect_unordered},
+              {"> ", Kind::expect},
+              {"open ", Kind::open},
+              {"post", Kind::post},
+              {"select ", Kind::select},
+              {"compress", Kind::compress},
+              {"examine ", Kind::examine},
+              {"closed", Kind::expect_closed},
+              {"close", Kind::close},
+              {"<", Kind::send}};
   for (const auto& row : rows) {
     if (!take(rest, row.word)) continue;
     step.kind = row.kind;

@@ -8,6 +8,8 @@
 //   deliver INBOX 2                2 standard messages as the MTA brings them
 //   1 open alice                   connection 1 logs in as alice (default: foo, at first use)
 //   1 post                         connection 1 logs in as the delivery user
+//   1 compress                     sends COMPRESS DEFLATE, which must get OK; both sides are
+//                                  compressed from there on
 //   1 select Work (CONDSTORE)      selects it and passes over the answer, which must be OK;
 //                                  {num:v} and {num:m} are its UIDVALIDITY and HIGHESTMODSEQ now
 //   1 examine Work                 the same with EXAMINE
@@ -42,6 +44,7 @@ struct Step {
     deliver,
     open,
     post,
+    compress,
     select,
     examine,
     send,

@@ -16,32 +16,61 @@
 namespace rims::test {
 
 Task<void> TestClient::send(std::string bytes) {
-  stream_.put(bytes);
-  [[maybe_unused]] const Status sent = co_await stream_.flush();
+  connection_->put(bytes);
+  [[maybe_unused]] const Status sent = co_await connection_->flush();
 }
 
 Task<void> TestClient::send_slowly(std::string bytes) {
   for (const char byte : bytes) {
-    stream_.put({&byte, 1});
-    [[maybe_unused]] const Status sent = co_await stream_.flush();
-    co_await sleep_for(stream_.loop(), Milliseconds(0));
+    connection_->put({&byte, 1});
+    [[maybe_unused]] const Status sent = co_await connection_->flush();
+    co_await sleep_for(connection_->loop(), Milliseconds(0));
   }
 }
 
-void TestClient::finish() { ::shutdown(stream_.fd(), SHUT_WR); }
+Task<Status> TestClient::fill() {
+  const size_t before = connection_->input().size();
+  while (connection_->input().size() == before) {
+    if (!connection_->has_more()) {
+      const bool ready = co_await readable(connection_->loop(), connection_->fd(), kPatience);
+      if (!ready) co_return fail(Fault::timeout, "timeout");
+    }
+    CO_TRY_STATUS(connection_->fill_now());
+  }
+  co_return Status();
+}
+
+Task<bool> TestClient::compress() {
+  const auto lines = co_await command("deflate", "COMPRESS DEFLATE");
+  if (!lines.back().starts_with("deflate OK")) co_return false;
+  compress_now();
+  co_return true;
+}
+
+Task<void> TestClient::send_as_it_is(std::string bytes) {
+  for (std::string_view rest = bytes; !rest.empty();) {
+    const ssize_t sent = ::send(connection_->fd(), rest.data(), rest.size(), MSG_NOSIGNAL);
+    if (sent > 0)
+      rest.remove_prefix(static_cast<size_t>(sent));
+    else [[maybe_unused]]
+      const bool ready = co_await writable(connection_->loop(), connection_->fd(), kPatience);
+  }
+}
+
+void TestClient::finish() { ::shutdown(connection_->fd(), SHUT_WR); }
 
 Task<std::optional<std::string>> TestClient::line() {
   std::string whole;
   while (true) {
-    const std::string_view in = stream_.input();
+    const std::string_view in = connection_->input();
     const size_t end = in.find("\r\n");
     if (end == std::string_view::npos) {
-      const Status more = co_await stream_.fill(kPatience);
+      const Status more = co_await fill();
       if (!more) co_return std::nullopt;
       continue;
     }
     const std::string text(in.substr(0, end));
-    stream_.consume(end + 2);
+    connection_->consume(end + 2);
     whole += escape(text);
     const size_t brace = text.rfind('{');
     if (brace == std::string::npos || text.back() != '}' || brace + 2 > text.size() - 1)
@@ -51,14 +80,14 @@ Task<std::optional<std::string>> TestClient::line() {
     size_t left = std::stoul(digits);
     whole += "\\r\\n";
     while (left > 0) {
-      if (stream_.input().empty()) {
-        const Status more = co_await stream_.fill(kPatience);
+      if (connection_->input().empty()) {
+        const Status more = co_await fill();
         if (!more) co_return std::nullopt;
       }
-      const std::string piece(stream_.input().substr(0, left));
+      const std::string piece(connection_->input().substr(0, left));
       whole += escape(piece);
       left -= piece.size();
-      stream_.consume(piece.size());
+      connection_->consume(piece.size());
     }
   }
 }

@@ -12,11 +12,11 @@
 
 #include "common/async/io_pool.h"
 #include "common/async/scope.h"
-#include "common/async/stream.h"
 #include "common/index/key_value.h"
 #include "common/index/memory_key_value.h"
 #include "common/journal/disk.h"
 #include "imapd/imap/protocol.h"
+#include "imapd/session/connection.h"
 #include "imapd/worker/worker.h"
 #include "tests/support/memory_journal.h"
 
@@ -27,7 +27,7 @@ inline constexpr Milliseconds kPatience{20'000};
 
 class TestClient {
  public:
-  TestClient(Loop& loop, Fd fd) : stream_(loop, std::move(fd), kPatience) {}
+  TestClient(Loop& loop, Fd fd) { connection_.emplace(loop, std::move(fd), kPatience); }
   Task<void> send(std::string bytes);
   Task<void> send_slowly(std::string bytes);
   // The next response with its literals, escaped (script.h), without its CRLF. nullopt at the end
@@ -35,13 +35,22 @@ class TestClient {
   Task<std::optional<std::string>> line();
   // Sends "tag text" and returns all lines up to the tagged one.
   Task<std::vector<std::string>> command(std::string tag, std::string text);
+  // Sends COMPRESS, and from its OK on compressed bytes; false when there is no OK.
+  Task<bool> compress();
+  // From here on, without a command.
+  void compress_now() { connection_->compress(); }
+  // Bytes for the socket itself, for whoever compresses them differently.
+  Task<void> send_as_it_is(std::string bytes);
   // Says that nothing more will come; what the worker still says can be read.
   void finish();
   // Takes the socket away, as a client that dies.
-  void close() { const Fd gone = stream_.release(); }
+  void close() { connection_.reset(); }
 
  private:
-  Stream stream_;
+  // Waits for bytes.
+  Task<Status> fill();
+
+  std::optional<imapd::Connection> connection_;
 };
 
 class Stage {

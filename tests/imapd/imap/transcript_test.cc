@@ -16,7 +16,9 @@ namespace {
 
 class Player {
  public:
-  explicit Player(std::string path) : path_(std::move(path)) {}
+  // `compressed`: each connection begins with COMPRESS, of which the script does not know.
+  explicit Player(std::string path, bool compressed = false)
+      : path_(std::move(path)), compressed_(compressed) {}
 
   Task<void> play() {
     const std::vector<Step> steps = read_script(path_);
@@ -54,10 +56,19 @@ class Player {
   Task<TestClient*> client(int number) {
     auto found = clients_.find(number);
     if (found == clients_.end()) {
-      auto made = co_await stage_.log_in("foo");
+      auto made = co_await log_in("foo", false);
       found = clients_.emplace(number, std::move(made)).first;
     }
     co_return found->second.get();
+  }
+
+  Task<std::unique_ptr<TestClient>> log_in(std::string user, bool post_only) {
+    auto made = co_await stage_.log_in(std::move(user), post_only);
+    if (compressed_) {
+      const bool begun = co_await made->compress();
+      if (!begun) failed(0, "COMPRESS was refused");
+    }
+    co_return made;
   }
 
   Task<void> take(const Step& step) {
@@ -87,13 +98,19 @@ class Player {
         break;
       }
       case Kind::open: {
-        auto made = co_await stage_.log_in(step.text);
+        auto made = co_await log_in(step.text, false);
         clients_[step.connection] = std::move(made);
         break;
       }
       case Kind::post: {
-        auto made = co_await stage_.log_in("#postman", true);
+        auto made = co_await log_in("#postman", true);
         clients_[step.connection] = std::move(made);
+        break;
+      }
+      case Kind::compress: {
+        TestClient* by = co_await client(step.connection);
+        const bool begun = co_await by->compress();
+        if (!begun) failed(step.line, "COMPRESS was refused");
         break;
       }
       case Kind::select:
@@ -236,6 +253,7 @@ class Player {
   }
 
   std::string path_;
+  bool compressed_;
   Stage stage_;
   std::map<int, std::unique_ptr<TestClient>> clients_;
   Bindings bound_;
@@ -260,6 +278,14 @@ class Transcript : public testing::TestWithParam<std::string> {};
 
 TEST_P(Transcript, Plays) {
   Player player(GetParam());
+  run(player.loop(), player.play());
+}
+
+// RFC 4978 §3: whatever a client and the server say to each other, they can say compressed.
+TEST_P(Transcript, PlaysCompressed) {
+  // These compress when they want to.
+  if (GetParam().contains("/compress")) return;
+  Player player(GetParam(), true);
   run(player.loop(), player.play());
 }
 
