@@ -9,12 +9,12 @@ namespace {
 
 // In the order of Arguments.
 constexpr std::string_view kNames[] = {
-    "NOOP",     "CAPABILITY",   "LOGOUT",      "ID",      "STARTTLS", "AUTHENTICATE",
-    "LOGIN",    "ENABLE",       "SELECT",      "EXAMINE", "CREATE",   "DELETE",
-    "RENAME",   "SUBSCRIBE",    "UNSUBSCRIBE", "LIST",    "LSUB",     "STATUS",
-    "APPEND",   "NAMESPACE",    "IDLE",        "CHECK",   "CLOSE",    "UNSELECT",
-    "EXPUNGE",  "SEARCH",       "FETCH",       "STORE",   "COPY",     "MOVE",
-    "GETQUOTA", "GETQUOTAROOT", "SETQUOTA",    "COMPRESS"};
+    "NOOP",    "CAPABILITY", "LOGOUT",      "ID",           "STARTTLS", "AUTHENTICATE",
+    "LOGIN",   "ENABLE",     "SELECT",      "EXAMINE",      "CREATE",   "DELETE",
+    "RENAME",  "SUBSCRIBE",  "UNSUBSCRIBE", "LIST",         "LSUB",     "STATUS",
+    "APPEND",  "NAMESPACE",  "IDLE",        "CHECK",        "CLOSE",    "UNSELECT",
+    "EXPUNGE", "SEARCH",     "SORT",        "THREAD",       "FETCH",    "STORE",
+    "COPY",    "MOVE",       "GETQUOTA",    "GETQUOTAROOT", "SETQUOTA", "COMPRESS"};
 static_assert(std::size(kNames) == std::variant_size_v<Arguments>);
 
 }  // namespace
@@ -38,10 +38,18 @@ std::string client_name(const Id& id) {
   return name + (name.empty() || version.empty() ? "" : " ") + version;
 }
 
+const Search* criteria(const Command& command) {
+  if (const auto* sort = std::get_if<Sort>(&command.args)) return &sort->search;
+  if (const auto* thread = std::get_if<Thread>(&command.args)) return &thread->search;
+  return std::get_if<Search>(&command.args);
+}
+
 std::string_view name(const Command& command) {
   if (command.by_uid) {
     if (std::holds_alternative<Fetch>(command.args)) return "UID FETCH";
     if (std::holds_alternative<Search>(command.args)) return "UID SEARCH";
+    if (std::holds_alternative<Sort>(command.args)) return "UID SORT";
+    if (std::holds_alternative<Thread>(command.args)) return "UID THREAD";
     if (std::holds_alternative<Store>(command.args)) return "UID STORE";
     if (std::holds_alternative<Copy>(command.args)) return "UID COPY";
     if (std::holds_alternative<Move>(command.args)) return "UID MOVE";

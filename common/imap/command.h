@@ -265,6 +265,34 @@ struct Search {
   bool operator==(const Search&) const = default;
 };
 
+struct SortKey {
+  enum class Kind : uint8_t {
+    arrival,  // RFC 5256 §3
+    cc,
+    date,
+    from,
+    size,
+    subject,
+    to,
+    display_from,  // RFC 5957
+    display_to,
+  };
+  Kind kind = Kind::arrival;
+  bool reverse = false;
+  bool operator==(const SortKey&) const = default;
+};
+struct Sort {                 // RFC 5256 §3; RETURN: RFC 5267 §3.1
+  std::vector<SortKey> keys;  // each kind once: a second one would decide nothing
+  Search search;              // without `save`
+  bool operator==(const Sort&) const = default;
+};
+struct Thread {  // RFC 5256 §3
+  enum class Algorithm : uint8_t { ordered_subject, references, refs };
+  Algorithm algorithm = Algorithm::ordered_subject;
+  Search search;
+  bool operator==(const Thread&) const = default;
+};
+
 struct Partial {  // <offset.length>
   uint32_t offset = 0, length = 0;
   bool operator==(const Partial&) const = default;
@@ -340,15 +368,18 @@ struct SetQuota {
 using Arguments =
     std::variant<Noop, Capability, Logout, Id, Starttls, Authenticate, Login, Enable, Select,
                  Examine, Create, Delete, Rename, Subscribe, Unsubscribe, List, Lsub, StatusQuery,
-                 Append, Namespace, Idle, Check, Close, Unselect, Expunge, Search, Fetch, Store,
-                 Copy, Move, GetQuota, GetQuotaRoot, SetQuota, Compress>;
+                 Append, Namespace, Idle, Check, Close, Unselect, Expunge, Search, Sort, Thread,
+                 Fetch, Store, Copy, Move, GetQuota, GetQuotaRoot, SetQuota, Compress>;
 
 struct Command {
   std::string tag;
-  bool by_uid = false;  // UID FETCH, SEARCH, STORE, COPY, MOVE, EXPUNGE: sets hold UIDs
+  bool by_uid = false;  // UID FETCH, SEARCH, SORT, STORE ...: sets and answers hold UIDs
   Arguments args;
   bool operator==(const Command&) const = default;
 };
+
+// What SEARCH, SORT or THREAD looks for; nullptr for other commands.
+[[nodiscard]] const Search* criteria(const Command& command);
 
 // "FETCH", "UID FETCH" ... for logs and tagged replies. Static storage.
 [[nodiscard]] std::string_view name(const Command& command);

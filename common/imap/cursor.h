@@ -122,6 +122,8 @@ bool status_items(Cursor& in, uint16_t& out);  // "(" status-att *(SP status-att
 bool list(Cursor& in, Command& out);
 bool lsub(Cursor& in, Command& out);
 bool search(Cursor& in, Command& out);
+bool sort(Cursor& in, Command& out);
+bool thread(Cursor& in, Command& out);
 bool fetch(Cursor& in, Command& out);
 
 // [SP "(" modifier *(SP modifier) ")"] at the end of a command: the modifiers of RFC 4466.

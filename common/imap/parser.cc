@@ -289,6 +289,8 @@ constexpr Row kRows[] = {
     {"STORE", store, false, true},
     {"NOOP", plain<Noop>, true},
     {"SEARCH", search, false, true},
+    {"SORT", sort, false, true},
+    {"THREAD", thread, false, true},
     {"SELECT", select<Select>},
     {"STATUS", status},
     {"IDLE", plain<Idle>},
@@ -360,8 +362,9 @@ const Row* command_row(Cursor& in, Command& out) {
     name = take_name(in);
   }
   if (name.empty())
-    return wrong(
-        in.fail_at(mark, out.by_uid ? "COPY, EXPUNGE, FETCH, MOVE, SEARCH or STORE" : "command"));
+    return wrong(in.fail_at(mark, out.by_uid
+                                      ? "COPY, EXPUNGE, FETCH, MOVE, SEARCH, SORT, STORE or THREAD"
+                                      : "command"));
   const Row* row = find_row(name);
   if (row == nullptr || (out.by_uid && !row->takes_uid))
     return wrong(in.unknown(mark, out.by_uid ? "UID " : "", name));
@@ -369,7 +372,7 @@ const Row* command_row(Cursor& in, Command& out) {
 }
 
 // command = tag SP (command-any / command-auth / command-nonauth / command-select) CRLF
-// uid = "UID" SP (copy / fetch / move / search / store / expunge)
+// uid = "UID" SP (copy / fetch / move / search / sort / store / thread / expunge)
 bool command(Cursor& in, Command& out) {
   const Row* row = command_row(in, out);
   if (row == nullptr) return false;

@@ -1,7 +1,7 @@
-// common/imap/parser_search.cc - SEARCH: charset and a tree of keys
+// common/imap/parser_search.cc - SEARCH, SORT and THREAD: charset and a tree of keys
 //
 //   RFC     3501 §6.4.4, §9 search, search-key; 4466 §2.6 search-return-opts; 4731 §4; 5032 §3;
-//           5182 §3; 7162 §7 (MODSEQ)
+//           5182 §3; 7162 §7 (MODSEQ); 5256 §5 sort, thread; 5957 §4; 5267 §3.1
 //   Limits  keys in all levels, depth: recursion follows the depth
 
 #include <algorithm>
@@ -234,8 +234,9 @@ bool search_key(Cursor& in, SearchKey& out, Bounds& bounds) {
 }
 
 // search-return-opts = "RETURN" SP "(" [search-return-opt *(SP search-return-opt)] ")"
-// RETURN () is RETURN (ALL) (RFC 4731 §3.1).
-bool return_options(Cursor& in, uint8_t& out) {
+// RETURN () is RETURN (ALL) (RFC 4731 §3.1). SORT does not know SAVE.
+enum class Saving : uint8_t { possible, unknown };
+bool return_options(Cursor& in, Saving saving, uint8_t& out) {
   if (!in.take_word("RETURN")) return true;
   if (!in.sp() || !in.open()) return false;
   if (in.take(')')) {
@@ -256,10 +257,67 @@ bool return_options(Cursor& in, uint8_t& out) {
     const std::string_view word = in.take_while(kAtom);
     const auto* found = std::ranges::find_if(
         kOptions, [&](const Option& option) { return ascii::equal(word, option.name); });
+    if (saving == Saving::unknown && (found == std::end(kOptions) || found->bit == Search::save))
+      return in.fail_at(mark, "MIN, MAX, ALL or COUNT");
     if (found == std::end(kOptions)) return in.fail_at(mark, "MIN, MAX, ALL, COUNT or SAVE");
     out = static_cast<uint8_t>(out | found->bit);
   } while (!in.close_or_sp() && !in.failed());
   return !in.failed();
+}
+
+// 1*(SP search-key), to the end of the command
+bool criteria(Cursor& in, SearchKey& out) {
+  Bounds bounds;
+  if (!search_key(in, out, bounds)) return false;
+  for (bool first = true;; first = false) {
+    const char* before = in.mark();
+    in.take_spaces();
+    if (in.at_end()) return true;
+    if (in.mark() == before) return in.fail("SP or end of command");
+    if (first) {
+      SearchKey all;
+      all.kind = Kind::both;
+      all.keys.push_back(std::move(out));
+      out = std::move(all);
+    }
+    if (!search_key(in, out.keys.emplace_back(), bounds)) return false;
+  }
+}
+
+// sort-criteria = "(" sort-criterion *(SP sort-criterion) ")";
+// sort-criterion = ["REVERSE" SP] sort-key
+bool sort_criteria(Cursor& in, std::vector<SortKey>& out) {
+  struct Key {
+    std::string_view name;
+    SortKey::Kind kind;
+  };
+  static constexpr Key kKeys[] = {{"ARRIVAL", SortKey::Kind::arrival},
+                                  {"CC", SortKey::Kind::cc},
+                                  {"DATE", SortKey::Kind::date},
+                                  {"FROM", SortKey::Kind::from},
+                                  {"SIZE", SortKey::Kind::size},
+                                  {"SUBJECT", SortKey::Kind::subject},
+                                  {"TO", SortKey::Kind::to},
+                                  {"DISPLAYFROM", SortKey::Kind::display_from},
+                                  {"DISPLAYTO", SortKey::Kind::display_to}};
+  if (!in.open()) return false;
+  do {
+    const bool reverse = in.take_word("REVERSE");
+    if (reverse && !in.sp()) return false;
+    const char* mark = in.mark();
+    const std::string_view word = in.take_while(kAtom);
+    const auto* found =
+        std::ranges::find_if(kKeys, [&](const Key& key) { return ascii::equal(word, key.name); });
+    if (found == std::end(kKeys)) return in.fail_at(mark, "sort key");
+    if (std::ranges::find(out, found->kind, &SortKey::kind) == out.end())
+      out.push_back({found->kind, reverse});
+  } while (!in.close_or_sp() && !in.failed());
+  return !in.failed();
+}
+
+// search-criteria = charset 1*(SP search-key)
+bool search_criteria(Cursor& in, Search& out) {
+  return in.astring(out.charset, "charset") && in.sp() && criteria(in, out.key);
 }
 
 }  // namespace
@@ -272,13 +330,13 @@ bool saves_result(std::string_view text) {
   if (!in.take_word("SEARCH ")) return false;
   in.take_spaces();
   uint8_t returns = 0;
-  return return_options(in, returns) && (returns & Search::save) != 0;
+  return return_options(in, Saving::possible, returns) && (returns & Search::save) != 0;
 }
 
 // search = "SEARCH" [SP search-return-opts] [SP "CHARSET" SP astring] 1*(SP search-key)
 bool search(Cursor& in, Command& out) {
   auto& args = out.args.emplace<Search>();
-  if (!in.sp() || !return_options(in, args.returns)) return false;
+  if (!in.sp() || !return_options(in, Saving::possible, args.returns)) return false;
   if (args.returns != 0 && !in.sp()) return false;
   const char* mark = in.mark();
   if (in.take_word("CHARSET ")) {
@@ -286,21 +344,33 @@ bool search(Cursor& in, Command& out) {
     in.take_spaces();
     if (!in.astring(args.charset, "charset") || !in.sp()) return false;
   }
-  Bounds bounds;
-  if (!search_key(in, args.key, bounds)) return false;
-  for (bool first = true;; first = false) {
-    const char* before = in.mark();
-    in.take_spaces();
-    if (in.at_end()) return true;
-    if (in.mark() == before) return in.fail("SP or end of command");
-    if (first) {
-      SearchKey all;
-      all.kind = Kind::both;
-      all.keys.push_back(std::move(args.key));
-      args.key = std::move(all);
-    }
-    if (!search_key(in, args.key.keys.emplace_back(), bounds)) return false;
-  }
+  return criteria(in, args.key);
+}
+
+// sort = "SORT" [SP search-return-opts] SP sort-criteria SP search-criteria
+bool sort(Cursor& in, Command& out) {
+  auto& args = out.args.emplace<Sort>();
+  if (!in.sp() || !return_options(in, Saving::unknown, args.search.returns)) return false;
+  if (args.search.returns != 0 && !in.sp()) return false;
+  return sort_criteria(in, args.keys) && in.sp() && search_criteria(in, args.search);
+}
+
+// thread = "THREAD" SP thread-alg SP search-criteria
+bool thread(Cursor& in, Command& out) {
+  using Algorithm = Thread::Algorithm;
+  auto& args = out.args.emplace<Thread>();
+  if (!in.sp()) return false;
+  const char* mark = in.mark();
+  const std::string_view word = in.take_while(kAtom);
+  if (ascii::equal(word, "ORDEREDSUBJECT"))
+    args.algorithm = Algorithm::ordered_subject;
+  else if (ascii::equal(word, "REFERENCES"))
+    args.algorithm = Algorithm::references;
+  else if (ascii::equal(word, "REFS"))
+    args.algorithm = Algorithm::refs;
+  else
+    return in.fail_at(mark, "ORDEREDSUBJECT, REFERENCES or REFS");
+  return in.sp() && search_criteria(in, args.search);
 }
 
 }  // namespace rims::imap

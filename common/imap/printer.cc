@@ -5,6 +5,7 @@
 #include "common/imap/printer.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "common/imap/mailbox_name.h"
 #include "common/imap/response.h"
@@ -411,17 +412,44 @@ struct PutArguments {
     out += ' ';
     append_sequence_set(out, *a.uids);
   }
+  void returns(const Search& a) const {
+    if (a.returns == 0) return;
+    out += " RETURN ";
+    put_bits(out, a.returns, {"MIN", "MAX", "ALL", "COUNT", "SAVE"});
+  }
+  void criteria(const Search& a) const {
+    out += ' ';
+    put_string(out, a.charset);
+    out += ' ';
+    put_key(out, a.key, true);
+  }
   void operator()(const Search& a) const {
-    if (a.returns != 0) {
-      out += " RETURN ";
-      put_bits(out, a.returns, {"MIN", "MAX", "ALL", "COUNT", "SAVE"});
-    }
+    returns(a);
     if (!a.charset.empty()) {
       out += " CHARSET ";
       put_string(out, a.charset);
     }
     out += ' ';
     put_key(out, a.key, true);
+  }
+  void operator()(const Sort& a) const {
+    returns(a.search);
+    char before = '(';
+    out += ' ';
+    for (const SortKey& key : a.keys) {
+      out += std::exchange(before, ' ');
+      if (key.reverse) out += "REVERSE ";
+      static constexpr std::string_view kNames[] = {
+          "ARRIVAL", "CC", "DATE", "FROM", "SIZE", "SUBJECT", "TO", "DISPLAYFROM", "DISPLAYTO"};
+      out += kNames[static_cast<size_t>(key.kind)];
+    }
+    out += ')';
+    criteria(a.search);
+  }
+  void operator()(const Thread& a) const {
+    static constexpr std::string_view kNames[] = {" ORDEREDSUBJECT", " REFERENCES", " REFS"};
+    out += kNames[static_cast<size_t>(a.algorithm)];
+    criteria(a.search);
   }
   void operator()(const Fetch& a) const {
     out += ' ';

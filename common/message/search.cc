@@ -61,14 +61,6 @@ bool normalize(const icu::Normalizer2* how, std::string_view in, std::string& ou
   return U_SUCCESS(error);
 }
 
-// `text` stays below 2 GiB: callers fold pieces.
-std::string fold(std::string_view text) {
-  std::string folded;
-  std::string decomposed;
-  if (is_ascii(text) || !normalize(casefold(), text, folded)) return ascii::lower(text);
-  return normalize(decomposition(), folded, decomposed) ? decomposed : folded;
-}
-
 bool find(std::string_view hay, std::string_view needle) {
   return memmem(hay.data(), hay.size(), needle.data(), needle.size()) != nullptr;
 }
@@ -174,6 +166,13 @@ bool text_part_contains(std::string_view message, const Part& part, const Needle
 }
 
 }  // namespace
+
+std::string fold(std::string_view text) {
+  std::string folded;
+  std::string decomposed;
+  if (is_ascii(text) || !normalize(casefold(), text, folded)) return ascii::lower(text);
+  return normalize(decomposition(), folded, decomposed) ? decomposed : folded;
+}
 
 std::optional<std::string> address_text(const Field& field) {
   if (!is_address_field(field.name) || field.value.find_first_of("\"\\(") == field.value.npos)

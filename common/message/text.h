@@ -41,6 +41,9 @@ namespace rims::message {
 [[nodiscard]] std::string decode_text(std::string_view header, std::string_view body,
                                       size_t max_out = 16 << 20);
 
+// As texts are compared. `utf8` is below 2 GiB.
+[[nodiscard]] std::string fold(std::string_view utf8);
+
 // What SEARCH looks for, folded once.
 class Needle {
  public:

@@ -46,6 +46,8 @@ constexpr auto kRows = std::tuple{
     RowOf<imap::Unselect>{{"UNSELECT", Needs::selected, false, false, false, commands::unselect}},
     RowOf<imap::Expunge>{{"EXPUNGE", Needs::selected, false, true, false, commands::expunge}},
     RowOf<imap::Search>{{"SEARCH", Needs::selected, true, false, false, commands::search}},
+    RowOf<imap::Sort>{{"SORT", Needs::selected, true, false, false, commands::sort}},
+    RowOf<imap::Thread>{{"THREAD", Needs::selected, true, false, false, commands::thread}},
     RowOf<imap::Fetch>{{"FETCH", Needs::selected, true, false, false, commands::fetch}},
     RowOf<imap::Store>{{"STORE", Needs::selected, true, true, false, commands::store}},
     // EXPUNGE may be sent during COPY (RFC 3501 §7.4.1 names only FETCH, STORE and SEARCH): its own
@@ -81,7 +83,7 @@ const CommandRow& row_at(size_t index) { return *kByIndex[index]; }
 bool may_tell_expunges(const CommandRow& row, const imap::Command& command) {
   if (!row.uses_numbers) return true;
   if (!command.by_uid) return false;
-  const auto* search = std::get_if<imap::Search>(&command.args);
+  const imap::Search* search = imap::criteria(command);
   return !search || !has_numbers(search->key);
 }
 

@@ -82,9 +82,11 @@ Task<Result<Reply>> rename(Session& session, imap::Command command);
 Task<Result<Reply>> search(Session& session, imap::Command command);
 Task<Result<Reply>> select(Session& session, imap::Command command);
 Task<Result<Reply>> set_quota(Session& session, imap::Command command);
+Task<Result<Reply>> sort(Session& session, imap::Command command);
 Task<Result<Reply>> status(Session& session, imap::Command command);
 Task<Result<Reply>> store(Session& session, imap::Command command);
 Task<Result<Reply>> subscribe(Session& session, imap::Command command);
+Task<Result<Reply>> thread(Session& session, imap::Command command);
 Task<Result<Reply>> unselect(Session& session, imap::Command command);
 Task<Result<Reply>> unsubscribe(Session& session, imap::Command command);
 }  // namespace commands

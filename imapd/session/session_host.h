@@ -72,6 +72,8 @@ class SessionHost {
   // Does `work` now, or on the pool when the message is large. What it uses must stay until it
   // returns.
   virtual Task<void> work_on(std::string_view message, std::function<void()> work) = 0;
+  // Does `work` on the pool. What it uses must stay until it returns, and nothing else use it.
+  virtual Task<void> work_apart(std::function<void()> work) = 0;
   // message::make_structure() by work_on(), with the configured limits.
   virtual Task<std::string> make_structure(std::string_view message) = 0;
   // Delivers a message of the delivery user to `recipient`, as any other mail.

@@ -39,6 +39,8 @@ Task<void> Accounts::work_on(std::string_view message, std::function<void()> wor
     co_await pool_.run(std::move(work));
 }
 
+Task<void> Accounts::work_apart(std::function<void()> work) { co_await pool_.run(std::move(work)); }
+
 Task<std::string> Accounts::make_structure(std::string_view message) {
   const message::Limits limits = mime_limits(settings_);
   std::string made;

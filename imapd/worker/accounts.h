@@ -36,6 +36,7 @@ class Accounts {
   // See SessionHost.
   Task<Status> room_for(uint64_t bytes);
   Task<void> work_on(std::string_view message, std::function<void()> work);
+  Task<void> work_apart(std::function<void()> work);
   Task<std::string> make_structure(std::string_view message);
 
  private:

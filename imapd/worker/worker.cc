@@ -217,6 +217,10 @@ Task<void> Worker::work_on(std::string_view message, std::function<void()> work)
   return accounts_.work_on(message, std::move(work));
 }
 
+Task<void> Worker::work_apart(std::function<void()> work) {
+  return accounts_.work_apart(std::move(work));
+}
+
 Task<std::string> Worker::make_structure(std::string_view message) {
   return accounts_.make_structure(message);
 }

@@ -73,6 +73,7 @@ class Worker final : private SessionHost {
   Task<Result<std::shared_ptr<store::Account>>> open_account(std::string user) override;
   Task<Status> room_for(uint64_t bytes) override;
   Task<void> work_on(std::string_view message, std::function<void()> work) override;
+  Task<void> work_apart(std::function<void()> work) override;
   Task<std::string> make_structure(std::string_view message) override;
   Task<Result<ipc::SubmitReply>> submit(ipc::Submit order, Fd message) override;
 

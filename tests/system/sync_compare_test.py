@@ -4,16 +4,10 @@ The answers must be the same, but for texts, \\Recent, the values of MODSEQs, an
 not, DIFFERENT has both and the sentence of the RFC.
 """
 
-import os
 import re
-import shutil
-import socket
-import subprocess
-import tempfile
 import unittest
 
-from tests.system import dovecot
-from tests.system.harness import NOBODY, Suite
+from tests.system import side_by_side
 
 MESSAGES = [f"Subject: message {n}\r\n\r\nbody {n}\r\n".encode() for n in range(1, 8)]
 
@@ -132,24 +126,6 @@ DIFFERENT = {
 }
 
 
-class Peer:
-    def __init__(self, source, sink):
-        self.source, self.sink = source, sink
-
-    def ask(self, command):
-        self.sink.write(b"t " + command.encode() + b"\r\n")
-        self.sink.flush()
-        lines = []
-        while True:
-            line = self.source.readline()
-            assert line, f"the connection ended at {command}"
-            while match := re.search(rb"\{(\d+)\}\r\n$", line):
-                line += self.source.read(int(match[1])) + self.source.readline()
-            lines.append(line.decode().strip())
-            if line.startswith(b"t "):
-                return lines
-
-
 def items(text):
     """The items of a FETCH response, each as "NAME value"."""
     text = re.sub(r"\\Recent ?| ?\\Recent", "", text)
@@ -190,49 +166,10 @@ class Server:
         return sorted(p for p in map(plain, lines) if p)
 
 
-@unittest.skipUnless(dovecot.INSTALLED and shutil.which("dovecot"), "Dovecot is not installed here")
-class Compare(unittest.TestCase):
-    maxDiff = None
-
-    def dovecot(self):
-        directory = self.enterContext(tempfile.TemporaryDirectory())
-        subprocess.run(["chmod", "755", directory], check=True)
-        home, doveadm = dovecot.make(directory, "maildir:HOME/mail")
-        doveadm("mailbox", "create", "Saved")
-        for message in MESSAGES:
-            doveadm("save", "-m", "INBOX", stdin=message)
-        peers = {}
-        drop = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if os.geteuid() == 0 else []
-        for session in (1, 2):
-            child = subprocess.Popen([*drop, "doveadm", "-c", f"{home}/dovecot.conf", "exec", "imap"],
-                                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                                     env={"PATH": os.environ["PATH"], "HOME": home, "USER": "nobody"})
-            self.addCleanup(child.wait, 20)
-            self.addCleanup(child.stdout.close)
-            self.addCleanup(child.stdin.close)
-            child.stdout.readline()
-            peers[session] = Peer(child.stdout, child.stdin)
-        return Server(peers)
-
-    def rims(self):
-        suite = self.enterContext(Suite(users={"foo": "bar"}))
-        for message in MESSAGES:
-            suite.deliver(message, user="foo")
-        with suite.login("foo") as imap:
-            self.assertEqual(imap.create("Saved")[0], "OK")
-        peers = {}
-        for session in (1, 2):
-            client = socket.create_connection(("127.0.0.1", suite.imap_port), timeout=20)
-            self.addCleanup(client.close)
-            stream = client.makefile("rwb")
-            self.addCleanup(stream.close)
-            stream.readline()
-            peers[session] = Peer(stream, stream)
-            self.assertTrue(peers[session].ask("LOGIN foo bar")[-1].startswith("t OK"))
-        return Server(peers)
-
+@side_by_side.NEEDS_DOVECOT
+class Compare(side_by_side.TestCase):
     def test_answers_are_the_same_or_explained(self):
-        ours, theirs = self.rims(), self.dovecot()
+        ours, theirs = Server(self.rims(MESSAGES)), Server(self.dovecot(MESSAGES))
         for number, (session, command) in enumerate(STEPS):
             a, b = ours.ask(session, command), theirs.ask(session, command)
             with self.subTest(step=number, session=session, command=command):

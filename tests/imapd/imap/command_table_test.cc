@@ -55,17 +55,17 @@ TEST(CommandTable, EveryRowHasATranscript) {
   const auto names = played();
   for (size_t i = 0; i < kCommandRows; i++)
     EXPECT_TRUE(names.contains(std::string(row_at(i).name))) << row_at(i).name;
-  for (const char* name :
-       {"UID FETCH", "UID STORE", "UID SEARCH", "UID COPY", "UID MOVE", "UID EXPUNGE"})
+  for (const char* name : {"UID FETCH", "UID STORE", "UID SEARCH", "UID SORT", "UID THREAD",
+                           "UID COPY", "UID MOVE", "UID EXPUNGE"})
     EXPECT_TRUE(names.contains(name)) << name;
 }
 
-// RFC 3501 §7.4.1: no EXPUNGE while FETCH, STORE or SEARCH is answered; their UID forms may.
-TEST(CommandTable, OnlyFetchStoreAndSearchHoldExpungesBack) {
+// RFC 3501 §7.4.1, RFC 5256 §3: no EXPUNGE while one of these is answered; their UID forms may.
+TEST(CommandTable, OnlyCommandsWithNumbersHoldExpungesBack) {
   std::set<std::string_view> holding;
   for (size_t i = 0; i < kCommandRows; i++)
     if (row_at(i).uses_numbers) holding.insert(row_at(i).name);
-  EXPECT_EQ(holding, std::set<std::string_view>({"FETCH", "STORE", "SEARCH"}));
+  EXPECT_EQ(holding, std::set<std::string_view>({"FETCH", "SEARCH", "SORT", "STORE", "THREAD"}));
   const imap::Command by_number{.tag = "a", .by_uid = false, .args = imap::Fetch{}};
   const imap::Command by_uid{.tag = "a", .by_uid = true, .args = imap::Fetch{}};
   EXPECT_FALSE(may_tell_expunges(row_of(by_number), by_number));

@@ -1,0 +1,169 @@
+// imapd/imap/searching.cc - stage by stage, as far as the keys need it
+
+#include "imapd/imap/searching.h"
+
+#include <algorithm>
+#include <ctime>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/imap/response.h"
+
+namespace rims::imapd {
+namespace {
+
+// How far to look for messages of which to read more, and how many keys to test for it: a few
+// milliseconds.
+constexpr size_t kMostAhead = 4 * StructuresAhead::kMost;
+constexpr size_t kLeastAhead = 16;
+constexpr size_t kKeysAhead = 100'000;
+// The clock is asked at each message when there are more keys than this.
+constexpr size_t kManyKeys = 100;
+
+// Tests what `subject` has got now, which includes `bytes`, in steps.
+Task<Match> test_in_steps(Searching& search, const SearchSubject& subject, std::string_view bytes) {
+  Match match = Match::unknown;
+  const auto step = [&] { match = search.program.test(subject, search.trial); };
+  do {
+    co_await search.slice.spend();
+    co_await search.session.host().work_on(bytes, step);
+  } while (match == Match::unknown && search.trial.stopped());
+  co_return match;
+}
+
+// The stages that cost reading.
+Task<Result<bool>> read_and_test(Searching& search, MessageReader& reader, SearchSubject subject) {
+  CO_TRY(subject.structure, co_await reader.structure());
+  Match match = co_await test_in_steps(search, subject, {});
+  if (match != Match::unknown) co_return match == Match::yes;
+
+  message::Range range = subject.structure->header();
+  range.length = std::min(range.length, kMostHeader);
+  CO_TRY(const std::string header, co_await reader.bytes(range));
+  subject.header = header;
+  match = co_await test_in_steps(search, subject, header);
+  if (match != Match::unknown) co_return match == Match::yes;
+
+  CO_TRY(const std::string whole, co_await reader.whole());
+  subject.message = whole;
+  match = co_await test_in_steps(search, subject, whole);
+  co_return match == Match::yes;
+}
+
+// What is in memory of the message at `index`; no entry when it is gone.
+SearchSubject subject_at(const Selected& selected, size_t index) {
+  const Uid uid = selected.view.uid_at(index);
+  return {.entry = selected.mailbox->find(uid),
+          .number = static_cast<uint32_t>(index + 1),
+          .recent = selected.view.is_recent(uid)};
+}
+
+// In which order messages are tested.
+enum class Way : uint8_t { up, down };
+
+// The index that is tested as the `n`th one.
+size_t nth(Way way, size_t n, const View& view) { return way == Way::up ? n : view.size() - 1 - n; }
+
+// Messages from the `n`th one on for which the data in memory does not decide.
+std::vector<MessageId> coming(const Selected& selected, const SearchProgram& program, Way way,
+                              size_t n) {
+  std::vector<MessageId> messages;
+  SearchTrial trial;
+  const size_t most = std::clamp(kKeysAhead / program.size(), kLeastAhead, kMostAhead);
+  const size_t end = std::min(selected.view.size(), n + most);
+  for (; n < end && messages.size() < StructuresAhead::kMost; n++) {
+    const SearchSubject subject = subject_at(selected, nth(way, n, selected.view));
+    if (!subject.entry) continue;
+    program.begin(trial);
+    if (program.test(subject, trial) == Match::unknown) messages.push_back(subject.entry->message);
+  }
+  return messages;
+}
+
+enum class Until : uint8_t { first, last };
+
+// Tests the messages one by one, until one matches or to the end.
+Task<Status> test_all(Searching& search, Way way, Until until, Found& found) {
+  const Selected& selected = search.session.selected();
+  const SearchProgram& program = search.program;
+  // The view does not change while the command runs; the mailbox may.
+  for (size_t n = 0; n < selected.view.size(); n++) {
+    SearchSubject subject = subject_at(selected, nth(way, n, selected.view));
+    if (!subject.entry) continue;
+    const store::MessageEntry entry = *subject.entry;
+    subject.entry = &entry;
+    program.begin(search.trial);
+    Match match = program.test(subject, search.trial);
+    const bool quick = match != Match::unknown;
+    if (!quick) {
+      const store::Structures::One* kept = search.ahead.find(entry.message);
+      if (!kept) {
+        CO_TRY_STATUS(co_await search.ahead.read(coming(selected, program, way, n)));
+        kept = search.ahead.find(entry.message);
+      }
+      MessageReader reader(search.session.host(), search.session.account(), entry,
+                           kept ? *kept : store::Structures::One());
+      subject.fields = reader.fields();
+      match = program.test(subject, search.trial);
+      if (match == Match::unknown && search.trial.stopped())
+        match = co_await test_in_steps(search, subject, {});
+      if (match == Match::unknown) {
+        const Result<bool> tested = co_await read_and_test(search, reader, subject);
+        // A message that another session removed meanwhile is no match and no error.
+        if (!tested && selected.mailbox->find(entry.uid) && !search.unreadable.take(tested.error()))
+          co_return std::unexpected(tested.error());
+        match = tested && *tested ? Match::yes : Match::no;
+      }
+    }
+    if (match == Match::yes) {
+      found.add(SeqNum(subject.number));
+      search.highest = std::max(search.highest, entry.modseq);
+    }
+    if (match == Match::yes && until == Until::first) break;
+    if (!quick || program.size() > kManyKeys || search.slice.step()) co_await search.slice.spend();
+  }
+  co_return Status();
+}
+
+}  // namespace
+
+Result<SearchProgram> program_of(Session& session, const imap::Search& search) {
+  const Selected& selected = session.selected();
+  return SearchProgram::make(search, {.mailbox = *selected.mailbox,
+                                      .view = selected.view,
+                                      .saved = selected.saved,
+                                      .now = std::time(nullptr),
+                                      .account = &session.account()});
+}
+
+Task<Status> find_all(Searching& search, Found& found) {
+  return test_all(search, Way::up, Until::last, found);
+}
+
+Task<Status> find_ends(Searching& search, uint8_t returns, Found& found) {
+  Found largest;
+  if ((returns & imap::Search::min) != 0) {
+    CO_TRY_STATUS(co_await test_all(search, Way::up, Until::first, found));
+    if (found.empty()) co_return Status();
+  }
+  if ((returns & imap::Search::max) != 0) {
+    CO_TRY_STATUS(co_await test_all(search, Way::down, Until::first, largest));
+    for (const auto& range : largest.ranges()) found.add_range(range.first, range.last);
+  }
+  co_return Status();
+}
+
+void append_esearch_head(std::string& out, const imap::Command& command) {
+  out += "* ESEARCH (TAG ";
+  imap::append_string(out, command.tag);
+  out += command.by_uid ? ") UID" : ")";
+}
+
+void tell_unreadable(Session& session, const Unreadable& unreadable, std::string_view what) {
+  if (!unreadable.any()) return;
+  imap::append_status(session.out(), "*", imap::Condition::no, "UNAVAILABLE",
+                      unreadable.text(what));
+}
+
+}  // namespace rims::imapd

@@ -1,0 +1,65 @@
+// imapd/imap/searching.h - the messages of the selected mailbox that match a search program
+//
+//   RFC  3501 §6.4.4; 4731 §3.1 (MIN and MAX); 5256 §3 (SORT and THREAD search first)
+//
+// Each message is first tested with what is in memory. Its kept fields, its structure, its header
+// and the whole message are read, in this order, only as long as the keys are undecided. What is
+// large is searched on the pool. The search yields to the loop every few milliseconds, also within
+// one message: a thousand keys that look through one header take a second.
+//
+// A message that is damaged costs no other one its place in the answer: it is no match, and a
+// warning tells how many there were. RFC 3501 §7.1.2 has the untagged NO for this.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "common/async/task.h"
+#include "common/base/result.h"
+#include "common/imap/numbers.h"
+#include "imapd/imap/message_reader.h"
+#include "imapd/imap/search_program.h"
+#include "imapd/imap/session.h"
+
+namespace rims::imapd {
+
+// No more than this is looked at of a header: as much as the structure has parsed.
+inline constexpr uint32_t kMostHeader = 1 << 20;
+
+// Sequence numbers, sorted.
+using Found = imap::NumberSet<SeqNum>;
+
+// What one search uses for each of its messages.
+struct Searching {
+  // `command` is for the log. All must outlive the search.
+  Searching(Session& in, const SearchProgram& what, std::string_view command)
+      : session(in),
+        program(what),
+        ahead(in.account(), what.wanted()),
+        unreadable(in.account(), in.id(), command),
+        slice(in.host().loop()) {}
+
+  Session& session;
+  const SearchProgram& program;
+  StructuresAhead ahead;
+  Unreadable unreadable;
+  SearchTrial trial;
+  TimeSlice slice;
+  ModSeq highest;  // of those found
+};
+
+// The program of a command, for the selected mailbox; `search` must outlive it. Errors: refused
+// BADCHARSET.
+[[nodiscard]] Result<SearchProgram> program_of(Session& session, const imap::Search& search);
+
+// All that match. The numbers stay right until the command has answered: its view does not change.
+Task<Status> find_all(Searching& search, Found& found);
+// Only the first and the last, as `returns` (imap::Search::min, max) asks for them: no more is
+// looked for.
+Task<Status> find_ends(Searching& search, uint8_t returns, Found& found);
+// "* ESEARCH (TAG ...)", with UID where the command has it (RFC 4731 §2.1).
+void append_esearch_head(std::string& out, const imap::Command& command);
+// Tells of the messages that could not be read, if any: `what` is "searched".
+void tell_unreadable(Session& session, const Unreadable& unreadable, std::string_view what);
+
+}  // namespace rims::imapd
