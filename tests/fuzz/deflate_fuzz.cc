@@ -87,7 +87,7 @@ void there_and_back(std::string_view bytes, size_t piece) {
 }  // namespace rims
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  if (size < 2 || size > 64 * 1024) return 0;
+  if (size < 2 || size > 8 * 1024) return 0;
   const std::string bytes(data + 2, data + size);
   const size_t piece = data[0] + size_t{1};
   const auto whole = rims::by_zlib(bytes);
