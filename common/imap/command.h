@@ -1,6 +1,7 @@
 // common/imap/command.h - what a client asked for, one struct per command
 //
-//   RFC   3501 §6 and §9; 2177 IDLE, 2342 NAMESPACE, 2971 ID, 3502 MULTIAPPEND, 3691 UNSELECT,
+//   RFC   3501 §6 and §9; 2177 IDLE, 2342 NAMESPACE, 2971 ID, 3502 MULTIAPPEND, 3516 BINARY,
+//         3691 UNSELECT,
 //         4315 UIDPLUS, 4731 ESEARCH, 4959 SASL-IR, 4978 COMPRESS, 5032 WITHIN, 5161 ENABLE,
 //         5182 SEARCHRES,
 //         5258 LIST-EXTENDED, 5819 LIST-STATUS, 6154 SPECIAL-USE, 6851 MOVE,
@@ -179,7 +180,8 @@ inline constexpr StatusItem kStatusItems[] = {
 struct AppendMessage {
   FlagList flags;
   std::optional<DateTime> date;
-  std::string bytes;  // exact; moved here from the reader, may hold NUL
+  std::string bytes;      // exact; moved here from the reader, may hold NUL
+  bool literal8 = false;  // it came as one (RFC 3516 §4.4)
   bool operator==(const AppendMessage&) const = default;
 };
 struct Append {  // RFC 3501 §6.3.11, RFC 3502
@@ -299,12 +301,12 @@ struct Partial {  // <offset.length>
 };
 struct FetchSection {
   // How it was asked for decides how the answer is called.
-  enum class Form : uint8_t { body, rfc822, rfc822_header, rfc822_text };
+  enum class Form : uint8_t { body, rfc822, rfc822_header, rfc822_text, binary, binary_size };
   enum class Text : uint8_t { whole, header, header_fields, header_fields_not, text, mime };
   Form form = Form::body;
-  bool peek = false;           // does not set \Seen: BODY.PEEK, RFC822.HEADER
+  bool peek = false;           // does not set \Seen: BODY.PEEK, RFC822.HEADER, BINARY.PEEK
   std::vector<uint32_t> part;  // section-part: 1.2.3
-  // For the RFC822 forms: whole, header, text.
+  // For the RFC822 forms: whole, header, text. For BINARY (RFC 3516): whole.
   Text text = Text::whole;
   std::vector<std::string> fields;  // header-list, as written
   std::optional<Partial> partial;

@@ -185,8 +185,9 @@ bool status(Cursor& in, Command& out) {
 }
 
 // append = "APPEND" SP mailbox 1*append-message  (RFC 3502)
-// append-message = [SP flag-list] [SP date-time] SP (literal / utf8-literal)
-// utf8-literal = "UTF8" SP "(" literal8 ")"   (RFC 6855 §4; RFC 9755 takes a plain literal)
+// append-message = [SP flag-list] [SP date-time] SP (literal / literal8 / utf8-literal)
+// (RFC 3516 §7); utf8-literal = "UTF8" SP "(" literal8 ")"   (RFC 6855 §4; RFC 9755 takes a plain
+// literal)
 bool append(Cursor& in, Command& out) {
   auto& args = out.args.emplace<Append>();
   if (!in.sp() || !in.mailbox(args.mailbox)) return false;
@@ -197,7 +198,7 @@ bool append(Cursor& in, Command& out) {
     if (in.peek() == '"' && (!in.date_time(message.date.emplace()) || !in.sp())) return false;
     const bool utf8 = in.take_word("UTF8");
     if (utf8 && (!in.sp() || !in.open())) return false;
-    if (utf8) in.take('~');
+    message.literal8 = in.take('~');
     if (!in.literal_moved(message.bytes) || (utf8 && !in.expect(')', "\")\""))) return false;
     // Spaces at the end of the line are harmless.
     const char* mark = in.mark();

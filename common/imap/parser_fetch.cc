@@ -1,6 +1,7 @@
 // common/imap/parser_fetch.cc - FETCH: macros, items, sections, partials
 //
-//   RFC  3501 §6.4.5, §9 fetch, fetch-att, section; 7162 §7 (MODSEQ, CHANGEDSINCE, VANISHED)
+//   RFC  3501 §6.4.5, §9 fetch, fetch-att, section; 3516 §7 (BINARY);
+//        7162 §7 (MODSEQ, CHANGEDSINCE, VANISHED)
 
 #include "common/base/ascii.h"
 #include "common/imap/cursor.h"
@@ -49,12 +50,10 @@ bool section_text(Cursor& in, FetchSection& out) {
                                   : "part number, HEADER, TEXT or MIME");
 }
 
-// section = "[" [section-spec] "]";  section-spec = section-msgtext / (section-part ["."
-// section-text]) section-part = nz-number *("." nz-number)
-bool section(Cursor& in, FetchSection& out) {
-  if (!in.expect('[', "\"[\"")) return false;
-  if (in.take(']')) return true;
-  bool text = true;
+// section-part = nz-number *("." nz-number), here with what may follow it: true in `text` when a
+// "." was taken, or no number came.
+bool section_part(Cursor& in, FetchSection& out, bool& text) {
+  text = true;
   while (in.peek_is(kDigit)) {
     if (out.part.size() >= in.limits().part_depth)
       return in.too_many(in.limits().part_depth, "numbers in a section");
@@ -62,8 +61,27 @@ bool section(Cursor& in, FetchSection& out) {
     text = in.take('.');
     if (!text) break;
   }
-  if (text && !section_text(in, out)) return false;
+  return true;
+}
+
+// section = "[" [section-spec] "]";  section-spec = section-msgtext / (section-part ["."
+// section-text]) section-part = nz-number *("." nz-number)
+bool section(Cursor& in, FetchSection& out) {
+  if (!in.expect('[', "\"[\"")) return false;
+  if (in.take(']')) return true;
+  bool text = true;
+  if (!section_part(in, out, text) || (text && !section_text(in, out))) return false;
   return in.expect(']', text ? "\"]\"" : "\".\" or \"]\"");
+}
+
+// section-binary = "[" [section-part] "]"
+bool section_binary(Cursor& in, FetchSection& out) {
+  if (!in.expect('[', "\"[\"")) return false;
+  if (in.take(']')) return true;
+  bool more = true;
+  if (!section_part(in, out, more)) return false;
+  if (more) return in.fail("part number");
+  return in.expect(']', "\".\" or \"]\"");
 }
 
 // "<" number "." nz-number ">"
@@ -84,6 +102,7 @@ FetchSection& add_section(Fetch& out, Form form, Text text, bool peek) {
 
 // fetch-att = "ENVELOPE" / "FLAGS" / "INTERNALDATE" / "RFC822" [".HEADER" / ".SIZE" / ".TEXT"] /
 //             "BODY" ["STRUCTURE"] / "UID" / "BODY" section ["<" ... ">"] / "BODY.PEEK" section ...
+//             / "BINARY" [".PEEK"] section-binary [partial] / "BINARY.SIZE" section-binary
 bool fetch_att(Cursor& in, Fetch& out) {
   const char* mark = in.mark();
   // Letters and dots; "[" and "<" end the word although they are ATOM-CHARs.
@@ -123,6 +142,13 @@ bool fetch_att(Cursor& in, Fetch& out) {
     FetchSection& s = add_section(out, Form::body, Text::whole, peek);
     return section(in, s) && partial(in, s);
   }
+  const bool binary_peek = ascii::equal(word, "BINARY.PEEK");
+  if (binary_peek || ascii::equal(word, "BINARY")) {
+    FetchSection& s = add_section(out, Form::binary, Text::whole, binary_peek);
+    return section_binary(in, s) && partial(in, s);
+  }
+  if (ascii::equal(word, "BINARY.SIZE"))
+    return section_binary(in, add_section(out, Form::binary_size, Text::whole, true));
   if (ascii::equal(word, "RFC822")) {
     add_section(out, Form::rfc822, Text::whole, false);
   } else if (ascii::equal(word, "RFC822.HEADER")) {

@@ -230,9 +230,15 @@ void put_section(std::string& out, const FetchSection& s) {
       out += "RFC822.TEXT";
       return;
     case Form::body:
+      out += s.peek ? "BODY.PEEK[" : "BODY[";
+      break;
+    case Form::binary:
+      out += s.peek ? "BINARY.PEEK[" : "BINARY[";
+      break;
+    case Form::binary_size:
+      out += "BINARY.SIZE[";
       break;
   }
-  out += s.peek ? "BODY.PEEK[" : "BODY[";
   bool dot = false;
   for (uint32_t n : s.part) {
     if (dot) out += '.';
@@ -404,6 +410,7 @@ struct PutArguments {
         append_date_time(out, *message.date);
         out += "\" ";
       }
+      if (message.literal8) out += '~';
       put_literal(out, message.bytes);
     }
   }

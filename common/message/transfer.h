@@ -1,6 +1,6 @@
 // common/message/transfer.h - decodes a Content-Transfer-Encoding, piece by piece (RFC 2045 §6)
 //
-// Inside this library only. Never fails: what is not of the encoding is skipped (base64) or
+// Never fails: what is not of the encoding is skipped (base64) or
 // taken as it stands (quoted-printable).
 #pragma once
 

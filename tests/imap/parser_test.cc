@@ -230,6 +230,13 @@ TEST(Parser, FetchSections) {
             (FetchSection{.peek = true, .text = Text::text, .partial = Partial{0, 2048}}));
   EXPECT_EQ(section("body[1.2.3.mime]"), (FetchSection{.part = {1, 2, 3}, .text = Text::mime}));
   EXPECT_EQ(section("BODY[4.HEADER]"), (FetchSection{.part = {4}, .text = Text::header}));
+  using Form = FetchSection::Form;
+  EXPECT_EQ(section("binary[]"), (FetchSection{.form = Form::binary}));
+  EXPECT_EQ(
+      section("BINARY.PEEK[1.2]<5.6>"),
+      (FetchSection{.form = Form::binary, .peek = true, .part = {1, 2}, .partial = Partial{5, 6}}));
+  EXPECT_EQ(section("BINARY.SIZE[3]"),
+            (FetchSection{.form = Form::binary_size, .peek = true, .part = {3}}));
   EXPECT_EQ(section("BODY[4294967295]"), (FetchSection{.part = {4294967295U}}));
   EXPECT_EQ(section("BODY[2.HEADER.FIELDS.NOT (To \"Cc\" {1}\r\nx)]<1.2>"),
             (FetchSection{.part = {2},
@@ -618,6 +625,12 @@ TEST(Parser, SaysWhatWasExpectedAndWhere) {
       {"a FETCH 1 BODY[MIME]", "part number, HEADER, TEXT or \"]\" at column 16"},
       {"a FETCH 1 BODY[1.]", "part number, HEADER, TEXT or MIME at column 18"},
       {"a FETCH 1 BODY[0]", "non-zero number at column 16"},
+      {"a FETCH 1 BINARY", "\"[\" at column 17"},
+      {"a FETCH 1 BINARY[TEXT]", "part number at column 18"},
+      {"a FETCH 1 BINARY[1.]", "part number at column 20"},
+      {"a FETCH 1 BINARY[1x]", "\".\" or \"]\" at column 19"},
+      {"a FETCH 1 BINARY.SIZE[1]<0.5>", "end of command at column 25"},
+      {"a APPEND x ~", "literal at column 13"},
       {"a FETCH 1 BODY[1x]", "\".\" or \"]\" at column 17"},
       {"a FETCH 1 BODY[TEXTS]", "\"]\" at column 20"},
       {"a FETCH 1 BODY[HEADER.FIELD (x)]", "FIELDS at column 23"},

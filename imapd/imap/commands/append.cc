@@ -1,12 +1,13 @@
 // imapd/imap/commands/append.cc - APPEND: a message of the client's into a mailbox, or, for the
 // delivery user, to any user
 //
-//   RFC  3501 §6.3.11; 3502 (several messages, all or none); 4315 §3 (APPENDUID);
-//        5530 §3 (TRYCREATE, LIMIT)
+//   RFC  3501 §6.3.11; 3502 (several messages, all or none); 3516 §4.4 (literal8);
+//        4315 §3 (APPENDUID); 5530 §3 (TRYCREATE, LIMIT)
 //
-// The bytes are stored as they came. The delivery user names the target in the mailbox argument:
-// "b64user-mbox" SP base64 of the user SP mailbox. Its message is delivered like any other, through
-// rims-deliverd: OK means that it is durable there.
+// The bytes are stored as they came, except for binary parts with NUL of a literal8, which become
+// base64: no other FETCH than BINARY could tell them (RFC 3516 §6). The delivery user names the
+// target in the mailbox argument: "b64user-mbox" SP base64 of the user SP mailbox. Its message is
+// delivered like any other, through rims-deliverd: OK means that it is durable there.
 
 #include <algorithm>
 #include <ctime>
@@ -17,6 +18,7 @@
 #include "common/imap/mailbox_name.h"
 #include "common/imap/response.h"
 #include "common/ipc/sealed.h"
+#include "common/message/binary.h"
 #include "imapd/imap/render.h"
 #include "imapd/imap/session.h"
 
@@ -40,6 +42,20 @@ std::optional<Target> target_of(std::string_view name) {
   std::string mailbox(name.substr(space + 1));
   if (!user || user->empty() || mailbox.empty()) return std::nullopt;
   return Target{.user = std::move(*user), .mailbox = std::move(mailbox)};
+}
+
+// Encodes what came as literal8.
+Task<Status> encode_binary(Session& session, imap::AppendMessage& message) {
+  if (!message.literal8 || !message.bytes.contains('\0')) co_return Status();
+  std::optional<std::string> encoded;
+  const auto encode = [&] { encoded = message::encode_binary_parts(message.bytes); };
+  co_await session.host().work_on(message.bytes, encode);
+  if (!encoded) co_return Status();
+  if (encoded->size() > session.append_limit())
+    co_return fail(Fault::limit, "the message is too big with its binary parts in base64", {},
+                   "TOOBIG");
+  message.bytes = std::move(*encoded);
+  co_return Status();
 }
 
 Task<Result<Reply>> post(Session& session, imap::Append args) {
@@ -83,6 +99,9 @@ Task<Result<Reply>> append(Session& session, imap::Command command) {
   // It can be used to cancel the append (RFC 3502 §6.3.11).
   if (std::ranges::any_of(args.messages, [](const auto& message) { return message.bytes.empty(); }))
     co_return fail(Fault::refused, "the message is empty", {}, "CANNOT");
+  for (imap::AppendMessage& message : args.messages) {
+    CO_TRY_STATUS(co_await encode_binary(session, message));
+  }
   if (session.post_only()) co_return co_await post(session, std::move(args));
 
   const store::MailboxInfo* target = session.account().find(args.mailbox);

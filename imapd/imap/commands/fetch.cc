@@ -1,8 +1,9 @@
 // imapd/imap/commands/fetch.cc - FETCH and UID FETCH
 //
 //   RFC      3501 §6.4.5, §6.4.8, §7.4.2; 5530 §3 (EXPUNGEISSUED);
-//            7162 §3.1.4 (MODSEQ, CHANGEDSINCE), §3.2.4 (UID and MODSEQ where \Seen is set),
-//            §3.2.6 (VANISHED); 8474 §5.3 (EMAILID, THREADID); 8514 §4.2 (SAVEDATE)
+//            3516 §4.2, §4.3 (BINARY); 7162 §3.1.4 (MODSEQ, CHANGEDSINCE), §3.2.4 (UID and MODSEQ
+//            where \Seen is set), §3.2.6 (VANISHED); 8474 §5.3 (EMAILID, THREADID); 8514 §4.2
+//            (SAVEDATE)
 //   Sources  flags, dates and sizes from the mailbox in memory; ENVELOPE, BODYSTRUCTURE and the
 //            header fields that are kept copied from what was made at append, for many messages at
 //            a time; bodies and other fields read from the journal, never parsed here
@@ -26,6 +27,7 @@
 #include "common/imap/date.h"
 #include "common/imap/response.h"
 #include "common/message/header.h"
+#include "common/message/transfer.h"
 #include "imapd/imap/message_reader.h"
 #include "imapd/imap/render.h"
 #include "imapd/imap/resync.h"
@@ -92,9 +94,13 @@ std::string label_of(const imap::FetchSection& section) {
     case Form::rfc822_text:
       return "RFC822.TEXT";
     case Form::body:
+    case Form::binary:
+    case Form::binary_size:
       break;
   }
-  std::string label = "BODY[";
+  std::string label = section.form == Form::body     ? "BODY["
+                      : section.form == Form::binary ? "BINARY["
+                                                     : "BINARY.SIZE[";
   for (const uint32_t number : section.part) {
     if (label.back() != '[') label += '.';
     imap::append_number(label, number);
@@ -282,10 +288,161 @@ bool append_kept_section(Items& response, MessageReader& reader, const imap::Fet
   return true;
 }
 
+bool is_binary(const imap::FetchSection& section) {
+  return section.form == Form::binary || section.form == Form::binary_size;
+}
+
+// A part as it stands in the message.
+struct Encoded {
+  message::Range range;
+  message::Encoding encoding = message::Encoding::none;
+};
+
+// What BINARY of the section decodes; nullopt: there is no such part. A multipart has no encoding
+// of its own (RFC 2045 §6.4), and neither has the message as a whole.
+Task<Result<std::optional<Encoded>>> encoded_part(MessageReader& reader,
+                                                  const imap::FetchSection& section) {
+  if (section.part.empty()) co_return Encoded{.range = {.offset = 0, .length = reader.size()}};
+  CO_TRY(const message::StructureView* view, co_await reader.structure());
+  const auto range = view->locate(section.part, message::Section::all);
+  if (!range) co_return std::nullopt;
+  Encoded found{.range = *range};
+  if (const auto index = view->find(section.part)) {
+    const message::Part part = view->part(*index);
+    if (part.kind != message::Kind::multipart) found.encoding = part.encoding;
+  }
+  if (found.encoding == message::Encoding::other)
+    co_return fail(Fault::refused, "the transfer encoding of the part is not known", {},
+                   "UNKNOWN-CTE");
+  co_return found;
+}
+
+// The decoded bytes of a part, of which one piece at a time is held. Gives way to others.
+class Decoded {
+ public:
+  Decoded(Loop& loop, MessageReader& reader, const Encoded& part)
+      : slice_(loop),
+        reader_(reader),
+        rest_(part.range),
+        plain_(part.encoding == message::Encoding::none),
+        decoder_(part.encoding) {}
+
+  // The next ones; none at the end. Of a part of kPiece bytes the first ones are all.
+  Task<Result<std::string>> next() {
+    std::string decoded;
+    while (decoded.empty() && rest_.length > 0) {
+      const uint32_t length = std::min(rest_.length, kPiece);
+      CO_TRY(std::string piece, co_await reader_.bytes({.offset = rest_.offset, .length = length}));
+      rest_.offset += length;
+      rest_.length -= length;
+      if (plain_) co_return piece;
+      decoder_.feed(piece, decoded);
+      if (rest_.length == 0) decoder_.finish(decoded);
+      co_await slice_.spend();
+    }
+    co_return decoded;
+  }
+
+ private:
+  TimeSlice slice_;
+  MessageReader& reader_;
+  message::Range rest_;
+  bool plain_;
+  message::TransferDecoder decoder_;
+};
+
+// The bytes that a partial BINARY wants, of pieces that come one after the other.
+class Window {
+ public:
+  explicit Window(const std::optional<imap::Partial>& partial) {
+    if (partial) {
+      skip_ = partial->offset;
+      left_ = partial->length;
+    }
+  }
+  [[nodiscard]] bool ended() const { return left_ == 0; }
+  std::string_view of(std::string_view piece) {
+    const size_t skipped = std::min<uint64_t>(skip_, piece.size());
+    skip_ -= skipped;
+    piece = piece.substr(skipped, left_);
+    left_ -= piece.size();
+    return piece;
+  }
+
+ private:
+  uint64_t skip_ = 0, left_ = UINT64_MAX;
+};
+
+// What must be known of the decoded bytes before they are sent.
+struct Extent {
+  uint64_t size = 0;
+  bool nul = false;
+  std::string all;  // the bytes themselves, of a small part
+};
+
+Task<Result<Extent>> measure(Session& session, MessageReader& reader, const Encoded& part,
+                             const std::optional<imap::Partial>& partial) {
+  Extent extent;
+  Decoded decoded(session.host().loop(), reader, part);
+  Window window(partial);
+  while (!window.ended()) {
+    CO_TRY(const std::string piece, co_await decoded.next());
+    if (piece.empty()) break;
+    const std::string_view wanted = window.of(piece);
+    extent.size += wanted.size();
+    extent.nul = extent.nul || wanted.contains('\0');
+    if (part.range.length <= kPiece) extent.all += wanted;
+  }
+  co_return extent;
+}
+
+// BINARY and BINARY.SIZE. The size comes before the bytes, so a large part is decoded twice.
+// Errors: as append_section().
+Task<Status> append_binary(Session& session, Items& response, MessageReader& reader,
+                           const imap::FetchSection& section, const std::string& label) {
+  const bool size_only = section.form == Form::binary_size;
+  CO_TRY(const std::optional<Encoded> part, co_await encoded_part(reader, section));
+  if (!part) {
+    response.begin(label);
+    response.out += size_only ? "0" : "NIL";
+    co_return Status();
+  }
+  Extent extent{.size = part->range.length};
+  if (!size_only || part->encoding != message::Encoding::none) {
+    CO_TRY(extent, co_await measure(session, reader, *part, section.partial));
+  }
+  response.begin(label);
+  if (size_only) {
+    imap::append_number(response.out, extent.size);
+    co_return Status();
+  }
+  // Only a literal8 may hold NUL; what holds none is a string (RFC 3516 §4.3).
+  if (extent.nul) response.out += '~';
+  imap::append_literal_head(response.out, extent.size);
+  if (part->range.length <= kPiece) {
+    response.out += extent.all;
+    co_return Status();
+  }
+  Decoded decoded(session.host().loop(), reader, *part);
+  Window window(section.partial);
+  while (!window.ended()) {
+    auto piece = co_await decoded.next();
+    if (!piece) {
+      log::error(session.id(), "FETCH: {}", piece.error().detail());
+      co_return fail(Fault::peer_gone, "closed", "a part could not be read to its end");
+    }
+    if (piece->empty()) break;
+    CO_TRY_STATUS(co_await session.pass(std::string(window.of(*piece))));
+  }
+  co_return Status();
+}
+
 // One section, read and appended. Errors: storage as long as nothing of the message was passed on.
 Task<Status> append_section(Session& session, Items& response, MessageReader& reader,
                             const imap::FetchSection& section, const Plan& plan, size_t i) {
   const std::string& label = plan.labels[i];
+  if (is_binary(section))
+    co_return co_await append_binary(session, response, reader, section, label);
   std::optional<message::Range> range = message::Range{.offset = 0, .length = reader.size()};
   if (!is_whole_message(section)) {
     CO_TRY(const message::StructureView* view, co_await reader.structure());

@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "common/base/encoding.h"
 #include "common/base/log.h"
 #include "tests/imapd/script.h"
 #include "tests/imapd/stage.h"
@@ -72,6 +73,38 @@ TEST_F(Fetch, KeepsItemsApartWhateverABodyEndsIn) {
   const auto client = selected();
   EXPECT_EQ(command(*client, "FETCH 1 (BODY.PEEK[TEXT] BODY.PEEK[TEXT]<0.1>)")[0],
             "* 1 FETCH (BODY[TEXT] {1}\\r\\n( BODY[TEXT]<0> {1}\\r\\n()");
+}
+
+// RFC 3516 §4.3: BINARY.SIZE is what BINARY gives, also of a part that is decoded in pieces.
+TEST_F(Fetch, DecodesALargePart) {
+  std::string bytes;
+  for (uint32_t i = 0; bytes.size() < 2'000'000; i++)
+    bytes += static_cast<char>(i * i >> 7 == 0 ? 1 : (i * i >> 7) % 255 + 1);
+  std::string encoded;
+  for (size_t at = 0; at < bytes.size(); at += 57)
+    encoded += to_base64(std::string_view(bytes).substr(at, 57)) + "\r\n";
+  const std::string head =
+      "MIME-Version: 1.0\r\nContent-Type: image/x\r\nContent-Transfer-Encoding: base64\r\n\r\n";
+  deliver(head + encoded);
+  const auto client = selected();
+  auto lines = command(*client, "FETCH 1 (BINARY.SIZE[1] BINARY.PEEK[1])");
+  EXPECT_TRUE(lines[0] == fmt::format("* 1 FETCH (BINARY.SIZE[1] {0} BINARY[1] {{{0}}}\\r\\n{1})",
+                                      bytes.size(), escape(bytes)));
+  lines = command(*client, "FETCH 1 BINARY.PEEK[1]<999999.500001>");
+  EXPECT_TRUE(lines[0] == fmt::format("* 1 FETCH (BINARY[1]<999999> {{500001}}\\r\\n{})",
+                                      escape(bytes.substr(999'999, 500'001))));
+  lines = command(*client, "FETCH 1 BINARY.PEEK[1]<1999999.500001>");
+  EXPECT_TRUE(lines[0] == fmt::format("* 1 FETCH (BINARY[1]<1999999> {{{}}}\\r\\n{})",
+                                      bytes.size() - 1'999'999, escape(bytes.substr(1'999'999))));
+}
+
+// One NUL at the end of a large part makes all of it a literal8. What is not base64 means nothing.
+TEST_F(Fetch, LooksForNulInAllOfAPart) {
+  deliver("MIME-Version: 1.0\r\nContent-Transfer-Encoding: base64\r\n\r\n" +
+          std::string(600'000, '!') + "YQ" + std::string(600'000, '\n') + "A=");
+  const auto client = selected();
+  EXPECT_EQ(command(*client, "FETCH 1 (BINARY.PEEK[1] BINARY.SIZE[1] BINARY.PEEK[1]<0.1>)")[0],
+            "* 1 FETCH (BINARY[1] ~{2}\\r\\na\\x00 BINARY.SIZE[1] 2 BINARY[1]<0> {1}\\r\\na)");
 }
 
 // A slow reader suspends its own session and nothing else.
