@@ -14,6 +14,8 @@
 #include <map>
 
 #include "common/account/account.h"
+#include "common/message/kept_fields.h"
+#include "common/message/preview.h"
 #include "common/message/structure.h"
 
 namespace rims::store {
@@ -132,6 +134,18 @@ Task<void> Account::keep_chunk(uint64_t chunk) {
     }
     structures[i] = message::without_fields(*blob, *view);
     fields[i] = view->fields();
+    const auto known = message::KeptFields::open(fields[i]);
+    if (known && !known->preview()) {
+      // Of a version that kept no preview: it is made but once.
+      const auto beginning = co_await read_part(id, Part::message, 0, message::kPreviewReach);
+      if (failure_) co_return;
+      if (beginning) {
+        std::string preview;
+        const auto make = [&] { preview = message::make_preview(*beginning, *view); };
+        co_await pool_.run(make);
+        fields[i] = message::with_preview(std::move(fields[i]), preview);
+      }
+    }
     co_await slice.spend();
   }
   if (structures_->forgotten() != forgotten) co_return;

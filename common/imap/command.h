@@ -5,7 +5,8 @@
 //         4315 UIDPLUS, 4731 ESEARCH, 4959 SASL-IR, 4978 COMPRESS, 5032 WITHIN, 5161 ENABLE,
 //         5182 SEARCHRES,
 //         5258 LIST-EXTENDED, 5819 LIST-STATUS, 6154 SPECIAL-USE, 6851 MOVE,
-//         7162 CONDSTORE and QRESYNC, 8438 STATUS=SIZE, 8474 OBJECTID, 8514 SAVEDATE, 9208 QUOTA
+//         7162 CONDSTORE and QRESYNC, 8438 STATUS=SIZE, 8474 OBJECTID, 8514 SAVEDATE, 8970 PREVIEW,
+//         9208 QUOTA
 //   Made by  common/imap/parser.h; printed again by common/imap/printer.h
 //
 // Mailbox names are UTF-8 here (the wire has modified UTF-7) and INBOX is in upper case, also as
@@ -325,6 +326,8 @@ struct Fetch {
     save_date = 256,  // RFC 8514 §4.2
     email_id = 512,   // RFC 8474 §5.3
     thread_id = 1024,
+    preview = 2048,       // RFC 8970 §3.1
+    lazy_preview = 4096,  // PREVIEW (LAZY); beside `preview` it says nothing
   };
   SequenceSet messages;
   uint16_t items = 0;  // macros are spelled out

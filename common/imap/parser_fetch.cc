@@ -1,6 +1,6 @@
 // common/imap/parser_fetch.cc - FETCH: macros, items, sections, partials
 //
-//   RFC  3501 §6.4.5, §9 fetch, fetch-att, section; 3516 §7 (BINARY);
+//   RFC  3501 §6.4.5, §9 fetch, fetch-att, section; 3516 §7 (BINARY); 8970 §6 (PREVIEW);
 //        7162 §7 (MODSEQ, CHANGEDSINCE, VANISHED)
 
 #include "common/base/ascii.h"
@@ -100,9 +100,31 @@ FetchSection& add_section(Fetch& out, Form form, Text text, bool peek) {
   return s;
 }
 
+// [SP "(" "LAZY" *(SP "LAZY") ")"], behind PREVIEW. Other parentheses are not taken: they may be
+// the modifiers of FETCH.
+bool preview_modifiers(Cursor& in, Fetch& out) {
+  const char* mark = in.mark();
+  if (in.take(' ')) {
+    in.take_spaces();
+    if (in.take('(')) {
+      in.take_spaces();
+      if (in.take_word("LAZY")) {
+        while (!in.close_or_sp())
+          if (in.failed() || !in.word("LAZY", "LAZY")) return false;
+        out.items |= Fetch::lazy_preview;
+        return true;
+      }
+    }
+  }
+  in.back_to(mark);
+  out.items |= Fetch::preview;
+  return true;
+}
+
 // fetch-att = "ENVELOPE" / "FLAGS" / "INTERNALDATE" / "RFC822" [".HEADER" / ".SIZE" / ".TEXT"] /
 //             "BODY" ["STRUCTURE"] / "UID" / "BODY" section ["<" ... ">"] / "BODY.PEEK" section ...
 //             / "BINARY" [".PEEK"] section-binary [partial] / "BINARY.SIZE" section-binary
+//             / "PREVIEW" [SP "(" preview-mod *(SP preview-mod) ")"]
 bool fetch_att(Cursor& in, Fetch& out) {
   const char* mark = in.mark();
   // Letters and dots; "[" and "<" end the word although they are ATOM-CHARs.
@@ -133,6 +155,7 @@ bool fetch_att(Cursor& in, Fetch& out) {
     out.items = static_cast<uint16_t>(out.items | row.item);
     return true;
   }
+  if (ascii::equal(word, "PREVIEW")) return preview_modifiers(in, out);
   const bool peek = ascii::equal(word, "BODY.PEEK");
   if (peek || ascii::equal(word, "BODY")) {
     if (!peek && in.peek() != '[') {

@@ -465,7 +465,7 @@ struct PutArguments {
     if (a.items != 0 || a.sections.empty()) {
       put_bits(out, a.items,
                {"FLAGS", "INTERNALDATE", "RFC822.SIZE", "ENVELOPE", "BODY", "BODYSTRUCTURE", "UID",
-                "MODSEQ", "SAVEDATE", "EMAILID", "THREADID"});
+                "MODSEQ", "SAVEDATE", "EMAILID", "THREADID", "PREVIEW", "PREVIEW (LAZY)"});
       out.pop_back();
     } else {
       out += '(';

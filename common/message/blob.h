@@ -66,6 +66,9 @@ static_assert(sizeof(FieldsHead) == 32);
 struct TextHead {
   uint16_t field, length;
 };
+// In place of the number: the preview of the message. No field has it, as they do not fit then, so
+// a program that does not know it takes no notice.
+inline constexpr uint16_t kPreviewText = 0xffff;
 static_assert(sizeof(TextHead) == 4);
 
 template <class T>

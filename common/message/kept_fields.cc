@@ -4,12 +4,15 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
+#include <limits>
 #include <vector>
 
 #include "common/base/ascii.h"
 #include "common/message/blob.h"
 #include "common/message/field_text.h"
 #include "common/message/header.h"
+#include "common/message/preview.h"
 
 namespace rims::message {
 namespace {
@@ -63,6 +66,10 @@ constexpr std::array<std::string_view, 44> kNames = {
     "x-mozilla-draft-info",
 };
 static_assert(kNames.size() <= 64);
+// A preview finds room behind the texts, and no field has its number.
+static_assert(kMaxTexts + 4 * kMaxPreview + sizeof(blob::TextHead) <=
+              std::numeric_limits<uint16_t>::max());
+static_assert(kMaxKept < blob::kPreviewText);
 
 std::optional<size_t> index_of(std::string_view name) {
   for (size_t i = 0; i < kNames.size(); i++) {
@@ -173,6 +180,15 @@ std::string keep_fields(std::string_view header, uint32_t message_size,
   return out;
 }
 
+std::string with_preview(std::string fields, std::string_view preview) {
+  auto head = blob::read<blob::FieldsHead>(fields, 0);
+  head.texts_size =
+      static_cast<uint16_t>(head.texts_size + sizeof(blob::TextHead) + preview.size());
+  std::memcpy(fields.data(), &head, sizeof head);
+  blob::append(fields, blob::TextHead{blob::kPreviewText, static_cast<uint16_t>(preview.size())});
+  return fields += preview;
+}
+
 Result<KeptFields> KeptFields::open(std::string_view bytes) {
   if (bytes.size() < sizeof(blob::FieldsHead)) return broken("too short");
   const auto head = blob::read<blob::FieldsHead>(bytes, 0);
@@ -198,6 +214,7 @@ Result<KeptFields> KeptFields::open(std::string_view bytes) {
     texts.remove_prefix(sizeof(blob::TextHead));
     if (text.field < before || text.length > texts.size()) return broken("bad text");
     before = text.field;
+    if (text.field == blob::kPreviewText) kept.preview_ = texts.substr(0, text.length);
     texts.remove_prefix(text.length);
   }
   return kept;

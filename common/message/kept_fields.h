@@ -6,9 +6,11 @@
 //   holds   the bytes of those fields as they stand in the message, in their order, with the empty
 //           line behind them: a header, of which HEADER.FIELDS and SEARCH give the answers that
 //           they give of the message's own. And the decoded text of a field that is not plain
-//           ASCII, so that encoded words and addresses are decoded once, not at each SEARCH.
-//   bound   kMaxKept bytes of fields, kMaxTexts of texts. Fields of a name that do not fit are not
-//           there, and has() says so. Texts that do not fit are made again by each SEARCH.
+//           ASCII, so that encoded words and addresses are decoded once, not at each SEARCH. And
+//           the preview of the message (preview.h), which is no field, but is asked for with them.
+//   bound   kMaxKept bytes of fields, kMaxTexts of texts, kMaxPreview characters. Fields of a name
+//           that do not fit are not there, and has() says so. Texts that do not fit are made again
+//           by each SEARCH.
 //
 // Which names are kept is part of the format: doc/message-structure.md, "Kept fields".
 #pragma once
@@ -48,6 +50,9 @@ class KeptNames {
 [[nodiscard]] std::string keep_fields(std::string_view header, uint32_t message_size,
                                       const std::optional<DateTime>& date, uint32_t max_header);
 
+// The same with this preview of at most kMaxPreview characters; `fields` has none.
+[[nodiscard]] std::string with_preview(std::string fields, std::string_view preview);
+
 class KeptFields {
  public:
   // Error (Fault::storage) when it is not complete and consistent.
@@ -61,12 +66,15 @@ class KeptFields {
   [[nodiscard]] bool has(KeptNames names) const { return (names.bits_ & missing_) == 0; }
   // The kept fields, and the empty line if the message's header has one.
   [[nodiscard]] std::string_view header() const { return header_; }
+  // What with_preview() has put there, perhaps ""; nullopt: an earlier program has made this.
+  [[nodiscard]] std::optional<std::string_view> preview() const { return preview_; }
   // The same result as header_contains() for the message's header, for a name with has().
   [[nodiscard]] bool contains(std::string_view name, const Needle& needle) const;
 
  private:
   KeptFields() = default;
   std::string_view header_, texts_;
+  std::optional<std::string_view> preview_;
   uint64_t missing_ = 0;
   uint32_t message_size_ = 0;
   uint8_t flags_ = 0;

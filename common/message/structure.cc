@@ -3,12 +3,15 @@
 #include "common/message/structure.h"
 
 #include <algorithm>
+#include <cstring>
+#include <utility>
 #include <vector>
 
 #include "common/message/blob.h"
 #include "common/message/bodystructure.h"
 #include "common/message/date.h"
 #include "common/message/kept_fields.h"
+#include "common/message/preview.h"
 #include "common/message/tree.h"
 
 namespace rims::message {
@@ -36,6 +39,15 @@ void append_rows(std::string& out, const std::vector<Node>& nodes) {
     for (uint32_t child = node.first_child; child != kNone; child = nodes[child].next_sibling)
       order.push_back(child);
   }
+}
+
+// The blob with other kept fields in place of its last `size` bytes.
+std::string with_fields(std::string blob, std::string_view fields, size_t size) {
+  auto head = blob::read<blob::Head>(blob, 0);
+  head.fields_size = static_cast<uint32_t>(fields.size());
+  std::memcpy(blob.data(), &head, sizeof head);
+  blob.resize(blob.size() - size);
+  return blob += fields;
 }
 
 }  // namespace
@@ -70,15 +82,14 @@ std::string make_structure(std::string_view message, const Limits& limits) {
   out += bodies.body;
   out += bodies.bodystructure;
   out += fields;
-  return out;
+  // The preview reads the parts as everybody does, by the view; it is the end of the blob.
+  const auto view = StructureView::open(out);
+  const std::string preview = view ? make_preview(message, *view) : std::string();
+  return with_fields(std::move(out), with_preview(fields, preview), fields.size());
 }
 
 std::string without_fields(std::string_view blob, const StructureView& view) {
-  std::string out(blob.substr(0, blob.size() - view.fields().size()));
-  auto head = blob::read<blob::Head>(out, 0);
-  head.fields_size = 0;
-  std::memcpy(out.data(), &head, sizeof head);
-  return out;
+  return with_fields(std::string(blob), {}, view.fields().size());
 }
 
 }  // namespace rims::message

@@ -1,6 +1,7 @@
 // tests/account/structures_test.cc - structures of many messages, from the index and from the
 // journal
 
+#include <cstring>
 #include <fcntl.h>
 
 #include <fmt/format.h>
@@ -147,6 +148,23 @@ TEST_F(StructuresTest, AreKeptAfterAFirstLookWhenTheyWereNot) {
   check_at_end_.clear();
 }
 
+// As a program wrote it that knew no previews.
+std::string without_preview(const std::string& blob) {
+  const auto view = message::StructureView::open(blob);
+  const auto kept = message::KeptFields::open(view->fields());
+  const size_t size = sizeof(message::blob::TextHead) + kept->preview()->size();
+  std::string old = blob.substr(0, blob.size() - size);
+  auto head = message::blob::read<message::blob::Head>(old, 0);
+  const size_t at = old.size() + size - head.fields_size;
+  head.fields_size -= static_cast<uint32_t>(size);
+  std::memcpy(old.data(), &head, sizeof head);
+  auto fields = message::blob::read<message::blob::FieldsHead>(old, at);
+  fields.texts_size = static_cast<uint16_t>(fields.texts_size - size);
+  std::memcpy(old.data() + at, &fields, sizeof fields);
+  EXPECT_FALSE(message::KeptFields::open(message::StructureView::open(old)->fields())->preview());
+  return old;
+}
+
 // Accounts of before, and structures that are damaged: they are made anew from the message.
 TEST_F(StructuresTest, AreKeptInTheNewFormWhateverTheRecordHas) {
   auto account = open();
@@ -159,6 +177,8 @@ TEST_F(StructuresTest, AreKeptInTheNewFormWhateverTheRecordHas) {
       blob[offsetof(message::blob::Head, version)] = 1;
     } else if (n % 3 == 0) {
       blob = "not a structure";
+    } else if (n % 5 == 0) {
+      blob = without_preview(blob);
     }
   }
   must(account->append(inbox(account), std::move(list)));

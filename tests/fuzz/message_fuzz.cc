@@ -1,7 +1,8 @@
 // tests/fuzz/message_fuzz.cc - any bytes as a message: its structure
 //
 // Promises   everything that tests/message/check.h lists, with the usual limits and with limits
-//            that are reached everywhere; the answer depends on nothing but the bytes
+//            that are reached everywhere; the answer depends on nothing but the bytes; a preview is
+//            short and UTF-8
 
 #include <cstdint>
 #include <cstdio>
@@ -9,6 +10,9 @@
 #include <string>
 #include <string_view>
 
+#include "common/base/utf8.h"
+#include "common/message/kept_fields.h"
+#include "common/message/preview.h"
 #include "common/message/structure.h"
 #include "tests/message/check.h"
 
@@ -28,6 +32,10 @@ void check(std::string_view message, const Limits& limits) {
     std::abort();
   }
   if (make_structure(std::string(message), limits) != blob) std::abort();
+  const auto view = StructureView::open(blob);
+  const auto preview = KeptFields::open(view->fields())->preview();
+  if (!preview || !rims::utf8::is_valid(*preview) || preview->size() > 4 * kMaxPreview)
+    std::abort();
 }
 
 }  // namespace

@@ -2,11 +2,11 @@
 //
 //   RFC      3501 §6.4.5, §6.4.8, §7.4.2; 5530 §3 (EXPUNGEISSUED);
 //            3516 §4.2, §4.3 (BINARY); 7162 §3.1.4 (MODSEQ, CHANGEDSINCE), §3.2.4 (UID and MODSEQ
-//            where \Seen is set), §3.2.6 (VANISHED); 8474 §5.3 (EMAILID, THREADID); 8514 §4.2
-//            (SAVEDATE)
-//   Sources  flags, dates and sizes from the mailbox in memory; ENVELOPE, BODYSTRUCTURE and the
-//            header fields that are kept copied from what was made at append, for many messages at
-//            a time; bodies and other fields read from the journal, never parsed here
+//            where \Seen is set), §3.2.6 (VANISHED); 8474 §5.3 (EMAILID, THREADID);
+//            8514 §4.2 (SAVEDATE); 8970 §3, §4 (PREVIEW)
+//   Sources  flags, dates and sizes from the mailbox in memory; ENVELOPE, BODYSTRUCTURE, PREVIEW
+//            and the header fields that are kept copied from what was made at append, for many
+//            messages at a time; bodies and other fields read from the journal, never parsed here
 //
 // Invariants
 //   1. \Seen is durable before the text that sets it is sent, and its FLAGS are in the same
@@ -27,6 +27,7 @@
 #include "common/imap/date.h"
 #include "common/imap/response.h"
 #include "common/message/header.h"
+#include "common/message/preview.h"
 #include "common/message/transfer.h"
 #include "imapd/imap/message_reader.h"
 #include "imapd/imap/render.h"
@@ -127,6 +128,10 @@ std::string label_of(const imap::FetchSection& section) {
   return label;
 }
 
+bool asks_preview(uint16_t items) {
+  return (items & (imap::Fetch::preview | imap::Fetch::lazy_preview)) != 0;
+}
+
 Plan plan_of(const imap::Fetch& args, bool by_uid, bool read_only) {
   Plan plan{.items = args.items, .by_uid = by_uid};
   if (by_uid) plan.items |= imap::Fetch::uid;
@@ -147,6 +152,7 @@ Plan plan_of(const imap::Fetch& args, bool by_uid, bool read_only) {
     else if (!is_whole_message(section))
       plan.needs_structure = true;
   }
+  if (asks_preview(plan.items)) plan.wanted.fields = true;
   plan.wanted.structure = plan.needs_structure;
   return plan;
 }
@@ -471,6 +477,32 @@ Task<Status> append_section(Session& session, Items& response, MessageReader& re
   co_return co_await stream_rest(session, reader, rest);
 }
 
+// PREVIEW. One that is not kept, of a message that an earlier program has stored, is made from the
+// message, or is NIL for LAZY. Errors: as append_section().
+Task<Status> append_preview(Session& session, Items& response, MessageReader& reader, bool lazy) {
+  const message::KeptFields* fields = reader.fields();
+  if (fields && fields->preview()) {
+    response.begin("PREVIEW");
+    imap::append_string(response.out, *fields->preview());
+    co_return Status();
+  }
+  if (lazy) {
+    response.begin("PREVIEW");
+    response.out += "NIL";
+    co_return Status();
+  }
+  CO_TRY(const message::StructureView* view, co_await reader.structure());
+  const auto reach = static_cast<uint32_t>(message::kPreviewReach);
+  CO_TRY(const std::string beginning,
+         co_await reader.bytes({.offset = 0, .length = std::min(reader.size(), reach)}));
+  std::string preview;
+  const auto make = [&] { preview = message::make_preview(beginning, *view); };
+  co_await session.host().work_on(beginning, make);
+  response.begin("PREVIEW");
+  imap::append_string(response.out, preview);
+  co_return Status();
+}
+
 struct Progress {
   Unreadable unreadable;
   bool some_gone = false;
@@ -522,10 +554,15 @@ Task<Status> fetch_one(Session& session, const imap::Fetch& args, const Plan& pl
   Items response{out};
   append_entry_items(response, session.account(), selected, entry, items);
   if (structure) append_structure_items(response, *structure, items);
-  for (size_t i = 0; i < args.sections.size(); i++) {
-    if (append_kept_section(response, reader, args.sections[i], plan, i)) continue;
-    const Status done =
-        co_await append_section(session, response, reader, args.sections[i], plan, i);
+  const size_t sections = args.sections.size();
+  for (size_t i = asks_preview(items) ? 0 : 1; i <= sections; i++) {
+    Status done;
+    if (i == 0) {
+      const bool lazy = (items & imap::Fetch::preview) == 0;
+      done = co_await append_preview(session, response, reader, lazy);
+    } else if (!append_kept_section(response, reader, args.sections[i - 1], plan, i - 1)) {
+      done = co_await append_section(session, response, reader, args.sections[i - 1], plan, i - 1);
+    }
     if (done) continue;
     const Fault fault = done.error().fault();
     if (fault == Fault::peer_gone || fault == Fault::timeout)

@@ -12,6 +12,7 @@
 
 #include "common/base/encoding.h"
 #include "common/base/log.h"
+#include "common/message/structure.h"
 #include "tests/imapd/script.h"
 #include "tests/imapd/stage.h"
 #include "tests/support/log_lines.h"
@@ -178,6 +179,27 @@ TEST_F(Fetch, MakesADamagedStructureAgain) {
   EXPECT_NE(lines[0].find("\"message 1\""), std::string::npos) << lines[0];
 }
 
+// RFC 8970 §3.2, §4.1: what an earlier program has stored has no preview. LAZY says NIL then, and
+// without it the preview is made.
+TEST_F(Fetch, MakesThePreviewOfAnOlderMessage) {
+  deliver(standard_message(1));
+  run(stage.loop, stage.stop());
+  for (auto& record : stage.journals.disk("foo").records) {
+    if (record.body.empty()) continue;
+    const auto view = message::StructureView::open(record.aux);
+    ASSERT_TRUE(view);
+    record.aux = message::without_fields(record.aux, *view);
+  }
+  stage.key_values.files().clear();
+  stage.start();
+  const auto client = selected();
+  EXPECT_EQ(command(*client, "FETCH 1 PREVIEW (LAZY)")[0], "* 1 FETCH (PREVIEW NIL)");
+  EXPECT_EQ(command(*client, "FETCH 1 (UID PREVIEW)")[0],
+            "* 1 FETCH (UID 1 PREVIEW \"This is body 1.\")");
+  EXPECT_EQ(command(*client, "FETCH 1 (PREVIEW (LAZY) PREVIEW)")[0],
+            "* 1 FETCH (PREVIEW \"This is body 1.\")");
+}
+
 // Header fields that are kept are served without a look at the message, and give the answers that
 // the message gives.
 TEST_F(Fetch, ReadsNoMessageForFieldsThatAreKept) {
@@ -188,6 +210,8 @@ TEST_F(Fetch, ReadsNoMessageForFieldsThatAreKept) {
       "FETCH 7,3 (UID BODY.PEEK[HEADER.FIELDS (message-id to)]<3.20> BODY.PEEK[HEADER.FIELDS "
       "(To)])",
       "FETCH 1:* (ENVELOPE BODYSTRUCTURE BODY)",
+      "FETCH 1:* (ENVELOPE PREVIEW)",
+      "FETCH 1:* (UID PREVIEW (LAZY))",
       "SEARCH SUBJECT \"message 9\" FROM example",
       "SEARCH NOT HEADER Message-ID x HEADER Cc \"\"",
       "SEARCH SENTSINCE 1-Jan-2000 NOT SENTBEFORE 2-Jan-2000"};
