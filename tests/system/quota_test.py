@@ -66,7 +66,7 @@ class Quota(unittest.TestCase):
                 self.assertEqual(imap.append("INBOX", None, None, mail("y" * 40))[0], "OK")
             # What was expunged is brought back, though it is more than the quota allows.
             self.change(suite, "storage: 100", "storage: 1")
-            self.assertIn("1 messages", ctl(suite, "undelete", "foo"))
+            self.assertIn("1 message is back", ctl(suite, "undelete", "foo"))
             ctl(suite, "check", "foo")
 
 

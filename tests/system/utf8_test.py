@@ -26,6 +26,7 @@ class Utf8(unittest.TestCase):
             suite.deliver(MESSAGE, user="K\u00c4THE@example.org")
             new = self.client(suite, unicodedata.normalize("NFD", USER.upper()))
             old = self.client(suite, USER)
+            new._get_capabilities()  # imaplib has those of before the login
             self.assertIn("UTF8=ACCEPT", new.capabilities)
             self.assertEqual(new.enable("UTF8=ACCEPT")[0], "OK")
             self.assertEqual(new.create('"Entw\u00fcrfe"')[0], "OK")
