@@ -3,6 +3,7 @@
 #include "login/channel.h"
 
 #include <sys/socket.h>
+#include <utility>
 
 #include <sodium.h>
 
@@ -10,7 +11,21 @@
 
 namespace rims::login {
 
+void Channel::unread(std::string bytes) {
+  unread_ = std::move(bytes);
+  unread_at_ = 0;
+}
+
 void Channel::consume(size_t count) {
+  if (unread_at_ < unread_.size()) {
+    sodium_memzero(unread_.data() + unread_at_, count);
+    unread_at_ += count;
+    if (unread_at_ == unread_.size()) {
+      std::string().swap(unread_);
+      unread_at_ = 0;
+    }
+    return;
+  }
   if (tls_) return tls_->consume(count);
   // The view is into the stream's own buffer, which is not const.
   sodium_memzero(const_cast<char*>(stream_.input().data()), count);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "common/async/stream.h"
@@ -18,7 +19,12 @@ class Channel {
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
 
-  [[nodiscard]] std::string_view input() const { return tls_ ? tls_->input() : stream_.input(); }
+  [[nodiscard]] std::string_view input() const {
+    if (unread_at_ < unread_.size()) return std::string_view(unread_).substr(unread_at_);
+    return tls_ ? tls_->input() : stream_.input();
+  }
+  // Puts bytes in front, as if they had been read; only when no such bytes are left.
+  void unread(std::string bytes);
   void consume(size_t count);
   // As Stream::fill.
   Task<Status> fill(Milliseconds limit, size_t at_most) {
@@ -49,6 +55,8 @@ class Channel {
  private:
   Stream stream_;
   std::optional<tls::Session> tls_;
+  std::string unread_;  // with TLS, too: they are plain
+  size_t unread_at_ = 0;
 };
 
 }  // namespace rims::login

@@ -120,16 +120,20 @@ Task<Result<Dialogue::Event>> Dialogue::next() {
   }
 }
 
-Task<Dialogue::Outcome> Dialogue::run() {
-  status("*", Condition::ok, "CAPABILITY " + capabilities(),
-         fmt::format("RIMS v{} IMAP4rev1 service ready.", program_version()));
+Task<Dialogue::Outcome> Dialogue::run(std::string unauthenticated) {
+  if (unauthenticated.empty())
+    status("*", Condition::ok, "CAPABILITY " + capabilities(),
+           fmt::format("RIMS v{} IMAP4rev1 service ready.", program_version()));
+  else
+    status(unauthenticated, Condition::ok, "CAPABILITY " + capabilities(),
+           "UNAUTHENTICATE completed");
   Next next = Next::go_on;
   while (next == Next::go_on) next = co_await command();
   if (next == Next::done) co_return Outcome{End::handed_over, std::move(inside_), {}};
   settle();
   channel_.close_notify();
   (void)co_await channel_.flush();
-  co_return Outcome{End::closed, Fd(), why_};
+  co_return Outcome{End::closed, {}, why_};
 }
 
 Task<Dialogue::Next> Dialogue::command() {

@@ -1,7 +1,7 @@
 // login/dialogue.h - a client's conversation from the greeting to its login
 //
 //   RFC     3501 §6.1, §6.2; 2595 and 3501 §6.2.1 STARTTLS; 4616 PLAIN; 2195 CRAM-MD5;
-//           4959 SASL-IR; 2971 ID; 5530 response codes
+//           4959 SASL-IR; 2971 ID; 5530 response codes; 8437 UNAUTHENTICATE
 //   Trust   every byte is an attacker's, also after TLS
 //   Limits  time, bytes, commands, bad commands and failed attempts before login, each below;
 //           an unfinished command holds what imap::limits_before_login() says
@@ -38,6 +38,12 @@ struct Peer {
   std::string session;  // id for the log
 };
 
+// The inner end of a socket pair, and which the worker's end is: the number of its inode.
+struct Inside {
+  Fd fd;
+  uint64_t outer = 0;
+};
+
 // What a dialogue needs of its process.
 class Backend {
  public:
@@ -48,8 +54,9 @@ class Backend {
   // Gives the client to its worker. With TLS, the result is the inner end of a socket pair, to
   // carry bytes for; without TLS the socket itself was passed, and the result is empty. Error as
   // above; the client is still ours. `client`: what it called itself by ID, or "".
-  virtual Task<Result<Fd>> hand_over(Channel& channel, const Peer& peer, ipc::LoginReply granted,
-                                     std::string tag, std::string client) = 0;
+  virtual Task<Result<Inside>> hand_over(Channel& channel, const Peer& peer,
+                                         ipc::LoginReply granted, std::string tag,
+                                         std::string client) = 0;
 };
 
 class Dialogue {
@@ -65,10 +72,11 @@ class Dialogue {
   enum class End : unsigned char { closed, handed_over };
   struct Outcome {
     End end = End::closed;
-    Fd inside;        // handed over with TLS: the inner end of the socket pair
+    Inside inside;    // handed over with TLS; else empty
     std::string why;  // closed: for the log
   };
-  Task<Outcome> run();
+  // Greets the client, or, if it was logged in before, answers its UNAUTHENTICATE of this tag.
+  Task<Outcome> run(std::string unauthenticated = {});
   // What the client called itself by ID, or "".
   [[nodiscard]] const std::string& client() const { return client_; }
   // When it last sent something.
@@ -109,7 +117,7 @@ class Dialogue {
   size_t offered_ = 0;  // bytes of the input that the last event used
   size_t bytes_ = 0;
   unsigned commands_ = 0, bad_ = 0, failures_ = 0;
-  Fd inside_;
+  Inside inside_;
   std::string why_, client_;
   std::chrono::steady_clock::time_point last_input_ = Loop::now();
 };

@@ -11,22 +11,25 @@ namespace {
 
 constexpr size_t kBuffer = size_t{16} * 1024;
 
-Task<void> upward(Channel& channel, Stream& worker) {
+// `last`: what was put into the worker's stream at last, and may not be with the kernel yet.
+Task<void> upward(Channel& channel, Stream& worker, std::string& last) {
   while (true) {
     if (channel.input().empty()) {
       const auto filled = co_await channel.fill(kNoLimit, kBuffer);
       if (!filled) break;
     }
-    worker.put(channel.input());
+    last = channel.input();
+    worker.put(last);
     channel.consume(channel.input().size());
     const auto flushed = co_await worker.flush();
     if (!flushed) co_return;
+    std::string().swap(last);
   }
   // The worker may still send something.
   ::shutdown(worker.fd(), SHUT_WR);
 }
 
-Task<void> downward(Stream& worker, Channel& channel) {
+Task<void> downward(Stream& worker, Channel& channel, const bool& returned) {
   while (true) {
     const auto filled = co_await worker.fill(kNoLimit, kBuffer);
     if (!filled) break;
@@ -35,17 +38,23 @@ Task<void> downward(Stream& worker, Channel& channel) {
     const auto flushed = co_await channel.flush();
     if (!flushed) co_return;
   }
+  if (returned) co_return;
   channel.close_notify();
   (void)co_await channel.flush();
 }
 
 }  // namespace
 
-Task<void> carry(Channel& channel, Fd inside, Milliseconds write_limit) {
+Task<std::string> carry(Channel& channel, Fd inside, Milliseconds write_limit,
+                        const bool& returned) {
   Stream worker(channel.loop(), std::move(inside), write_limit);
-  Scope up(channel.loop());  // destroyed first, and with it the other direction
-  up.spawn(upward(channel, worker));
-  co_await downward(worker, channel);
+  std::string last;
+  {
+    Scope up(channel.loop());  // at its end the other direction is cancelled
+    up.spawn(upward(channel, worker, last));
+    co_await downward(worker, channel, returned);
+  }
+  co_return last.substr(last.size() - worker.waiting_output());
 }
 
 }  // namespace rims::login

@@ -5,11 +5,16 @@
 //   Ends     the client's end is passed on as the end of input; the worker's end ends the task
 #pragma once
 
+#include <string>
+
 #include "login/channel.h"
 
 namespace rims::login {
 
-// Until the worker has closed `inside`, or the client is gone.
-Task<void> carry(Channel& channel, Fd inside, Milliseconds write_limit);
+// Until the worker has closed `inside`, or the client is gone. If `returned` is true then, the
+// worker has given its end back: nothing is said to the client, and the result is what came from it
+// and has not reached the worker's end.
+Task<std::string> carry(Channel& channel, Fd inside, Milliseconds write_limit,
+                        const bool& returned);
 
 }  // namespace rims::login

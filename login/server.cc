@@ -11,9 +11,13 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <sodium.h>
 
 #include "common/base/errno_text.h"
 #include "common/base/log.h"
+#include "common/base/secret.h"
 #include "common/imap/parser.h"
 #include "login/proxy.h"
 #include "login/request.h"
@@ -25,9 +29,31 @@ using namespace std::chrono_literals;
 
 // One wake-up accepts at most this many, so that connected clients are served in between.
 constexpr int kAcceptsAtOnce = 32;
+constexpr std::string_view kTooMany = "* BYE [UNAVAILABLE] too many connections from you\r\n";
 
 std::unexpected<Error> unavailable(std::string why) {
   return fail(Fault::peer_gone, "try again later", std::move(why), "UNAVAILABLE");
+}
+
+// 0 when it can not be told.
+uint64_t inode_of(int fd) {
+  struct stat info{};
+  return fstat(fd, &info) == 0 ? static_cast<uint64_t>(info.st_ino) : 0;
+}
+
+// What waits in a socket now, without waiting for more.
+std::string all_of(int fd) {
+  std::string bytes;
+  bytes.reserve(256 * 1024);  // as much as lies in a socket, so that no copy is left behind
+  char piece[16 * 1024];
+  while (true) {
+    const ssize_t got = ::recv(fd, piece, sizeof piece, MSG_DONTWAIT);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) break;
+    bytes.append(piece, static_cast<size_t>(got));
+  }
+  sodium_memzero(piece, sizeof piece);
+  return bytes;
 }
 
 // Failures only cost speed; a test's socket pair has no such options.
@@ -82,13 +108,20 @@ struct Server::Client {
     peer.loopback = from.loopback;
     peer.session = session_id(s.index_, s.next_session_++);
     server.connections_++;
-    server.by_group_[group]++;
   }
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
   ~Client() {
     server.connections_--;
     server.room_.set();
+  }
+  // Before its login, from now on.
+  void enter(ClientPtr self) {
+    waiting = true;
+    server.by_group_[group]++;
+    deadline = Loop::now() + std::chrono::seconds(server.settings_->part.login_timeout_s);
+    place = server.before_login_.insert(server.before_login_.end(), std::move(self));
+    server.came_.set();
   }
   // Logged in, or over.
   void leave() {
@@ -108,8 +141,10 @@ struct Server::Client {
   const uint64_t began = static_cast<uint64_t>(std::time(nullptr));
   const Dialogue* dialogue = nullptr;  // while there is one
   uint64_t task = 0;
-  bool waiting = true;  // in before_login_
+  bool waiting = false;  // in before_login_
   std::list<ClientPtr>::iterator place;
+  bool returned = false;  // by its worker, with `back`
+  std::optional<Back> back;
 };
 
 Server::Server(Loop& loop, std::shared_ptr<const Settings> settings, uint32_t index)
@@ -148,10 +183,50 @@ Task<Server::LinkPtr> Server::worker(uint32_t number) {
   }
 }
 
-// A worker sends nothing on this link; only its end is noticed.
 Task<void> Server::watch(LinkPtr link) {
-  (void)co_await link->receive();
+  while (true) {
+    auto packet = co_await link->receive();
+    if (!packet) break;
+    take_back(*link, std::move(*packet));
+  }
   link->close();
+}
+
+// Only a descriptor that was handed over is taken: of TLS, the very end of a pair; else a
+// connection of the network, for which the kernel says where it comes from. The rest is as for a
+// new client.
+void Server::take_back(ipc::Link& link, ipc::Packet packet) {
+  auto message = ipc::open_packet<ipc::Returned>(link, packet);
+  if (!message) return;
+  const std::string& tag = message->tag.value;
+  if (imap::leading_tag(tag + " ") != tag) {
+    link.breach("a client came back with a tag that is none");
+    return;
+  }
+  Back back{.socket = std::move(packet.fds.front()),
+            .tag = tag,
+            .unread = std::move(message->unread.value),
+            .session = std::move(message->session.value)};
+  if (!back.socket || stopping_) return;
+  const int fd = back.socket.get();
+  if (const auto carried = carried_.find(inode_of(fd)); carried != carried_.end()) {
+    Client& client = *carried->second;
+    if (client.returned) return;
+    client.returned = true;
+    client.back = std::move(back);
+    ::shutdown(fd, SHUT_WR);  // what the worker has said goes out; then carry() ends
+    return;
+  }
+  sockaddr_storage from{};
+  socklen_t size = sizeof from;
+  const bool known = getpeername(fd, reinterpret_cast<sockaddr*>(&from), &size) == 0;
+  if (!known || (from.ss_family != AF_INET && from.ss_family != AF_INET6)) {
+    log::debug(back.session, "came back too late, its connection is over");
+    return;
+  }
+  const ClientAddress address = address_of(from);
+  Fd socket = std::move(back.socket);
+  begin(std::move(socket), address, false, std::move(back));
 }
 
 void Server::listen(bool implicit_tls, uint32_t index, Fd fd) {
@@ -204,25 +279,34 @@ Task<void> Server::accept_loop(Fd listener, bool implicit_tls) {
   }
 }
 
+bool Server::has_room_for(const std::string& group) const {
+  const auto count = by_group_.find(group);
+  return count == by_group_.end() || count->second < settings_->part.logins_per_address_max;
+}
+
 void Server::accept(Fd fd, const ClientAddress& address, bool implicit_tls) {
-  const auto count = by_group_.find(address.group);
-  if (count != by_group_.end() && count->second >= settings_->part.logins_per_address_max) {
+  begin(std::move(fd), address, implicit_tls, {});
+}
+
+void Server::begin(Fd fd, const ClientAddress& address, bool implicit_tls,
+                   std::optional<Back> back) {
+  // accept_loop() has looked for room already.
+  const bool full = back && connections_ >= settings_->part.connections_max;
+  if (full || !has_room_for(address.group)) {
     log::info({}, "too many connections before login from {}", address.text);
-    constexpr std::string_view kBye = "* BYE [UNAVAILABLE] too many connections from you\r\n";
     if (!implicit_tls)
-      (void)!::send(fd.get(), kBye.data(), kBye.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+      (void)!::send(fd.get(), kTooMany.data(), kTooMany.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     return;
   }
   tune(fd.get());
   auto client = std::make_shared<Client>(*this, std::move(fd), address);
-  client->deadline = Loop::now() + std::chrono::seconds(settings_->part.login_timeout_s);
-  client->place = before_login_.insert(before_login_.end(), client);
-  came_.set();
-  log::debug(client->peer.session, "connection from {}", address.text);
-  client->task = scope_.spawn(serve(client, implicit_tls));
+  client->enter(client);
+  log::debug(client->peer.session, "connection from {}{}{}", address.text,
+             back ? ", which was " : "", back ? back->session : std::string());
+  client->task = scope_.spawn(serve(client, implicit_tls, std::move(back)));
 }
 
-Task<void> Server::serve(ClientPtr client, bool implicit_tls) {
+Task<void> Server::serve(ClientPtr client, bool implicit_tls, std::optional<Back> back) {
   // The destructor runs also when this coroutine is cancelled.
   struct Gone {
     ClientPtr& client;
@@ -234,6 +318,32 @@ Task<void> Server::serve(ClientPtr client, bool implicit_tls) {
     }
   };
   const Gone gone{client};
+  if (implicit_tls) {
+    const std::shared_ptr<const Settings> settings = settings_;
+    if (!settings->tls) co_return;
+    const auto secured = co_await client->channel.start_tls(
+        *settings->tls, std::chrono::ceil<Milliseconds>(client->deadline - Loop::now()));
+    if (!secured) {
+      log::info(client->peer.session, "closed before login: {} ({})", secured.error().detail(),
+                client->peer.address);
+      co_return;
+    }
+  }
+  while (co_await serve_once(client, std::exchange(back, std::nullopt))) {
+    back = std::exchange(client->back, std::nullopt);
+    client->returned = false;
+    if (!has_room_for(client->group)) {
+      log::info(client->peer.session, "too many connections before login from {}",
+                client->peer.address);
+      client->channel.farewell(kTooMany);
+      co_return;
+    }
+    client->enter(client);
+    log::debug(client->peer.session, "unauthenticated");
+  }
+}
+
+Task<bool> Server::serve_once(ClientPtr client, std::optional<Back> back) {
   struct Talking {
     Client& client;
     Talking(Client& c, const Dialogue& dialogue) : client(c) { client.dialogue = &dialogue; }
@@ -241,31 +351,43 @@ Task<void> Server::serve(ClientPtr client, bool implicit_tls) {
     Talking& operator=(const Talking&) = delete;
     ~Talking() { client.dialogue = nullptr; }
   };
-  const std::shared_ptr<const Settings> settings = settings_;
-  const auto deadline = client->deadline;
-  const std::string& session = client->peer.session;
-  if (implicit_tls) {
-    if (!settings->tls) co_return;
-    const auto secured = co_await client->channel.start_tls(
-        *settings->tls, std::chrono::ceil<Milliseconds>(deadline - Loop::now()));
-    if (!secured) {
-      log::info(session, "closed before login: {} ({})", secured.error().detail(),
-                client->peer.address);
-      co_return;
-    }
-  }
+  if (back) client->channel.unread(std::move(back->unread));
   Dialogue::Outcome outcome;
   {
-    Dialogue dialogue(client->channel, *this, settings, client->peer, deadline);
+    Dialogue dialogue(client->channel, *this, settings_, client->peer, client->deadline);
     const Talking talking(*client, dialogue);
-    outcome = co_await dialogue.run();
+    outcome = co_await dialogue.run(back ? std::move(back->tag) : std::string());
   }
   if (outcome.end == Dialogue::End::closed) {
-    log::debug(session, "closed before login: {}", outcome.why);
-    co_return;
+    log::debug(client->peer.session, "closed before login: {}", outcome.why);
+    co_return false;
   }
   client->leave();
-  if (outcome.inside) co_await carry(client->channel, std::move(outcome.inside), kCarryLimit);
+  if (!outcome.inside.fd) co_return false;
+  struct Carried {
+    std::unordered_map<uint64_t, Client*>& all;
+    const uint64_t outer;
+    ~Carried() { all.erase(outer); }
+  };
+  const Carried carried{carried_, outcome.inside.outer};
+  carried_[outcome.inside.outer] = client.get();
+  std::string late =
+      co_await carry(client->channel, std::move(outcome.inside.fd), kCarryLimit, client->returned);
+  if (!client->returned) co_return false;
+  // In the order in which the client has sent it: what the worker has read, what lies in its end,
+  // what was on the way there, and then what the channel has.
+  // There may be a password in it, so no copy stays behind.
+  std::string& unread = client->back->unread;
+  std::string there = all_of(client->back->socket.get());
+  std::string all;
+  all.reserve(unread.size() + there.size() + late.size());
+  for (std::string* part : {&unread, &there, &late}) {
+    all += *part;
+    wipe(*part);
+  }
+  unread = std::move(all);
+  client->back->socket = Fd();
+  co_return true;
 }
 
 Task<Result<ipc::LoginReply>> Server::ask(Channel& channel, ipc::LoginRequest request) {
@@ -290,8 +412,8 @@ Task<Result<ipc::LoginReply>> Server::ask(Channel& channel, ipc::LoginRequest re
   co_return fail(Fault::peer_gone, "the client left before its answer");
 }
 
-Task<Result<Fd>> Server::hand_over(Channel& channel, const Peer& peer, ipc::LoginReply granted,
-                                   std::string tag, std::string client) {
+Task<Result<Inside>> Server::hand_over(Channel& channel, const Peer& peer, ipc::LoginReply granted,
+                                       std::string tag, std::string client) {
   const LinkPtr link = co_await worker(granted.worker);
   if (!link)
     co_return unavailable("rims-imapd " + std::to_string(granted.worker) + " is not connected");
@@ -299,18 +421,20 @@ Task<Result<Fd>> Server::hand_over(Channel& channel, const Peer& peer, ipc::Logi
   ipc::Handover message;
   message.ticket.value = std::move(granted.ticket.value);
   message.tag = std::move(tag);
-  message.unread = channel.input();
+  // With TLS what is too much for the message goes through the pair.
+  const bool later = channel.over_tls() && channel.input().size() > ipc::kMaxUnread;
+  if (!later) message.unread = channel.input();
   message.client_address = peer.address;
   message.over_tls = channel.over_tls();
   message.session = peer.session;
   message.client = std::move(client);
   std::vector<Fd> given;
-  Fd kept;
+  Inside kept;
   if (channel.over_tls()) {
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
       co_return unavailable(fail_errno("socketpair", errno).error().detail());
-    kept = Fd(pair[0]);
+    kept = {.fd = Fd(pair[0]), .outer = inode_of(pair[1])};
     given.emplace_back(pair[1]);
   } else {
     given.emplace_back(fcntl(channel.fd(), F_DUPFD_CLOEXEC, 3));
@@ -320,7 +444,7 @@ Task<Result<Fd>> Server::hand_over(Channel& channel, const Peer& peer, ipc::Logi
     co_return unavailable("too much input came with the login");
   const auto sent = co_await link->send(std::move(message), std::move(given));
   if (!sent) co_return unavailable(sent.error().detail());
-  channel.consume(channel.input().size());
+  if (!later) channel.consume(channel.input().size());
   log::debug(peer.session, "handed to rims-imapd {}{}", granted.worker,
              channel.over_tls() ? " over " + channel.tls_description() : "");
   co_return kept;

@@ -11,6 +11,7 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -62,8 +63,8 @@ class Server final : public Backend {
   [[nodiscard]] size_t before_login() const { return before_login_.size(); }
 
   Task<Result<ipc::LoginReply>> ask(Channel& channel, ipc::LoginRequest request) override;
-  Task<Result<Fd>> hand_over(Channel& channel, const Peer& peer, ipc::LoginReply granted,
-                             std::string tag, std::string client) override;
+  Task<Result<Inside>> hand_over(Channel& channel, const Peer& peer, ipc::LoginReply granted,
+                                 std::string tag, std::string client) override;
 
  private:
   struct Client;
@@ -76,8 +77,18 @@ class Server final : public Backend {
   // Ends the connections that have not logged in when their time is over, whatever they do.
   Task<void> end_late_logins();
   Task<bool> make_room();
-  Task<void> serve(ClientPtr client, bool implicit_tls);
+  // A client that was logged in before; without, a new one.
+  struct Back {
+    Fd socket;  // as the worker had it
+    std::string tag, unread, session;
+  };
+  [[nodiscard]] bool has_room_for(const std::string& group) const;
+  void begin(Fd fd, const ClientAddress& address, bool implicit_tls, std::optional<Back> back);
+  Task<void> serve(ClientPtr client, bool implicit_tls, std::optional<Back> back);
+  // Its dialogue, and with TLS its session. False: it is over.
+  Task<bool> serve_once(ClientPtr client, std::optional<Back> back);
   Task<void> watch(LinkPtr link);
+  void take_back(ipc::Link& link, ipc::Packet packet);
   Task<void> serve_admin(LinkPtr link);
   [[nodiscard]] std::vector<ipc::SessionEntry> entries() const;
   uint64_t kick(std::string_view session);
@@ -95,6 +106,7 @@ class Server final : public Backend {
   Event came_;                                          // a connection that has to log in
   std::list<ClientPtr> before_login_;                   // the oldest first
   std::unordered_map<std::string, uint32_t> by_group_;  // of those
+  std::unordered_map<uint64_t, Client*> carried_;       // with TLS, by Inside::outer
   std::map<uint32_t, LinkPtr> workers_;
   Event attached_;                                           // to one of them
   std::map<std::pair<bool, uint32_t>, uint64_t> listeners_;  // number of the task

@@ -5,7 +5,8 @@
 //         4315 UIDPLUS, 4731 ESEARCH, 4959 SASL-IR, 4978 COMPRESS, 5032 WITHIN, 5161 ENABLE,
 //         5182 SEARCHRES,
 //         5258 LIST-EXTENDED, 5819 LIST-STATUS, 6154 SPECIAL-USE, 6851 MOVE,
-//         7162 CONDSTORE and QRESYNC, 8438 STATUS=SIZE, 8474 OBJECTID, 8514 SAVEDATE, 8970 PREVIEW,
+//         7162 CONDSTORE and QRESYNC, 8438 STATUS=SIZE, 8474 OBJECTID, 8514 SAVEDATE, 8437
+//         UNAUTHENTICATE, 8970 PREVIEW,
 //         9208 QUOTA
 //   Made by  common/imap/parser.h; printed again by common/imap/printer.h
 //
@@ -370,11 +371,15 @@ struct SetQuota {
   bool operator==(const SetQuota&) const = default;
 };
 
-using Arguments =
-    std::variant<Noop, Capability, Logout, Id, Starttls, Authenticate, Login, Enable, Select,
-                 Examine, Create, Delete, Rename, Subscribe, Unsubscribe, List, Lsub, StatusQuery,
-                 Append, Namespace, Idle, Check, Close, Unselect, Expunge, Search, Sort, Thread,
-                 Fetch, Store, Copy, Move, GetQuota, GetQuotaRoot, SetQuota, Compress>;
+struct Unauthenticate {  // RFC 8437 §2
+  bool operator==(const Unauthenticate&) const = default;
+};
+
+using Arguments = std::variant<Noop, Capability, Logout, Id, Starttls, Authenticate, Login, Enable,
+                               Select, Examine, Create, Delete, Rename, Subscribe, Unsubscribe,
+                               List, Lsub, StatusQuery, Append, Namespace, Idle, Check, Close,
+                               Unselect, Expunge, Search, Sort, Thread, Fetch, Store, Copy, Move,
+                               GetQuota, GetQuotaRoot, SetQuota, Compress, Unauthenticate>;
 
 struct Command {
   std::string tag;

@@ -322,6 +322,7 @@ constexpr Row kRows[] = {
     {"GETQUOTAROOT", one_mailbox<GetQuotaRoot>},
     {"SETQUOTA", set_quota},
     {"COMPRESS", compress},
+    {"UNAUTHENTICATE", plain<Unauthenticate>},
 };
 
 // No command has a longer name.

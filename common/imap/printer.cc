@@ -281,6 +281,7 @@ struct PutArguments {
   void operator()(const Check&) const {}
   void operator()(const Close&) const {}
   void operator()(const Unselect&) const {}
+  void operator()(const Unauthenticate&) const {}
   void operator()(const Id& a) const {
     out += " (";
     bool space = false;

@@ -140,6 +140,7 @@ inline constexpr auto kAuthOwn = std::to_array<Call>({"mlock", "munlock"});
 
 inline constexpr auto kLoginOwn = std::to_array<Call>({
     "accept4",
+    "getpeername",
     {"socketpair", is(0, kUnix, "AF_UNIX"),
      is(1, kStream | kCloseOnExec, "SOCK_STREAM | SOCK_CLOEXEC"), is(2, 0, "protocol 0")},
     {"setsockopt", is(1, kSocketLevel, "SOL_SOCKET"), is(2, kKeepAlive, "SO_KEEPALIVE")},

@@ -57,6 +57,8 @@ constexpr auto kRows = std::tuple{
     RowOf<imap::GetQuota>{{"GETQUOTA", Needs::login, false, false, false, commands::get_quota}},
     RowOf<imap::GetQuotaRoot>{
         {"GETQUOTAROOT", Needs::login, false, false, false, commands::get_quota_root}},
+    RowOf<imap::Unauthenticate>{
+        {"UNAUTHENTICATE", Needs::login, false, false, true, commands::unauthenticate}},
     RowOf<imap::SetQuota>{{"SETQUOTA", Needs::login, false, false, false, commands::set_quota}},
     RowOf<imap::Compress>{{"COMPRESS", Needs::login, false, false, true, commands::compress}},
 };

@@ -3,6 +3,8 @@
 #include "imapd/imap/session.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <fcntl.h>
 #include <utility>
 
 #include "common/base/log.h"
@@ -83,6 +85,19 @@ HostedSession::Activity Session::activity() const {
           .last_input = last_input_};
 }
 
+Task<Status> Session::unauthenticate(std::string tag) {
+  // rims-login does not compress.
+  if (connection_.compressed())
+    co_return fail(Fault::refused, "not while the connection is compressed", {}, "CANNOT");
+  CO_TRY_STATUS(co_await flush());
+  Fd socket(fcntl(connection_.fd(), F_DUPFD_CLOEXEC, 0));
+  if (!socket) co_return fail_errno("fcntl(F_DUPFD_CLOEXEC)", errno);
+  CO_TRY_STATUS(
+      co_await host_.give_back(std::move(socket), client_, std::move(tag), connection_.input()));
+  given_back_ = ended_ = true;
+  co_return Status();
+}
+
 // ---------------------------------------------------------------- the life of a session
 
 Task<void> Session::run() {
@@ -92,7 +107,9 @@ Task<void> Session::run() {
   const Status told = co_await flush();
   running_ = false;
   log::info(id(), "session of {} ended after {} commands{}", log::quoted(user()), commands_,
-            told ? "" : ", the client was gone");
+            given_back_ ? ", by UNAUTHENTICATE"
+            : told      ? ""
+                        : ", the client was gone");
 }
 
 Task<bool> Session::open() {

@@ -132,6 +132,10 @@ class Session final : public HostedSession, private store::Listener {
   // Sends everything that is new in the mailbox, as far as it may be sent now.
   Task<Status> tell_news(bool expunges, bool with_uid);
 
+  // Gives the client back: it may log in again. When that is done the session is over, and nothing
+  // more may be said. Errors as SessionHost::give_back(), and refused CANNOT with COMPRESS.
+  Task<Status> unauthenticate(std::string tag);
+
   // IDLE: sends news as it comes until the client says DONE.
   Task<Result<Reply>> idle();
 
@@ -182,6 +186,7 @@ class Session final : public HostedSession, private store::Listener {
   Extensions extensions_;
   bool ended_ = false;
   bool said_bye_ = false;
+  bool given_back_ = false;
   bool running_ = false;
   bool idling_ = false;
   bool warned_of_quota_ = false;

@@ -26,6 +26,7 @@ Task<void> Session::execute(Result<imap::Command> command, std::string tag) {
   const bool expunges = may_tell_expunges(row, *command);
   log::debug(id(), "{} {}", tag, imap::name(*command));
   Result<Reply> reply = co_await perform(row, std::move(*command));
+  if (given_back_) co_return;  // rims-login answers
   if (!said_bye_ && !(selected_ && selected_->mailbox->deleted())) {
     const Status told = co_await tell_news(expunges, by_uid);
     if (!told) reply = std::unexpected(told.error());

@@ -35,6 +35,7 @@ struct Client {
   bool over_tls = false;
   std::string id;      // for the log
   std::string client;  // what it called itself before the login, or ""
+  uint32_t login = 0;  // the number of the rims-login that it came from
 };
 
 struct SessionLimits {
@@ -76,6 +77,11 @@ class SessionHost {
   virtual Task<void> work_apart(std::function<void()> work) = 0;
   // message::make_structure() by work_on(), with the configured limits.
   virtual Task<std::string> make_structure(std::string_view message) = 0;
+  // Gives a client back to its rims-login, which answers `tag`: it may log in again. `socket` is
+  // the one it came with, of which the session reads and writes no more. refused UNAVAILABLE when
+  // there is no such rims-login now; limit LIMIT when `unread` is too much for a message.
+  virtual Task<Status> give_back(Fd socket, const Client& client, std::string tag,
+                                 std::string_view unread) = 0;
   // Delivers a message of the delivery user to `recipient`, as any other mail.
   virtual Task<Result<ipc::SubmitReply>> submit(ipc::Submit order, Fd message) = 0;
 };

@@ -56,7 +56,7 @@ void Worker::attach_login(uint32_t index, ipc::End end) {
   SharedLink& slot = logins_[index];
   replace(slot, std::make_shared<ipc::Link>(loop_, std::move(end), "rims-login",
                                             ipc::kImapdAcceptsFromLogin));
-  links_.spawn(serve_login(slot));
+  links_.spawn(serve_login(slot, index));
 }
 
 void Worker::attach_deliverd(ipc::End end) {
@@ -95,15 +95,15 @@ void Worker::drain_auth() {
   }
 }
 
-Task<void> Worker::serve_login(SharedLink link) {
+Task<void> Worker::serve_login(SharedLink link, uint32_t index) {
   while (true) {
     auto packet = co_await link->receive();
     if (!packet) break;
-    take_handover(*link, std::move(*packet));
+    take_handover(*link, std::move(*packet), index);
   }
 }
 
-void Worker::take_handover(ipc::Link& link, ipc::Packet packet) {
+void Worker::take_handover(ipc::Link& link, ipc::Packet packet, uint32_t index) {
   auto handover = ipc::open_packet<ipc::Handover>(link, packet);
   if (!handover) return;
   const std::string& tag = handover->tag.value;
@@ -132,7 +132,8 @@ void Worker::take_handover(ipc::Link& link, ipc::Packet packet) {
                  .address = std::move(handover->client_address.value),
                  .over_tls = handover->over_tls,
                  .id = std::move(handover->session.value),
-                 .client = std::move(handover->client.value)});
+                 .client = std::move(handover->client.value),
+                 .login = index});
 }
 
 // ---------------------------------------------------------------- deliveries
@@ -223,6 +224,27 @@ Task<void> Worker::work_apart(std::function<void()> work) {
 
 Task<std::string> Worker::make_structure(std::string_view message) {
   return accounts_.make_structure(message);
+}
+
+Task<Status> Worker::give_back(Fd socket, const Client& client, std::string tag,
+                               std::string_view unread) {
+  const auto found = logins_.find(client.login);
+  const SharedLink link = found == logins_.end() ? nullptr : found->second;
+  if (stopping_ || !link || !link->open())
+    co_return fail(Fault::refused, "not possible now", "rims-login is not connected",
+                   "UNAVAILABLE");
+  ipc::Returned message;
+  message.tag = std::move(tag);
+  message.unread = unread;
+  message.session = client.id;
+  if (!message.unread.within())
+    co_return fail(Fault::limit, "too much was sent behind the command", {}, "LIMIT");
+  std::vector<Fd> fds;
+  fds.push_back(std::move(socket));
+  const Status sent = co_await link->send(std::move(message), std::move(fds));
+  if (!sent)
+    co_return fail(Fault::refused, "not possible now", sent.error().detail(), "UNAVAILABLE");
+  co_return Status();
 }
 
 Task<Result<ipc::SubmitReply>> Worker::submit(ipc::Submit order, Fd message) {

@@ -75,15 +75,17 @@ class Worker final : private SessionHost {
   Task<void> work_on(std::string_view message, std::function<void()> work) override;
   Task<void> work_apart(std::function<void()> work) override;
   Task<std::string> make_structure(std::string_view message) override;
+  Task<Status> give_back(Fd socket, const Client& client, std::string tag,
+                         std::string_view unread) override;
   Task<Result<ipc::SubmitReply>> submit(ipc::Submit order, Fd message) override;
 
   Task<void> serve_session(Sessions::Number number, Client client);
   Task<void> serve_auth(SharedLink link);
-  Task<void> serve_login(SharedLink link);
+  Task<void> serve_login(SharedLink link, uint32_t index);
   Task<void> serve_deliverd(SharedLink link);
   Task<void> serve_delivery(SharedLink link, ipc::Packet packet);
   void take_word_of_auth(ipc::Link& link, const ipc::Packet& packet);
-  void take_handover(ipc::Link& link, ipc::Packet packet);
+  void take_handover(ipc::Link& link, ipc::Packet packet, uint32_t index);
   void drain_auth();
 
   Loop& loop_;

@@ -41,6 +41,75 @@ TEST_F(Servers, TakesConnectionsAndKnowsTheirAddress) {
   EXPECT_EQ(handed().message.client_address.value, "127.0.0.1");
 }
 
+// RFC 8437 §2: a worker gives a client back.
+class Returning : public Servers {
+ protected:
+  void give_back(Handed handed, const std::string& tag, const std::string& unread) {
+    ipc::Returned message;
+    message.tag = tag;
+    message.unread = unread;
+    message.session = handed.message.session.value;
+    std::vector<Fd> fds;
+    fds.push_back(std::move(handed.fd));
+    EXPECT_TRUE(run(loop, worker->send(std::move(message), std::move(fds))));
+  }
+};
+
+TEST_F(Returning, ItIsAClientBeforeItsLoginAgain) {
+  start();
+  Client& c = dial(listen());
+  greeting(c);
+  say(c, "a LOGIN foo bar\r\n");
+  Handed first = handed();
+  settle();
+  EXPECT_EQ(server->connections(), 0U);
+  const std::string before = first.message.session.value;
+  give_back(std::move(first), "u", "b NOOP\r\nc LOGIN foo bar\r\nd X");
+  EXPECT_TRUE(hear(c, "b OK NOOP completed\r\n")
+                  .starts_with("u OK [CAPABILITY IMAP4rev1 LITERAL- ID SASL-IR AUTH=PLAIN "));
+  const Handed second = handed();
+  EXPECT_EQ(second.message.tag.value, "c");
+  EXPECT_EQ(second.message.unread.value, "d X");
+  EXPECT_EQ(second.message.client_address.value, "127.0.0.1");
+  EXPECT_NE(second.message.session.value, before);
+  settle();
+  EXPECT_EQ(server->connections(), 0U);
+  EXPECT_EQ(server->before_login(), 0U);
+}
+
+TEST_F(Returning, ItsLimitsAreThoseOfANewOne) {
+  part.logins_per_address_max = 1;
+  start();
+  const sockaddr_in address = listen();
+  Client& c = dial(address);
+  greeting(c);
+  say(c, "a LOGIN foo bar\r\n");
+  Handed away = handed();
+  settle();
+  greeting(dial(address));
+  give_back(std::move(away), "u", "");
+  EXPECT_EQ(hear_all(c), "* BYE [UNAVAILABLE] too many connections from you\r\n");
+  EXPECT_EQ(server->before_login(), 1U);
+}
+
+TEST_F(Returning, WhatIsNoClientIsNotTaken) {
+  start();
+  Client& c = connect();  // a socket pair, as no network makes it
+  greeting(c);
+  say(c, "a LOGIN foo bar\r\n");
+  give_back(handed(), "u", "b NOOP\r\n");
+  EXPECT_EQ(hear_all(c), "");
+  EXPECT_EQ(server->connections(), 0U);
+  EXPECT_TRUE(worker->open());
+  // A tag that could break a line ends the link.
+  Client& d = dial(listen());
+  greeting(d);
+  say(d, "a LOGIN foo bar\r\n");
+  give_back(handed(), "u OK\r\n*", "");
+  EXPECT_EQ(hear_all(d), "");
+  EXPECT_FALSE(run(loop, worker->receive()));
+}
+
 TEST_F(Servers, AddressesAreNumericAndCountedTogether) {
   const auto of = [](int family, const char* text) {
     sockaddr_storage storage{};

@@ -129,6 +129,9 @@ class Compress(unittest.TestCase):
                     lines = client.command(f"FETCH {number} (FLAGS ENVELOPE BODY.PEEK[])")
                     self.assertIn(mail(number), lines[0])
                 self.assertLess(client.received * 3, client.read, "one small answer after the other")
+                # There is no way back to a process that does not compress.
+                refused = client.command("UNAUTHENTICATE", ok=False)[-1]
+                self.assertIn(b" NO [CANNOT] not while the connection is compressed", refused)
                 client.idle()
                 suite.deliver(mail(100))
                 self.assertEqual(client.line(), b"* 100 EXISTS")

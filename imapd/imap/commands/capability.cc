@@ -1,7 +1,7 @@
-// imapd/imap/commands/capability.cc - CAPABILITY, NOOP, CHECK, LOGOUT, ID, NAMESPACE: commands that
-// say something about the server and touch no mailbox
+// imapd/imap/commands/capability.cc - CAPABILITY, NOOP, CHECK, LOGOUT, UNAUTHENTICATE, ID,
+// NAMESPACE: commands that say something about the server or end the session, and touch no mailbox
 //
-//   RFC  3501 §6.1.1, §6.1.2, §6.1.3, §6.4.1; 2971 (ID); 2342 (NAMESPACE)
+//   RFC  3501 §6.1.1, §6.1.2, §6.1.3, §6.4.1; 2971 (ID); 2342 (NAMESPACE); 8437 (UNAUTHENTICATE)
 
 #include "common/imap/response.h"
 #include "imapd/imap/session.h"
@@ -26,6 +26,12 @@ Task<Result<Reply>> check(Session&, imap::Command) {
 Task<Result<Reply>> logout(Session& session, imap::Command) {
   session.bye("logging out");
   co_return Reply{.text = "LOGOUT completed", .code = {}};
+}
+
+// rims-login answers, and all that the session knew ends with it.
+Task<Result<Reply>> unauthenticate(Session& session, imap::Command command) {
+  CO_TRY_STATUS(co_await session.unauthenticate(std::move(command.tag)));
+  co_return Reply{};
 }
 
 // What the client says is not used. Our answer has no version, which could help an attacker.

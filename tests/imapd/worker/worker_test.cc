@@ -28,7 +28,7 @@ class Peers {
   explicit Peers(Stage& stage)
       : stage_(stage),
         auth(stage.loop, ours(0), "imapd", {}),
-        login(stage.loop, ours(1), "imapd", {}),
+        login(stage.loop, ours(1), "imapd", ipc::kLoginAcceptsFromImapd),
         deliverd(stage.loop, ours(2), "imapd", ipc::kDeliverdAcceptsFromImapd) {
     stage.worker->attach_auth(std::move(theirs_[0]));
     stage.worker->attach_login(0, std::move(theirs_[1]));
@@ -112,6 +112,37 @@ TEST_F(WorkerTest, EndsTheSessionsAndForgetsTheTicketsOfAUserWhomAuthRevokes) {
   const auto late = run(stage.loop, peers->hand_over("fedcba9876543210"));
   EXPECT_EQ(first_line(*late), "(closed)");
   EXPECT_EQ(run(stage.loop, bar->command("a", "NOOP")).back(), "a OK NOOP completed");
+}
+
+// RFC 8437
+TEST_F(WorkerTest, GivesAClientBackThatUnauthenticates) {
+  run(stage.loop, peers->give_ticket(kTicket, "foo"));
+  const auto client = run(stage.loop, peers->hand_over(kTicket));
+  EXPECT_TRUE(first_line(*client).starts_with("t1 OK"));
+  run(stage.loop, client->command("s", "SELECT INBOX"));
+  run(stage.loop, client->send("n NOOP\r\nu UNAUTHENTICATE\r\nv LOGIN x y\r\nw NO"));
+  EXPECT_EQ(first_line(*client), "n OK NOOP completed") << "what is before it is answered before";
+  auto packet = run(stage.loop, peers->login.receive());
+  ASSERT_TRUE(packet);
+  const auto returned = ipc::decode<ipc::Returned>(packet->body);
+  ASSERT_TRUE(returned);
+  EXPECT_EQ(returned->tag.value, "u");
+  EXPECT_EQ(returned->unread.value, "v LOGIN x y\r\nw NO");
+  EXPECT_EQ(returned->session.value, "s7");
+  EXPECT_EQ(stage.worker->sessions(), 0U);
+  const Fd socket = std::move(packet->fds.front());
+  EXPECT_EQ(write(socket.get(), "here\r\n", 6), 6) << "it is the client's, and open";
+  EXPECT_EQ(first_line(*client), "here");
+}
+
+TEST_F(WorkerTest, KeepsAClientThatNobodyWouldTakeBack) {
+  run(stage.loop, peers->give_ticket(kTicket, "foo"));
+  const auto client = run(stage.loop, peers->hand_over(kTicket));
+  EXPECT_TRUE(first_line(*client).starts_with("t1 OK"));
+  peers->login.close();
+  const auto refused = run(stage.loop, client->command("c", "UNAUTHENTICATE"));
+  EXPECT_EQ(refused.back(), "c NO [UNAVAILABLE] not possible now");
+  EXPECT_EQ(run(stage.loop, client->command("d", "NOOP")).back(), "d OK NOOP completed");
 }
 
 // A link of rims-ctl.
