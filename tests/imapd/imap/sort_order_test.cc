@@ -1,4 +1,5 @@
-// tests/imapd/imap/sort_order_test.cc - the keys of SORT (RFC 5256 §3, RFC 5957), and their memory
+// tests/imapd/imap/sort_order_test.cc - the keys of SORT (RFC 5256 §1, §3; RFC 5957 §3), and their
+// memory
 
 #include "imapd/imap/sort_order.h"
 
