@@ -83,6 +83,11 @@ void login_of(std::string_view bytes) {
     handover.tag = tag;
     handover.session = login::session_id(UINT32_MAX, UINT64_MAX);
     carried(handover);
+    // And that which unauthenticates, given back.
+    ipc::Returned returned;
+    returned.tag = tag;
+    returned.session = handover.session.value;
+    carried(returned);
   }
 }
 
