@@ -138,7 +138,7 @@ Task<bool> Session::open() {
 
 std::string Session::capabilities() const {
   std::string text = imap::capabilities({.logged_in = true, .tls_active = client_.over_tls});
-  if (!compressed()) text += " COMPRESS=DEFLATE";
+  if (!compressed()) text += " COMPRESS=DEFLATE UNAUTHENTICATE";
   text += " APPENDLIMIT=" + std::to_string(append_limit());
   text += post_only() ? " X-RIMS-MAIL-DELIVERY-USER" : " MULTIAPPEND";
   return text;
