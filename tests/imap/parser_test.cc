@@ -385,7 +385,7 @@ TEST(Parser, CanonicalForms) {
       {"a ID (\"a\" NIL)", "a ID (\"a\" NIL)"},
       {"a ID NIL", "a ID ()"},
       {"a ENABLE condstore UTF8=ACCEPT ", "a ENABLE CONDSTORE UTF8=ACCEPT"},
-      {"a APPEND x UTF8 (~{1+}\r\ny)", "a APPEND \"x\" () {1+}\r\ny"},
+      {"a APPEND x UTF8 (~{1+}\r\ny)", "a APPEND \"x\" () ~{1+}\r\ny"},
       {"a GETQUOTA \"\"", "a GETQUOTA \"\""},
       {"a getquotaroot inbox", "a GETQUOTAROOT \"INBOX\""},
       {"a SETQUOTA {1+}\r\nx (storage 9223372036854775807 X-Y 0)",
