@@ -12,9 +12,10 @@ namespace {
 // The messages from `number` on of which to read the kept fields.
 std::vector<MessageId> coming(const Selected& selected, const Found& found, uint32_t number) {
   std::vector<MessageId> messages;
-  for (const Found::Range& range : found.ranges()) {
-    for (uint64_t n = std::max(range.first.value, number);
-         n <= range.last.value && messages.size() < StructuresAhead::kMost; n++)
+  auto range = std::ranges::lower_bound(found.ranges(), SeqNum(number), {}, &Found::Range::last);
+  for (; range != found.ranges().end() && messages.size() < StructuresAhead::kMost; ++range) {
+    for (uint64_t n = std::max(range->first.value, number);
+         n <= range->last.value && messages.size() < StructuresAhead::kMost; n++)
       if (const auto* entry = selected.mailbox->find(selected.view.uid_at(n - 1)))
         messages.push_back(entry->message);
   }
