@@ -36,6 +36,16 @@ bool Extensions::add(Extension extension) {
   return true;
 }
 
+std::string Extensions::names() const {
+  std::string all;
+  for (const Row& row : kRows) {
+    if (!has(row.extension)) continue;
+    if (!all.empty()) all += ' ';
+    all += row.name;
+  }
+  return all;
+}
+
 bool Extensions::name(Extension extension) {
   const auto bit = static_cast<size_t>(extension);
   if (named_.test(bit)) return false;

@@ -8,6 +8,7 @@
 #include <bitset>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace rims::imapd {
@@ -24,6 +25,8 @@ class Extensions {
   }
   // With those that it includes. False: it was there already.
   bool add(Extension extension);
+  // Their names with spaces between, as ENABLE calls them.
+  [[nodiscard]] std::string names() const;
   // For ENABLED (RFC 5161 §3.1), which names each only once. False: it was named already.
   bool name(Extension extension);
 

@@ -106,10 +106,22 @@ Task<void> Session::run() {
   if (opened) co_await serve();
   const Status told = co_await flush();
   running_ = false;
-  log::info(id(), "session of {} ended after {} commands{}", log::quoted(user()), commands_,
+  log::info(id(), "session of {} ended after {} commands{}{}", log::quoted(user()), commands_,
             given_back_ ? ", by UNAUTHENTICATE"
             : told      ? ""
-                        : ", the client was gone");
+                        : ", the client was gone",
+            what_it_used());
+}
+
+// For those who look for a client that behaves oddly.
+std::string Session::what_it_used() const {
+  std::string text;
+  const std::string& name = client_name_.empty() ? client_.client : client_name_;
+  if (!name.empty()) text += ", client " + log::quoted(name);
+  std::string used = extensions_.names();
+  if (compressed()) used += used.empty() ? "COMPRESS" : " COMPRESS";
+  if (!used.empty()) text += ", with " + used;
+  return text;
 }
 
 Task<bool> Session::open() {

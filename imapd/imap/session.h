@@ -147,6 +147,7 @@ class Session final : public HostedSession, private store::Listener {
   void mailbox_changed(const store::Change& change) override;
   void account_failed(const Error&) override;
 
+  [[nodiscard]] std::string what_it_used() const;
   Task<bool> open();
   Task<void> serve();
   Task<void> execute(Result<imap::Command> command, std::string tag);
