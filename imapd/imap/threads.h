@@ -39,7 +39,7 @@ class Threads {
   // The header fields that are looked at, in lower case.
   [[nodiscard]] static std::vector<std::string> fields(Algorithm algorithm);
 
-  // In the order of the numbers. `date` is when the message was sent; for REFS when it came.
+  // In the order of the numbers. `date` is when the message was sent.
   void add(SeqNum number, int64_t date, std::string_view header);
   // Makes the trees. Once.
   void build();

@@ -47,12 +47,10 @@ Task<Result<Reply>> thread(Session& session, imap::Command command) {
 
   Threads threads(args.algorithm);
   Unreadable unreadable(session.account(), session.id(), "THREAD");
-  const bool by_arrival = args.algorithm == imap::Thread::Algorithm::refs;
   CO_TRY_STATUS(co_await for_each_header(
-      session, found, Threads::fields(args.algorithm), !by_arrival, unreadable,
+      session, found, Threads::fields(args.algorithm), true, unreadable,
       [&](const FoundHeader& one) -> Task<void> {
-        threads.add(one.number, by_arrival ? one.entry.date : one.sent.value_or(one.entry.date),
-                    one.header);
+        threads.add(one.number, one.sent.value_or(one.entry.date), one.header);
         co_return;
       }));
   tell_unreadable(session, unreadable, "threaded by what they say");
