@@ -408,6 +408,8 @@ Task<Result<std::vector<std::string>>> Account::check() {
   if (!committing_ && state_.seq() == seq && recent_claims_.empty()) {
     if (const auto different = state_.difference(fresh); !different.empty())
       broken.push_back("invariant 11: the state is what the journal says: " + different);
+    if (state_.lost_numbers() != fresh.lost_numbers())
+      broken.emplace_back("invariant 11: the state is what the journal says: lost numbers");
   }
   for (const auto& [id, mailbox] : fresh.mailboxes()) {
     const auto gone = co_await vanished(id, ModSeq());

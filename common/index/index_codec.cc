@@ -61,9 +61,12 @@ std::vector<std::string> in_pieces(std::string table) {
 
 std::string IndexCodec::encode_list(const AccountState& state) {
   const std::string named = state.named().user.empty() ? std::string() : state.named().encode();
+  // The record that closes the index comes after it, and may be the first one behind lost numbers.
+  LostNumbers lost = state.lost_numbers();
+  if (state.seq_ > state.applied_) lost.add(state.applied_, state.seq_ + 1);
   Writer out;
-  out.num(static_cast<uint32_t>(state.lost_numbers().ranges().size()));
-  for (const auto& lost : state.lost_numbers().ranges()) out.num(lost.after).num(lost.before);
+  out.num(static_cast<uint32_t>(lost.ranges().size()));
+  for (const auto& range : lost.ranges()) out.num(range.after).num(range.before);
   return out.num(static_cast<uint32_t>(named.size())).raw(named).take() + state.snapshot().encode();
 }
 

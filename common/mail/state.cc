@@ -595,7 +595,6 @@ std::string AccountState::difference(const AccountState& other) const {
   if (names_ != other.names_) return "names";
   if (subscriptions_ != other.subscriptions_) return "subscriptions";
   if (removed_ != other.removed_) return "removed ids";
-  if (lost_ != other.lost_) return "lost numbers";
   if (named_.user != other.named_.user || named_.id != other.named_.id) return "user or account id";
   if (deliveries_ != other.deliveries_) return "deliveries";
   if (mailboxes_.size() != other.mailboxes_.size()) return "number of mailboxes";

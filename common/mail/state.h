@@ -92,7 +92,7 @@ class AccountState {
 
   // Empty when all is well. Mailboxes that are not loaded are looked at as far as possible.
   [[nodiscard]] std::vector<std::string> broken_invariants() const;
-  // The first difference in words, or empty. Both must be loaded fully.
+  // The first difference in words, or empty; not that of lost_numbers(). Both must be loaded fully.
   [[nodiscard]] std::string difference(const AccountState& other) const;
 
  private:
