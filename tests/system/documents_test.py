@@ -18,7 +18,7 @@ import tempfile
 import unittest
 
 from tests.system.first_setup_test import fresh_directory, fresh_network, without_services
-from tests.system.harness import NOBODY, TOP, certificate, stage_directory, wait_for
+from tests.system.harness import NOBODY, TOP, Suite, certificate, stage_directory, wait_for
 from tests.system.mounts import umount
 from tests.system.system_users import SystemUsers
 
@@ -89,6 +89,18 @@ def configurations():
     known = keys()
     return [(name, text) for name, text in blocks()
             if (first := re.match(r"([a-z_]+):(\s|$)", text)) and first[1] in known]
+
+
+class Announced(unittest.TestCase):
+    def test_the_page_of_rims_imapd_names_every_extension(self):
+        with open(os.path.join(TOP, "man", "rims-imapd.8"), encoding="utf-8") as page:
+            words = set(re.split(r"[\s,]+|\.\s", page.read()))
+        with Suite() as suite, suite.login("foo") as imap:
+            announced = imap.capability()[1][0].decode().split()
+        self.assertGreater(len(announced), 30)
+        # Of a resource or a size the page says the extension's name.
+        names = {re.sub(r"^(APPENDLIMIT|QUOTA)=.*", r"\1", name) for name in announced} - {"IMAP4rev1"}
+        self.assertEqual(sorted(names - words), [])
 
 
 class ConfigurationExamples(unittest.TestCase):
