@@ -26,6 +26,12 @@ constexpr size_t kPiece = 4096;
 constexpr size_t kMostBegun = 15;
 constexpr size_t kMostAtOnce = std::numeric_limits<uInt>::max();
 
+// What inflate() tells in data_type: it stands behind a block, that was the last one, and, behind a
+// block, how many bits of the last byte it has not used.
+constexpr int kBehindBlock = 128, kLast = 64, kBits = 7;
+// Of a block: whether it is the last, and its kind.
+constexpr int kHeaderBits = 3;
+
 Bytef* zlib_bytes(std::string_view bytes) {
   // zlib's interface knows no const, and does not write.
   return const_cast<Bytef*>(reinterpret_cast<const Bytef*>(bytes.data()));
@@ -122,9 +128,6 @@ void Inflater::wake() {
 
 // Notes where the decoder stands: behind a block, or so far behind its beginning.
 void Inflater::note(std::string_view taken, bool gave) {
-  // inflate() tells in data_type whether it stands behind a block, and how many bits of the last
-  // byte it has not used: fewer than eight there.
-  constexpr int kBehindBlock = 128, kBits = 7;
   if (!taken.empty() && (decoder_->data_type & kBehindBlock) != 0) {
     unused_bits_ = static_cast<unsigned char>(decoder_->data_type & kBits);
     block_end_ = static_cast<unsigned char>(taken.back());
@@ -148,8 +151,12 @@ Status Inflater::take(std::string_view& in, std::string& out, size_t at_most) {
   decoder_->next_out = reinterpret_cast<Bytef*>(out.data()) + before;
   decoder_->avail_out = static_cast<uInt>(at_most);
   int told = Z_OK;
-  // Each call ends behind a block; behind the last one, one more call says that it is the end.
-  constexpr int kLast = 64;
+  // Each call ends behind a block. One more says that it was the last, or that the bits behind it
+  // begin none.
+  const auto says_more = [this] {
+    const int where = decoder_->data_type;
+    return (where & kLast) != 0 || ((where & kBehindBlock) != 0 && (where & kBits) >= kHeaderBits);
+  };
   do {
     const std::string_view part = in.substr(0, kMostAtOnce);
     const uInt room = decoder_->avail_out;
@@ -159,8 +166,7 @@ Status Inflater::take(std::string_view& in, std::string& out, size_t at_most) {
     const size_t taken = part.size() - decoder_->avail_in;
     note(part.substr(0, taken), decoder_->avail_out < room);
     in.remove_prefix(taken);
-  } while (told == Z_OK && decoder_->avail_out > 0 &&
-           (!in.empty() || (decoder_->data_type & kLast) != 0));
+  } while (told == Z_OK && decoder_->avail_out > 0 && (!in.empty() || says_more()));
   out.resize(before + at_most - decoder_->avail_out);
   // With its room used up, zlib may hold more than it has told.
   has_more_ = decoder_->avail_out == 0;

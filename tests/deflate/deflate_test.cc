@@ -227,6 +227,7 @@ TEST(Inflater, RefusesWhatIsDamagedOrEnds) {
   } rows[] = {
       {"a NOOP\r\n", "(damaged)"},                       // not compressed
       {"\x07", "(damaged)"},                             // no such kind of block
+      {"\x02\x18", "(damaged)"},                         // nor in the bits behind an empty one
       {std::string("\0\1\0\0\0a", 6), "(damaged)"},      // lengths of a stored block that differ
       {std::string("\x4b\x84\x21\0", 4), "a(damaged)"},  // a reference before the beginning
       {PlainEncoder().encode("end", Z_FINISH), "end(damaged)"},
