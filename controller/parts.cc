@@ -6,6 +6,7 @@
 
 #include "common/base/secret.h"
 #include "common/config/parts.h"
+#include "common/imap/capabilities.h"
 #include "common/names/names.h"
 #include "common/tls/tls.h"
 
@@ -22,6 +23,11 @@ Parts& Parts::operator=(Parts&& other) noexcept {
 
 Result<Parts> make_parts(const config::Config& config) {
   TRY_STATUS(names::check(config));
+  for (const std::string& text : config.imap_capabilities_disabled)
+    if (const Status good = imap::check_disabled_capability(text); !good)
+      return fail(Fault::refused, fmt::format("{}imap_capabilities_disabled: {}",
+                                              config::where(config, "imap_capabilities_disabled"),
+                                              good.error().reply()));
   Parts parts;
   const auto at = [&parts](ipc::Role role) -> std::string& {
     return parts.of[static_cast<size_t>(role)];

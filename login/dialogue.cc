@@ -10,6 +10,7 @@
 #include "common/base/encoding.h"
 #include "common/base/log.h"
 #include "common/base/version.h"
+#include "common/imap/capabilities.h"
 #include "common/ipc/admin_link.h"
 #include "login/request.h"
 
@@ -34,6 +35,7 @@ Result<std::shared_ptr<const Settings>> Settings::make(config::LoginPart part) {
     settings->tls = std::move(context);
     part.key_pem.value.wipe();
   }
+  settings->capabilities_disabled = config::texts(part.capabilities_disabled);
   settings->part = std::move(part);
   return std::shared_ptr<const Settings>(std::move(settings));
 }
@@ -65,11 +67,12 @@ bool Dialogue::password_allowed() const {
 }
 
 std::string Dialogue::capabilities() const {
-  return imap::capabilities({.logged_in = false,
-                             .tls_active = channel_.over_tls(),
+  return imap::capabilities({.tls_active = channel_.over_tls(),
                              .tls_offered = settings_->tls.has_value(),
                              .plaintext = password_allowed(),
-                             .cram_md5 = settings_->part.cram_md5});
+                             .cram_md5 = settings_->part.cram_md5,
+                             .disabled = settings_->capabilities_disabled,
+                             .client = client_});
 }
 
 void Dialogue::status(std::string_view tag, Condition condition, std::string_view code,

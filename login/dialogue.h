@@ -28,6 +28,7 @@ namespace rims::login {
 struct Settings {
   config::LoginPart part;
   std::optional<tls::Context> tls;
+  std::vector<std::string> capabilities_disabled;
   // The error is the certificate's or the key's.
   [[nodiscard]] static Result<std::shared_ptr<const Settings>> make(config::LoginPart part);
 };

@@ -277,8 +277,8 @@ class Binder {
     if (node.kind != Node::Kind::list) return wrong(s, node);
     auto& list = config_.*std::get<std::vector<std::string> Config::*>(s.member);
     list.clear();
-    if (node.items.size() > kMaxDomains)
-      return problem(node.at, fmt::format("{}: expected at most {} entries", s.key, kMaxDomains));
+    if (node.items.size() > kMaxTexts)
+      return problem(node.at, fmt::format("{}: expected at most {} entries", s.key, kMaxTexts));
     for (const Node& item : node.items) {
       if (item.kind != Node::Kind::scalar || item.is_null() || item.text.size() < s.min ||
           item.text.size() > s.max || has_control(item.text))

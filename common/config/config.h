@@ -48,6 +48,7 @@ struct Config {
   bool use_key_value_store_checksum = true;
   std::string hostname;
   std::string mail_delivery_user;
+  std::vector<std::string> imap_capabilities_disabled;
   std::string imap_host;
   std::optional<uint16_t> imap_port;                            // always there; 0: any free one
   std::string process_privilege_user, process_privilege_group;  // name or number
@@ -87,6 +88,7 @@ struct Config {
   uint64_t limits_logins_per_address = 0;  // not yet logged in, of one rims-login
   uint64_t limits_login_attempts = 0, limits_login_timeout = 0;  // seconds
   uint64_t limits_inactivity_timeout = 0;                        // seconds
+  uint64_t limits_progress_interval = 0;                         // seconds; 0: never
   uint64_t limits_idle_notify_interval = 0;                      // seconds; 0: never
   uint64_t limits_sessions_per_user = 0;
   uint64_t limits_deliver_connections = 0;

@@ -54,6 +54,12 @@ Result<uint32_t> group_id(const Config& config, std::string_view key, const std:
               fmt::format("{}{}: there is no group \"{}\"", where(config, key), key, name));
 }
 
+CapabilityRules capability_rules(const Config& config) {
+  CapabilityRules rules;
+  for (const std::string& text : config.imap_capabilities_disabled) rules.value.emplace_back(text);
+  return rules;
+}
+
 }  // namespace
 
 Result<Account> privilege_account(const Config& config) {
@@ -75,6 +81,12 @@ Result<Account> privilege_account(const Config& config) {
   }
   TRY(account.gid, group_id(config, "process_privilege_group", config.process_privilege_group));
   return account;
+}
+
+std::vector<std::string> texts(const CapabilityRules& rules) {
+  std::vector<std::string> texts;
+  for (const CapabilityRule& rule : rules.value) texts.push_back(rule.value);
+  return texts;
 }
 
 Result<std::optional<uint32_t>> deliver_socket_gid(const Config& config) {
@@ -149,6 +161,7 @@ Result<LoginPart> login_part(const Config& config) {
   part.logins_per_address_max = narrow(config.limits_logins_per_address);
   part.login_timeout_s = narrow(config.limits_login_timeout);
   part.login_attempts_max = narrow(config.limits_login_attempts);
+  part.capabilities_disabled = capability_rules(config);
   return part;
 }
 
@@ -162,6 +175,7 @@ ImapdPart imapd_part(const Config& config) {
   part.io_threads = narrow(config.processes_io_threads);
   part.inactivity_timeout_s = narrow(config.limits_inactivity_timeout);
   part.idle_notify_interval_s = narrow(config.limits_idle_notify_interval);
+  part.progress_interval_ms = narrow(config.limits_progress_interval * 1000);
   part.message_size_max = config.limits_message_size;
   part.line_size_max = narrow(config.limits_line_size);
   part.mailbox_count_max = narrow(config.limits_mailboxes);
@@ -180,6 +194,7 @@ ImapdPart imapd_part(const Config& config) {
   part.quota_messages = narrow(config.quota_messages);
   part.quota_mailboxes = narrow(config.quota_mailboxes);
   part.reject_over_quota = config.quota_delivery == "reject";
+  part.capabilities_disabled = capability_rules(config);
   return part;
 }
 

@@ -32,10 +32,15 @@ struct LogPart {
                  &LogPart::shift_age, &LogPart::shift_count, &LogPart::shift_size);
 };
 
+inline constexpr size_t kMaxTexts = 1000;  // of a setting that is a list
+
 using Domain = ipc::Text<1, ipc::kMaxHostName>;
+// As common/imap/capabilities.h reads it.
+using CapabilityRule = ipc::Text<1, 255>;
+using CapabilityRules = ipc::List<CapabilityRule, kMaxTexts>;
+[[nodiscard]] std::vector<std::string> texts(const CapabilityRules& rules);
 
 inline constexpr size_t kMaxUsers = 100'000;
-inline constexpr size_t kMaxDomains = 1000;
 inline constexpr size_t kMaxDelimiter = 1;            // bytes
 inline constexpr size_t kMaxPem = size_t{64} * 1024;  // bytes of a file with a chain or a key
 
@@ -53,7 +58,7 @@ struct AuthPart {
   ipc::Text<1, ipc::kMaxUserName> delivery_user;
   // Recipients: "foo+x@example.org" is the user "foo" when the domain is one of these; an empty
   // list takes any domain, an empty delimiter takes no "+x".
-  ipc::List<Domain, kMaxDomains> domains;
+  ipc::List<Domain, kMaxTexts> domains;
   ipc::Text<0, kMaxDelimiter> recipient_delimiter;
   uint32_t delay_first_ms = 0;  // delay of the first failure; then it doubles
   uint32_t delay_max_ms = 0;
@@ -79,11 +84,12 @@ struct LoginPart {
   uint32_t logins_per_address_max = 0;  // not yet logged in, of this process
   uint32_t login_timeout_s = 0;         // before authentication
   uint32_t login_attempts_max = 0;      // failed ones, then BYE
-  static constexpr auto kFields =
-      std::tuple(&LoginPart::level, &LoginPart::hostname, &LoginPart::certificate_pem,
-                 &LoginPart::key_pem, &LoginPart::plaintext, &LoginPart::cram_md5,
-                 &LoginPart::connections_max, &LoginPart::logins_per_address_max,
-                 &LoginPart::login_timeout_s, &LoginPart::login_attempts_max);
+  CapabilityRules capabilities_disabled;
+  static constexpr auto kFields = std::tuple(
+      &LoginPart::level, &LoginPart::hostname, &LoginPart::certificate_pem, &LoginPart::key_pem,
+      &LoginPart::plaintext, &LoginPart::cram_md5, &LoginPart::connections_max,
+      &LoginPart::logins_per_address_max, &LoginPart::login_timeout_s,
+      &LoginPart::login_attempts_max, &LoginPart::capabilities_disabled);
 };
 
 enum class KeyValueStoreType : uint8_t { gdbm, memory, last = memory };
@@ -96,6 +102,7 @@ struct ImapdPart {
   uint32_t io_threads = 64;  // threads that wait for the disk
   uint32_t inactivity_timeout_s = 1800;
   uint32_t idle_notify_interval_s = 0;  // 0: never
+  uint32_t progress_interval_ms = 0;    // 0: never
   uint64_t message_size_max = 0;        // bytes
   uint32_t line_size_max = 0;           // bytes of a command without its literals
   uint32_t mailbox_count_max = 0;       // per account
@@ -114,16 +121,19 @@ struct ImapdPart {
   uint32_t quota_messages = 0;
   uint32_t quota_mailboxes = 0;
   bool reject_over_quota = false;  // a delivery; else it is deferred
+  CapabilityRules capabilities_disabled;
   static constexpr auto kFields = std::tuple(
       &ImapdPart::level, &ImapdPart::base_dir, &ImapdPart::key_value_store,
       &ImapdPart::key_value_checksum, &ImapdPart::io_threads, &ImapdPart::inactivity_timeout_s,
-      &ImapdPart::idle_notify_interval_s, &ImapdPart::message_size_max, &ImapdPart::line_size_max,
-      &ImapdPart::mailbox_count_max, &ImapdPart::mailbox_messages_max,
-      &ImapdPart::account_messages_max, &ImapdPart::keyword_count_max, &ImapdPart::mime_depth_max,
-      &ImapdPart::mime_part_max, &ImapdPart::sessions_per_user_max, &ImapdPart::expunge_retention_s,
+      &ImapdPart::idle_notify_interval_s, &ImapdPart::progress_interval_ms,
+      &ImapdPart::message_size_max, &ImapdPart::line_size_max, &ImapdPart::mailbox_count_max,
+      &ImapdPart::mailbox_messages_max, &ImapdPart::account_messages_max,
+      &ImapdPart::keyword_count_max, &ImapdPart::mime_depth_max, &ImapdPart::mime_part_max,
+      &ImapdPart::sessions_per_user_max, &ImapdPart::expunge_retention_s,
       &ImapdPart::free_space_floor_percent, &ImapdPart::free_space_floor_max,
       &ImapdPart::segment_bytes, &ImapdPart::duplicate_window_s, &ImapdPart::quota_bytes,
-      &ImapdPart::quota_messages, &ImapdPart::quota_mailboxes, &ImapdPart::reject_over_quota);
+      &ImapdPart::quota_messages, &ImapdPart::quota_mailboxes, &ImapdPart::reject_over_quota,
+      &ImapdPart::capabilities_disabled);
 };
 
 struct DeliverdPart {

@@ -123,6 +123,17 @@ constexpr auto kSettings = std::to_array<Setting>({
      .member = &Config::imap_port,
      .doc = "The port for IMAP, with STARTTLS when there is a certificate; imap2 is the name of "
             "143."},
+    {.key = "imap_capabilities_disabled",
+     .kind = Kind::text_list,
+     .shown = "none",
+     .min = 1,
+     .max = CapabilityRule::kMax,
+     .member = &Config::imap_capabilities_disabled,
+     .doc = "Capabilities of rims-imapd(8) that are not announced, and that ENABLE does not know, "
+            "for clients that do harm with them: COMPRESS=DEFLATE is one that nobody is told of, "
+            "and \"QRESYNC for Mail 16*\" one that is hidden from clients whose name and version, "
+            "as they say by ID, match the pattern of * and ?, in any case. What is hidden still "
+            "works when it is asked for. rims who shows what a client calls itself."},
     {.key = "mail_delivery_user",
      .kind = Kind::text,
      .fallback = "#postman",
@@ -458,6 +469,14 @@ constexpr auto kSettings = std::to_array<Setting>({
      .member = &Config::limits_idle_notify_interval,
      .doc = "After how long without news a client in IDLE is sent \"* OK Still here\", so that "
             "no router between takes the connection for a dead one; 0: never."},
+    {.key = "limits.progress_interval",
+     .kind = Kind::seconds,
+     .fallback = "10s",
+     .min = 0,
+     .max = 3600,
+     .member = &Config::limits_progress_interval,
+     .doc = "After how long a SEARCH, SORT or THREAD that is still at work says so, again and "
+            "again, so that the client does not give up; 0: never."},
     {.key = "limits.sessions_per_user",
      .kind = Kind::number,
      .fallback = "1000",

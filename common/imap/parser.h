@@ -33,9 +33,10 @@ struct ParserLimits {
   uint32_t id_fields = 30;            // RFC 2971 §3.3, also 30 and 1024 octets a field
   uint32_t enable_names = 30;
   uint32_t quota_resources = 30;
-  // After ENABLE UTF8=ACCEPT: quoted strings and mailbox names are UTF-8, and SEARCH has no CHARSET
-  // (RFC 9755 §3).
+  // After ENABLE UTF8=ACCEPT or IMAP4rev2: quoted strings and mailbox names are UTF-8 (RFC 9755 §3,
+  // RFC 9051 §5.1).
   bool utf8 = false;
+  bool charset = true;        // SEARCH may have CHARSET; not after ENABLE UTF8=ACCEPT (RFC 9755 §3)
   bool before_login = false;  // commands of later states are refused by name alone
 };
 

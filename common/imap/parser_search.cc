@@ -340,7 +340,7 @@ bool search(Cursor& in, Command& out) {
   if (args.returns != 0 && !in.sp()) return false;
   const char* mark = in.mark();
   if (in.take_word("CHARSET ")) {
-    if (in.limits().utf8) return in.fail_at(mark, "no CHARSET, as UTF8=ACCEPT is enabled,");
+    if (!in.limits().charset) return in.fail_at(mark, "no CHARSET, as UTF8=ACCEPT is enabled,");
     in.take_spaces();
     if (!in.astring(args.charset, "charset") || !in.sp()) return false;
   }

@@ -101,8 +101,9 @@ class Reader {
   // Without its line end.
   [[nodiscard]] std::string_view line() const { return whole_; }
 
-  // From the next command on: see ParserLimits::utf8.
+  // From the next command on: see ParserLimits.
   void accept_utf8() { parser_limits_.utf8 = true; }
+  void refuse_charset() { parser_limits_.charset = false; }
 
   // Forgets an unfinished command and everything learnt from it, after STARTTLS. Bytes that were
   // left in the caller's buffer are the caller's to refuse.

@@ -203,27 +203,4 @@ std::string copy_uid_code(UidValidity validity, const NumberSet<Uid>& from,
   return out;
 }
 
-// LITERAL- and LITERAL+ exclude each other (RFC 7888 §6); a server may change from one to the
-// other with the login. LOGINDISABLED goes with STARTTLS (RFC 3501 §6.2.3).
-std::string capabilities(const CapabilityState& state) {
-  std::string out = "IMAP4rev1 ";
-  if (state.logged_in)
-    return out +
-           "LITERAL+ BINARY CHILDREN CONDSTORE CREATE-SPECIAL-USE ENABLE ESEARCH ESORT "
-           "I18NLEVEL=1 ID IDLE LIST-EXTENDED LIST-STATUS MOVE NAMESPACE OBJECTID PREVIEW "
-           "QRESYNC QUOTA QUOTA=RES-MAILBOX QUOTA=RES-MESSAGE QUOTA=RES-STORAGE SASL-IR "
-           "SAVEDATE SEARCHRES SORT SORT=DISPLAY SPECIAL-USE STATUS=SIZE "
-           "THREAD=ORDEREDSUBJECT THREAD=REFERENCES THREAD=REFS UIDPLUS UNSELECT "
-           "UTF8=ACCEPT WITHIN";
-  out += "LITERAL- ID SASL-IR";
-  if (state.tls_offered && !state.tls_active) out += " STARTTLS";
-  if (state.tls_active || state.plaintext) {
-    out += " AUTH=PLAIN";
-  } else {
-    out += " LOGINDISABLED";
-  }
-  if (state.cram_md5) out += " AUTH=CRAM-MD5";
-  return out;
-}
-
 }  // namespace rims::imap

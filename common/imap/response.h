@@ -61,15 +61,4 @@ void append_continuation(std::string& out, std::string_view text);
 [[nodiscard]] std::string copy_uid_code(UidValidity validity, const NumberSet<Uid>& from,
                                         const NumberSet<Uid>& to);
 
-// --- capabilities (RFC 3501 §7.2.1)
-struct CapabilityState {
-  bool logged_in = false;
-  bool tls_active = false;
-  bool tls_offered = false;  // STARTTLS would work
-  bool plaintext = false;    // passwords are taken without TLS (always with it)
-  bool cram_md5 = false;
-};
-// "IMAP4rev1 LITERAL- ..." for CAPABILITY responses and codes.
-[[nodiscard]] std::string capabilities(const CapabilityState& state);
-
 }  // namespace rims::imap

@@ -3,6 +3,7 @@
 #include "imapd/imap/command_table.h"
 
 #include <algorithm>
+#include <concepts>
 #include <type_traits>
 #include <variant>
 
@@ -79,6 +80,28 @@ bool has_numbers(const imap::SearchKey& key) {
   return key.kind == imap::SearchKey::Kind::sequence || std::ranges::any_of(key.keys, has_numbers);
 }
 
+// The same, but `$` is none of them.
+bool writes_numbers(const imap::SearchKey& key) {
+  return (key.kind == imap::SearchKey::Kind::sequence && !key.set.saved) ||
+         std::ranges::any_of(key.keys, writes_numbers);
+}
+
+template <class Args>
+bool names_messages(const Args& args) {
+  if constexpr (requires {
+                  { args.messages } -> std::same_as<const imap::SequenceSet&>;
+                })
+    return true;
+  return false;
+}
+
+template <class Args>
+bool matches_numbers(const Args& args) {
+  if constexpr (requires { args.parameters.resync->match; })
+    return args.parameters.resync && args.parameters.resync->match;
+  return false;
+}
+
 }  // namespace
 
 const CommandRow& row_at(size_t index) { return *kByIndex[index]; }
@@ -87,6 +110,16 @@ bool may_tell_expunges(const CommandRow& row, const imap::Command& command) {
   if (!command.by_uid) return false;
   const imap::Search* search = imap::criteria(command);
   return !search || !has_numbers(search->key);
+}
+
+bool uses_numbers(const imap::Command& command) {
+  if (const imap::Search* search = imap::criteria(command))
+    return !command.by_uid || writes_numbers(search->key);
+  return std::visit(
+      [&](const auto& args) {
+        return (names_messages(args) && !command.by_uid) || matches_numbers(args);
+      },
+      command.args);
 }
 
 const CommandRow& row_of(const imap::Command& command) { return row_at(command.args.index()); }

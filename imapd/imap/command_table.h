@@ -54,6 +54,9 @@ inline constexpr size_t kCommandRows = std::variant_size_v<imap::Arguments>;
 // Not in UID SEARCH with sequence numbers among its keys (RFC 7162 §3.2.10.2).
 [[nodiscard]] bool may_tell_expunges(const CommandRow& row, const imap::Command& command);
 
+// Whether it has or wants message numbers, so that it is refused with UIDONLY (RFC 9586 §3.1).
+[[nodiscard]] bool uses_numbers(const imap::Command& command);
+
 // The handlers, one file each in imapd/imap/commands/.
 namespace commands {
 Task<Result<Reply>> append(Session& session, imap::Command command);

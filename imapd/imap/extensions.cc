@@ -4,6 +4,8 @@
 
 #include <iterator>
 
+#include "common/base/ascii.h"
+
 namespace rims::imapd {
 namespace {
 
@@ -17,6 +19,8 @@ constexpr Row kRows[] = {
     {"CONDSTORE", Extension::condstore, {}},
     {"QRESYNC", Extension::qresync, Extension::condstore},  // RFC 7162 §3.2.3
     {"UTF8=ACCEPT", Extension::utf8_accept, {}},
+    {"IMAP4rev2", Extension::imap4rev2, {}},
+    {"UIDONLY", Extension::uidonly, {}},
 };
 static_assert(std::size(kRows) == static_cast<size_t>(Extension::last) + 1);
 
@@ -24,8 +28,14 @@ static_assert(std::size(kRows) == static_cast<size_t>(Extension::last) + 1);
 
 std::optional<Extension> extension_of(std::string_view name) {
   for (const Row& row : kRows)
-    if (row.name == name) return row.extension;
+    if (ascii::equal(row.name, name)) return row.extension;
   return std::nullopt;
+}
+
+std::string_view name(Extension extension) {
+  for (const Row& row : kRows)
+    if (row.extension == extension) return row.name;
+  return {};
 }
 
 bool Extensions::add(Extension extension) {
@@ -46,10 +56,10 @@ std::string Extensions::names() const {
   return all;
 }
 
-bool Extensions::name(Extension extension) {
+bool Extensions::announce(Extension extension) {
   const auto bit = static_cast<size_t>(extension);
-  if (named_.test(bit)) return false;
-  named_.set(bit);
+  if (announced_.test(bit)) return false;
+  announced_.set(bit);
   return true;
 }
 

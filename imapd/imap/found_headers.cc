@@ -73,7 +73,11 @@ Task<Status> for_each_header(Session& session, const Found& found,
         if (read) one.header = *read;
       }
       co_await take(one);
-      if (slice.step()) co_await slice.spend();
+      if (slice.step()) {
+        co_await slice.spend();
+        const uint64_t all = selected.view.size();
+        CO_TRY_STATUS(co_await session.tell_progress(all + number, 2 * all));
+      }
     }
   }
   co_return Status();

@@ -6,6 +6,7 @@
 #include <array>
 #include <span>
 
+#include "common/imap/mailbox_name.h"
 #include "common/imap/response.h"
 #include "imapd/imap/session.h"
 
@@ -41,6 +42,41 @@ void append_flags_lines(std::string& out, const Selected& selected, const store:
     if (keywords.size() < limits.keywords) out += " \\*";
   }
   out += selected.read_only ? ")] read-only\r\n" : ")] flags that stay\r\n";
+}
+
+std::string list_attributes(std::string_view name, const store::MailboxInfo* info,
+                            bool has_children, bool subscribed) {
+  std::string attributes;
+  const auto add = [&attributes](std::string_view attribute) {
+    if (attribute.empty()) return;
+    if (!attributes.empty()) attributes += ' ';
+    attributes += attribute;
+  };
+  if (!info) add("\\NonExistent");
+  if (info && info->noselect) add("\\Noselect");
+  const auto depth = static_cast<size_t>(std::ranges::count(name, '/')) + 1;
+  if (depth >= imap::kMaxMailboxDepth) add("\\Noinferiors");
+  add(has_children ? "\\HasChildren" : "\\HasNoChildren");
+  if (subscribed) add("\\Subscribed");
+  if (info) add(store::name(info->special_use));
+  return attributes;
+}
+
+void append_list_response(Session& session, const store::MailboxInfo& info) {
+  const std::string below = info.name + '/';
+  const bool has_children = std::ranges::any_of(
+      session.account().mailboxes(),
+      [&](const store::MailboxInfo* other) { return other->name.starts_with(below); });
+  const bool subscribed = session.account().subscriptions().contains(info.name);
+  std::string& out = session.out();
+  out += "* LIST (" + list_attributes(info.name, &info, has_children, subscribed) + ") \"/\" ";
+  imap::append_mailbox(out, info.name, session.name_form());
+  if (session.old_name()) {
+    out += " (\"OLDNAME\" (";
+    imap::append_mailbox(out, *session.old_name(), session.name_form());
+    out += "))";
+  }
+  out += "\r\n";
 }
 
 ModSeq highest_modseq(const store::MailboxInfo& info) {

@@ -37,6 +37,14 @@ void append_status_response(std::string& out, Session& session, const store::Mai
 // §4.3.1): mail does not come in any more. It was lowered, or an administrator has brought mail.
 void warn_of_quota(Session& session);
 
+// "\HasChildren \Sent" (RFC 3501 §7.2.2, RFC 5258 §3, RFC 6154 §2). `info` is nullptr for a name
+// that does not exist.
+[[nodiscard]] std::string list_attributes(std::string_view name, const store::MailboxInfo* info,
+                                          bool has_children, bool subscribed);
+// The LIST response that no LIST asked for (RFC 9051 §6.3.2, §6.3.4, §6.3.6), with OLDNAME where
+// the client wrote the name in another form.
+void append_list_response(Session& session, const store::MailboxInfo& info);
+
 // Of the mailbox; a MODSEQ is never 0 (RFC 7162 §3.1).
 [[nodiscard]] ModSeq highest_modseq(const store::MailboxInfo& info);
 // "MODSEQ (12)"

@@ -121,7 +121,12 @@ Task<Status> test_all(Searching& search, Way way, Until until, Found& found) {
       search.highest = std::max(search.highest, entry.modseq);
     }
     if (match == Match::yes && until == Until::first) break;
-    if (!quick || program.size() > kManyKeys || search.slice.step()) co_await search.slice.spend();
+    search.tested++;
+    if (!quick || program.size() > kManyKeys || search.slice.step()) {
+      co_await search.slice.spend();
+      CO_TRY_STATUS(co_await search.session.tell_progress(
+          search.tested, search.rounds * uint64_t{selected.view.size()}));
+    }
   }
   co_return Status();
 }

@@ -1,6 +1,7 @@
 // imapd/imap/searching.h - the messages of the selected mailbox that match a search program
 //
-//   RFC  3501 §6.4.4; 4731 §3.1 (MIN and MAX); 5256 §3 (SORT and THREAD search first)
+//   RFC  3501 §6.4.4; 4731 §3.1 (MIN and MAX); 5256 §3 (SORT and THREAD search first); 9585
+//   (INPROGRESS)
 //
 // Each message is first tested with what is in memory. Its kept fields, its structure, its header
 // and the whole message are read, in this order, only as long as the keys are undecided. What is
@@ -46,6 +47,9 @@ struct Searching {
   SearchTrial trial;
   TimeSlice slice;
   ModSeq highest;  // of those found
+  // For the client that waits: how often all messages are gone through, and how many have been.
+  uint32_t rounds = 1;
+  uint64_t tested = 0;
 };
 
 // The program of a command, for the selected mailbox; `search` must outlive it. Errors: refused

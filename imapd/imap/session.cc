@@ -116,7 +116,7 @@ Task<void> Session::run() {
 // For those who look for a client that behaves oddly.
 std::string Session::what_it_used() const {
   std::string text;
-  const std::string& name = client_name_.empty() ? client_.client : client_name_;
+  const std::string& name = client_name();
   if (!name.empty()) text += ", client " + log::quoted(name);
   std::string used = extensions_.names();
   if (compressed()) used += used.empty() ? "COMPRESS" : " COMPRESS";
@@ -149,11 +149,16 @@ Task<bool> Session::open() {
 }
 
 std::string Session::capabilities() const {
-  std::string text = imap::capabilities({.logged_in = true, .tls_active = client_.over_tls});
-  if (!compressed()) text += " COMPRESS=DEFLATE UNAUTHENTICATE";
-  text += " APPENDLIMIT=" + std::to_string(append_limit());
-  text += post_only() ? " X-RIMS-MAIL-DELIVERY-USER" : " MULTIAPPEND";
-  return text;
+  return imap::capabilities({.logged_in = true,
+                             .compressed = compressed(),
+                             .post_only = post_only(),
+                             .append_limit = append_limit(),
+                             .disabled = host_.capabilities_disabled(),
+                             .client = client_name()});
+}
+
+bool Session::announces(std::string_view capability) const {
+  return !imap::is_disabled(host_.capabilities_disabled(), capability, client_name());
 }
 
 Task<void> Session::serve() {

@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "common/account/account.h"
+#include "common/imap/capabilities.h"
 #include "common/imap/command.h"
 #include "common/imap/reader.h"
 #include "common/imap/response.h"
@@ -75,14 +76,28 @@ class Session final : public HostedSession, private store::Listener {
   void enable(Extension extension);
   // How mailbox names are written to this client.
   [[nodiscard]] imap::NameForm name_form() const {
-    return enabled(Extension::utf8_accept) ? imap::NameForm::utf8 : imap::NameForm::modified_utf7;
+    const bool utf8 = enabled(Extension::utf8_accept) || enabled(Extension::imap4rev2);
+    return utf8 ? imap::NameForm::utf8 : imap::NameForm::modified_utf7;
   }
+  // The name of the mailbox that the command in work is about, as the client wrote it, when it was
+  // taken in another form (RFC 9051 §6.3.9.7).
+  [[nodiscard]] const std::optional<std::string>& old_name() const { return old_name_; }
   // Whether ENABLED has to name it.
-  bool name_enabled(Extension extension) { return extensions_.name(extension); }
+  bool announce_enabled(Extension extension) { return extensions_.announce(extension); }
+  // Tells the client how far the command in work has come, at once, but seldom (RFC 9585). `done`
+  // only grows while the command is in work. Not while a response is half written. Error:
+  // peer_gone.
+  Task<Status> tell_progress(uint64_t done, uint64_t goal);
   // True once, for the warning that there is more than the quota allows.
   bool warns_of_quota() { return !std::exchange(warned_of_quota_, true); }
   // By ID (RFC 2971).
   void call_client(std::string name) { client_name_ = std::move(name); }
+  // What it called itself last, or "".
+  [[nodiscard]] const std::string& client_name() const {
+    return client_name_.empty() ? client_.client : client_name_;
+  }
+  // False for what the administrator has disabled for this client.
+  [[nodiscard]] bool announces(std::string_view capability) const;
   // Only for commands that need a selected mailbox.
   [[nodiscard]] Selected& selected() { return *selected_; }
   [[nodiscard]] bool has_selected() const { return selected_.has_value(); }
@@ -123,8 +138,11 @@ class Session final : public HostedSession, private store::Listener {
   void claim_recent(Uid first, Uid last);
   // Sends FLAGS and PERMANENTFLAGS when there are keywords that the client does not know.
   void tell_keywords();
+  // "* 12 FETCH (", or with UIDONLY "* 4711 UIDFETCH (" (RFC 9586 §3.3).
+  void append_fetch_head(Uid uid);
   // Sends `* n FETCH (FLAGS (...))` with the current flags; nothing when the message is gone. To a
-  // client that uses CONDSTORE with UID and MODSEQ, or these two alone (RFC 7162 §3.2.4).
+  // client that uses CONDSTORE with UID and MODSEQ, or these two alone (RFC 7162 §3.2.4); to one of
+  // IMAP4rev2 with UID (RFC 9051 §7.5.2).
   enum class Tell : uint8_t { flags, modseq_only };
   void tell_flags(Uid uid, bool with_uid, Tell what = Tell::flags);
   // A response has named this MODSEQ.
@@ -153,7 +171,7 @@ class Session final : public HostedSession, private store::Listener {
   Task<void> execute(Result<imap::Command> command, std::string tag);
   Task<Result<Reply>> perform(const CommandRow& row, imap::Command command);
   void save_nothing(const Error& refused);
-  void compose_names(imap::Arguments& args) const;
+  void compose_names(imap::Arguments& args);
   void answer(std::string_view tag, const CommandRow* row, const Result<Reply>& reply);
   // Waits for bytes of the client. False: the session is over, and BYE was sent if possible.
   Task<bool> wait_for_bytes();
@@ -185,6 +203,7 @@ class Session final : public HostedSession, private store::Listener {
   std::optional<std::string> stop_reason_;
   std::string client_name_;
   Extensions extensions_;
+  std::optional<std::string> old_name_;
   bool ended_ = false;
   bool said_bye_ = false;
   bool given_back_ = false;
@@ -197,6 +216,8 @@ class Session final : public HostedSession, private store::Listener {
   std::chrono::steady_clock::time_point last_input_ = Loop::now();
   std::chrono::steady_clock::time_point last_told_{};  // something, in IDLE
   uint64_t commands_ = 0;
+  std::string tag_in_work_;
+  std::chrono::steady_clock::time_point progress_told_{};  // or the command's beginning
 };
 
 }  // namespace rims::imapd

@@ -17,6 +17,8 @@ constexpr unsigned kMaxBadInARow = 20;
 
 Task<void> Session::execute(Result<imap::Command> command, std::string tag) {
   commands_++;
+  tag_in_work_ = tag;
+  progress_told_ = Loop::now();
   if (!command) {
     answer(tag, nullptr, std::unexpected(command.error()));
     co_return;
@@ -55,23 +57,49 @@ Task<Result<Reply>> Session::perform(const CommandRow& row, imap::Command comman
     co_return fail(Fault::syntax, "no mailbox is selected");
   if (row.changes_messages && selected_->read_only)
     co_return fail(Fault::refused, "the mailbox is open read-only", {}, "NOPERM");
-  if (enabled(Extension::utf8_accept)) compose_names(command.args);
+  if (enabled(Extension::uidonly) && uses_numbers(command))
+    co_return fail(Fault::syntax, "message numbers cannot be used after ENABLE UIDONLY", {},
+                   "UIDREQUIRED");
+  old_name_.reset();
+  if (name_form() == imap::NameForm::utf8) compose_names(command.args);
   co_return co_await row.run(*this, std::move(command));
 }
 
-// Names in UTF-8 are Net-Unicode, so what is new is in NFC (RFC 9755 §3, RFC 5198 §2). A name that
-// is there, from a client of modified UTF-7, is found as it is.
-void Session::compose_names(imap::Arguments& args) const {
+Task<Status> Session::tell_progress(uint64_t done, uint64_t goal) {
+  const Milliseconds interval = host_.limits().progress;
+  if (interval.count() == 0 || done >= goal || Loop::now() - progress_told_ < interval)
+    co_return Status();
+  progress_told_ = Loop::now();
+  std::string code = "INPROGRESS (";
+  imap::append_string(code, tag_in_work_);
+  code += ' ';
+  imap::append_number(code, done);
+  code += ' ';
+  imap::append_number(code, goal);
+  imap::append_status(out(), "*", imap::Condition::ok, code + ')', "still at work");
+  co_return co_await flush();
+}
+
+// Names in UTF-8 are Net-Unicode, so what is new is in NFC (RFC 9755 §3, RFC 9051 §5.1, RFC 5198
+// §2). A name that is there, from a client of modified UTF-7, is found as it is.
+void Session::compose_names(imap::Arguments& args) {
   const auto compose = [this](std::string& name) {
-    if (!account_->find(name) && !account_->subscriptions().contains(name))
-      name = names::composed(name);
+    if (account_->find(name) || account_->subscriptions().contains(name)) return false;
+    std::string composed = names::composed(name);
+    if (composed == name) return false;
+    name = std::move(composed);
+    return true;
   };
   std::visit(
       [&](auto& of) {
-        if constexpr (requires { of.mailbox; }) compose(of.mailbox);
+        if constexpr (requires { of.mailbox; }) {
+          std::string supplied = of.mailbox;
+          if (compose(of.mailbox)) old_name_ = std::move(supplied);
+        }
         if constexpr (requires { of.from, of.to; }) {
-          compose(of.from);
-          compose(of.to);
+          std::string supplied = of.from;
+          const bool from = compose(of.from), to = compose(of.to);
+          if (from || to) old_name_ = std::move(supplied);
         }
       },
       args);

@@ -24,14 +24,20 @@ void Session::tell_keywords() {
   append_flags_lines(out(), *selected_, account_->limits());
 }
 
+void Session::append_fetch_head(Uid uid) {
+  const bool by_uid = enabled(Extension::uidonly);
+  out() += "* ";
+  imap::append_number(out(), by_uid ? uid.value : selected_->view.seq_of(uid).value);
+  out() += by_uid ? " UIDFETCH (" : " FETCH (";
+}
+
 void Session::tell_flags(Uid uid, bool with_uid, Tell what) {
   const store::MessageEntry* message = selected_->mailbox->find(uid);
   if (!message) return;
   const bool condstore = enabled(Extension::condstore);
-  out() += "* ";
-  imap::append_number(out(), selected_->view.seq_of(uid).value);
-  out() += " FETCH (";
-  if (with_uid || condstore) {
+  append_fetch_head(uid);
+  const bool names_uid = with_uid || condstore || enabled(Extension::imap4rev2);
+  if (names_uid && !enabled(Extension::uidonly)) {
     out() += "UID ";
     imap::append_number(out(), uid.value);
     out() += ' ';
@@ -81,7 +87,8 @@ void Session::tell_modseq(Result<Reply>& reply) {
 void Session::enable(Extension extension) {
   const bool knew = enabled(Extension::condstore);
   extensions_.add(extension);
-  if (enabled(Extension::utf8_accept)) reader_.accept_utf8();
+  if (name_form() == imap::NameForm::utf8) reader_.accept_utf8();
+  if (enabled(Extension::utf8_accept)) reader_.refuse_charset();
   if (knew || !enabled(Extension::condstore)) return;
   if (const auto modseq = modseq_to_tell(true)) append_highest_modseq(out(), *modseq);
 }
@@ -90,8 +97,9 @@ Task<Status> Session::tell_news(bool expunges, bool with_uid) {
   if (!selected_ || !selected_->view.has_news()) co_return Status();
   View& view = selected_->view;
   TimeSlice slice(host_.loop());
-  const auto how =
-      enabled(Extension::qresync) ? View::Expunges::as_uids : View::Expunges::as_numbers;
+  const auto how = enabled(Extension::qresync) || enabled(Extension::uidonly)
+                       ? View::Expunges::as_uids
+                       : View::Expunges::as_numbers;
   while (expunges && !view.tell_expunges(out(), kExpungesAtOnce, how)) {
     CO_TRY_STATUS(co_await drain());
     co_await slice.spend();
@@ -99,6 +107,7 @@ Task<Status> Session::tell_news(bool expunges, bool with_uid) {
   if (view.has_arrivals()) {
     claim_recent(view.first_arrival(), view.last_arrival());
     view.tell_arrivals(out());
+    if (!enabled(Extension::imap4rev2)) view.tell_recent(out());
   }
   if (!stop_reason_) count_viewed(view.size() + view.arrivals());
   const std::vector<uint32_t> changed = view.take_changed();
@@ -114,6 +123,8 @@ Task<Status> Session::tell_news(bool expunges, bool with_uid) {
 }
 
 void Session::claim_recent(Uid first, Uid last) {
+  // IMAP4rev2 has no \Recent: what came is left to the clients that know it.
+  if (enabled(Extension::imap4rev2)) return;
   // EXAMINE shows what is recent, but leaves it recent for others (RFC 3501 §6.3.2).
   const Uid unclaimed = selected_->read_only ? selected_->mailbox->info().first_recent
                                              : account_->claim_recent(selected_->id());

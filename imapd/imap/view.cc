@@ -178,8 +178,11 @@ void View::tell_arrivals(std::string& out) {
   if (arrived_.empty()) return;
   uids_.insert(uids_.end(), arrived_.begin(), arrived_.end());
   std::vector<uint32_t>().swap(arrived_);
-  fmt::format_to(std::back_inserter(out), "* {} EXISTS\r\n* {} RECENT\r\n", uids_.size(),
-                 recent_count());
+  fmt::format_to(std::back_inserter(out), "* {} EXISTS\r\n", uids_.size());
+}
+
+void View::tell_recent(std::string& out) const {
+  fmt::format_to(std::back_inserter(out), "* {} RECENT\r\n", recent_count());
 }
 
 std::vector<uint32_t> View::take_changed() {

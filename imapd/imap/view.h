@@ -74,8 +74,9 @@ class View {
   // response. False: call it again for more.
   enum class Expunges : uint8_t { as_numbers, as_uids };
   [[nodiscard]] bool tell_expunges(std::string& out, size_t most, Expunges how);
-  // Takes the arrivals in; appends EXISTS and RECENT when there are any.
+  // Takes the arrivals in; appends EXISTS when there are any.
   void tell_arrivals(std::string& out);
+  void tell_recent(std::string& out) const;
   // The UIDs whose flags are to be told; they are forgotten here. Gone messages are left out.
   [[nodiscard]] std::vector<uint32_t> take_changed();
 

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -42,6 +43,7 @@ struct SessionLimits {
   uint32_t line_bytes = 0;      // of a command
   uint64_t message_bytes = 0;   // of a message that the client brings
   Milliseconds inactivity{0};   // how long the client may send nothing
+  Milliseconds progress{0};     // after which a command in work says so again; 0: never
   Milliseconds idle_notify{0};  // how long IDLE may send nothing; 0: as long as there is no news
 };
 
@@ -56,6 +58,9 @@ class SessionHost {
   [[nodiscard]] virtual Loop& loop() = 0;
   // As they are now: a reload may change them.
   [[nodiscard]] virtual SessionLimits limits() const = 0;
+
+  // What the protocol must not announce, as the configuration says it (imap_capabilities_disabled).
+  [[nodiscard]] virtual std::span<const std::string> capabilities_disabled() const = 0;
 
   // limit LIMIT when the user has too many sessions, this one counted.
   [[nodiscard]] virtual Status admit(const Client& client) = 0;

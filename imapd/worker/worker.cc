@@ -25,6 +25,7 @@ Worker::Worker(Loop& loop, IoPool& pool, store::Store& store, const config::Imap
                Protocol protocol)
     : loop_(loop),
       settings_(settings),
+      capabilities_disabled_(config::texts(settings.capabilities_disabled)),
       protocol_(protocol),
       accounts_(pool, store, settings_),
       sessions_(loop),
@@ -197,6 +198,7 @@ SessionLimits Worker::limits() const {
   return {.line_bytes = settings_.line_size_max,
           .message_bytes = settings_.message_size_max,
           .inactivity = Milliseconds(int64_t{settings_.inactivity_timeout_s} * 1000),
+          .progress = Milliseconds(settings_.progress_interval_ms),
           .idle_notify = Milliseconds(int64_t{settings_.idle_notify_interval_s} * 1000)};
 }
 

@@ -55,7 +55,10 @@ class Worker final : private SessionHost {
   Task<ipc::DeliverReply> deliver(ipc::Deliver order, Fd message);
 
   // Sessions that are open keep the limits they began with, but for inactivity.
-  void reload(const config::ImapdPart& settings) { settings_ = settings; }
+  void reload(const config::ImapdPart& settings) {
+    settings_ = settings;
+    capabilities_disabled_ = config::texts(settings.capabilities_disabled);
+  }
   // An end to all clients and to what is being written, the accounts closed. Seconds at most.
   Task<void> stop();
 
@@ -67,6 +70,9 @@ class Worker final : private SessionHost {
   // --- SessionHost ---
   Loop& loop() override { return loop_; }
   SessionLimits limits() const override;
+  std::span<const std::string> capabilities_disabled() const override {
+    return capabilities_disabled_;
+  }
   Status admit(const Client& client) override;
   uint64_t viewed(const std::string& user) const override { return sessions_.viewed(user); }
   void view(const std::string& user, int64_t more) override { sessions_.view(user, more); }
@@ -90,6 +96,7 @@ class Worker final : private SessionHost {
 
   Loop& loop_;
   config::ImapdPart settings_;
+  std::vector<std::string> capabilities_disabled_;
   const Protocol protocol_;
   bool stopping_ = false;
   Accounts accounts_;

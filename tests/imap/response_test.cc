@@ -139,22 +139,5 @@ TEST(Response, UidPlusCodes) {  // RFC 4315 §3
   EXPECT_EQ(append_uid_code(UidValidity(4294967295U), from), "APPENDUID 4294967295 1:3,9");
 }
 
-TEST(Response, CapabilitiesFollowTheState) {
-  EXPECT_EQ(capabilities({.tls_offered = true}),
-            "IMAP4rev1 LITERAL- ID SASL-IR STARTTLS LOGINDISABLED");
-  EXPECT_EQ(capabilities({.tls_active = true, .tls_offered = true}),
-            "IMAP4rev1 LITERAL- ID SASL-IR AUTH=PLAIN");
-  EXPECT_EQ(capabilities({.tls_offered = true, .plaintext = true, .cram_md5 = true}),
-            "IMAP4rev1 LITERAL- ID SASL-IR STARTTLS AUTH=PLAIN AUTH=CRAM-MD5");
-  const std::string after = capabilities({.logged_in = true, .tls_active = true});
-  EXPECT_EQ(after,
-            "IMAP4rev1 LITERAL+ BINARY CHILDREN CONDSTORE CREATE-SPECIAL-USE ENABLE ESEARCH "
-            "ESORT I18NLEVEL=1 ID IDLE LIST-EXTENDED LIST-STATUS MOVE NAMESPACE OBJECTID "
-            "PREVIEW QRESYNC QUOTA QUOTA=RES-MAILBOX QUOTA=RES-MESSAGE QUOTA=RES-STORAGE "
-            "SASL-IR SAVEDATE SEARCHRES SORT SORT=DISPLAY SPECIAL-USE STATUS=SIZE "
-            "THREAD=ORDEREDSUBJECT THREAD=REFERENCES THREAD=REFS UIDPLUS UNSELECT "
-            "UTF8=ACCEPT WITHIN");
-}
-
 }  // namespace
 }  // namespace rims::imap

@@ -16,7 +16,8 @@ std::string plain(const std::string& authzid, const std::string& user, const std
 TEST_F(Dialogues, GreetsWithItsCapabilities) {
   start();
   EXPECT_EQ(greeting(connect()),
-            "* OK [CAPABILITY IMAP4rev1 LITERAL- ID SASL-IR AUTH=PLAIN AUTH=CRAM-MD5] " + kReady);
+            "* OK [CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL- ID SASL-IR AUTH=PLAIN AUTH=CRAM-MD5] " +
+                kReady);
 }
 
 TEST_F(Dialogues, AnswersWhatIsAllowedInAnyState) {
@@ -26,7 +27,7 @@ TEST_F(Dialogues, AnswersWhatIsAllowedInAnyState) {
   EXPECT_EQ(ask(c, "a NOOP"), "a OK NOOP completed\r\n");
   say(c, "b CAPABILITY\r\n");
   EXPECT_EQ(hear(c, "b OK CAPABILITY completed\r\n"),
-            "* CAPABILITY IMAP4rev1 LITERAL- ID SASL-IR AUTH=PLAIN AUTH=CRAM-MD5\r\n"
+            "* CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL- ID SASL-IR AUTH=PLAIN AUTH=CRAM-MD5\r\n"
             "b OK CAPABILITY completed\r\n");
   say(c, "c ID (\"name\" \"x\")\r\n");
   EXPECT_EQ(hear(c, "completed\r\n"), "* ID (\"name\" \"RIMS\")\r\nc OK ID completed\r\n");
@@ -287,10 +288,10 @@ TEST_F(Dialogues, PlaintextPasswordsAreForThoseWhoMay) {
   part.plaintext = config::Plaintext::loopback;
   start(true);
   Client& far = connect(from("192.0.2.1"));
-  EXPECT_EQ(
-      greeting(far),
-      "* OK [CAPABILITY IMAP4rev1 LITERAL- ID SASL-IR STARTTLS LOGINDISABLED AUTH=CRAM-MD5] " +
-          kReady);
+  EXPECT_EQ(greeting(far),
+            "* OK [CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL- ID SASL-IR STARTTLS LOGINDISABLED "
+            "AUTH=CRAM-MD5] " +
+                kReady);
   EXPECT_EQ(ask(far, "a LOGIN foo bar"),
             "a NO [PRIVACYREQUIRED] LOGIN is disabled without TLS\r\n");
   EXPECT_EQ(ask(far, "a AUTHENTICATE PLAIN"),

@@ -65,8 +65,9 @@ TEST_F(Returning, ItIsAClientBeforeItsLoginAgain) {
   EXPECT_EQ(server->connections(), 0U);
   const std::string before = first.message.session.value;
   give_back(std::move(first), "u", "b NOOP\r\nc LOGIN foo bar\r\nd X");
-  EXPECT_TRUE(hear(c, "b OK NOOP completed\r\n")
-                  .starts_with("u OK [CAPABILITY IMAP4rev1 LITERAL- ID SASL-IR AUTH=PLAIN "));
+  EXPECT_TRUE(
+      hear(c, "b OK NOOP completed\r\n")
+          .starts_with("u OK [CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL- ID SASL-IR AUTH=PLAIN "));
   const Handed second = handed();
   EXPECT_EQ(second.message.tag.value, "c");
   EXPECT_EQ(second.message.unread.value, "d X");

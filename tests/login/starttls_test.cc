@@ -74,7 +74,8 @@ TEST_F(Encrypted, StarttlsThenLogin) {
   (void)inside.release();
   wait_until([&] { return server->connections() == 0; });
   client.join();
-  EXPECT_EQ(capability, "* CAPABILITY IMAP4rev1 LITERAL- ID SASL-IR AUTH=PLAIN AUTH=CRAM-MD5\r\n");
+  EXPECT_EQ(capability,
+            "* CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL- ID SASL-IR AUTH=PLAIN AUTH=CRAM-MD5\r\n");
   EXPECT_EQ(failed, "c NO [AUTHENTICATIONFAILED] authentication failed\r\n");
 }
 
@@ -91,7 +92,8 @@ TEST_F(Encrypted, ImplicitTls) {
   wait_until([&] { return server->connections() == 0; });
   client.join();
   EXPECT_EQ(hello,
-            "* OK [CAPABILITY IMAP4rev1 LITERAL- ID SASL-IR AUTH=PLAIN AUTH=CRAM-MD5] " + kReady);
+            "* OK [CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL- ID SASL-IR AUTH=PLAIN AUTH=CRAM-MD5] " +
+                kReady);
 }
 
 // What a man in the middle may try around STARTTLS; each in pieces that arrive one after the other.

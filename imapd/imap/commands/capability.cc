@@ -34,9 +34,13 @@ Task<Result<Reply>> unauthenticate(Session& session, imap::Command command) {
   co_return Reply{};
 }
 
-// What the client says is not used. Our answer has no version, which could help an attacker.
+// What the client calls itself may take capabilities away from it. Our answer has no version, which
+// could help an attacker.
 Task<Result<Reply>> id(Session& session, imap::Command command) {
+  const std::string before = session.capabilities();
   session.call_client(imap::client_name(std::get<imap::Id>(command.args)));
+  if (const std::string now = session.capabilities(); now != before)
+    imap::append_untagged(session.out(), "CAPABILITY " + now);
   imap::append_untagged(session.out(), "ID (\"name\" \"RIMS\")");
   co_return Reply{.text = "ID completed", .code = {}};
 }

@@ -16,9 +16,12 @@ Task<Result<Reply>> enable(Session& session, imap::Command command) {
   std::string enabled = "ENABLED";
   for (const std::string& name : args.capabilities) {
     const auto extension = extension_of(name);
-    if (!extension) continue;
+    if (!extension || !session.announces(imapd::name(*extension))) continue;
     session.enable(*extension);
-    if (session.name_enabled(*extension)) enabled += ' ' + name;
+    if (session.announce_enabled(*extension)) {
+      enabled += ' ';
+      enabled += imapd::name(*extension);
+    }
   }
   imap::append_untagged(session.out(), enabled);
   co_return Reply{.text = "ENABLE completed", .code = {}};

@@ -50,7 +50,6 @@ using Form = imap::FetchSection::Form;
 // What one FETCH asks for, worked out once.
 struct Plan {
   uint16_t items = 0;
-  bool by_uid = false;
   bool sets_seen = false;
   bool needs_structure = false;
   std::vector<std::string> labels;  // "BODY[1.2.MIME]<5>", one per section
@@ -132,9 +131,10 @@ bool asks_preview(uint16_t items) {
   return (items & (imap::Fetch::preview | imap::Fetch::lazy_preview)) != 0;
 }
 
-Plan plan_of(const imap::Fetch& args, bool by_uid, bool read_only) {
-  Plan plan{.items = args.items, .by_uid = by_uid};
-  if (by_uid) plan.items |= imap::Fetch::uid;
+// `names_uid`: each answer has UID, asked for or not.
+Plan plan_of(const imap::Fetch& args, bool names_uid, bool read_only) {
+  Plan plan{.items = args.items};
+  if (names_uid) plan.items |= imap::Fetch::uid;
   if (args.changed_since) plan.items |= imap::Fetch::modseq;
   plan.needs_structure =
       (args.items & (imap::Fetch::envelope | imap::Fetch::body | imap::Fetch::body_structure)) != 0;
@@ -515,6 +515,16 @@ struct Progress {
   }
 };
 
+// What an answer has besides when it also tells of a change (RFC 7162 §3.2.4, RFC 9051 §7.5.2). In
+// UIDFETCH the UID stands at its beginning.
+uint16_t with_news(const Session& session) {
+  const bool condstore = session.enabled(Extension::condstore);
+  uint16_t items = condstore ? imap::Fetch::modseq : 0;
+  if ((condstore || session.enabled(Extension::imap4rev2)) && !session.enabled(Extension::uidonly))
+    items |= imap::Fetch::uid;
+  return items;
+}
+
 // One FETCH response. Error: peer_gone only; what cannot be read is noted and left out.
 Task<Status> fetch_one(Session& session, const imap::Fetch& args, const Plan& plan, uint32_t index,
                        bool seen_now, store::Structures::One kept, Progress& progress) {
@@ -543,14 +553,11 @@ Task<Status> fetch_one(Session& session, const imap::Fetch& args, const Plan& pl
   const bool tells_flags = (items & imap::Fetch::flags) != 0;
   // What is told here of a change need not be told again.
   const bool was_news = tells_flags && selected.view.told_flags(entry.uid);
-  if ((seen_now || was_news) && session.enabled(Extension::condstore))
-    items |= imap::Fetch::uid | imap::Fetch::modseq;
+  if (seen_now || was_news) items |= with_news(session);
   std::string& out = session.out();
   const size_t begin = out.size();
   const uint64_t passed = session.passed();
-  out += "* ";
-  imap::append_number(out, index + 1);
-  out += " FETCH (";
+  session.append_fetch_head(entry.uid);
   Items response{out};
   append_entry_items(response, session.account(), selected, entry, items);
   if (structure) append_structure_items(response, *structure, items);
@@ -611,7 +618,8 @@ Task<Result<Reply>> fetch(Session& session, imap::Command command) {
   if (args.vanished && !session.enabled(Extension::qresync))
     co_return fail(Fault::syntax, "QRESYNC must be enabled before VANISHED is used");
   Selected& selected = session.selected();
-  const Plan plan = plan_of(args, command.by_uid, selected.read_only);
+  const bool names_uid = command.by_uid && !session.enabled(Extension::uidonly);
+  const Plan plan = plan_of(args, names_uid, selected.read_only);
   TimeSlice slice(session.host().loop());
   StructuresAhead ahead(session.account(), plan.wanted);
   Progress progress{

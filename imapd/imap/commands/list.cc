@@ -178,17 +178,10 @@ class Lister {
   }
 
   std::string attributes_of(std::string_view name, const Row& row) const {
-    std::string attributes;
-    if (!row.info) add(attributes, "\\NonExistent");
-    if (row.info && row.info->noselect) add(attributes, "\\Noselect");
-    const auto depth = static_cast<size_t>(std::ranges::count(name, '/')) + 1;
-    if (depth >= imap::kMaxMailboxDepth) add(attributes, "\\Noinferiors");
-    add(attributes, row.has_children ? "\\HasChildren" : "\\HasNoChildren");
     const bool asked = ((args_.select & imap::List::subscribed) != 0) ||
                        ((args_.returns & imap::List::return_subscribed) != 0);
-    if (asked && row.subscribed) add(attributes, "\\Subscribed");
-    if (row.info) add(attributes, store::name(row.info->special_use));
-    return attributes;
+    return list_attributes(name, row.info ? &*row.info : nullptr, row.has_children,
+                           asked && row.subscribed);
   }
 
   // What selected something below it (RFC 5258 §3.5).

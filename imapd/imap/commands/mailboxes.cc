@@ -1,7 +1,8 @@
 // imapd/imap/commands/mailboxes.cc - CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE, STATUS
 //
 //   RFC  3501 §6.3.3 to §6.3.7, §6.3.10; 5530 §3 (ALREADYEXISTS, NONEXISTENT, CANNOT, LIMIT);
-//        7162 §3.1.7 (HIGHESTMODSEQ); 8474 §4 (MAILBOXID); 9208 §4.1.4 (DELETED)
+//        7162 §3.1.7 (HIGHESTMODSEQ); 9051 §6.3.9.7 (OLDNAME); 8474 §4 (MAILBOXID); 9208 §4.1.4
+//        (DELETED)
 //
 // The store knows the rules of names (INBOX, inferiors, \Noselect) and returns the codes.
 
@@ -38,12 +39,19 @@ Result<store::SpecialUse> special_use_of(uint8_t bits) {
   return fail(Fault::refused, "that special use is not possible", {}, "USEATTR");
 }
 
+// A client of IMAP4rev2 learns which name it got for the one that it wrote (RFC 9051 §6.3.4,
+// §6.3.6).
+void tell_new_name(Session& session, const store::MailboxInfo* info) {
+  if (info && session.enabled(Extension::imap4rev2)) append_list_response(session, *info);
+}
+
 }  // namespace
 
 Task<Result<Reply>> create(Session& session, imap::Command command) {
   auto& args = std::get<imap::Create>(command.args);
   CO_TRY(const store::SpecialUse use, special_use_of(args.special_use));
   CO_TRY(const MailboxId made, co_await session.account().create(std::move(args.mailbox), use));
+  if (session.old_name()) tell_new_name(session, session.account().find(made));
   co_return Reply{.text = "CREATE completed",
                   .code = mailbox_id_code(session.account().object_id(made))};
 }
@@ -60,7 +68,9 @@ Task<Result<Reply>> remove(Session& session, imap::Command command) {
 
 Task<Result<Reply>> rename(Session& session, imap::Command command) {
   auto& args = std::get<imap::Rename>(command.args);
+  const std::string name = args.to;
   CO_TRY_STATUS(co_await session.account().rename(std::move(args.from), std::move(args.to)));
+  if (session.old_name()) tell_new_name(session, session.account().find(name));
   co_return done("RENAME completed");
 }
 

@@ -1,7 +1,7 @@
 // imapd/imap/commands/search.cc - SEARCH and UID SEARCH
 //
 //   RFC  3501 §6.4.4, §7.2.5; 5530 §3 (BADCHARSET); 4731 (ESEARCH); 5182 (SEARCHRES);
-//        5032 (WITHIN); 7162 §3.1.5, §3.1.6, §3.1.10 (MODSEQ)
+//        5032 (WITHIN); 9051 §6.4.4 (always ESEARCH); 7162 §3.1.5, §3.1.6, §3.1.10 (MODSEQ)
 //
 // How messages are tested: searching.h.
 
@@ -124,10 +124,12 @@ Task<Result<Reply>> search_and_answer(Session& session, const imap::Command& com
   }
 
   tell_unreadable(session, searching.unreadable, "searched");
-  if (args.returns == 0) {
+  if (args.returns == 0 && !session.enabled(Extension::imap4rev2)) {
     CO_TRY_STATUS(co_await answer_plainly(searching, found, command.by_uid));
   } else if (args.returns != imap::Search::save) {
-    CO_TRY_STATUS(co_await answer_extended(searching, found, command, args.returns));
+    // RFC 9051 §6.4.4: without RETURN it is ALL.
+    const uint8_t returns = args.returns == 0 ? imap::Search::all : args.returns;
+    CO_TRY_STATUS(co_await answer_extended(searching, found, command, returns));
   }
   co_return Reply{.text = command.by_uid ? "UID SEARCH completed" : "SEARCH completed", .code = {}};
 }

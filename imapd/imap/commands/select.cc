@@ -2,7 +2,7 @@
 //
 //   RFC  3501 §6.3.1, §6.3.2, §6.4.2; 3691 (UNSELECT); 5530 (NONEXISTENT); 7162 §3.1.2
 //        (HIGHESTMODSEQ), §3.1.8 (CONDSTORE), §3.2.5 (QRESYNC), §3.2.8 (CLOSE), §3.2.11 (CLOSED);
-//        8474 §4.2 (MAILBOXID); 9208 §4.3.1 (OVERQUOTA)
+//        8474 §4.2 (MAILBOXID); 9208 §4.3.1 (OVERQUOTA); 9051 §6.3.2 (LIST, and no UNSEEN)
 //
 // A failed SELECT leaves no mailbox selected (RFC 3501 §6.3.1).
 
@@ -74,9 +74,14 @@ Task<Result<Reply>> open(Session& session, std::string name, imap::SelectParamet
   std::string& out = session.out();
   append_flags_lines(out, now, session.account().limits());
   imap::append_untagged(out, static_cast<uint32_t>(now.view.size()), "EXISTS");
-  imap::append_untagged(out, static_cast<uint32_t>(now.view.recent_count()), "RECENT");
-  if (const uint32_t unseen = first_unseen(*mailbox); unseen != 0)
-    append_ok(out, "UNSEEN", unseen, "first unseen message");
+  if (session.enabled(Extension::imap4rev2)) {
+    append_list_response(session, mailbox->info());
+  } else {
+    now.view.tell_recent(out);
+    // A message number (RFC 9586 §3).
+    const uint32_t unseen = session.enabled(Extension::uidonly) ? 0 : first_unseen(*mailbox);
+    if (unseen != 0) append_ok(out, "UNSEEN", unseen, "first unseen message");
+  }
   out += "* OK [" + mailbox_id_code(session.account().object_id(now.id())) + "] permanent id\r\n";
   append_ok(out, "UIDVALIDITY", mailbox->info().uidvalidity.value, "UIDs are valid");
   append_ok(out, "UIDNEXT", mailbox->info().uidnext.value, "predicted next UID");

@@ -41,6 +41,7 @@ Task<Result<Reply>> thread(Session& session, imap::Command command) {
   CO_TRY(const SearchProgram program, program_of(session, args.search));
   if (program.looks_at_modseq()) session.enable(Extension::condstore);
   Searching searching(session, program, "THREAD");
+  searching.rounds = 2;  // for_each_header() is the second
   Found found;
   CO_TRY_STATUS(co_await find_all(searching, found));
   tell_unreadable(session, searching.unreadable, "searched");

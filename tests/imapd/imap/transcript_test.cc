@@ -206,6 +206,8 @@ class Player {
       s.inactivity_timeout_s = value;
     else if (name == "idle_notify_interval_s")
       s.idle_notify_interval_s = value;
+    else if (name == "progress_interval_ms")
+      s.progress_interval_ms = value;
     else if (name == "message_size_max")
       s.message_size_max = value;
     else if (name == "line_size_max")

@@ -76,6 +76,8 @@ TEST(View, CountsArrivalsOnlyWhenTold) {
   std::string out;
   view.add_recent(Uid(16), Uid(16));
   view.tell_arrivals(out);
+  EXPECT_EQ(out, "* 4 EXISTS\r\n");
+  view.tell_recent(out);
   EXPECT_EQ(out, "* 4 EXISTS\r\n* 1 RECENT\r\n");
   EXPECT_EQ(view.seq_of(Uid(16)), SeqNum(4));
 }
