@@ -1,4 +1,4 @@
-// tests/imapd/imap/progress_test.cc - what a client hears of a command that takes long (RFC 9585 §4)
+// tests/imapd/imap/progress_test.cc - what a client hears of what takes long (RFC 9585 §4)
 
 #include <regex>
 
