@@ -401,6 +401,7 @@ void print_json(const Wanted& wanted, const Report& report, const std::string& e
       {"mailboxes_removed", o.removed},
       {"subscriptions_changed", o.subscriptions},
       {"special_uses_changed", o.uses},
+      {"annotations_changed", o.annotations},
       {"plan", std::move(mailboxes)},
       {"notes", report.notes},
       {"problems", report.problems},
@@ -443,6 +444,9 @@ void print(const Wanted& wanted, const Report& report) {
     std::printf(
         "  %s: %s\n", name.c_str(),
         use == store::SpecialUse::none ? "no special use" : std::string(store::name(use)).c_str());
+  for (const auto& [name, changes] : report.plan.annotations)
+    std::printf("  %s: %zu other annotations\n", name.empty() ? "the account" : name.c_str(),
+                changes.size());
   if (wanted.dry_run) {
     std::printf("%s: compared %s; nothing was changed\n", wanted.user.c_str(), when.c_str());
     return;

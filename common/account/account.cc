@@ -296,6 +296,9 @@ void Account::tell(const Change& change, const void* origin) {
       case Change::Kind::expunged:
         listener->expunged(change.mailbox, change.uids, modseq, origin);
         break;
+      case Change::Kind::annotated:
+        listener->annotated(change, origin);
+        break;
       case Change::Kind::renumbered:
         break;
       default:

@@ -68,9 +68,11 @@ class Listener {
   virtual void appended(MailboxId, std::span<const Uid>, const void* /*origin*/) {}
   virtual void flags_changed(MailboxId, std::span<const Uid>, ModSeq, const void* /*origin*/) {}
   virtual void expunged(MailboxId, std::span<const Uid>, ModSeq, const void* /*origin*/) {}
-  // Which mailbox, and how: a Change that is not of messages. A removed mailbox that is open says
-  // so by Mailbox::deleted().
+  // Which mailbox, and how: a Change that is neither of messages nor of annotations. A removed
+  // mailbox that is open says so by Mailbox::deleted().
   virtual void mailbox_changed(const Change&) {}
+  // Annotations of a mailbox or of the account itself: Change::entries names them.
+  virtual void annotated(const Change&, const void* /*origin*/) {}
   // No further call on this account will work; drop it, and Store::open() again.
   virtual void account_failed(const Error&) {}
 };
@@ -119,6 +121,17 @@ class Account {
   // The name need not exist. Doing it twice is fine.
   Task<Status> subscribe(std::string name);
   Task<Status> unsubscribe(std::string name);
+
+  // Of a mailbox, also a \Noselect one; MailboxId(): of the account itself. Valid until the next
+  // await.
+  [[nodiscard]] const Annotations& annotations(MailboxId mailbox) const {
+    return state_.annotations(mailbox);
+  }
+  // All of these, in their order, or none. not_found NONEXISTENT; limit "METADATA MAXSIZE n" or
+  // "METADATA TOOMANY" (RFC 5464 §4.3). What a lower limit has left can be removed, or made
+  // smaller. `use`: the mailbox has this special use from now on, too (RFC 6154 §4).
+  Task<Status> annotate(MailboxId mailbox, std::vector<AnnotationChange> changes,
+                        const void* origin = nullptr, std::optional<SpecialUse> use = {});
 
   // Loads the messages if nobody has them open. refused for \Noselect; not_found NONEXISTENT.
   Task<Result<std::shared_ptr<const Mailbox>>> open_mailbox(MailboxId id);
@@ -304,6 +317,12 @@ class Account {
   Status plan_parents(Plan& plan, std::string_view name, size_t also,
                       std::map<std::string, MailboxId>& made);
 
+  // --- account_annotations.cc ---
+  // Of one mailbox. The limits, in the order of annotate().
+  [[nodiscard]] Status room_for_annotations(MailboxId mailbox, const Annotated& record) const;
+  // The annotations of `from`, for the new mailbox `to`.
+  [[nodiscard]] Annotated annotations_for(MailboxId from, MailboxId to) const;
+
   // --- account_structures.cc ---
   [[nodiscard]] bool complete(uint64_t chunk) const;
   void keep_structures(uint64_t chunk);
@@ -356,6 +375,7 @@ class Account {
     uint32_t skip = 0;
     uint32_t unanswered = 0;  // see Gap::damage
     std::optional<Snapshot> known;
+    std::optional<Annotated> annotations;
     std::vector<Regained> regained;
   };
   std::optional<Owed> owed_;  // when there was no room for it, the next commit begins with it

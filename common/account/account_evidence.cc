@@ -39,6 +39,19 @@ Snapshot beyond(const AccountState& folded, const AccountState& known, bool late
   return all;
 }
 
+// The annotations that go with it. Of a mailbox that the fold knows, it knows those, too.
+std::optional<Annotated> annotations_beyond(const Snapshot& news, const AccountState& folded,
+                                            const AccountState& known, bool later) {
+  auto all = known.all_annotations(false);
+  if (!all || later) return all;
+  std::erase_if(all->items, [&](const Annotated::Item& item) {
+    return folded.mailbox(item.mailbox) ||
+           !std::ranges::binary_search(news.mailboxes, item.mailbox, {}, &Snapshot::OfMailbox::id);
+  });
+  if (all->items.empty()) all.reset();
+  return all;
+}
+
 bool says_something(const Snapshot& s, const AccountState& folded) {
   return !s.mailboxes.empty() || s.next_message > folded.next_message() ||
          s.next_mailbox > folded.next_mailbox();
@@ -148,7 +161,7 @@ Task<std::string> Account::heed_evidence(AccountState& fresh, Locations& places,
                 log::quoted(user_), one.missing.size(), known.mailbox(one.mailbox)->info().name,
                 one.reflagged.size());
     if (!more && !regained.empty())
-      owed_ = Owed{.skip = 0, .known = {}, .regained = std::move(regained)};
+      owed_ = Owed{.skip = 0, .known = {}, .annotations = {}, .regained = std::move(regained)};
     if (!more) co_return std::string();
   }
   if (later)
@@ -164,8 +177,10 @@ Task<std::string> Account::heed_evidence(AccountState& fresh, Locations& places,
     journal_->pass_over(known.seq() + (found->clean ? 1 : kUnseen));
     fresh.advance(journal_->last_seq());
   }
+  auto annotations = annotations_beyond(news, fresh, known, later);
   owed_ = Owed{.skip = found->clean ? 0 : kUnseen,
                .known = std::move(news),
+               .annotations = std::move(annotations),
                .regained = std::move(regained)};
   // Nothing can be written now; the next opening finds it again.
   if (journal_->only_read()) co_return std::string();
@@ -199,12 +214,13 @@ Task<Status> Account::pay_owed(uint32_t unanswered) {
   if (!paid)
     log::error("", "account {}: it can only be read until there is room: {}", log::quoted(user_),
                paid.error().detail());
-  if (owed_->known)
-    state_.apply({.seq = state_.seq(),
-                  .time = 0,
-                  .location = {},
-                  .dropped = false,
-                  .record = *owed_->known});
+  const auto know = [this](const auto& record) {
+    if (!record) return;
+    state_.apply(
+        {.seq = state_.seq(), .time = 0, .location = {}, .dropped = false, .record = *record});
+  };
+  know(owed_->known);
+  know(owed_->annotations);
   if (journal_->only_read()) {
     journal_->owe();
     owed_.reset();
@@ -218,6 +234,7 @@ Task<Status> Account::pay() {
   CO_TRY_STATUS(co_await enqueue(
       [this](Plan& plan) -> Result<Built> {
         if (owed_->known) plan.add(*owed_->known);
+        if (owed_->annotations) plan.add(*owed_->annotations);
         for (const auto& one : owed_->regained)
           if (const auto mailbox = state_.mailbox(one.mailbox))
             write_again(plan, *mailbox, one, limits_);

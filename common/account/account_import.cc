@@ -71,6 +71,7 @@ Task<Result<MailboxId>> Account::adopt(std::string name, UidValidity uidvalidity
         }
         *made = plan.take_mailbox();
         plan.add(MailboxCreated{*made, uidvalidity, use, false, name});
+        if (before) plan.add_unless_empty(annotations_for(before->info().id, *made));
         return Built::records;
       },
       {}));

@@ -110,6 +110,7 @@ Task<Result<MailboxId>> Account::create(std::string name, SpecialUse special_use
         if (before) plan.add(MailboxRemoved{before->info().id});
         *made = plan.take_mailbox();
         plan.add(MailboxCreated{*made, plan.take_uidvalidity(), special_use, false, name});
+        if (before) plan.add_unless_empty(annotations_for(before->info().id, *made));
         return Built::records;
       },
       {}));
@@ -181,7 +182,7 @@ Task<Status> Account::remove(std::string name) {
       {});
 }
 
-// INBOX stays, its messages go.
+// INBOX stays, its messages go. Both have its annotations then (RFC 5464 §4.1).
 Task<Result<Built>> Account::plan_inbox_move(Plan& plan, std::string to, TimeSlice& slice) {
   if (!plan.empty()) co_return Built::later;
   plan.be_exclusive();
@@ -191,7 +192,10 @@ Task<Result<Built>> Account::plan_inbox_move(Plan& plan, std::string to, TimeSli
   std::map<std::string, MailboxId> made;
   CO_TRY_STATUS(plan_parents(plan, to, 1, made));
   const MailboxId from = inbox->info().id, id = plan.take_mailbox();
+  Annotated annotations = annotations_for(from, id);
+  CO_TRY_STATUS(room_for_annotations(id, annotations));
   plan.add(MailboxCreated{id, plan.take_uidvalidity(), SpecialUse::none, false, to});
+  plan.add_unless_empty(std::move(annotations));
   const auto& keywords = inbox->keywords();
   for (size_t i = 0; i < keywords.names().size(); i++)
     plan.add(Keyword{id, static_cast<KeywordIndex>(i), keywords.names()[i]});

@@ -168,6 +168,8 @@ class SaidAgain {
   }
   void operator()(const MailboxRemoved& r) {
     mailboxes_.erase(r.id);
+    annotations_.erase(annotations_.lower_bound({r.id, {}}),
+                       annotations_.lower_bound({MailboxId(r.id.value + 1), {}}));
     removed_.insert(r.id.value);
   }
   void operator()(const MailboxRenamed& r) {
@@ -185,6 +187,9 @@ class SaidAgain {
   void operator()(const Subscription& r) {
     if (r.on) subscribed_.push_back(r.name);
   }
+  void operator()(const Annotated& r) {
+    for (const auto& item : r.items) annotations_[{item.mailbox, item.name}] = item.value;
+  }
   void operator()(const auto&) {}
 
   // nullopt: nothing.
@@ -192,6 +197,12 @@ class SaidAgain {
     Snapshot all{.mailboxes = {}, .removed = removed_.ranges(), .subscribed = subscribed_};
     for (auto& [id, mailbox] : mailboxes_) all.mailboxes.push_back(std::move(mailbox));
     if (all.mailboxes.empty() && all.removed.empty() && all.subscribed.empty()) return std::nullopt;
+    return all;
+  }
+  [[nodiscard]] Annotated annotations() const {
+    Annotated all;
+    for (const auto& [place, value] : annotations_)
+      all.items.push_back({place.first, place.second, value});
     return all;
   }
 
@@ -210,18 +221,20 @@ class SaidAgain {
   std::map<MailboxId, Snapshot::OfMailbox> mailboxes_;
   IdRanges removed_;
   std::vector<std::string> subscribed_;
+  std::map<std::pair<MailboxId, std::string>, std::optional<std::string>> annotations_;
 };
 
 }  // namespace
 
-std::optional<Snapshot> Plan::said_again() const {
+void Plan::say_again() {
   SaidAgain again(state_);
   for (const auto& draft : drafts_) std::visit(again, draft.record);
-  return again.take();
+  if (auto snapshot = again.take()) add(*std::move(snapshot));
+  add_unless_empty(again.annotations());
 }
 
 std::vector<Draft>& Plan::finish(const Journal& journal) {
-  if (auto again = said_again()) add(*std::move(again));
+  say_again();
   const auto put_in_front = [this](std::vector<Draft> front) {
     in_front_ += front.size();
     drafts_.insert(drafts_.begin(), std::make_move_iterator(front.begin()),
@@ -233,10 +246,13 @@ std::vector<Draft>& Plan::finish(const Journal& journal) {
     // What a damaged segment holds may come back: nothing is said to be gone.
     all.whole = all.whole && journal.lost() == 0 &&
                 std::ranges::none_of(drafts_, [](const Draft& d) { return d.type == Gap::kType; });
+    const bool whole = all.whole;
     std::vector<Draft> front;
     front.push_back(draft(std::move(all), time_));
     // Each segment says whose it is, in case the others are lost.
     if (!state_.named().user.empty()) front.push_back(draft(state_.named(), time_));
+    if (auto annotations = state_.all_annotations(whole))
+      front.push_back(draft(*std::move(annotations), time_));
     // Their sums stand between them and the rest.
     const size_t sums = piece_sums(front, 0, time_).size();
     for (auto& sum : piece_sums(front, sums + drafts_.size(), time_))

@@ -117,6 +117,10 @@ class Plan {
     bytes_ += drafts_.back().meta.size() + aux.size() + body.size();
   }
 
+  void add_unless_empty(Annotated annotations) {
+    if (!annotations.items.empty()) add(std::move(annotations));
+  }
+
   [[nodiscard]] const AccountState& state() const { return state_; }
   [[nodiscard]] const std::vector<Draft>& drafts() const { return drafts_; }
   // Those, for the journal, with what protects them: before all a snapshot of the account where a
@@ -135,7 +139,7 @@ class Plan {
     std::vector<std::vector<UidRange>> touched;
   };
   Overlay& overlay(const Mailbox& mailbox);
-  [[nodiscard]] std::optional<Snapshot> said_again() const;
+  void say_again();
 
   const AccountState& state_;
   uint32_t time_;

@@ -52,6 +52,7 @@ void Index::apply(const JournalEvent& event, std::span<const Change> changes,
   if (std::holds_alternative<Keyword>(event.record) ||
       std::holds_alternative<AccountNamed>(event.record))
     list_ = true;
+  if (std::holds_alternative<Annotated>(event.record)) annotations_ = true;
   if (std::holds_alternative<Gap>(event.record)) {
     for (const auto& [id, mailbox] : state.mailboxes()) counters_.insert(id);
   }
@@ -68,10 +69,13 @@ void Index::note(const Change& change, const AccountState& state) {
                [](const MessageEntry& e) { return e.uid; });
   } else if (of_messages(change.kind)) {
     add_chunks(entries_[change.mailbox], change.uids, [](Uid uid) { return uid; });
-  } else {
+  } else if (change.kind != Change::Kind::annotated) {
     list_ = true;
   }
-  if (change.kind == Change::Kind::removed) note_removed(change.mailbox);
+  if (change.kind == Change::Kind::removed) {
+    note_removed(change.mailbox);
+    annotations_ = true;
+  }
 }
 
 void Index::note_removed(MailboxId id) {
@@ -147,19 +151,17 @@ Task<bool> Index::open(Clean clean, uint64_t seq, std::string made_of, AccountSt
       why = "segments of the journal are missing, or are there again";
       return;
     }
-    std::string list;
-    for (uint64_t i = 0; list.size() < head->list_bytes; i++) {
-      const std::string piece = get(numbered_key('L', i));
-      if (piece.size() != kListChunk) return;
-      list += piece;
-    }
-    list.resize(head->list_bytes);
-    if (!IndexCodec::decode_list(list, read)) return;
+    const auto list = from_pieces('L', head->list_bytes, get);
+    const auto annotations = from_pieces('A', head->annotation_bytes, get);
+    if (!list || !annotations || !IndexCodec::decode_list(*list, read) ||
+        !IndexCodec::decode_annotations(*annotations, read))
+      return;
     const auto deliveries = [&](size_t chunk) { return get(numbered_key('D', chunk)); };
     if (!IndexCodec::decode_deliveries(*head, deliveries, read)) return;
     deliveries_written_ = head->deliveries_taken;
     locations_generation_ = head->locations_generation;
     list_bytes_ = head->list_bytes;
+    annotation_bytes_ = head->annotation_bytes;
     for (const auto& [id, mailbox] : read.mailboxes()) {
       const auto generation =
           IndexCodec::decode_counters(get(numbered_key('c', id.value)), *mailbox);
@@ -219,6 +221,7 @@ std::string Index::dirty_head(const AccountState& state) const {
   IndexHead head;
   head.seq = state.seq();
   head.list_bytes = list_bytes_;
+  head.annotation_bytes = annotation_bytes_;
   head.next_mailbox = state.next_mailbox();
   head.next_message = state.next_message();
   head.last_uidvalidity = state.last_uidvalidity();
@@ -237,7 +240,7 @@ Task<void> Index::reset(const AccountState& state, ExpungeHistory history, std::
   expunged_written_.clear();
   // Marked dirty on the disk before anything else is written: an earlier CLEAN record must not make
   // half a rebuild look complete.
-  list_bytes_ = 0;
+  list_bytes_ = annotation_bytes_ = 0;
   const std::string head = dirty_head(unpaid ? AccountState() : state);
   co_await pool_.run([&] {
     files_.clear();
@@ -257,7 +260,7 @@ Task<void> Index::reset(const AccountState& state, ExpungeHistory history, std::
   });
   if (!status) fail_with(status.error());
   marked_dirty_ = true;
-  list_ = head_ = true;
+  list_ = annotations_ = head_ = true;
   entries_.clear();
   removed_.clear();
   history_ = *std::exchange(rebuilt_, std::nullopt);
@@ -473,6 +476,7 @@ Task<void> Index::flush(AccountState& state, Locations& locations) {
   auto counters = std::exchange(counters_, {});
   const auto removed = std::exchange(removed_, {});
   const bool list = std::exchange(list_, false);
+  const bool annotations = std::exchange(annotations_, false);
   head_ = false;
 
   std::set<MailboxId> touched;
@@ -530,13 +534,15 @@ Task<void> Index::flush(AccountState& state, Locations& locations) {
     expunged_written_.erase(id);
     meta.push_back({numbered_key('c', id.value), {}});
   }
-  if (list) {
-    std::string all = IndexCodec::encode_list(state);
-    list_bytes_ = static_cast<uint32_t>(all.size());
+  const auto put_pieces = [&meta](char kind, std::string all) {
+    const auto bytes = static_cast<uint32_t>(all.size());
     uint64_t number = 0;
     for (auto& piece : in_pieces(std::move(all)))
-      meta.push_back({numbered_key('L', number++), std::move(piece)});
-  }
+      meta.push_back({numbered_key(kind, number++), std::move(piece)});
+    return bytes;
+  };
+  if (list) list_bytes_ = put_pieces('L', IndexCodec::encode_list(state));
+  if (annotations) annotation_bytes_ = put_pieces('A', IndexCodec::encode_annotations(state));
   const Deliveries& deliveries = state.deliveries();
   std::set<size_t> chunks;
   for (uint64_t n = std::max(deliveries_written_, deliveries.first_kept()); n < deliveries.taken();
@@ -567,6 +573,7 @@ Task<bool> Index::checkpoint(const AccountState& state, std::string id, std::str
   head.seq = state.seq();
   head.checkpoint = std::move(id);
   head.list_bytes = static_cast<uint32_t>(IndexCodec::encode_list(state).size());
+  head.annotation_bytes = annotation_bytes_;
   head.locations_generation = locations_generation_;
   head.next_mailbox = state.next_mailbox();
   head.next_message = state.next_message();

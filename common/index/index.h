@@ -64,7 +64,8 @@ class Index : public Projection {
 
   // True when nothing has changed since the files were written. On the loop.
   [[nodiscard]] bool clean() const {
-    return entries_.empty() && counters_.empty() && removed_.empty() && !list_ && !head_;
+    return entries_.empty() && counters_.empty() && removed_.empty() && !list_ && !annotations_ &&
+           !head_;
   }
   // \Recent changes before its record is written: see Account::claim_recent.
   void note_counters(MailboxId id) { counters_.insert(id); }
@@ -123,11 +124,11 @@ class Index : public Projection {
   std::shared_ptr<AccountDir> dir_;  // shared with the journal: both live in it
   Mutex writing_;                    // one user of the files at a time
   std::map<std::string, File> files_;
-  uint32_t list_bytes_ = 0;  // of the list in the file
+  uint32_t list_bytes_ = 0, annotation_bytes_ = 0;  // of these tables in the file
 
   std::map<MailboxId, std::set<uint32_t>> entries_;
   std::set<MailboxId> counters_, removed_;
-  bool list_ = false, head_ = false;
+  bool list_ = false, annotations_ = false, head_ = false;
   bool marked_dirty_ = false;  // the file says so
   bool broken_ = false;
   uint64_t deliveries_written_ = 0;    // those with smaller numbers are in the file

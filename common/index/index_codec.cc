@@ -30,6 +30,7 @@ std::string IndexCodec::encode(const IndexHead& head) {
   out.num(head.seq).raw(head.checkpoint).num(head.list_bytes).num(head.next_mailbox.value);
   out.num(head.next_message.value).num(head.locations_generation);
   out.num(head.last_uidvalidity.value).num(head.deliveries_kept).num(head.deliveries_taken);
+  out.num(head.annotation_bytes);
   return padded(out.take(), kIndexHead);
 }
 
@@ -49,6 +50,7 @@ std::optional<IndexHead> IndexCodec::decode_head(std::string_view value) {
   head.last_uidvalidity = UidValidity(in.num<uint32_t>());
   head.deliveries_kept = in.num<uint32_t>();
   head.deliveries_taken = in.num<uint64_t>();
+  head.annotation_bytes = in.num<uint32_t>();
   return head;
 }
 
@@ -57,6 +59,18 @@ std::vector<std::string> in_pieces(std::string table) {
   for (size_t at = 0; at < table.size(); at += kListChunk)
     pieces.push_back(padded(table.substr(at, kListChunk), kListChunk));
   return pieces;
+}
+
+std::optional<std::string> from_pieces(
+    char kind, uint32_t bytes, const std::function<std::string(const std::string& key)>& get) {
+  std::string table;
+  for (uint64_t i = 0; table.size() < bytes; i++) {
+    const std::string piece = get(numbered_key(kind, i));
+    if (piece.size() != kListChunk) return std::nullopt;
+    table += piece;
+  }
+  table.resize(bytes);
+  return table;
 }
 
 std::string IndexCodec::encode_list(const AccountState& state) {
@@ -98,6 +112,22 @@ bool IndexCodec::decode_list(std::string_view list, AccountState& state) {
          });
 }
 
+std::string IndexCodec::encode_annotations(const AccountState& state) {
+  const auto all = state.all_annotations(true);
+  return all ? all->encode() : std::string();
+}
+
+bool IndexCodec::decode_annotations(std::string_view table, AccountState& state) {
+  if (table.empty()) return true;
+  auto all = Annotated::decode(table);
+  if (!all || !all->whole || std::ranges::any_of(all->items, [&](const Annotated::Item& item) {
+        return item.mailbox.value != 0 && !state.mailboxes_.contains(item.mailbox);
+      }))
+    return false;
+  state.apply({.seq = 0, .time = 0, .location = {}, .dropped = false, .record = *std::move(all)});
+  return true;
+}
+
 void IndexCodec::restore(const IndexHead& head, uint64_t seq, AccountState& state) {
   state.seq_ = state.applied_ = seq;
   state.orphans_ = 0;
@@ -115,15 +145,12 @@ std::optional<IndexEvidence> IndexCodec::decode_evidence(
     const std::function<std::string(const std::string& key)>& get) {
   const auto head = decode_head(get("meta"));
   if (!head || head->seq == 0) return std::nullopt;
-  std::string list;
-  for (uint64_t i = 0; list.size() < head->list_bytes; i++) {
-    const std::string piece = get(numbered_key('L', i));
-    if (piece.size() != kListChunk) return std::nullopt;
-    list += piece;
-  }
-  list.resize(head->list_bytes);
+  const auto list = from_pieces('L', head->list_bytes, get);
+  const auto annotations = from_pieces('A', head->annotation_bytes, get);
+  if (!list || !annotations) return std::nullopt;
   IndexEvidence found;
-  if (!list.empty() && !decode_list(list, found.state)) return std::nullopt;
+  if (!list->empty() && !decode_list(*list, found.state)) return std::nullopt;
+  if (!decode_annotations(*annotations, found.state)) return std::nullopt;
   for (const auto& [id, mailbox] : found.state.mailboxes()) {
     if (const auto generation = decode_counters(get(numbered_key('c', id.value)), *mailbox))
       found.generations[id] = *generation;

@@ -18,7 +18,7 @@
 
 namespace rims::store {
 
-inline constexpr uint32_t kIndexVersion = 5;
+inline constexpr uint32_t kIndexVersion = 6;
 inline constexpr size_t kSlotsPerChunk = 256;
 inline constexpr size_t kEntrySlot = 48;
 inline constexpr size_t kLocationSlot = 32;
@@ -41,12 +41,16 @@ struct IndexHead {
   UidValidity last_uidvalidity;
   uint64_t deliveries_taken = 0;
   uint32_t deliveries_kept = 0;
+  uint32_t annotation_bytes = 0;  // of the record of all annotations
 };
 
 struct IndexEvidence;
 
 // Cuts a table that grows into values that keep their size.
 [[nodiscard]] std::vector<std::string> in_pieces(std::string table);
+// Puts it together again; nullopt: a piece is missing.
+[[nodiscard]] std::optional<std::string> from_pieces(
+    char kind, uint32_t bytes, const std::function<std::string(const std::string& key)>& get);
 
 class IndexCodec {
  public:
@@ -61,6 +65,10 @@ class IndexCodec {
   static std::string encode_list(const AccountState& state);
   // Fills an empty state; its mailboxes are not loaded.
   static bool decode_list(std::string_view list, AccountState& state);
+  // All annotations as a record, in pieces; empty: none was ever set.
+  static std::string encode_annotations(const AccountState& state);
+  // After decode_list().
+  static bool decode_annotations(std::string_view table, AccountState& state);
   static void restore(const IndexHead& head, uint64_t seq, AccountState& state);
 
   // meta.gdbm, "D" chunk: a ring of the latest deliveries, each in the slot of its number

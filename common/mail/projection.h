@@ -31,7 +31,8 @@ struct Change {
     special_use,  // also of the one that has lost it
     subscribed,   // `name` need not exist: then `mailbox` is 0
     unsubscribed,
-    mended,  // a snapshot had what a lost record said: anything may be different
+    mended,     // a snapshot had what a lost record said: anything may be different
+    annotated,  // `entries`; of the account itself, if `mailbox` is 0
     // of the numbers that name keyword sets in `mailbox`: nothing that a client sees
     renumbered,
   };
@@ -39,6 +40,7 @@ struct Change {
   MailboxId mailbox;
   std::vector<Uid> uids;
   std::string name, old_name;
+  std::vector<std::string> entries;  // the names of annotations that have another value, or none
 };
 [[nodiscard]] constexpr bool of_messages(Change::Kind kind) {
   return kind == Change::Kind::appended || kind == Change::Kind::flags ||

@@ -3,6 +3,7 @@
 #include "common/mail/records.h"
 
 #include <algorithm>
+#include <tuple>
 #include <type_traits>
 
 #include <fmt/format.h>
@@ -135,6 +136,8 @@ const char* name(RecordType type) {
       return "piece-sums";
     case RecordType::account:
       return "account";
+    case RecordType::annotations:
+      return "annotations";
   }
   return "unknown";
 }
@@ -467,6 +470,38 @@ std::optional<PieceSums> PieceSums::decode(std::string_view meta, uint8_t versio
   if (part < 1 || part > 3 || from_last > UINT32_MAX || in.left() % 8 != 0 || in.left() == 0)
     return std::nullopt;
   r.sums = in.raw(in.left());
+  return whole_of(in, std::move(r));
+}
+
+std::string Annotated::encode() const {
+  Writer out;
+  out.num(static_cast<uint8_t>(whole ? 1 : 0)).num(static_cast<uint32_t>(items.size()));
+  for (const auto& item : items) {
+    out.num(item.mailbox.value).text(item.name).num(static_cast<uint8_t>(item.value ? 1 : 0));
+    if (item.value) out.num(static_cast<uint32_t>(item.value->size())).raw(*item.value);
+  }
+  return out.take();
+}
+std::optional<Annotated> Annotated::decode(std::string_view meta, uint8_t version) {
+  if (version != kVersion) return std::nullopt;
+  Reader in(meta);
+  Annotated r;
+  const auto whole_account = in.num<uint8_t>();
+  r.whole = whole_account == 1;
+  const auto count = in.num<uint32_t>();
+  if (whole_account > 1) return std::nullopt;
+  for (uint32_t i = 0; i < count && in.ok(); i++) {
+    Item item;
+    item.mailbox = MailboxId(in.num<uint32_t>());
+    item.name = in.text();
+    const auto there = in.num<uint8_t>();
+    if (there == 1) item.value = in.raw(in.num<uint32_t>());
+    const auto place = [](const Item& of) { return std::tie(of.mailbox, of.name); };
+    if (item.mailbox.value >= kMostMailboxIds || item.name.empty() || there > 1 ||
+        (r.whole && there == 0) || (!r.items.empty() && place(r.items.back()) >= place(item)))
+      return std::nullopt;
+    r.items.push_back(std::move(item));
+  }
   return whole_of(in, std::move(r));
 }
 

@@ -43,6 +43,7 @@ enum class RecordType : uint16_t {
   account = 18,
   last = account,
   piece_sums = 0x8001,
+  annotations = 0x8002,
 };
 inline constexpr uint16_t kIgnorable = 0x8000;
 [[nodiscard]] constexpr bool ignorable(RecordType type) {
@@ -279,6 +280,22 @@ struct PieceSums {
 };
 inline constexpr size_t kSummedPiece = 512;  // bytes; the last one may be smaller
 
+// Sets annotations, all at once. Ignorable: mail, names and numbers are right without them.
+struct Annotated {
+  static constexpr RecordType kType = RecordType::annotations;
+  static constexpr uint8_t kVersion = 1;
+  struct Item {
+    MailboxId mailbox;  // 0: the account itself
+    std::string name;
+    std::optional<std::string> value;  // nullopt: it is removed
+    bool operator==(const Item&) const = default;
+  };
+  bool whole = false;       // these are all that there are, of all mailboxes: others are gone
+  std::vector<Item> items;  // ascending by mailbox and name, each once
+  [[nodiscard]] std::string encode() const;
+  static std::optional<Annotated> decode(std::string_view meta, uint8_t version = kVersion);
+};
+
 // A footer among the records, or a type that may be left out and is not known.
 struct Ignored {
   bool operator==(const Ignored&) const = default;
@@ -286,7 +303,7 @@ struct Ignored {
 
 using Record = std::variant<Ignored, MailboxCreated, MailboxRemoved, MailboxRenamed, Subscription,
                             Keyword, Append, Copy, Flags, Expunge, Recent, Clean, Gap, Compacted,
-                            UidNext, SpecialUseSet, Snapshot, AccountNamed, PieceSums>;
+                            UidNext, SpecialUseSet, Snapshot, AccountNamed, PieceSums, Annotated>;
 
 // storage: nothing that this program understands; the detail says whether it is too old. `program`
 // is the version of rims that wrote it, or empty.

@@ -3,6 +3,7 @@
 #include "common/mail/state.h"
 
 #include <algorithm>
+#include <tuple>
 #include <unordered_map>
 #include <utility>
 #include <variant>
@@ -46,12 +47,19 @@ std::shared_ptr<Mailbox> AccountState::mailbox(std::string_view name) const {
 }
 
 void AccountState::Now::tell(Change::Kind kind, MailboxId mailbox, std::vector<Uid> uids) const {
-  if (changes) changes->push_back({kind, mailbox, std::move(uids), {}, {}});
+  if (changes) changes->push_back({kind, mailbox, std::move(uids), {}, {}, {}});
 }
 
 void AccountState::Now::tell(Change::Kind kind, MailboxId mailbox, std::string name,
                              std::string old_name) const {
-  if (changes) changes->push_back({kind, mailbox, {}, std::move(name), std::move(old_name)});
+  if (changes) changes->push_back({kind, mailbox, {}, std::move(name), std::move(old_name), {}});
+}
+
+void AccountState::Now::tell_annotated(MailboxId mailbox, std::string name,
+                                       std::vector<std::string> entries) const {
+  if (changes)
+    changes->push_back(
+        {Change::Kind::annotated, mailbox, {}, std::move(name), {}, std::move(entries)});
 }
 
 void AccountState::apply(const JournalEvent& event, std::vector<Change>* changes) {
@@ -162,6 +170,8 @@ void AccountState::remove(MailboxId id, const Now& now) {
   names_.erase(mailbox->info_.name);
   mailboxes_.erase(found);
   removed_.insert(id.value);
+  for (const auto& [name, value] : annotations(id)) annotation_bytes_ -= name.size() + value.size();
+  annotations_.erase(id);
   now.tell(Change::Kind::removed, id, mailbox->info_.name, {});
 }
 
@@ -375,6 +385,69 @@ void AccountState::apply(const SpecialUseSet& r, const Now& now) {
 
 void AccountState::apply(const AccountNamed& r, const Now&) { named_ = r; }
 
+const Annotations& AccountState::annotations(MailboxId id) const {
+  static const Annotations kNone;
+  const auto found = annotations_.find(id);
+  return found == annotations_.end() ? kNone : found->second;
+}
+
+std::optional<Annotated> AccountState::all_annotations(bool whole) const {
+  if (!annotated_) return std::nullopt;
+  Annotated all{.whole = whole, .items = {}};
+  for (const auto& [id, annotations] : annotations_) {
+    for (const auto& [name, value] : annotations) all.items.push_back({id, name, value});
+  }
+  return all;
+}
+
+// False when it was so already.
+bool AccountState::annotate(const Annotated::Item& item) {
+  auto& annotations = annotations_[item.mailbox];
+  const auto found = annotations.find(item.name);
+  const bool there = found != annotations.end();
+  const bool same = there ? item.value == found->second : !item.value;
+  if (!same) {
+    if (there) annotation_bytes_ -= item.name.size() + found->second.size();
+    if (item.value) {
+      annotation_bytes_ += item.name.size() + item.value->size();
+      annotations[item.name] = *item.value;
+    } else {
+      annotations.erase(found);
+    }
+  }
+  if (annotations.empty()) annotations_.erase(item.mailbox);
+  return !same;
+}
+
+void AccountState::apply(const Annotated& r, const Now& now) {
+  annotated_ = true;
+  std::vector<Annotated::Item> all;
+  if (r.whole) {
+    const auto place = [](const Annotated::Item& item) {
+      return std::tie(item.mailbox, item.name);
+    };
+    for (auto& item : all_annotations(true)->items) {
+      if (std::ranges::binary_search(r.items, place(item), {}, place)) continue;
+      all.push_back({item.mailbox, item.name, std::nullopt});
+    }
+  }
+  all.insert(all.end(), r.items.begin(), r.items.end());
+  std::map<MailboxId, std::vector<std::string>> changed;
+  for (const auto& item : all) {
+    // A mailbox is not made for these alone.
+    if (item.mailbox.value != 0 && !mailboxes_.contains(item.mailbox))
+      orphans_++;
+    else if (annotate(item))
+      changed[item.mailbox].push_back(item.name);
+  }
+  if (r.whole && !changed.empty()) orphans_++;
+  for (auto& [id, entries] : changed) {
+    std::ranges::sort(entries);
+    const auto of = mailbox(id);
+    now.tell_annotated(id, of ? of->info_.name : std::string(), std::move(entries));
+  }
+}
+
 Snapshot AccountState::snapshot() const {
   Snapshot all;
   // If records were lost, something may be missing that comes back when a segment is repaired.
@@ -570,6 +643,13 @@ std::vector<std::string> AccountState::broken_invariants() const {
       if (keywords.find(names[i]) != i) say(8, info.name, "keyword twice");
     }
   }
+  uint64_t annotation_bytes = 0;
+  for (const auto& [id, annotations] : annotations_) {
+    if (annotations.empty() || (id.value != 0 && !mailboxes_.contains(id)))
+      say(15, fmt::format("mailbox {}", id.value), "annotations");
+    for (const auto& [name, value] : annotations) annotation_bytes += name.size() + value.size();
+  }
+  if (annotation_bytes != annotation_bytes_) say(15, "account", "bytes of annotations");
   if (sum != usage()) say(6, "account", "number of messages, bytes or mailboxes");
   return broken;
 }
@@ -597,6 +677,7 @@ std::string AccountState::difference(const AccountState& other) const {
   if (removed_ != other.removed_) return "removed ids";
   if (named_.user != other.named_.user || named_.id != other.named_.id) return "user or account id";
   if (deliveries_ != other.deliveries_) return "deliveries";
+  if (annotations_ != other.annotations_ || annotated_ != other.annotated_) return "annotations";
   if (mailboxes_.size() != other.mailboxes_.size()) return "number of mailboxes";
   for (const auto& [id, mailbox] : mailboxes_) {
     const auto theirs = other.mailbox(id);

@@ -16,12 +16,14 @@
 //   8. keyword bits have a name; names differ, case-insensitively; at most kMaxKeywords
 //   9. uidvalidities differ, are not zero and at most last_uidvalidity()
 //  10. a \Noselect name has no messages
+//  15. only mailboxes and the account itself have annotations; annotation_bytes() is their sum
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -66,6 +68,12 @@ class AccountState {
   [[nodiscard]] Snapshot snapshot() const;
   // The same of one mailbox.
   [[nodiscard]] static Snapshot::OfMailbox of(const Mailbox& mailbox);
+  // Of a mailbox; MailboxId(): of the account itself.
+  [[nodiscard]] const Annotations& annotations(MailboxId id) const;
+  // Of all, their names and values.
+  [[nodiscard]] uint64_t annotation_bytes() const { return annotation_bytes_; }
+  // All of them, as of now; nullopt while no record has set any.
+  [[nodiscard]] std::optional<Annotated> all_annotations(bool whole) const;
   // In all mailboxes; a message in two of them counts twice.
   [[nodiscard]] uint64_t messages() const { return messages_; }
   [[nodiscard]] Usage usage() const {
@@ -104,6 +112,8 @@ class AccountState {
     std::vector<Change>* changes = nullptr;
     void tell(Change::Kind kind, MailboxId mailbox, std::vector<Uid> uids) const;
     void tell(Change::Kind kind, MailboxId mailbox, std::string name, std::string old_name) const;
+    void tell_annotated(MailboxId mailbox, std::string name,
+                        std::vector<std::string> entries) const;
   };
   void apply(const Ignored&, const Now&) {}
   void apply(const PieceSums&, const Now&) {}
@@ -124,6 +134,7 @@ class AccountState {
   void apply(const SpecialUseSet& r, const Now& now);
   void apply(const Snapshot& r, const Now& now);
   void apply(const AccountNamed& r, const Now& now);
+  void apply(const Annotated& r, const Now& now);
 
   Mailbox* reach(MailboxId id, const Now& now);
   Uid add_message(Mailbox& mailbox, MessageEntry entry, const KeywordList& keywords,
@@ -133,6 +144,7 @@ class AccountState {
   void take_special_use(MailboxId from_all_but, SpecialUse use, const Now& now);
   bool mend(const Snapshot::OfMailbox& right, const Now& now);
   void remove(MailboxId id, const Now& now);
+  bool annotate(const Annotated::Item& item);
 
   uint64_t seq_ = 0;
   uint64_t applied_ = 0;  // the number of the last record itself: see advance()
@@ -146,9 +158,12 @@ class AccountState {
   IdRanges removed_;
   AccountNamed named_;
   Deliveries deliveries_;
-  uint64_t messages_ = 0;  // the sum of MailboxInfo::messages
-  uint64_t bytes_ = 0;     // and of MailboxInfo::bytes
-  uint64_t noselect_ = 0;  // how many of mailboxes_ are \Noselect
+  uint64_t messages_ = 0;                         // the sum of MailboxInfo::messages
+  uint64_t bytes_ = 0;                            // and of MailboxInfo::bytes
+  uint64_t noselect_ = 0;                         // how many of mailboxes_ are \Noselect
+  std::map<MailboxId, Annotations> annotations_;  // of those that have any
+  bool annotated_ = false;                        // a record has set some
+  uint64_t annotation_bytes_ = 0;
   uint64_t orphans_ = 0;
   uint64_t damage_answered_ = 0;
   bool incomplete_ = false;  // records are known to be lost

@@ -6,6 +6,8 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -165,6 +167,15 @@ struct Revival {
   uint32_t size = 0;
 };
 
+// What clients keep with a mailbox, or with the account itself (RFC 5464 §3): the names of entries,
+// in lower case because they are compared without, and values, which may be any bytes.
+using Annotations = std::map<std::string, std::string, std::less<>>;
+struct AnnotationChange {
+  std::string name;                  // in any case
+  std::optional<std::string> value;  // nullopt: it is removed
+};
+inline constexpr size_t kLongestEntryName = 255;  // bytes
+
 struct Revived {
   UidValidity uidvalidity;
   std::vector<Uid> uids;              // in the order given; 0: its bytes are gone or damaged
@@ -216,6 +227,9 @@ struct Limits {
   size_t keywords = 1000;               // names that a mailbox knows; at most kMaxKeywords
   size_t keyword_bytes = 100;           // one keyword's name; at most kLongestKeyword
   size_t message_bytes = size_t{1} << 30;
+  size_t annotation_bytes = 65'536;            // the value of one
+  size_t annotations = 100;                    // of a mailbox, or of the account itself
+  size_t annotations_bytes = size_t{1} << 20;  // all names and values of an account
   Usage quota{};  // 0: no limit. More is refused with OVERQUOTA; what is there already stays
 };
 

@@ -138,6 +138,15 @@ struct Words {
   std::string operator()(const AccountNamed& r) const {
     return fmt::format("of {}, id {}", quoted(r.user), to_hex(r.id));
   }
+  std::string operator()(const Annotated& r) const {
+    std::string text = r.whole ? "all of the account" : "";
+    for (const auto& item : r.items) {
+      if (!text.empty()) text += ' ';
+      text += fmt::format("mailbox {} {}", item.mailbox.value, quoted(item.name));
+      text += item.value ? fmt::format(" {} bytes", item.value->size()) : " none";
+    }
+    return text;
+  }
   std::string operator()(const PieceSums& r) const {
     return fmt::format("of {} pieces of a record", r.sums.size() / sizeof(uint64_t));
   }
@@ -239,10 +248,11 @@ class IndexReading {
     if (const auto head = values_.find("meta"); head != values_.end()) numbers(head->second);
     for (const auto& [key, value] : values_) {
       const auto number = number_of(key);
-      const bool told = number && ((key[0] == 'c' && counters(*number, value)) ||
-                                   (key[0] == 'e' && entries(*number, value)) ||
-                                   (key[0] == 'm' && locations(*number, value)) ||
-                                   (key[0] == 'L' && list_is_told_));
+      const bool told =
+          number && ((key[0] == 'c' && counters(*number, value)) ||
+                     (key[0] == 'e' && entries(*number, value)) ||
+                     (key[0] == 'm' && locations(*number, value)) ||
+                     (key[0] == 'L' && list_is_told_) || (key[0] == 'A' && annotations_are_told_));
       if (!told && (key != "meta" || !head_is_told_))
         f_({.key = readable_key(key), .bytes = value.size(), .value = value});
     }
@@ -262,15 +272,13 @@ class IndexReading {
     say("cnum", fmt::format("{}", head->seq));
     say("msg_id", fmt::format("{}", head->next_message.value));
     say("uidvalidity", fmt::format("{}", head->last_uidvalidity.value));
-    std::string list;
-    for (uint64_t n = 0; list.size() < head->list_bytes; n++) {
-      const auto piece = values_.find(numbered_key('L', n));
-      if (piece == values_.end()) return;
-      list += piece->second;
-    }
-    list.resize(head->list_bytes);
+    const auto get = [this](const std::string& key) {
+      const auto found = values_.find(key);
+      return found == values_.end() ? std::string() : found->second;
+    };
+    const auto list = from_pieces('L', head->list_bytes, get);
     AccountState state;
-    if (!IndexCodec::decode_list(list, state)) return;
+    if (!list || !IndexCodec::decode_list(*list, state)) return;
     list_is_told_ = true;
     std::string ids;
     for (const auto& [id, mailbox] : state.mailboxes())
@@ -280,6 +288,12 @@ class IndexReading {
       say(fmt::format("mbox_id2name-{}", id.value), mailbox->info().name);
       say("mbox_name2id-" + mailbox->info().name, fmt::format("{}", id.value));
     }
+    const auto annotations = from_pieces('A', head->annotation_bytes, get);
+    if (!annotations || !IndexCodec::decode_annotations(*annotations, state)) return;
+    annotations_are_told_ = true;
+    if (const auto all = state.all_annotations(true))
+      for (const auto& item : all->items)
+        say(fmt::format("annotation-{}-{}", item.mailbox.value, item.name), *item.value);
   }
 
   bool counters(uint64_t id, const std::string& value) {
@@ -318,7 +332,7 @@ class IndexReading {
 
   const Values& values_;
   const std::function<void(const IndexLine&)>& f_;
-  bool head_is_told_ = false, list_is_told_ = false;
+  bool head_is_told_ = false, list_is_told_ = false, annotations_are_told_ = false;
 };
 
 }  // namespace

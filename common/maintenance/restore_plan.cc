@@ -277,6 +277,29 @@ void plan_uses(const RestoreStates& states, const RestoreScope& scope, RestorePl
   });
 }
 
+// Annotations as they were then; "" are those of the account itself.
+void plan_annotations(const RestoreStates& states, const RestoreScope& scope,
+                      const std::string& name, RestorePlan& plan) {
+  const auto id_in = [&name](const AccountState& state) {
+    const auto mailbox = name.empty() ? nullptr : state.mailbox(name);
+    return mailbox ? mailbox->info().id : MailboxId();
+  };
+  static const Annotations kNone;
+  const auto& then = states.then.annotations(id_in(states.then));
+  // One that is made, or made again as a \Noselect name, has none.
+  const bool there = name.empty() || (states.now.mailbox(name) &&
+                                      std::ranges::find(plan.remove, name) == plan.remove.end());
+  const auto& now = there ? states.now.annotations(id_in(states.now)) : kNone;
+  std::vector<AnnotationChange> changes;
+  for (const auto& [entry, value] : then) {
+    const auto found = now.find(entry);
+    if (found == now.end() || found->second != value) changes.push_back({entry, value});
+  }
+  for (const auto& [entry, value] : now)
+    if (scope.exact && !then.contains(entry)) changes.push_back({entry, std::nullopt});
+  if (!changes.empty()) plan.annotations.emplace_back(name, std::move(changes));
+}
+
 bool was_noselect(const RestoreStates& states, const std::string& name) {
   const auto then = states.then.mailbox(name);
   return then && then->info().noselect;
@@ -285,8 +308,9 @@ bool was_noselect(const RestoreStates& states, const std::string& name) {
 }  // namespace
 
 bool RestorePlan::nothing_to_do() const {
-  return noselect.empty() && uses.empty() && remove.empty() && subscribe.empty() &&
-         unsubscribe.empty() && std::ranges::all_of(mailboxes, [](const MailboxPlan& m) {
+  return noselect.empty() && uses.empty() && annotations.empty() && remove.empty() &&
+         subscribe.empty() && unsubscribe.empty() &&
+         std::ranges::all_of(mailboxes, [](const MailboxPlan& m) {
            return !m.create && m.missing.empty() && m.doubled.empty() && m.flags.empty() &&
                   m.later.empty();
          });
@@ -320,7 +344,9 @@ Result<RestorePlan> plan_restore(const RestoreStates& states, const RestoreScope
     }
     TRY(auto mailbox, plan_mailbox(comparison, scope, *then, name));
     plan.mailboxes.push_back(std::move(mailbox));
-    if (scope.into.empty()) plan_uses(states, scope, plan);
+    if (!scope.into.empty()) return plan;
+    plan_uses(states, scope, plan);
+    if (scope.uids.empty()) plan_annotations(states, scope, name, plan);
     return plan;
   }
   for (const auto& [name, id] : states.then.names()) {
@@ -348,6 +374,8 @@ Result<RestorePlan> plan_restore(const RestoreStates& states, const RestoreScope
     std::ranges::reverse(plan.remove);
   }
   plan_uses(states, scope, plan);
+  plan_annotations(states, scope, {}, plan);
+  for (const auto& [name, id] : states.then.names()) plan_annotations(states, scope, name, plan);
   if (scope.exact) return plan;
   for (const auto& [name, id] : states.now.names()) {
     const auto then = states.then.mailbox(name);

@@ -53,6 +53,8 @@ struct RestorePlan {
   // Mailboxes whose special use changes after the steps above. Those that lose one are before those
   // that get one.
   std::vector<std::pair<std::string, SpecialUse>> uses;
+  // By mailbox; "": the account itself. What came later is removed only with `exact`.
+  std::vector<std::pair<std::string, std::vector<AnnotationChange>>> annotations;
   std::vector<std::string> subscribe, unsubscribe;
   [[nodiscard]] bool nothing_to_do() const;
 };

@@ -229,6 +229,20 @@ Task<Result<RestoreOutcome>> carry_out(Account& account, RestorePlan plan, Resto
     CO_TRY_STATUS(co_await account.set_special_use(mailbox->id, use));
     out.uses++;
   }
+  for (auto& [name, changes] : plan.annotations) {
+    const auto* mailbox = name.empty() ? nullptr : account.find(name);
+    if (!name.empty() && !mailbox) continue;  // it could not be made
+    const size_t count = changes.size();
+    const Status set =
+        co_await account.annotate(mailbox ? mailbox->id : MailboxId(), std::move(changes));
+    if (set) {
+      out.annotations += count;
+      continue;
+    }
+    if (ends_all(account, set.error())) co_return std::unexpected(set.error());
+    out.problems.push_back(
+        fmt::format("{}: {} annotations: {}", name, count, set.error().detail()));
+  }
   for (const auto& name : plan.subscribe) {
     CO_TRY_STATUS(co_await account.subscribe(name));
     out.subscriptions++;

@@ -19,7 +19,7 @@ struct RestoreOutcome {
   // `bytes`: of the messages that were written; the others were still in the journal.
   uint64_t created = 0, restored = 0, bytes = 0, reflagged = 0, expunged = 0, removed = 0;
   uint64_t replaced = 0;  // damaged messages that were expunged because the restored ones are there
-  uint64_t subscriptions = 0, uses = 0;
+  uint64_t subscriptions = 0, uses = 0, annotations = 0;
   std::vector<std::string> problems;  // what could not be restored; the rest was
 };
 

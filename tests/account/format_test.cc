@@ -146,6 +146,12 @@ TEST(Format, TheExamplesAreWhatIsWritten) {
                                      "\x21\x22\x23\x24\x25\x26\x27\x28"}
                            .encode();
 
+  made["annotations"] = Annotated{
+      .whole = false,
+      .items = {{MailboxId(), "/private/devicetoken", std::nullopt},
+                {MailboxId(1), "/private/comment",
+                 "hello"}}}.encode();
+
   const std::string meta = append().encode();
   RecordHeader h;
   h.type = RecordType::append;

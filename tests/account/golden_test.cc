@@ -153,6 +153,7 @@ TEST_F(GoldenTest, EveryTypeOfRecordIsInAGoldenAccount) {
         .foreign = [](const std::string& path) { ADD_FAILURE() << path; }};
     ASSERT_TRUE(reader->visit(visitor, {.thorough = true}));
   }
+  EXPECT_TRUE(found.contains(RecordType::annotations));
   for (uint16_t type = 1; type <= static_cast<uint16_t>(RecordType::last); type++)
     EXPECT_TRUE(found.contains(static_cast<RecordType>(type)))
         << "none of tests/data/store/* has a record \"" << name(static_cast<RecordType>(type))

@@ -21,18 +21,19 @@ std::string text_of(uint64_t run, uint32_t number) {
 std::string structure_of(uint32_t number) { return fmt::format("(structure {})", number); }
 
 std::string to_string(const Told& told) {
-  static const char* const kKinds[] = {"appended", "flags", "expunged", "mailboxes"};
+  static const char* const kKinds[] = {"appended", "flags", "expunged", "mailboxes", "annotated"};
   return fmt::format("{} {} {}", kKinds[static_cast<int>(told.kind)], told.mailbox,
                      fmt::join(told.uids, ","));
 }
 
 std::string to_string(const Operation& o) {
-  static const char* const kKinds[] = {"append", "flags",  "expunge", "copy",      "move",
-                                       "create", "remove", "rename",  "subscribe", "unsubscribe"};
-  return fmt::format("{} {} ({}) to {} ({}) uids {} numbers {} op {} flags {} keywords {}",
+  static const char* const kKinds[] = {"append", "flags",     "expunge",    "copy",
+                                       "move",   "annotate",  "create",     "remove",
+                                       "rename", "subscribe", "unsubscribe"};
+  return fmt::format("{} {} ({}) to {} ({}) uids {} numbers {} op {} flags {} keywords {} set {}",
                      kKinds[static_cast<int>(o.kind)], o.mailbox, o.mailbox_id, o.to, o.to_id,
                      fmt::join(o.uids, ","), fmt::join(o.numbers, ","), static_cast<int>(o.op),
-                     o.flags, fmt::join(o.keywords, ","));
+                     o.flags, fmt::join(o.keywords, ","), fmt::join(o.annotations, ","));
 }
 
 const std::string* Model::name_of(uint32_t id) const {
@@ -130,6 +131,19 @@ std::vector<Told> Model::apply(Operation& o) {
       told.push_back({Told::Kind::expunged, *from, taken});
       break;
     }
+    case Kind::annotate: {
+      if (!there) break;
+      auto& annotations = found->second.annotations;
+      const auto before = annotations;
+      for (const auto& [name, value] : o.annotations) {
+        if (value.empty())
+          annotations.erase(name);
+        else
+          annotations[name] = value;
+      }
+      if (annotations != before) told.push_back({Told::Kind::annotated, *from, {}});
+      break;
+    }
     case Kind::create:
       if (there) break;
       mailboxes[*from];
@@ -150,6 +164,8 @@ std::vector<Told> Model::apply(Operation& o) {
         break;
       }
       auto& target = mailboxes[*to];
+      target.annotations = found->second.annotations;
+      if (!target.annotations.empty()) told.push_back({Told::Kind::annotated, *to, {}});
       Told gone{Told::Kind::expunged, "INBOX", {}}, made{Told::Kind::appended, *to, {}};
       for (auto& [uid, m] : found->second.messages) {
         gone.uids.push_back(uid);
@@ -196,6 +212,16 @@ std::string difference(const Model& expected, const Model& found) {
                            fmt::join(n.keywords, ","), m.flags, fmt::join(m.keywords, ","));
       if (m.modseq != 0 && n.modseq != m.modseq)
         return fmt::format("{} uid {} has modseq {}, not {}", name, uid, n.modseq, m.modseq);
+    }
+    for (const auto& [entry, value] : a.annotations) {
+      const auto at = b.annotations.find(entry);
+      if (at == b.annotations.end()) return fmt::format("{} of {} is lost", entry, name);
+      if (at->second != value)
+        return fmt::format("{} of {} is {}, not {}", entry, name, at->second, value);
+    }
+    for (const auto& [entry, value] : b.annotations) {
+      if (!a.annotations.contains(entry))
+        return fmt::format("{} of {} should not be there", entry, name);
     }
     for (const auto& [uid, m] : b.messages) {
       if (!a.messages.contains(uid))

@@ -33,11 +33,18 @@ struct ModelMailbox {
   uint32_t uidnext = 1;
   uint64_t highest = 0;
   std::map<uint32_t, ModelMessage> messages;
+  std::map<std::string, std::string> annotations;
 };
 
 // What a listener is told.
 struct Told {
-  enum class Kind : uint8_t { appended, flags, expunged, mailboxes } kind = Kind::mailboxes;
+  enum class Kind : uint8_t {
+    appended,
+    flags,
+    expunged,
+    mailboxes,
+    annotated
+  } kind = Kind::mailboxes;
   std::string mailbox;
   std::vector<uint32_t> uids;
   bool operator==(const Told&) const = default;
@@ -51,6 +58,7 @@ struct Operation {
     expunge,
     copy,
     move,
+    annotate,
     create,
     remove,
     rename,
@@ -65,6 +73,7 @@ struct Operation {
   uint8_t flags = 0;
   std::set<std::string> keywords;
   uint64_t unchanged_since = UINT64_MAX;
+  std::map<std::string, std::string> annotations;  // "": it is removed
   // How it went.
   bool folded = false;  // listeners were told of it
   std::vector<uint32_t> result;

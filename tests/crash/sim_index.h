@@ -20,7 +20,8 @@ class SimIndex final : public KeyValueFactory {
   // Fails with `disk` (its power, its faults) when there is one.
   explicit SimIndex(SimDisk* disk) : disk_(disk) {}
   // A mutant: the sync of "meta", "message" or "mailbox" files does nothing ("sync of ..."), or
-  // happens when the next checkpoint begins ("late sync of ...").
+  // happens when the next checkpoint begins ("late sync of ..."); or annotations that have changed
+  // are not written ("put of annotations").
   std::string mutant;
   uint64_t mutations = 0;
 
@@ -99,6 +100,10 @@ class SimIndex final : public KeyValueFactory {
       if (owner_.disk_) {
         owner_.disk_->trace.mix(key);
         owner_.disk_->trace.mix(value);
+      }
+      if (owner_.mutant == "put of annotations" && key[0] == 'A' && file_->now.contains(key)) {
+        owner_.mutations++;
+        return {};
       }
       file_->now[std::string(key)] = value;
       return {};

@@ -86,6 +86,7 @@ class Simulation final : public Listener {
   void flags_changed(MailboxId, std::span<const Uid>, ModSeq, const void* origin) override;
   void expunged(MailboxId, std::span<const Uid>, ModSeq, const void* origin) override;
   void mailbox_changed(const Change&) override;
+  void annotated(const Change& change, const void* origin) override;
 
  private:
   static constexpr const char* kUser = "foo";

@@ -21,6 +21,7 @@ Task<Status> Simulation::observe_mailbox(const MailboxInfo* info, Model& model) 
   box.uidvalidity = mailbox->info().uidvalidity.value;
   box.uidnext = mailbox->info().uidnext.value;
   box.highest = mailbox->info().highest_modseq.value;
+  for (const auto& [entry, value] : account_->annotations(info->id)) box.annotations[entry] = value;
   uint32_t unseen = 0, recent = 0, last = 0;
   uint64_t bytes = 0, highest = 0;
   const std::vector<MessageEntry> entries(mailbox->messages().begin(), mailbox->messages().end());

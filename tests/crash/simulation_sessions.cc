@@ -81,7 +81,7 @@ void Simulation::told(Told::Kind kind, MailboxId id, std::span<const Uid> uids,
     return fail_with("modseq does not grow");
   modseq_ = modseq;
   trace_.mix(modseq);
-  if (kind == Told::Kind::mailboxes) return;
+  if (kind == Told::Kind::mailboxes || kind == Told::Kind::annotated) return;
   auto& box = model_.mailboxes[now.mailbox];
   box.highest = modseq;
   for (const uint32_t uid : now.uids) {
@@ -101,6 +101,9 @@ void Simulation::expunged(MailboxId id, std::span<const Uid> uids, ModSeq, const
 }
 void Simulation::mailbox_changed(const Change&) {
   told(Told::Kind::mailboxes, MailboxId(), {}, nullptr);
+}
+void Simulation::annotated(const Change& change, const void* origin) {
+  told(Told::Kind::annotated, change.mailbox, {}, origin);
 }
 
 // --- sessions ---
@@ -124,6 +127,8 @@ std::vector<uint32_t> Simulation::some_uids(const ModelMailbox& mailbox) {
 Simulation::OperationRef Simulation::think() {
   using Kind = Operation::Kind;
   static const char* const kWords[] = {"$Junk", "Work", "todo", "later", "$Forwarded"};
+  static const char* const kEntries[] = {"/private/comment", "/private/devicetoken",
+                                         "/shared/comment", "/shared/vendor/kolab/color"};
   static const char* const kNames[] = {"m0", "m1", "m2", "m3", "m4"};
   auto op = std::make_shared<Operation>();
   std::vector<std::string> names;
@@ -140,9 +145,9 @@ Simulation::OperationRef Simulation::think() {
   op->flags = static_cast<uint8_t>(pick(32));
   for (uint32_t i = pick(3); i > 0; i--) op->keywords.insert(kWords[pick(5)]);
   // In the order of the kinds: below which number of a hundred.
-  static constexpr uint32_t kMixed[] = {40, 62, 72, 80, 88, 92, 94, 97, 99, 100};
-  static constexpr uint32_t kChurn[] = {46, 52, 84, 88, 92, 94, 95, 97, 99, 100};
-  static constexpr uint32_t kStops[] = {28, 56, 62, 67, 72, 84, 87, 94, 98, 100};
+  static constexpr uint32_t kMixed[] = {40, 60, 70, 77, 84, 88, 92, 94, 97, 99, 100};
+  static constexpr uint32_t kChurn[] = {46, 51, 83, 87, 90, 92, 94, 95, 97, 99, 100};
+  static constexpr uint32_t kStops[] = {28, 50, 56, 61, 66, 72, 84, 87, 94, 98, 100};
   const uint32_t dice = pick(100);
   const auto& odds = churns() ? kChurn : stops() ? kStops : kMixed;
   op->kind = static_cast<Kind>(std::ranges::upper_bound(odds, dice) - odds);
@@ -152,6 +157,12 @@ Simulation::OperationRef Simulation::think() {
   if (op->kind == Kind::append) {
     for (uint32_t i = chance(cuts() ? 40 : 80) ? 1 : 1 + pick(4); i > 0; i--)
       op->numbers.push_back(next_number_++);
+  } else if (op->kind == Kind::annotate) {
+    for (uint32_t i = 1 + pick(3); i > 0; i--) {
+      auto& value = op->annotations[kEntries[pick(4)]];
+      const bool gone = chance(30), zeros = chance(50);
+      value.assign(gone ? 0 : 1 + pick(chance(10) ? 9000 : 40), zeros ? '\0' : 'a');
+    }
   } else if (op->kind < Kind::create) {
     op->uids = some_uids(box);
     if (op->kind == Kind::flags && chance(15)) op->unchanged_since = modseq_ - pick(6);
@@ -245,6 +256,14 @@ Task<Status> Simulation::perform(std::shared_ptr<Account> account, OperationRef 
       for (const auto& pair : copied.uids) made.push_back(pair.second.value);
       if (made != op->result) fail_with("copy: other uids");
       break;
+    }
+    case Kind::annotate: {
+      std::vector<AnnotationChange> changes;
+      for (const auto& [name, value] : op->annotations) {
+        changes.push_back({.name = name, .value = {}});
+        if (!value.empty()) changes.back().value = value;
+      }
+      co_return co_await account->annotate(id, std::move(changes), origin);
     }
     case Kind::create: {
       CO_TRY([[maybe_unused]] const MailboxId made, co_await account->create(op->mailbox));

@@ -187,6 +187,7 @@ TEST_F(SimulationTest, EveryMissingOrLateFlushIsNoticed) {
       {"sync of message", &Shape::index_mutant, Style::stops},
       {"sync of mailbox", &Shape::index_mutant, Style::stops},
       {"late sync of mailbox", &Shape::index_mutant, Style::stops},
+      {"put of annotations", &Shape::index_mutant, Style::stops},
   };
   const uint64_t most = from_environment("RIMS_MUTANT_RUNS", 3000);
   Tally tally;

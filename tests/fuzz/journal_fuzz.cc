@@ -71,6 +71,8 @@ void all_decoders(RecordType type, std::string_view meta) {
       return round_trip<PieceSums>(meta);
     case RecordType::account:
       return round_trip<AccountNamed>(meta);
+    case RecordType::annotations:
+      return round_trip<Annotated>(meta);
     case RecordType::footer: {
       std::vector<Entry> entries;
       (void)decode_footer(meta, kFooterVersion, uint64_t{1} << 30, entries);
@@ -165,7 +167,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   uint64_t seq = 0, batch = 1;
   while (in.left() > 2) {
     RecordHeader h;
-    h.type = static_cast<RecordType>(in.num<uint8_t>() % 20);
+    const auto type = in.num<uint8_t>() % 20;
+    h.type = type == 19 ? RecordType::annotations : static_cast<RecordType>(type);
     const auto length = in.num<uint16_t>();
     const auto meta = in.raw(std::min<size_t>(length, in.left()));
     all_decoders(h.type, meta);

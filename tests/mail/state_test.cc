@@ -286,6 +286,90 @@ TEST_F(LostRecords, ARenameASubscriptionAKeywordAndNumbersComeBack) {
   EXPECT_EQ(told.broken_invariants(), std::vector<std::string>());
 }
 
+TEST_F(FoldedState, AnnotationsAreSetAndToldWhereTheyChange) {
+  apply(MailboxCreated{MailboxId(2), UidValidity(2), SpecialUse::none, false, "Work"});
+  EXPECT_FALSE(state_.all_annotations(true));
+  changes_.clear();
+  const Annotated record{.whole = false,
+                         .items = {{MailboxId(), "/private/a", "0"},
+                                   {MailboxId(1), "/private/a", "1"},
+                                   {MailboxId(2), "/private/a", "2"},
+                                   {MailboxId(2), "/private/b", ""}}};
+  ASSERT_TRUE(apply(record));
+  ASSERT_EQ(changes_.size(), 3U);
+  EXPECT_EQ(changes_[2].kind, Change::Kind::annotated);
+  EXPECT_EQ(changes_[2].mailbox, MailboxId(2));
+  EXPECT_EQ(changes_[2].name, "Work");
+  EXPECT_EQ(changes_[2].entries, (std::vector<std::string>{"/private/a", "/private/b"}));
+  EXPECT_EQ(state_.annotation_bytes(), 43U);
+  changes_.clear();
+  ASSERT_TRUE(apply(record)) << "twice is once";
+  EXPECT_TRUE(changes_.empty());
+  ASSERT_TRUE(apply(Annotated{.whole = false,
+                              .items = {{MailboxId(2), "/private/a", std::nullopt},
+                                        {MailboxId(2), "/private/c", std::nullopt}}}));
+  ASSERT_EQ(changes_.size(), 1U);
+  EXPECT_EQ(changes_[0].entries, std::vector<std::string>{"/private/a"});
+  apply(MailboxRemoved{MailboxId(2)});
+  EXPECT_EQ(state_.annotation_bytes(), 22U);
+  EXPECT_TRUE(state_.annotations(MailboxId(2)).empty());
+  EXPECT_EQ(state_.broken_invariants(), std::vector<std::string>());
+  EXPECT_EQ(state_.orphans(), 0U);
+}
+
+TEST_F(FoldedState, AnnotationsMakeNoMailboxAndNoNumber) {
+  const auto before = state_.snapshot();
+  ASSERT_TRUE(apply(Annotated{.whole = false, .items = {{MailboxId(7), "/private/a", "1"}}}));
+  EXPECT_EQ(state_.annotation_bytes(), 0U);
+  EXPECT_EQ(state_.mailboxes().size(), 1U);
+  EXPECT_EQ(state_.next_mailbox(), before.next_mailbox);
+  EXPECT_EQ(state_.orphans(), 1U) << "the record that made its mailbox was lost";
+  EXPECT_EQ(inbox().info().changed, before.mailboxes[0].changed);
+  EXPECT_EQ(state_.broken_invariants(), std::vector<std::string>());
+}
+
+TEST_F(FoldedState, AllAnnotationsCorrectWhatLostRecordsSaid) {
+  apply(Annotated{.whole = false,
+                  .items = {{MailboxId(), "/private/a", "0"}, {MailboxId(1), "/private/a", "1"}}});
+  const auto all = *state_.all_annotations(true);
+  ASSERT_TRUE(apply(all));
+  EXPECT_EQ(state_.orphans(), 0U);
+  changes_.clear();
+  ASSERT_TRUE(apply(Annotated{.whole = true, .items = {{MailboxId(1), "/private/b", "1"}}}));
+  EXPECT_EQ(state_.orphans(), 1U) << "something was lost";
+  EXPECT_EQ(state_.all_annotations(true)->items,
+            (std::vector<Annotated::Item>{{MailboxId(1), "/private/b", "1"}}));
+  ASSERT_EQ(changes_.size(), 2U);
+  EXPECT_EQ(changes_[1].entries, (std::vector<std::string>{"/private/a", "/private/b"}));
+  // Not all: what is not named stays.
+  ASSERT_TRUE(apply(Annotated{.whole = false, .items = {{MailboxId(1), "/private/c", "1"}}}));
+  EXPECT_EQ(state_.annotations(MailboxId(1)).size(), 2U);
+  ASSERT_TRUE(apply(Annotated{.whole = true, .items = {}}));
+  EXPECT_EQ(state_.annotation_bytes(), 0U);
+  EXPECT_TRUE(state_.all_annotations(true)) << "so that the next segment says it, too";
+  EXPECT_EQ(state_.broken_invariants(), std::vector<std::string>());
+}
+
+TEST_F(FoldedState, ARecordOfAnnotationsIsInOrderOrNone) {
+  using Items = std::vector<Annotated::Item>;
+  const auto good = [](bool whole, Items items) {
+    return Annotated::decode(Annotated{.whole = whole, .items = std::move(items)}.encode())
+        .has_value();
+  };
+  EXPECT_TRUE(good(true, {}));
+  EXPECT_TRUE(good(false, {{MailboxId(1), "/b", "1"}, {MailboxId(2), "/a", {}}}));
+  EXPECT_FALSE(good(false, {{MailboxId(1), "/a", "1"}, {MailboxId(1), "/a", "1"}}));
+  EXPECT_FALSE(good(false, {{MailboxId(2), "/a", "1"}, {MailboxId(1), "/b", "1"}}));
+  EXPECT_FALSE(good(false, {{MailboxId(1), "", "1"}}));
+  EXPECT_FALSE(good(true, {{MailboxId(1), "/a", {}}})) << "what is not there is not said";
+  EXPECT_FALSE(good(false, {{MailboxId(UINT32_MAX), "/a", "1"}}));
+  const std::string bytes =
+      Annotated{.whole = false, .items = {{MailboxId(1), "/a", "value"}}}.encode();
+  for (size_t size = 0; size < bytes.size(); size++)
+    EXPECT_FALSE(Annotated::decode(bytes.substr(0, size))) << size;
+  EXPECT_FALSE(Annotated::decode(bytes + "x"));
+}
+
 // A segment that can not be read today may be back tomorrow.
 TEST_F(LostRecords, WhileRecordsAreKnownToBeLostASnapshotSaysOfNothingThatItIsGone) {
   MailboxCreated work{MailboxId(2), UidValidity(7), SpecialUse::none, false, "Work"};

@@ -27,6 +27,7 @@ struct Shown {
 struct Model {
   std::map<std::string, std::multiset<Shown>> mailboxes;
   std::map<std::string, std::string> attributes;
+  std::map<std::string, Annotations> annotations;  // "": of the account itself
   std::set<std::string> subscriptions;
   bool operator==(const Model&) const = default;
 };
@@ -52,7 +53,9 @@ class RestoreTest : public FileTest {
   }
   Model show(const std::shared_ptr<Account>& account) {
     Model model;
+    model.annotations[""] = account->annotations(MailboxId());
     for (const auto* info : account->mailboxes()) {
+      model.annotations[info->name] = account->annotations(info->id);
       auto& shown = model.mailboxes[info->name];
       model.attributes[info->name] = info->noselect ? "\\Noselect" : name(info->special_use);
       if (info->noselect) continue;
@@ -192,6 +195,9 @@ class RestoreTest : public FileTest {
         break;
       }
       default:
+        must(account->annotate(
+            box, {{"/private/" + std::to_string(random() % 3),
+                   random() % 3 == 0 ? std::optional<std::string>() : std::to_string(random())}}));
         must(random() % 2 == 0 ? account->subscribe("box" + std::to_string(random() % 5))
                                : account->unsubscribe("box" + std::to_string(random() % 5)));
     }
@@ -253,6 +259,32 @@ TEST_F(RestoreTest, WhatCameLaterIsKeptUnlessExactIsWanted) {
   EXPECT_EQ(list[3].uid, Uid(5)) << "a new uid: nothing is rewritten";
   EXPECT_EQ(must(account->read(list[3].message)), "two");
   EXPECT_EQ(done.outcome.bytes, 0U) << "its bytes are in the journal still";
+}
+
+TEST_F(RestoreTest, AnnotationsComeBack) {
+  auto account = open();
+  must(account->create("Work"));
+  must(account->annotate(account->find("Work")->id, {{"/private/a", "1"}, {"/private/b", "2"}}));
+  must(account->annotate(MailboxId(), {{"/private/c", "3"}}));
+  const auto before = show(account);
+  const int64_t then = now_;
+  now_ += 60;
+  must(account->remove("Work"));
+  must(account->create("Work"));
+  must(account->annotate(account->find("Work")->id, {{"/private/a", "x"}, {"/private/n", "new"}}));
+  must(account->annotate(MailboxId(), {{"/private/c", {}}}));
+  must(account->annotate(inbox(account), {{"/private/d", "later"}}));
+  now_ += 60;
+  const FoldUntil until{.time = static_cast<uint32_t>(then)};
+  auto done = restore(account, own(), until, {.mailbox = "Work"}, true);
+  EXPECT_EQ(done.outcome.annotations, 2U);
+  EXPECT_EQ(account->annotations(account->find("Work")->id),
+            (Annotations{{"/private/a", "1"}, {"/private/b", "2"}, {"/private/n", "new"}}));
+  EXPECT_TRUE(account->annotations(MailboxId()).empty());
+  done = restore(account, own(), until, {.exact = true}, true);
+  EXPECT_EQ(done.outcome.problems, std::vector<std::string>());
+  EXPECT_EQ(show(account), before);
+  EXPECT_TRUE(restore(account, own(), until, {.exact = true}, true).plan.nothing_to_do());
 }
 
 // A mailbox that was made anew without what it had gets it back, without losing a uid.
