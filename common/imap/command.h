@@ -4,10 +4,10 @@
 //         3691 UNSELECT,
 //         4315 UIDPLUS, 4731 ESEARCH, 4959 SASL-IR, 4978 COMPRESS, 5032 WITHIN, 5161 ENABLE,
 //         5182 SEARCHRES,
-//         5258 LIST-EXTENDED, 5819 LIST-STATUS, 6154 SPECIAL-USE, 6851 MOVE,
+//         5258 LIST-EXTENDED, 5464 METADATA, 5819 LIST-STATUS, 6154 SPECIAL-USE, 6851 MOVE,
 //         7162 CONDSTORE and QRESYNC, 8438 STATUS=SIZE, 8474 OBJECTID, 8514 SAVEDATE, 8437
 //         UNAUTHENTICATE, 8970 PREVIEW,
-//         9208 QUOTA
+//         9208 QUOTA, 9590 LIST-METADATA
 //   Made by  common/imap/parser.h; printed again by common/imap/printer.h
 //
 // Mailbox names are UTF-8 here (the wire has modified UTF-7) and INBOX is in upper case, also as
@@ -129,7 +129,8 @@ struct List {  // RFC 3501 §6.3.8, RFC 5258 §3
     return_subscribed = 1,
     return_children = 2,
     return_special_use = 4,
-    return_status = 8,  // RFC 5819: `status`, StatusQuery::Item bits
+    return_status = 8,     // RFC 5819: `status`, StatusQuery::Item bits
+    return_metadata = 16,  // RFC 9590: `metadata`, entries as in GetMetadata
   };
   std::string reference;
   // UTF-8 where they are good modified UTF-7, else as written. One pattern "" asks for the
@@ -137,6 +138,7 @@ struct List {  // RFC 3501 §6.3.8, RFC 5258 §3
   std::vector<std::string> patterns;
   uint8_t select = 0, returns = 0;
   uint16_t status = 0;
+  std::vector<std::string> metadata;
   bool extended = false;  // any of RFC 5258's syntax was used, even if empty
   bool operator==(const List&) const = default;
 };
@@ -371,15 +373,32 @@ struct SetQuota {
   bool operator==(const SetQuota&) const = default;
 };
 
+// Entries have the syntax of RFC 5464 §3.2, in the case in which they were written.
+struct GetMetadata {  // RFC 5464 §4.2
+  enum class Depth : uint8_t { zero, one, infinity };
+  std::string mailbox;               // "": the server
+  std::vector<std::string> entries;  // one or more
+  std::optional<uint32_t> max_size;  // bytes of a value
+  Depth depth = Depth::zero;
+  bool operator==(const GetMetadata&) const = default;
+};
+struct SetMetadata {  // RFC 5464 §4.3
+  std::string mailbox;
+  // One or more; nullopt for NIL. A value may hold NUL.
+  std::vector<std::pair<std::string, std::optional<std::string>>> entries;
+  bool operator==(const SetMetadata&) const = default;
+};
+
 struct Unauthenticate {  // RFC 8437 §2
   bool operator==(const Unauthenticate&) const = default;
 };
 
-using Arguments = std::variant<Noop, Capability, Logout, Id, Starttls, Authenticate, Login, Enable,
-                               Select, Examine, Create, Delete, Rename, Subscribe, Unsubscribe,
-                               List, Lsub, StatusQuery, Append, Namespace, Idle, Check, Close,
-                               Unselect, Expunge, Search, Sort, Thread, Fetch, Store, Copy, Move,
-                               GetQuota, GetQuotaRoot, SetQuota, Compress, Unauthenticate>;
+using Arguments =
+    std::variant<Noop, Capability, Logout, Id, Starttls, Authenticate, Login, Enable, Select,
+                 Examine, Create, Delete, Rename, Subscribe, Unsubscribe, List, Lsub, StatusQuery,
+                 Append, Namespace, Idle, Check, Close, Unselect, Expunge, Search, Sort, Thread,
+                 Fetch, Store, Copy, Move, GetQuota, GetQuotaRoot, SetQuota, Compress,
+                 Unauthenticate, GetMetadata, SetMetadata>;
 
 struct Command {
   std::string tag;

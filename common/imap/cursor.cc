@@ -224,6 +224,11 @@ bool Cursor::nstring(std::optional<std::string>& out) {
   return string(out.emplace(), "string or NIL");
 }
 
+// value = nstring / literal8   (RFC 5464 §5)
+bool Cursor::nstring_or_literal8(std::optional<std::string>& out) {
+  return take('~') ? literal_moved(out.emplace()) : nstring(out);
+}
+
 // mailbox = "INBOX" / astring
 bool Cursor::mailbox(std::string& out) {
   std::string_view view;

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "common/base/result.h"
 #include "common/imap/chars.h"
@@ -70,6 +71,7 @@ class Cursor {
   bool mailbox(std::string& out);
   bool list_mailbox(std::string& out, bool wildcards);
   bool literal_moved(std::string& out);  // moves the bytes, which may hold NUL
+  bool nstring_or_literal8(std::optional<std::string>& out);
   bool object_id(std::string& out);
   bool number(uint32_t& out);
   bool nz_number(uint32_t& out);
@@ -125,6 +127,9 @@ bool search(Cursor& in, Command& out);
 bool sort(Cursor& in, Command& out);
 bool thread(Cursor& in, Command& out);
 bool fetch(Cursor& in, Command& out);
+bool get_metadata(Cursor& in, Command& out);
+bool set_metadata(Cursor& in, Command& out);
+bool metadata_entries(Cursor& in, std::vector<std::string>& out);  // entries (RFC 5464 §5)
 
 // [SP "(" modifier *(SP modifier) ")"] at the end of a command: the modifiers of RFC 4466.
 template <class Modifier>

@@ -321,6 +321,8 @@ constexpr Row kRows[] = {
     {"GETQUOTA", get_quota},
     {"GETQUOTAROOT", one_mailbox<GetQuotaRoot>},
     {"SETQUOTA", set_quota},
+    {"GETMETADATA", get_metadata},
+    {"SETMETADATA", set_metadata},
     {"COMPRESS", compress},
     {"UNAUTHENTICATE", plain<Unauthenticate>},
 };

@@ -1,6 +1,6 @@
 // common/imap/parser_list.cc - LIST with the options of LIST-EXTENDED, and LSUB
 //
-//   RFC  3501 §9 list, lsub; 5258 §6; 5819 §4; 6154 §6
+//   RFC  3501 §9 list, lsub; 5258 §6; 5819 §4; 6154 §6; 9590 §5
 
 #include "common/base/ascii.h"
 #include "common/imap/cursor.h"
@@ -19,15 +19,15 @@ constexpr Option kSelections[] = {
     {"SPECIAL-USE", List::special_use},
 };
 constexpr Option kReturns[] = {
-    {"SUBSCRIBED", List::return_subscribed},
-    {"CHILDREN", List::return_children},
-    {"SPECIAL-USE", List::return_special_use},
-    {"STATUS", List::return_status},
+    {"SUBSCRIBED", List::return_subscribed},   {"CHILDREN", List::return_children},
+    {"SPECIAL-USE", List::return_special_use}, {"STATUS", List::return_status},
+    {"METADATA", List::return_metadata},
 };
 
-// "(" [option *(SP option)] ")". Only STATUS has something behind it, which goes to `status`.
+// "(" [option *(SP option)] ")". Some have something behind them, which goes to `args`:
+// "STATUS" SP "(" status-att ... ")", "METADATA" SP entries
 bool options(Cursor& in, std::span<const Option> known, const char* what, uint8_t& out,
-             uint16_t& status) {
+             List& args) {
   if (!in.open()) return false;
   if (in.take(')')) return true;
   do {
@@ -38,7 +38,9 @@ bool options(Cursor& in, std::span<const Option> known, const char* what, uint8_
       if (ascii::equal(word, option.name)) found = &option;
     if (found == nullptr) return in.fail_at(mark, what);
     out = static_cast<uint8_t>(out | found->bit);
-    if (ascii::equal(word, "STATUS") && (!in.sp() || !status_items(in, status))) return false;
+    if (ascii::equal(word, "STATUS") && (!in.sp() || !status_items(in, args.status))) return false;
+    if (ascii::equal(word, "METADATA") && (!in.sp() || !metadata_entries(in, args.metadata)))
+      return false;
   } while (!in.close_or_sp() && !in.failed());
   return !in.failed();
 }
@@ -67,7 +69,7 @@ bool list(Cursor& in, Command& out) {
     const char* mark = in.mark();
     args.extended = true;
     if (!options(in, kSelections, "SUBSCRIBED, REMOTE, RECURSIVEMATCH or SPECIAL-USE", args.select,
-                 args.status))
+                 args))
       return false;
     // RFC 5258 §3: RECURSIVEMATCH needs an option that selects by what a mailbox is.
     if ((args.select & List::recursive_match) &&
@@ -80,8 +82,8 @@ bool list(Cursor& in, Command& out) {
   if (in.at_end()) return true;
   args.extended = true;
   return in.word("RETURN", "RETURN") && in.sp() &&
-         options(in, kReturns, "SUBSCRIBED, CHILDREN, SPECIAL-USE or STATUS", args.returns,
-                 args.status);
+         options(in, kReturns, "SUBSCRIBED, CHILDREN, SPECIAL-USE, STATUS or METADATA",
+                 args.returns, args);
 }
 
 // lsub = "LSUB" SP mailbox SP list-mailbox

@@ -385,10 +385,61 @@ struct PutArguments {
     }
     if (a.returns == 0) return;
     out += " RETURN ";
-    put_bits(out, a.returns, {"SUBSCRIBED", "CHILDREN", "SPECIAL-USE", "STATUS"});
-    if ((a.returns & List::return_status) == 0) return;
-    out.back() = ' ';
-    put_status_items(out, a.status);
+    // Those with something behind them come last.
+    const unsigned bare = a.returns & ~(List::return_status | List::return_metadata);
+    put_bits(out, bare, {"SUBSCRIBED", "CHILDREN", "SPECIAL-USE"});
+    out.pop_back();
+    const auto more = [this](std::string_view option) {
+      if (!out.ends_with('(')) out += ' ';
+      out += option;
+    };
+    if ((a.returns & List::return_status) != 0) {
+      more("STATUS ");
+      put_status_items(out, a.status);
+    }
+    if ((a.returns & List::return_metadata) != 0) {
+      more("METADATA ");
+      put_entries(a.metadata);
+    }
+    out += ')';
+  }
+  void put_entries(const std::vector<std::string>& entries) const {
+    char before = '(';
+    for (const std::string& entry : entries) {
+      out += std::exchange(before, ' ');
+      put_string(out, entry);
+    }
+    out += ')';
+  }
+  void operator()(const GetMetadata& a) const {
+    out += " (DEPTH ";
+    out += a.depth == GetMetadata::Depth::zero  ? "0"
+           : a.depth == GetMetadata::Depth::one ? "1"
+                                                : "infinity";
+    if (a.max_size) {
+      out += " MAXSIZE ";
+      append_number(out, *a.max_size);
+    }
+    out += ')';
+    mailbox(a.mailbox);
+    out += ' ';
+    put_entries(a.entries);
+  }
+  void operator()(const SetMetadata& a) const {
+    mailbox(a.mailbox);
+    out += ' ';
+    char before = '(';
+    for (const auto& [entry, value] : a.entries) {
+      out += std::exchange(before, ' ');
+      put_string(out, entry);
+      out += ' ';
+      if (!value) {
+        out += "NIL";
+        continue;
+      }
+      if (value->find('\0') != value->npos) out += '~';
+      put_string(out, *value);
+    }
     out += ')';
   }
   void operator()(const Lsub& a) const {

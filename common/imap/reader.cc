@@ -50,14 +50,17 @@ std::optional<size_t> literals_before_message(std::string_view text) {
   return text.starts_with('{') ? 1 : 0;
 }
 
-// A command that begins with `text`, of which the name must be there. No password is in it.
-bool is_id(std::string_view text) {
+// A command that begins with `text`, of which the name must be there; `name` with its space.
+bool is_command(std::string_view text, std::string_view name) {
   const std::string_view tag = leading_tag(text);
   if (tag.empty()) return false;
   text.remove_prefix(tag.size());
   while (text.starts_with(' ')) text.remove_prefix(1);
-  return ascii::equal(text.substr(0, 3), "ID ");
+  return ascii::equal(text.substr(0, name.size()), name);
 }
+
+// No password is in it.
+bool is_id(std::string_view text) { return is_command(text, "ID "); }
 
 Error too_big(const char* what) { return {Fault::limit, what, {}, "TOOBIG"}; }
 
@@ -74,10 +77,12 @@ ReaderLimits limits_before_login() {
           .wipe = true};
 }
 
-ReaderLimits limits_after_login(uint32_t line_size_max, uint64_t message_size_max) {
+ReaderLimits limits_after_login(uint32_t line_size_max, uint64_t message_size_max,
+                                uint32_t annotation_size_max) {
   ReaderLimits limits;
   limits.line_bytes = line_size_max;
   limits.literal_bytes = line_size_max;
+  limits.annotation_bytes = annotation_size_max;
   limits.literal_sum = line_size_max > UINT32_MAX / 2 ? UINT32_MAX : 2 * line_size_max;
   // RFC 3501 §9: a literal's size is a 32-bit number.
   limits.message_bytes = std::min<uint64_t>(message_size_max, UINT32_MAX);
@@ -245,13 +250,20 @@ std::optional<Reader::Event> Reader::literal_announced(std::string_view line,
 
   const bool id = is_id(line);
   const uint32_t count = std::max(limits_.literal_count, id ? limits_.id_literals : 0);
-  const uint64_t sum = std::max(limits_.literal_sum, id ? limits_.id_bytes : 0);
+  const bool annotates = is_command(line, "SETMETADATA ");
+  const uint64_t one = std::max(limits_.literal_bytes, annotates ? limits_.annotation_bytes : 0);
+  // One that is as long as it may be, and what else there is.
+  const uint64_t sum = uint64_t{std::max(limits_.literal_sum, id ? limits_.id_bytes : 0)} +
+                       (annotates ? limits_.annotation_bytes : 0);
 
   std::optional<Error> why;
   if (!message && literals_.size() >= count) {
     why = too_big("too many literals in one command");
-  } else if (message ? marker.size > limits_.message_bytes : marker.size > limits_.literal_bytes) {
+  } else if (message ? marker.size > limits_.message_bytes : marker.size > one) {
     why = too_big(message ? "the message is too big" : "the literal is too big");
+    if (annotates)
+      why.emplace(Fault::limit, "the value of an annotation is too big", std::string(),
+                  "METADATA MAXSIZE " + std::to_string(limits_.annotation_bytes));
   } else if (!message && marker.size > sum - literal_sum_) {
     why = too_big("the literals of the command are too big");
   } else if (message &&

@@ -41,6 +41,8 @@ struct ReaderLimits {
   // One literal, except the message of APPEND. It is a string argument: mailbox name, search text,
   // header name.
   uint32_t literal_bytes = 64 * 1024;
+  // A literal of SETMETADATA may have as much, too; a larger one is refused as RFC 5464 §4.3 asks.
+  uint32_t annotation_bytes = 0;
   // All such literals of a command together, and how many: else 10,000 small ones would add up.
   uint32_t literal_sum = 128 * 1024;
   uint32_t literal_count = 64;
@@ -65,7 +67,8 @@ struct ReaderLimits {
 
 // Before login nobody is known, so a connection may hold little: LITERAL- and short lines.
 [[nodiscard]] ReaderLimits limits_before_login();
-[[nodiscard]] ReaderLimits limits_after_login(uint32_t line_size_max, uint64_t message_size_max);
+[[nodiscard]] ReaderLimits limits_after_login(uint32_t line_size_max, uint64_t message_size_max,
+                                              uint32_t annotation_size_max = 0);
 
 class Reader {
  public:

@@ -103,6 +103,13 @@ void append_nstring(std::string& out, std::optional<std::string_view> bytes) {
   }
 }
 
+void append_value(std::string& out, std::optional<std::string_view> bytes) {
+  if (!bytes || bytes->find('\0') == bytes->npos) return append_nstring(out, bytes);
+  out += '~';
+  append_literal_head(out, bytes->size());
+  out += *bytes;
+}
+
 void append_literal_head(std::string& out, uint64_t size) {
   out += '{';
   append_number(out, size);

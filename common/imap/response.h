@@ -27,6 +27,9 @@ void append_number(std::string& out, uint64_t number);
 void append_string(std::string& out, std::string_view bytes);
 void append_astring(std::string& out, std::string_view bytes);  // atom, quoted or literal
 void append_nstring(std::string& out, std::optional<std::string_view> bytes);  // or NIL
+// quoted, literal, or for NUL literal8 (RFC 3516 §7); or NIL. Where the grammar has them all: the
+// `value` of RFC 5464.
+void append_value(std::string& out, std::optional<std::string_view> bytes);
 // "{n}\r\n", for a literal whose bytes follow by other ways.
 void append_literal_head(std::string& out, uint64_t size);
 // A UTF-8 name as the wire has it. UTF-8 in quotes is only for a client that has enabled

@@ -107,7 +107,7 @@ void client(std::string_view bytes, bool before_login) {
   if (bytes.empty()) return;
   const size_t piece = static_cast<unsigned char>(bytes.front()) % 64U + 1U;
   bytes.remove_prefix(1);
-  ReaderLimits limits = before_login ? limits_before_login() : limits_after_login(2000, 3000);
+  ReaderLimits limits = before_login ? limits_before_login() : limits_after_login(2000, 3000, 2500);
   if (!before_login) limits.literal_count = 8;
   limits.messages_sum = 0;  // as much as one message
   const ParserLimits parser_limits{.before_login = before_login};

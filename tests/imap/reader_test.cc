@@ -383,6 +383,21 @@ TEST(Reader, AnUnknownCommandIsCalledSo) {
   }
 }
 
+TEST(Reader, SetmetadataHasALimitOfItsOwn) {  // RFC 5464 §4.3
+  ReaderLimits limits = small();
+  limits.annotation_bytes = 25;
+  EXPECT_EQ(
+      session(limits, "a SETMETADATA x (/private/a {26}\r\nb NOOP\r\n"),
+      Lines({"a NO [METADATA MAXSIZE 25] the value of an annotation is too big", "b NOOP\r\n"}));
+  EXPECT_EQ(
+      session(limits,
+              "a setmetadata x (/private/a ~{26+}\r\n" + std::string(26, 'x') + ")\r\nb NOOP\r\n"),
+      Lines({"a NO [METADATA MAXSIZE 25] the value of an annotation is too big", "b NOOP\r\n"}));
+  const std::string fits = "a SETMETADATA x (/private/a {25+}\r\n" + std::string(25, 'x') + ")\r\n";
+  EXPECT_EQ(session(limits, fits), Lines({fits}));
+  EXPECT_EQ(session(limits, "a SETMETADATAX x (/private/a {21}\r\n").at(0).substr(0, 5), "a BAD");
+}
+
 TEST(Reader, KnowsThatARefusedSearchWasToSave) {  // RFC 5182 §2.1
   Reader reader(limits_after_login(1000, 1000), {});
   std::string_view input = "a SEARCH RETURN (SAVE) TEXT {2000}\r\nb SEARCH TEXT {2000}\r\n";

@@ -44,6 +44,11 @@ TEST(Response, StringsTakeTheShortestFormThatHoldsThem) {
     EXPECT_EQ((put<std::optional<std::string_view>>(append_nstring, row.bytes)), row.string);
   }
   EXPECT_EQ((put<std::optional<std::string_view>>(append_nstring, std::nullopt)), "NIL");
+  EXPECT_EQ((put<std::optional<std::string_view>>(append_value, std::nullopt)), "NIL");
+  EXPECT_EQ((put<std::optional<std::string_view>>(append_value, "x\"")), "\"x\\\"\"");
+  EXPECT_EQ((put<std::optional<std::string_view>>(append_value, "\xff")), "{1}\r\n\xff");
+  EXPECT_EQ((put<std::optional<std::string_view>>(append_value, std::string_view("a\0\r", 3))),
+            std::string("~{3}\r\na\0\r", 9));
   const auto mailbox = [](std::string_view name, NameForm form) {
     std::string out;
     append_mailbox(out, name, form);
