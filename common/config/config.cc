@@ -119,7 +119,8 @@ class Binder {
     node.text = value;
     node.quoted = true;
     const Setting* s = find_setting(key);
-    if (!s || s->kind == Kind::user_list || s->kind == Kind::text_list)
+    if (!s || s->kind == Kind::user_list || s->kind == Kind::text_list ||
+        s->kind == Kind::entry_map)
       problem({}, unknown(key));
     else
       set(*s, node);
@@ -190,6 +191,7 @@ class Binder {
   void set(const Setting& s, const Node& node) {
     if (s.kind == Kind::user_list) return set_users(s, node);
     if (s.kind == Kind::text_list) return set_list(s, node);
+    if (s.kind == Kind::entry_map) return set_entries(s, node);
     if (node.kind != Node::Kind::scalar || node.is_null()) return wrong(s, node);
     // Only text may be in quotes; values of the command line have none.
     const bool textual = s.kind == Kind::text || s.kind == Kind::path || s.kind == Kind::choice ||
@@ -248,6 +250,7 @@ class Binder {
         return store(s, node, word);
       }
       case Kind::text_list:
+      case Kind::entry_map:
       case Kind::user_list:
         return;
     }
@@ -271,6 +274,39 @@ class Binder {
       getservbyname_r(node.text.c_str(), "tcp", &service, names, sizeof names, &found);
     if (!found) return wrong(s, node);
     store(s, ntohs(static_cast<uint16_t>(service.s_port)));
+  }
+
+  // RFC 5464 §3.2. Values are one line: the RFC wants CRLF where a text has more.
+  void set_entries(const Setting& s, const Node& node) {
+    constexpr std::string_view kScope = "/shared/";
+    if (node.kind != Node::Kind::map) return wrong(s, node);
+    auto& list =
+        config_.*std::get<std::vector<std::pair<std::string, std::string>> Config::*>(s.member);
+    list.clear();
+    if (node.entries.size() > kMaxServerEntries)
+      return problem(node.at,
+                     fmt::format("{}: expected at most {} entries", s.key, kMaxServerEntries));
+    for (const auto& entry : node.entries) {
+      const std::string name = ascii::lower(entry.key);
+      const bool plain = std::ranges::all_of(
+          name, [](char c) { return c > 0x20 && c < 0x7f && c != '*' && c != '%'; });
+      if (!name.starts_with(kScope) || name.size() == kScope.size() || name.ends_with('/') ||
+          name.find("//") != name.npos || name.size() > kMaxServerEntryName || !plain)
+        return problem(entry.at, fmt::format("{}: expected a name such as /shared/comment, without "
+                                             "*, %, spaces and empty parts, found {}",
+                                             s.key, quote(entry.key)));
+      const bool twice =
+          std::ranges::any_of(list, [&](const auto& known) { return known.first == name; });
+      if (twice)
+        return problem(entry.at, fmt::format("{}: {} is there twice", s.key, quote(entry.key)));
+      const Node& value = entry.value;
+      if (value.kind != Node::Kind::scalar || value.is_null() || value.text.size() > s.max ||
+          has_control(value.text))
+        return problem(value.at,
+                       fmt::format("{}: {}: expected one line of at most {} bytes, found {}", s.key,
+                                   entry.key, s.max, describe(value)));
+      list.emplace_back(name, value.text);
+    }
   }
 
   void set_list(const Setting& s, const Node& node) {

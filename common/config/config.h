@@ -84,6 +84,8 @@ struct Config {
   uint64_t limits_message_size = 0, limits_line_size = 0;  // bytes
   uint64_t limits_mailboxes = 0, limits_keywords = 0, limits_mime_depth = 0, limits_mime_parts = 0;
   uint64_t limits_mailbox_messages = 0, limits_account_messages = 0;
+  uint64_t limits_metadata_value = 0, limits_metadata_total = 0;  // bytes
+  uint64_t limits_metadata_entries = 0;
   uint64_t limits_connections = 0;         // of one rims-login
   uint64_t limits_logins_per_address = 0;  // not yet logged in, of one rims-login
   uint64_t limits_login_attempts = 0, limits_login_timeout = 0;  // seconds
@@ -92,6 +94,9 @@ struct Config {
   uint64_t limits_idle_notify_interval = 0;                      // seconds; 0: never
   uint64_t limits_sessions_per_user = 0;
   uint64_t limits_deliver_connections = 0;
+
+  // Entries of the server (RFC 5464), names in lower case, each once.
+  std::vector<std::pair<std::string, std::string>> metadata_server;
 
   std::string paths_run_dir;  // sockets and the pid file
   std::string paths_pid_file;

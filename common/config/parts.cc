@@ -195,6 +195,15 @@ ImapdPart imapd_part(const Config& config) {
   part.quota_mailboxes = narrow(config.quota_mailboxes);
   part.reject_over_quota = config.quota_delivery == "reject";
   part.capabilities_disabled = capability_rules(config);
+  part.metadata_value_max = narrow(config.limits_metadata_value);
+  part.metadata_entries_max = narrow(config.limits_metadata_entries);
+  part.metadata_total_max = narrow(config.limits_metadata_total);
+  for (const auto& [name, value] : config.metadata_server) {
+    ServerEntry entry;
+    entry.name = name;
+    entry.value = value;
+    part.server_entries.value.push_back(std::move(entry));
+  }
   return part;
 }
 

@@ -92,6 +92,16 @@ struct LoginPart {
       &LoginPart::login_attempts_max, &LoginPart::capabilities_disabled);
 };
 
+inline constexpr size_t kMaxServerEntries = 100;
+inline constexpr size_t kMaxServerEntryName = 255;  // bytes
+inline constexpr size_t kMaxServerValue = 4096;     // bytes
+
+struct ServerEntry {                       // of RFC 5464, below /shared
+  ipc::Text<1, kMaxServerEntryName> name;  // in lower case
+  ipc::Text<0, kMaxServerValue> value;
+  static constexpr auto kFields = std::tuple(&ServerEntry::name, &ServerEntry::value);
+};
+
 enum class KeyValueStoreType : uint8_t { gdbm, memory, last = memory };
 
 struct ImapdPart {
@@ -120,7 +130,11 @@ struct ImapdPart {
   uint64_t quota_bytes = 0;         // of an account, as the next two; 0: no limit
   uint32_t quota_messages = 0;
   uint32_t quota_mailboxes = 0;
-  bool reject_over_quota = false;  // a delivery; else it is deferred
+  bool reject_over_quota = false;     // a delivery; else it is deferred
+  uint32_t metadata_value_max = 0;    // bytes of an annotation's value
+  uint32_t metadata_entries_max = 0;  // annotations of a mailbox, or of the account
+  uint32_t metadata_total_max = 0;    // bytes of all of an account
+  ipc::List<ServerEntry, kMaxServerEntries> server_entries;
   CapabilityRules capabilities_disabled;
   static constexpr auto kFields = std::tuple(
       &ImapdPart::level, &ImapdPart::base_dir, &ImapdPart::key_value_store,
@@ -133,6 +147,8 @@ struct ImapdPart {
       &ImapdPart::free_space_floor_percent, &ImapdPart::free_space_floor_max,
       &ImapdPart::segment_bytes, &ImapdPart::duplicate_window_s, &ImapdPart::quota_bytes,
       &ImapdPart::quota_messages, &ImapdPart::quota_mailboxes, &ImapdPart::reject_over_quota,
+      &ImapdPart::metadata_value_max, &ImapdPart::metadata_entries_max,
+      &ImapdPart::metadata_total_max, &ImapdPart::server_entries,
       &ImapdPart::capabilities_disabled);
 };
 

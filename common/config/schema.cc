@@ -408,6 +408,30 @@ constexpr auto kSettings = std::to_array<Setting>({
      .member = &Config::limits_keywords,
      .doc = "How many keywords (labels that clients make) a mailbox may know. When there is no "
             "room for one more, a new message comes in without it, and STORE is refused."},
+    {.key = "limits.metadata_value",
+     .kind = Kind::bytes,
+     .fallback = "64K",
+     .min = 1024,
+     .max = kMiB,
+     .member = &Config::limits_metadata_value,
+     .doc = "The longest value of an annotation that a client keeps with a mailbox or with the "
+            "account (SETMETADATA)."},
+    {.key = "limits.metadata_entries",
+     .kind = Kind::number,
+     .fallback = "100",
+     .min = 10,
+     .max = 10'000,
+     .member = &Config::limits_metadata_entries,
+     .doc = "How many annotations a mailbox may have, and how many the account itself."},
+    {.key = "limits.metadata_total",
+     .kind = Kind::bytes,
+     .fallback = "1M",
+     .min = 16 * 1024,
+     .max = 16 * kMiB,
+     .member = &Config::limits_metadata_total,
+     .doc = "How many bytes the names and values of all annotations of an account may have "
+            "together; they are in memory while the account is in use. Those that are there "
+            "stay."},
     {.key = "limits.mime_depth",
      .kind = Kind::number,
      .fallback = "100",
@@ -492,6 +516,18 @@ constexpr auto kSettings = std::to_array<Setting>({
      .member = &Config::limits_deliver_connections,
      .doc = "How many rims-deliver(1) processes are served at a time; more wait."},
 
+    {.key = "metadata.server",
+     .kind = Kind::entry_map,
+     .shown = "none",
+     .min = 0,
+     .max = kMaxServerValue,
+     .member = &Config::metadata_server,
+     .doc = "What the server tells each client that asks for it (GETMETADATA): a map of names "
+            "that begin with /shared/ to texts. /shared/comment is a note, /shared/admin the URI "
+            "of who looks after the server; /shared/vendor/deltachat/maxsmtprecipients, "
+            "/shared/vendor/deltachat/irohrelay and /shared/vendor/deltachat/turn are for Delta "
+            "Chat. Clients can not change them."},
+
     {.key = "paths.run_dir",
      .kind = Kind::path,
      .fallback = "run",
@@ -571,6 +607,8 @@ std::string expectation(const Setting& setting) {
                          setting.max);
     case Kind::text_list:
       return fmt::format("a list of texts of {} to {} bytes", setting.min, setting.max);
+    case Kind::entry_map:
+      return fmt::format("a map of names below /shared to texts of at most {} bytes", setting.max);
     case Kind::user_list:
       return "a list of maps with user and either pass or hash";
   }

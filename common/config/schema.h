@@ -8,7 +8,9 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
+#include <vector>
 
 #include "common/config/config.h"
 
@@ -27,7 +29,8 @@ enum class Kind : unsigned char {
   account,    // a user or group by name or number
   shift_age,  // a number of files, or daily, weekly, monthly
   text_list,
-  password,  // never printed
+  entry_map,  // entries of RFC 5464 and their values
+  password,   // never printed
   user_list,
 };
 
@@ -35,7 +38,8 @@ enum class Kind : unsigned char {
 using Member =
     std::variant<std::monostate, std::string Config::*, bool Config::*, uint64_t Config::*,
                  uint32_t Config::*, std::optional<uint64_t> Config::*,
-                 std::optional<uint16_t> Config::*, std::vector<std::string> Config::*>;
+                 std::optional<uint16_t> Config::*, std::vector<std::string> Config::*,
+                 std::vector<std::pair<std::string, std::string>> Config::*>;
 
 struct Setting {
   std::string_view key;  // full name: "limits.message_size"

@@ -137,6 +137,28 @@ TEST(Config, Quotas) {
   EXPECT_FALSE(none.reject_over_quota);
 }
 
+TEST(Config, AnnotationsAndEntriesOfTheServer) {
+  const Config c =
+      good(kUser +
+           "limits: { metadata_value: 2K, metadata_entries: 20, metadata_total: 32K }\n"
+           "metadata:\n"
+           "  server:\n"
+           "    /shared/admin: mailto:postmaster@example.org\n"
+           "    /Shared/vendor/deltachat/maxsmtprecipients: 50\n"
+           "    /shared/comment: \"\"\n");
+  const ImapdPart part = imapd_part(c);
+  EXPECT_EQ(part.metadata_value_max, 2048u);
+  EXPECT_EQ(part.metadata_entries_max, 20u);
+  EXPECT_EQ(part.metadata_total_max, 32'768u);
+  ASSERT_EQ(part.server_entries.value.size(), 3u);
+  EXPECT_EQ(part.server_entries.value[0].name.value, "/shared/admin");
+  EXPECT_EQ(part.server_entries.value[0].value.value, "mailto:postmaster@example.org");
+  EXPECT_EQ(part.server_entries.value[1].name.value, "/shared/vendor/deltachat/maxsmtprecipients");
+  EXPECT_EQ(part.server_entries.value[1].value.value, "50");
+  EXPECT_EQ(part.server_entries.value[2].value.value, "");
+  EXPECT_TRUE(imapd_part(good(kUser)).server_entries.value.empty());
+}
+
 TEST(Config, WarnsOfAQuotaThatCanNotBeWhatWasMeant) {
   const Config c = good(kUser +
                         "imap_host: 127.0.0.1\n"
@@ -210,6 +232,20 @@ TEST(Config, SaysWhereWhatWasExpectedAndTheNearestKey) {
        "f.yml:2:27: delivery.domains: expected text of 1 to 255 bytes, found a list"},
       {"delivery: { recipient_delimiter: \"+-\" }\n",
        "f.yml:2:34: delivery.recipient_delimiter: expected one character or none, found \"+-\""},
+      {"metadata: { server: x }\n",
+       "f.yml:2:21: metadata.server: expected a map of names below /shared to texts of at most "
+       "4096 bytes, found \"x\""},
+      {"metadata: { server: { /private/x: y } }\n",
+       "f.yml:2:23: metadata.server: expected a name such as /shared/comment, without *, %, spaces "
+       "and empty parts, found \"/private/x\""},
+      {"metadata: { server: { /shared/a//b: y } }\n",
+       "f.yml:2:23: metadata.server: expected a name such as /shared/comment, without *, %, spaces "
+       "and empty parts, found \"/shared/a//b\""},
+      {"metadata: { server: { /shared/a: y, /shared/A: z } }\n",
+       "f.yml:2:37: metadata.server: \"/shared/A\" is there twice"},
+      {"metadata: { server: { /shared/a: [ y ] } }\n",
+       "f.yml:2:34: metadata.server: /shared/a: expected one line of at most 4096 bytes, found a "
+       "list"},
       {"hostname: \"a b\"\n", "f.yml:2:1: hostname: expected a host name, found \"a b\""},
       {"hostname: \"a\\tb\"\n", "f.yml:2:11: hostname: control characters are not allowed here"},
       {"tls: { certificate: c.pem }\n",
