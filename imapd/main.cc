@@ -31,6 +31,9 @@ store::Limits limits_of(const config::ImapdPart& part) {
   if (part.mailbox_messages_max != 0) limits.mailbox_messages = part.mailbox_messages_max;
   if (part.account_messages_max != 0) limits.account_messages = part.account_messages_max;
   if (part.keyword_count_max != 0) limits.keywords = part.keyword_count_max;
+  if (part.metadata_value_max != 0) limits.annotation_bytes = part.metadata_value_max;
+  if (part.metadata_entries_max != 0) limits.annotations = part.metadata_entries_max;
+  if (part.metadata_total_max != 0) limits.annotations_bytes = part.metadata_total_max;
   if (part.message_size_max != 0) limits.message_bytes = part.message_size_max;
   limits.quota = imapd::quota_of(part);
   return limits;

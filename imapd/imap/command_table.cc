@@ -62,6 +62,10 @@ constexpr auto kRows = std::tuple{
         {"UNAUTHENTICATE", Needs::login, false, false, true, commands::unauthenticate}},
     RowOf<imap::SetQuota>{{"SETQUOTA", Needs::login, false, false, false, commands::set_quota}},
     RowOf<imap::Compress>{{"COMPRESS", Needs::login, false, false, true, commands::compress}},
+    RowOf<imap::GetMetadata>{
+        {"GETMETADATA", Needs::login, false, false, false, commands::get_metadata}},
+    RowOf<imap::SetMetadata>{
+        {"SETMETADATA", Needs::login, false, false, false, commands::set_metadata}},
 };
 
 template <size_t Index>

@@ -21,6 +21,8 @@ constexpr Row kRows[] = {
     {"UTF8=ACCEPT", Extension::utf8_accept, {}},
     {"IMAP4rev2", Extension::imap4rev2, {}},
     {"UIDONLY", Extension::uidonly, {}},
+    {"METADATA", Extension::metadata, Extension::metadata_server},
+    {"METADATA-SERVER", Extension::metadata_server, {}},
 };
 static_assert(std::size(kRows) == static_cast<size_t>(Extension::last) + 1);
 

@@ -1,7 +1,7 @@
 // imapd/imap/extensions.h - extensions that a client must ask for before it is answered by them
 //
-//   RFC   5161 (ENABLE); 7162 §3.1, §3.2.3 (what else enables CONDSTORE); 9051 appendix A
-//         (IMAP4rev2); 9586 (UIDONLY); 9755 (UTF8=ACCEPT)
+//   RFC   5161 (ENABLE); 5464 §4.1 (METADATA); 7162 §3.1, §3.2.3 (what else enables CONDSTORE);
+//         9051 §A (IMAP4rev2); 9586 (UIDONLY); 9755 (UTF8=ACCEPT)
 //   Rule  one row per extension. What was enabled stays so until the connection ends. One that
 //         has no row is not enabled by ENABLE, whether CAPABILITY names it or not.
 #pragma once
@@ -20,7 +20,9 @@ enum class Extension : uint8_t {
   utf8_accept,
   imap4rev2,
   uidonly,
-  last = uidonly
+  metadata,         // changes of all annotations are told
+  metadata_server,  // those of the server's
+  last = metadata_server
 };
 
 // The one that ENABLE calls by this name, in any case.

@@ -24,7 +24,8 @@ Session::Session(SessionHost& host, Client client)
       connection_(host.loop(), std::move(client_.socket), kWriteLimit),
       wake_(host.loop(), connection_.fd()),
       input_slice_(host.loop()),
-      reader_(imap::limits_after_login(host.limits().line_bytes, host.limits().message_bytes),
+      reader_(imap::limits_after_login(host.limits().line_bytes, host.limits().message_bytes,
+                                       host.limits().annotation_bytes),
               imap::ParserLimits()) {
   if (!client_.unread.empty()) connection_.unread(client_.unread);
   std::string().swap(client_.unread);

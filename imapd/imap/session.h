@@ -14,8 +14,10 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -62,6 +64,7 @@ class Session final : public HostedSession, private store::Listener {
 
   Task<void> run() override;
   void stop(std::string_view why) override;
+  void server_entries_changed(const std::vector<std::string>& names) override;
   [[nodiscard]] Activity activity() const override;
 
   // --- for the commands ---
@@ -163,6 +166,7 @@ class Session final : public HostedSession, private store::Listener {
   void flags_changed(MailboxId, std::span<const Uid>, ModSeq, const void*) override;
   void expunged(MailboxId, std::span<const Uid>, ModSeq, const void*) override;
   void mailbox_changed(const store::Change& change) override;
+  void annotated(const store::Change& change, const void* origin) override;
   void account_failed(const Error&) override;
 
   [[nodiscard]] std::string what_it_used() const;
@@ -181,6 +185,8 @@ class Session final : public HostedSession, private store::Listener {
   bool stopped();
   bool lost();
   void news();
+  void note_entries(MailboxId mailbox, const std::vector<std::string>& names);
+  Task<Status> tell_entries();
   // Sets the HIGHESTMODSEQ of the client right, in the tagged answer or before it, when what it was
   // sent has not done that, or `reply` asks for it. No await may come between this and the answer.
   void tell_modseq(Result<Reply>& reply);
@@ -204,6 +210,10 @@ class Session final : public HostedSession, private store::Listener {
   std::string client_name_;
   Extensions extensions_;
   std::optional<std::string> old_name_;
+  // Annotations that others have changed and the client was not told of (RFC 5464 §4.4.2); of the
+  // server, for mailbox 0.
+  std::map<MailboxId, std::set<std::string>> changed_entries_;
+  size_t changed_entry_count_ = 0;
   bool ended_ = false;
   bool said_bye_ = false;
   bool given_back_ = false;

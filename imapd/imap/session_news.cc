@@ -7,6 +7,7 @@
 
 #include "common/base/ascii.h"
 #include "common/imap/response.h"
+#include "imapd/imap/entries.h"
 #include "imapd/imap/render.h"
 #include "imapd/imap/session.h"
 
@@ -14,6 +15,8 @@ namespace rims::imapd {
 namespace {
 
 constexpr size_t kExpungesAtOnce = 4096;
+// A session that has so many names of entries to tell is ended: nothing may be left out.
+constexpr size_t kMostChangedEntries = 1000;
 
 }  // namespace
 
@@ -94,6 +97,9 @@ void Session::enable(Extension extension) {
 }
 
 Task<Status> Session::tell_news(bool expunges, bool with_uid) {
+  if (!changed_entries_.empty()) {
+    CO_TRY_STATUS(co_await tell_entries());
+  }
   if (!selected_ || !selected_->view.has_news()) co_return Status();
   View& view = selected_->view;
   TimeSlice slice(host_.loop());
@@ -163,8 +169,51 @@ void Session::expunged(MailboxId mailbox, std::span<const Uid> uids, ModSeq mods
   news();
 }
 
-void Session::mailbox_changed(const store::Change&) {
+void Session::mailbox_changed(const store::Change& change) {
+  if (change.kind == store::Change::Kind::special_use && enabled(Extension::metadata))
+    note_entries(change.mailbox, {kSpecialUseEntry});
   if (selected_ && selected_->mailbox->deleted()) news();
+}
+
+void Session::annotated(const store::Change& change, const void* origin) {
+  // SETMETADATA is answered by its OK alone.
+  if (origin == this) return;
+  const bool server = change.mailbox.value == 0;
+  if (enabled(server ? Extension::metadata_server : Extension::metadata))
+    note_entries(change.mailbox, change.entries);
+}
+
+void Session::server_entries_changed(const std::vector<std::string>& names) {
+  if (!post_only() && enabled(Extension::metadata_server)) note_entries(MailboxId(), names);
+}
+
+void Session::note_entries(MailboxId mailbox, const std::vector<std::string>& names) {
+  if (stop_reason_) return;
+  for (const std::string& name : names)
+    changed_entry_count_ += changed_entries_[mailbox].insert(name).second ? 1 : 0;
+  if (changed_entry_count_ > kMostChangedEntries) {
+    changed_entries_.clear();
+    stop("too many annotations have changed");
+  }
+  news();
+}
+
+// "* METADATA mailbox entry ...": only names, no values.
+Task<Status> Session::tell_entries() {
+  changed_entry_count_ = 0;
+  for (const auto& [id, names] : std::exchange(changed_entries_, {})) {
+    const store::MailboxInfo* info = account_->find(id);
+    if (id.value != 0 && !info) continue;  // gone meanwhile
+    out() += "* METADATA ";
+    imap::append_mailbox(out(), info ? std::string_view(info->name) : "", name_form());
+    for (const std::string& name : names) {
+      out() += ' ';
+      imap::append_astring(out(), name);
+    }
+    out() += "\r\n";
+    CO_TRY_STATUS(co_await drain());
+  }
+  co_return Status();
 }
 
 void Session::account_failed(const Error&) { wake_.poke(); }

@@ -15,6 +15,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "common/account/account.h"
 #include "common/async/loop.h"
@@ -40,11 +41,12 @@ struct Client {
 };
 
 struct SessionLimits {
-  uint32_t line_bytes = 0;      // of a command
-  uint64_t message_bytes = 0;   // of a message that the client brings
-  Milliseconds inactivity{0};   // how long the client may send nothing
-  Milliseconds progress{0};     // after which a command in work says so again; 0: never
-  Milliseconds idle_notify{0};  // how long IDLE may send nothing; 0: as long as there is no news
+  uint32_t line_bytes = 0;        // of a command
+  uint64_t message_bytes = 0;     // of a message that the client brings
+  uint32_t annotation_bytes = 0;  // of the value of an annotation
+  Milliseconds inactivity{0};     // how long the client may send nothing
+  Milliseconds progress{0};       // after which a command in work says so again; 0: never
+  Milliseconds idle_notify{0};    // how long IDLE may send nothing; 0: as long as there is no news
 };
 
 // What a session asks of the worker. Outlives every session.
@@ -58,6 +60,9 @@ class SessionHost {
   [[nodiscard]] virtual Loop& loop() = 0;
   // As they are now: a reload may change them.
   [[nodiscard]] virtual SessionLimits limits() const = 0;
+  // What the administrator tells all clients (RFC 5464 §3.2.1.1), as it is now; names below
+  // /shared.
+  [[nodiscard]] virtual const store::Annotations& server_entries() const = 0;
 
   // What the protocol must not announce, as the configuration says it (imap_capabilities_disabled).
   [[nodiscard]] virtual std::span<const std::string> capabilities_disabled() const = 0;
@@ -104,6 +109,9 @@ class HostedSession {
   virtual Task<void> run() = 0;
   // Tell the client `why`, and end as soon as the command in work is done. Does not wait.
   virtual void stop(std::string_view why) = 0;
+
+  // A reload has changed these of SessionHost::server_entries(). Does not wait.
+  virtual void server_entries_changed(const std::vector<std::string>& /*names*/) {}
 
   // For the administrator.
   struct Activity {

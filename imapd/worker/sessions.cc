@@ -68,6 +68,10 @@ void Sessions::stop_all(std::string_view why) {
   for (const auto& [number, entry] : all_) entry->session.stop(why);
 }
 
+void Sessions::tell_all_of_server_entries(const std::vector<std::string>& names) {
+  for (const auto& [number, entry] : all_) entry->session.server_entries_changed(names);
+}
+
 Task<std::vector<Sessions::Number>> Sessions::left_of(std::vector<Number> numbers,
                                                       Milliseconds limit) {
   const auto until = Loop::now() + limit;

@@ -61,6 +61,7 @@ class Sessions {
   void view(const std::string& user, int64_t more);
 
   void stop_all(std::string_view why);
+  void tell_all_of_server_entries(const std::vector<std::string>& names);
   // `co_await ended(limit)`: true when there are none, false when the limit has passed.
   [[nodiscard]] Event::Wait ended(Milliseconds limit) { return none_.wait(limit); }
   // Waits until these have ended, or the limit has passed; returns those that have not.

@@ -19,6 +19,13 @@ constexpr Milliseconds kSubmitLimit{300'000};
 // How long clients and deliveries have to come to an end when the process stops.
 constexpr Milliseconds kStopLimit{4'000};
 
+store::Annotations server_entries_of(const config::ImapdPart& settings) {
+  store::Annotations entries;
+  for (const auto& entry : settings.server_entries.value)
+    entries[entry.name.value] = entry.value.value;
+  return entries;
+}
+
 }  // namespace
 
 Worker::Worker(Loop& loop, IoPool& pool, store::Store& store, const config::ImapdPart& settings,
@@ -26,6 +33,7 @@ Worker::Worker(Loop& loop, IoPool& pool, store::Store& store, const config::Imap
     : loop_(loop),
       settings_(settings),
       capabilities_disabled_(config::texts(settings.capabilities_disabled)),
+      server_entries_(server_entries_of(settings)),
       protocol_(protocol),
       accounts_(pool, store, settings_),
       sessions_(loop),
@@ -39,6 +47,21 @@ Worker::Worker(Loop& loop, IoPool& pool, store::Store& store, const config::Imap
       }) {}
 
 Worker::~Worker() = default;
+
+void Worker::reload(const config::ImapdPart& settings) {
+  settings_ = settings;
+  capabilities_disabled_ = config::texts(settings.capabilities_disabled);
+  const auto before = std::exchange(server_entries_, server_entries_of(settings_));
+  std::vector<std::string> changed;
+  for (const auto& [name, value] : before) {
+    if (!server_entries_.contains(name)) changed.push_back(name);
+  }
+  for (const auto& [name, value] : server_entries_) {
+    const auto old = before.find(name);
+    if (old == before.end() || old->second != value) changed.push_back(name);
+  }
+  if (!changed.empty()) sessions_.tell_all_of_server_entries(changed);
+}
 
 // ---------------------------------------------------------------- links
 
@@ -197,6 +220,7 @@ Task<void> Worker::serve_session(Sessions::Number number, Client client) {
 SessionLimits Worker::limits() const {
   return {.line_bytes = settings_.line_size_max,
           .message_bytes = settings_.message_size_max,
+          .annotation_bytes = settings_.metadata_value_max,
           .inactivity = Milliseconds(int64_t{settings_.inactivity_timeout_s} * 1000),
           .progress = Milliseconds(settings_.progress_interval_ms),
           .idle_notify = Milliseconds(int64_t{settings_.idle_notify_interval_s} * 1000)};

@@ -55,10 +55,7 @@ class Worker final : private SessionHost {
   Task<ipc::DeliverReply> deliver(ipc::Deliver order, Fd message);
 
   // Sessions that are open keep the limits they began with, but for inactivity.
-  void reload(const config::ImapdPart& settings) {
-    settings_ = settings;
-    capabilities_disabled_ = config::texts(settings.capabilities_disabled);
-  }
+  void reload(const config::ImapdPart& settings);
   // An end to all clients and to what is being written, the accounts closed. Seconds at most.
   Task<void> stop();
 
@@ -73,6 +70,7 @@ class Worker final : private SessionHost {
   std::span<const std::string> capabilities_disabled() const override {
     return capabilities_disabled_;
   }
+  const store::Annotations& server_entries() const override { return server_entries_; }
   Status admit(const Client& client) override;
   uint64_t viewed(const std::string& user) const override { return sessions_.viewed(user); }
   void view(const std::string& user, int64_t more) override { sessions_.view(user, more); }
@@ -97,6 +95,7 @@ class Worker final : private SessionHost {
   Loop& loop_;
   config::ImapdPart settings_;
   std::vector<std::string> capabilities_disabled_;
+  store::Annotations server_entries_;  // of settings_
   const Protocol protocol_;
   bool stopping_ = false;
   Accounts accounts_;

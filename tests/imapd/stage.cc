@@ -114,6 +114,12 @@ Stage::Stage() {
   settings.mime_depth_max = 100;
   settings.mime_part_max = 10'000;
   settings.sessions_per_user_max = 50;
+  settings.metadata_value_max = 64 * 1024;
+  settings.metadata_entries_max = 100;
+  settings.metadata_total_max = 1 << 20;
+  settings.server_entries.value.push_back({.name = "/shared/comment", .value = "a note"});
+  settings.server_entries.value.push_back(
+      {.name = "/shared/vendor/deltachat/maxsmtprecipients", .value = "50"});
 }
 
 Stage::~Stage() {
@@ -126,6 +132,9 @@ void Stage::start() {
   options.limits.mailbox_messages = settings.mailbox_messages_max;
   options.limits.account_messages = settings.account_messages_max;
   options.limits.keywords = settings.keyword_count_max;
+  options.limits.annotation_bytes = settings.metadata_value_max;
+  options.limits.annotations = settings.metadata_entries_max;
+  options.limits.annotations_bytes = settings.metadata_total_max;
   options.limits.quota = imapd::quota_of(settings);
   options.journals = &journals;
   options.key_values = &key_values;

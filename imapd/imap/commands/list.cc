@@ -1,7 +1,7 @@
 // imapd/imap/commands/list.cc - LIST and LSUB
 //
 //   RFC  3501 §6.3.8, §6.3.9; 3348 (\HasChildren); 5258 §3 (selection and return options); 5819
-//        (STATUS); 6154 §2, §5.2 (SPECIAL-USE)
+//        (STATUS); 6154 §2, §5.2 (SPECIAL-USE); 9590 §3 (METADATA)
 //
 // Names are matched against the patterns one by one; a match costs no more than the two lengths
 // multiplied, whatever the wildcards. LIST shows one state of the account, and gives way to the
@@ -17,6 +17,7 @@
 
 #include "common/imap/mailbox_name.h"
 #include "common/imap/response.h"
+#include "imapd/imap/entries.h"
 #include "imapd/imap/render.h"
 #include "imapd/imap/session.h"
 
@@ -195,6 +196,11 @@ class Lister {
   Task<Status> append(const std::string& name, const Row& row) {
     append_line(session_, "LIST", attributes_of(name, row), name,
                 row.holds_selected ? childinfo() : std::string());
+    CO_TRY_STATUS(co_await append_status_of(row));
+    co_return co_await append_metadata_of(row);
+  }
+
+  Task<Status> append_status_of(const Row& row) {
     // RFC 5819 §2: of each that can be selected; not of one that only holds others.
     if ((args_.returns & imap::List::return_status) == 0 || !row.selected || !row.info ||
         row.info->noselect)
@@ -208,10 +214,21 @@ class Lister {
     co_return Status();
   }
 
+  // RFC 9590 §3: of each that exists and was selected. As they are now; of a mailbox that is gone
+  // meanwhile there is nothing to tell.
+  Task<Status> append_metadata_of(const Row& row) {
+    if (wanted_.names.empty() || !row.selected || !row.info) co_return Status();
+    if (!session_.account().find(row.info->id)) co_return Status();
+    CO_TRY([[maybe_unused]] const uint64_t longest,
+           co_await write_entries(session_, row.info->id, row.info->name, wanted_));
+    co_return Status();
+  }
+
   Session& session_;
   const imap::List& args_;
   TimeSlice slice_;
   std::vector<imap::ListPattern> patterns_;
+  const WantedEntries wanted_{.names = args_.metadata, .depth = {}, .max_size = {}};
 };
 
 }  // namespace

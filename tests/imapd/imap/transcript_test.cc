@@ -224,6 +224,12 @@ class Player {
       s.quota_messages = value;
     else if (name == "quota_mailboxes")
       s.quota_mailboxes = value;
+    else if (name == "metadata_value_max")
+      s.metadata_value_max = value;
+    else if (name == "metadata_entries_max")
+      s.metadata_entries_max = value;
+    else if (name == "metadata_total_max")
+      s.metadata_total_max = value;
     else if (name == "keyword_count_max")
       s.keyword_count_max = value;
     else if (name == "sessions_per_user_max")
