@@ -34,6 +34,7 @@ constexpr std::string_view kAfterLogin[] = {
     "MOVE",
     "NAMESPACE",
     "OBJECTID",
+    "PARTIAL",
     "PREVIEW",
     "QRESYNC",
     "QUOTA",

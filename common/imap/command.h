@@ -7,7 +7,7 @@
 //         5258 LIST-EXTENDED, 5464 METADATA, 5819 LIST-STATUS, 6154 SPECIAL-USE, 6851 MOVE,
 //         7162 CONDSTORE and QRESYNC, 8438 STATUS=SIZE, 8474 OBJECTID, 8514 SAVEDATE, 8437
 //         UNAUTHENTICATE, 8970 PREVIEW,
-//         9208 QUOTA, 9590 LIST-METADATA
+//         9208 QUOTA, 9394 PARTIAL, 9590 LIST-METADATA
 //   Made by  common/imap/parser.h; printed again by common/imap/printer.h
 //
 // Mailbox names are UTF-8 here (the wire has modified UTF-7) and INBOX is in upper case, also as
@@ -264,8 +264,10 @@ struct SearchKey {
   bool operator==(const SearchKey&) const = default;
 };
 struct Search {
-  enum Return : uint8_t { min = 1, max = 2, all = 4, count = 8, save = 16 };
-  uint8_t returns = 0;  // RFC 4731 §3.1, RFC 5182 §2; 0: no RETURN, so SEARCH and not ESEARCH
+  enum Return : uint8_t { min = 1, max = 2, all = 4, count = 8, save = 16, partial = 32 };
+  // RFC 4731 §3.1, RFC 5182 §2, RFC 9394 §3.1; 0: no RETURN, so SEARCH and not ESEARCH
+  uint8_t returns = 0;
+  Page page;            // with `partial`
   std::string charset;  // as written, "" when none was given: then US-ASCII
   SearchKey key;        // `both` when there were several
   bool operator==(const Search&) const = default;
@@ -287,7 +289,7 @@ struct SortKey {
   bool reverse = false;
   bool operator==(const SortKey&) const = default;
 };
-struct Sort {                 // RFC 5256 §3; RETURN: RFC 5267 §3.1
+struct Sort {                 // RFC 5256 §3; RETURN: RFC 5267 §3.1, RFC 9394 §3.1
   std::vector<SortKey> keys;  // each kind once: a second one would decide nothing
   Search search;              // without `save`
   bool operator==(const Sort&) const = default;
@@ -337,6 +339,7 @@ struct Fetch {
   std::vector<FetchSection> sections;
   std::optional<uint64_t> changed_since;  // RFC 7162 §3.1.4.1
   bool vanished = false;                  // only of UID FETCH, with changed_since (RFC 7162 §3.2.6)
+  std::optional<Page> page;               // only of UID FETCH (RFC 9394 §3.3)
   bool operator==(const Fetch&) const = default;
 };
 struct Store {

@@ -42,6 +42,15 @@ void append_sequence_set(std::string& out, const SequenceSet& set) {
   }
 }
 
+void append_page(std::string& out, const Page& page) {
+  const std::string_view sign = page.from_end ? "-" : "";
+  out += sign;
+  append_seq_number(out, page.first);
+  out += ':';
+  out += sign;
+  append_seq_number(out, page.last);
+}
+
 bool within(const SequenceSet& set, SeqNum exists) {
   for (const SeqRange& r : set.ranges)
     if (exists.value == 0 || r.first > exists.value || r.last > exists.value) return false;

@@ -1,6 +1,7 @@
 // common/imap/numbers.h - sequence sets as the client writes them, number sets as we use them
 //
-//   RFC         3501 §9 sequence-set, seq-range; RFC 4315 §3 uid-set; RFC 5182 §3 `$`
+//   RFC         3501 §9 sequence-set, seq-range; RFC 4315 §3 uid-set; RFC 5182 §3 `$`;
+//               RFC 9394 §4 partial-range
 //   Invariants  nothing here takes time or memory by the numbers in a range, only by the count of
 //               ranges: `1:4294967295` and `1:*,1:*,...` are as cheap as they are long
 //
@@ -36,6 +37,17 @@ struct SequenceSet {
 // The whole text must be one set, and not `$`. Errors tell the column within `text`.
 [[nodiscard]] Result<SequenceSet> parse_sequence_set(std::string_view text, size_t max_ranges);
 void append_sequence_set(std::string& out, const SequenceSet& set);
+
+// partial-range (RFC 9394 §4): places in a list of messages, as the client wrote them. 5:3 is 3:5.
+struct Page {
+  uint32_t first = 1, last = 1;
+  bool from_end = false;  // -1:-100: 1 is the last message of the list, 2 the one before it
+  // How many messages come before the page, from its side of the list, and how many it has.
+  [[nodiscard]] uint32_t skips() const { return std::min(first, last) - 1; }
+  [[nodiscard]] uint32_t size() const { return std::max(first, last) - skips(); }
+  bool operator==(const Page&) const = default;
+};
+void append_page(std::string& out, const Page& page);
 
 // Ranges without `*`. Built in any order, printed in that order; "sorted" means ascending,
 // disjoint and with neighbours merged, which resolve() and ascending add() give.

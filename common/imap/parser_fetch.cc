@@ -1,7 +1,7 @@
 // common/imap/parser_fetch.cc - FETCH: macros, items, sections, partials
 //
 //   RFC  3501 §6.4.5, §9 fetch, fetch-att, section; 3516 §7 (BINARY); 8970 §6 (PREVIEW);
-//        7162 §7 (MODSEQ, CHANGEDSINCE, VANISHED)
+//        7162 §7 (MODSEQ, CHANGEDSINCE, VANISHED); 9394 §4 (PARTIAL)
 
 #include "common/base/ascii.h"
 #include "common/imap/cursor.h"
@@ -210,7 +210,7 @@ bool fetch_atts(Cursor& in, Fetch& args) {
   return !in.failed();
 }
 
-// fetch-modifier = "CHANGEDSINCE" SP mod-sequence-value / "VANISHED"
+// fetch-modifier = "CHANGEDSINCE" SP mod-sequence-value / "VANISHED" / "PARTIAL" SP partial-range
 // 0 is no mod-sequence-value, but phones send it.
 bool fetch_modifier(Cursor& in, Fetch& args, bool by_uid) {
   const char* mark = in.mark();
@@ -221,7 +221,10 @@ bool fetch_modifier(Cursor& in, Fetch& args, bool by_uid) {
     args.vanished = true;
     return true;
   }
-  return in.fail_at(mark, by_uid ? "CHANGEDSINCE or VANISHED, each once" : "CHANGEDSINCE, once");
+  if (by_uid && ascii::equal(word, "PARTIAL") && !args.page)
+    return in.sp() && page(in, args.page.emplace());
+  return in.fail_at(mark,
+                    by_uid ? "CHANGEDSINCE, PARTIAL or VANISHED, each once" : "CHANGEDSINCE, once");
 }
 
 }  // namespace

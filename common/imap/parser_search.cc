@@ -1,7 +1,7 @@
 // common/imap/parser_search.cc - SEARCH, SORT and THREAD: charset and a tree of keys
 //
 //   RFC     3501 §6.4.4, §9 search, search-key; 4466 §2.6 search-return-opts; 4731 §4; 5032 §3;
-//           5182 §3; 7162 §7 (MODSEQ); 5256 §5 sort, thread; 5957 §4; 5267 §3.1
+//           5182 §3; 7162 §7 (MODSEQ); 5256 §5 sort, thread; 5957 §4; 5267 §3.1; 9394 §4
 //   Limits  keys in all levels, depth: recursion follows the depth
 
 #include <algorithm>
@@ -234,33 +234,40 @@ bool search_key(Cursor& in, SearchKey& out, Bounds& bounds) {
 }
 
 // search-return-opts = "RETURN" SP "(" [search-return-opt *(SP search-return-opt)] ")"
+// search-return-opt = "MIN" / "MAX" / "ALL" / "COUNT" / "SAVE" / "PARTIAL" SP partial-range
 // RETURN () is RETURN (ALL) (RFC 4731 §3.1). SORT does not know SAVE.
 enum class Saving : uint8_t { possible, unknown };
-bool return_options(Cursor& in, Saving saving, uint8_t& out) {
+bool return_options(Cursor& in, Saving saving, Search& out) {
   if (!in.take_word("RETURN")) return true;
   if (!in.sp() || !in.open()) return false;
   if (in.take(')')) {
-    out = Search::all;
+    out.returns = Search::all;
     return true;
   }
   struct Option {
     std::string_view name;
     Search::Return bit;
   };
-  static constexpr Option kOptions[] = {{"MIN", Search::min},
-                                        {"MAX", Search::max},
-                                        {"ALL", Search::all},
-                                        {"COUNT", Search::count},
-                                        {"SAVE", Search::save}};
+  static constexpr Option kOptions[] = {{"MIN", Search::min},         {"MAX", Search::max},
+                                        {"ALL", Search::all},         {"COUNT", Search::count},
+                                        {"PARTIAL", Search::partial}, {"SAVE", Search::save}};
   do {
     const char* mark = in.mark();
     const std::string_view word = in.take_while(kAtom);
     const auto* found = std::ranges::find_if(
         kOptions, [&](const Option& option) { return ascii::equal(word, option.name); });
     if (saving == Saving::unknown && (found == std::end(kOptions) || found->bit == Search::save))
-      return in.fail_at(mark, "MIN, MAX, ALL or COUNT");
-    if (found == std::end(kOptions)) return in.fail_at(mark, "MIN, MAX, ALL, COUNT or SAVE");
-    out = static_cast<uint8_t>(out | found->bit);
+      return in.fail_at(mark, "MIN, MAX, ALL, COUNT or PARTIAL");
+    if (found == std::end(kOptions))
+      return in.fail_at(mark, "MIN, MAX, ALL, COUNT, PARTIAL or SAVE");
+    // RFC 9394 §3.1: of PARTIAL and ALL only one, and PARTIAL only once.
+    const bool lists = found->bit == Search::all || found->bit == Search::partial;
+    const int excluded =
+        found->bit == Search::all ? Search::partial : Search::all | Search::partial;
+    if (lists && (out.returns & excluded) != 0)
+      return in.fail_at(mark, "PARTIAL once, and no ALL beside it");
+    out.returns = static_cast<uint8_t>(out.returns | found->bit);
+    if (found->bit == Search::partial && (!in.sp() || !page(in, out.page))) return false;
   } while (!in.close_or_sp() && !in.failed());
   return !in.failed();
 }
@@ -329,14 +336,22 @@ bool saves_result(std::string_view text) {
   if (in.take_word("UID ")) in.take_spaces();
   if (!in.take_word("SEARCH ")) return false;
   in.take_spaces();
-  uint8_t returns = 0;
-  return return_options(in, Saving::possible, returns) && (returns & Search::save) != 0;
+  Search search;
+  return return_options(in, Saving::possible, search) && (search.returns & Search::save) != 0;
+}
+
+// partial-range = nz-number ":" nz-number / "-" nz-number ":" "-" nz-number
+bool page(Cursor& in, Page& out) {
+  out.from_end = in.take('-');
+  if (!in.nz_number(out.first) || !in.expect(':', "\":\"")) return false;
+  if (out.from_end && !in.expect('-', "\"-\"")) return false;
+  return in.nz_number(out.last);
 }
 
 // search = "SEARCH" [SP search-return-opts] [SP "CHARSET" SP astring] 1*(SP search-key)
 bool search(Cursor& in, Command& out) {
   auto& args = out.args.emplace<Search>();
-  if (!in.sp() || !return_options(in, Saving::possible, args.returns)) return false;
+  if (!in.sp() || !return_options(in, Saving::possible, args)) return false;
   if (args.returns != 0 && !in.sp()) return false;
   const char* mark = in.mark();
   if (in.take_word("CHARSET ")) {
@@ -350,7 +365,7 @@ bool search(Cursor& in, Command& out) {
 // sort = "SORT" [SP search-return-opts] SP sort-criteria SP search-criteria
 bool sort(Cursor& in, Command& out) {
   auto& args = out.args.emplace<Sort>();
-  if (!in.sp() || !return_options(in, Saving::unknown, args.search.returns)) return false;
+  if (!in.sp() || !return_options(in, Saving::unknown, args.search)) return false;
   if (args.search.returns != 0 && !in.sp()) return false;
   return sort_criteria(in, args.keys) && in.sp() && search_criteria(in, args.search);
 }

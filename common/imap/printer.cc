@@ -474,7 +474,9 @@ struct PutArguments {
   void returns(const Search& a) const {
     if (a.returns == 0) return;
     out += " RETURN ";
-    put_bits(out, a.returns, {"MIN", "MAX", "ALL", "COUNT", "SAVE"});
+    std::string partial = "PARTIAL ";
+    append_page(partial, a.page);
+    put_bits(out, a.returns, {"MIN", "MAX", "ALL", "COUNT", "SAVE", partial});
   }
   void criteria(const Search& a) const {
     out += ' ';
@@ -529,10 +531,19 @@ struct PutArguments {
       put_section(out, s);
     }
     out += ')';
-    if (!a.changed_since) return;
-    out += " (CHANGEDSINCE ";
-    append_number(out, *a.changed_since);
-    out += a.vanished ? " VANISHED)" : ")";
+    if (!a.changed_since && !a.page) return;
+    out += " (";
+    if (a.changed_since) {
+      out += "CHANGEDSINCE ";
+      append_number(out, *a.changed_since);
+      if (a.vanished) out += " VANISHED";
+    }
+    if (a.changed_since && a.page) out += ' ';
+    if (a.page) {
+      out += "PARTIAL ";
+      append_page(out, *a.page);
+    }
+    out += ')';
   }
   void operator()(const Store& a) const {
     out += ' ';

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <ranges>
 #include <string>
 #include <utility>
 #include <vector>
@@ -81,12 +82,43 @@ std::vector<MessageId> coming(const Selected& selected, const SearchProgram& pro
   return messages;
 }
 
-enum class Until : uint8_t { first, last };
+// Which matches are wanted, counted the way the search goes.
+struct Stretch {
+  uint64_t skip = 0, take = UINT64_MAX;
+};
 
-// Tests the messages one by one, until one matches or to the end.
-Task<Status> test_all(Searching& search, Way way, Until until, Found& found) {
+// Numbers that come in the order of the search, put into ranges in the order of numbers.
+class Gathering {
+ public:
+  Gathering(Way way, Found& found) : way_(way), found_(found) {}
+  ~Gathering() {
+    for (const Found::Range& range : std::views::reverse(downwards_))
+      found_.add_range(range.first, range.last);
+  }
+  Gathering(const Gathering&) = delete;
+  Gathering& operator=(const Gathering&) = delete;
+
+  void add(SeqNum number) {
+    if (way_ == Way::up)
+      found_.add(number);
+    else if (!downwards_.empty() && downwards_.back().first.value == number.value + 1)
+      downwards_.back().first = number;
+    else
+      downwards_.push_back({number, number});
+  }
+
+ private:
+  Way way_;
+  Found& found_;
+  std::vector<Found::Range> downwards_;
+};
+
+// Tests the messages one by one, until those that are wanted were found or to the end.
+Task<Status> test_all(Searching& search, Way way, Stretch stretch, Found& found) {
   const Selected& selected = search.session.selected();
   const SearchProgram& program = search.program;
+  Gathering gathering(way, found);
+  uint64_t matches = 0;
   // The view does not change while the command runs; the mailbox may.
   for (size_t n = 0; n < selected.view.size(); n++) {
     SearchSubject subject = subject_at(selected, nth(way, n, selected.view));
@@ -116,11 +148,11 @@ Task<Status> test_all(Searching& search, Way way, Until until, Found& found) {
         match = tested && *tested ? Match::yes : Match::no;
       }
     }
-    if (match == Match::yes) {
-      found.add(SeqNum(subject.number));
+    if (match == Match::yes && matches++ >= stretch.skip) {
+      gathering.add(SeqNum(subject.number));
       search.highest = std::max(search.highest, entry.modseq);
+      if (matches - stretch.skip >= stretch.take) break;
     }
-    if (match == Match::yes && until == Until::first) break;
     search.tested++;
     if (!quick || program.size() > kManyKeys || search.slice.step()) {
       co_await search.slice.spend();
@@ -143,26 +175,54 @@ Result<SearchProgram> program_of(Session& session, const imap::Search& search) {
 }
 
 Task<Status> find_all(Searching& search, Found& found) {
-  return test_all(search, Way::up, Until::last, found);
+  return test_all(search, Way::up, {}, found);
 }
 
 Task<Status> find_ends(Searching& search, uint8_t returns, Found& found) {
-  Found largest;
   if ((returns & imap::Search::min) != 0) {
-    CO_TRY_STATUS(co_await test_all(search, Way::up, Until::first, found));
+    CO_TRY_STATUS(co_await test_all(search, Way::up, {.take = 1}, found));
     if (found.empty()) co_return Status();
   }
   if ((returns & imap::Search::max) != 0) {
-    CO_TRY_STATUS(co_await test_all(search, Way::down, Until::first, largest));
-    for (const auto& range : largest.ranges()) found.add_range(range.first, range.last);
+    CO_TRY_STATUS(co_await test_all(search, Way::down, {.take = 1}, found));
   }
   co_return Status();
+}
+
+Task<Status> find_page(Searching& search, const imap::Page& page, Found& found) {
+  return test_all(search, page.from_end ? Way::down : Way::up,
+                  {.skip = page.skips(), .take = page.size()}, found);
+}
+
+Found page_of(const Found& all, const imap::Page& page) {
+  const uint64_t count = all.count();
+  uint64_t skip = std::min<uint64_t>(page.skips(), count);
+  uint64_t left = std::min<uint64_t>(page.size(), count - skip);
+  if (page.from_end) skip = count - skip - left;
+  Found found;
+  for (const Found::Range& range : all.ranges()) {
+    const uint64_t size = uint64_t{range.last.value} - range.first.value + 1;
+    const uint64_t skipped = std::min(skip, size);
+    const uint64_t taken = std::min(left, size - skipped);
+    skip -= skipped;
+    left -= taken;
+    if (taken == 0) continue;
+    const auto first = static_cast<uint32_t>(range.first.value + skipped);
+    found.add_range(SeqNum(first), SeqNum(static_cast<uint32_t>(first + taken - 1)));
+  }
+  return found;
 }
 
 void append_esearch_head(std::string& out, const imap::Command& command) {
   out += "* ESEARCH (TAG ";
   imap::append_string(out, command.tag);
   out += command.by_uid ? ") UID" : ")";
+}
+
+void append_partial_head(std::string& out, const imap::Page& page) {
+  out += " PARTIAL (";
+  imap::append_page(out, page);
+  out += ' ';
 }
 
 void tell_unreadable(Session& session, const Unreadable& unreadable, std::string_view what) {

@@ -1,7 +1,7 @@
 // imapd/imap/searching.h - the messages of the selected mailbox that match a search program
 //
-//   RFC  3501 §6.4.4; 4731 §3.1 (MIN and MAX); 5256 §3 (SORT and THREAD search first); 9585
-//   (INPROGRESS)
+//   RFC  3501 §6.4.4; 4731 §3.1 (MIN and MAX); 5256 §3 (SORT and THREAD search first);
+//        9394 §3.1 (PARTIAL); 9585 (INPROGRESS)
 //
 // Each message is first tested with what is in memory. Its kept fields, its structure, its header
 // and the whole message are read, in this order, only as long as the keys are undecided. What is
@@ -61,8 +61,14 @@ Task<Status> find_all(Searching& search, Found& found);
 // Only the first and the last, as `returns` (imap::Search::min, max) asks for them: no more is
 // looked for.
 Task<Status> find_ends(Searching& search, uint8_t returns, Found& found);
+// Only the page: it ends with the last match that is in it, from the side where the page begins.
+Task<Status> find_page(Searching& search, const imap::Page& page, Found& found);
+// The page of all that were found.
+[[nodiscard]] Found page_of(const Found& all, const imap::Page& page);
 // "* ESEARCH (TAG ...)", with UID where the command has it (RFC 4731 §2.1).
 void append_esearch_head(std::string& out, const imap::Command& command);
+// " PARTIAL (-1:-100 ": a set or NIL, and ")", are to follow.
+void append_partial_head(std::string& out, const imap::Page& page);
 // Tells of the messages that could not be read, if any: `what` is "searched".
 void tell_unreadable(Session& session, const Unreadable& unreadable, std::string_view what);
 

@@ -316,9 +316,21 @@ TEST(Parser, SearchReturnOptions) {  // RFC 4731 §3.1, RFC 5182 §2
   EXPECT_EQ(args<Search>("a SEARCH RETURN (COUNT) CHARSET utf-8 TEXT x").charset, "utf-8");
 }
 
+TEST(Parser, APageHasAsManyMessagesFromEitherSide) {  // RFC 9394 §4
+  const auto page = [](std::string_view range) {
+    return args<Search>("a SEARCH RETURN (PARTIAL " + std::string(range) + ") ALL").page;
+  };
+  EXPECT_EQ(page("1:100").skips(), 0U);
+  EXPECT_EQ(page("1:100").size(), 100U);
+  EXPECT_EQ(page("400:301").skips(), 300U);
+  EXPECT_EQ(page("400:301").size(), 100U);
+  EXPECT_EQ(page("-5:-5"), (Page{.first = 5, .last = 5, .from_end = true}));
+  EXPECT_EQ(page("1:4294967295").size(), UINT32_MAX);
+}
+
 TEST(Parser, KnowsASearchThatSavesByItsBeginning) {  // RFC 5182 §2.1
   for (const char* text : {"a SEARCH RETURN (SAVE)", "a uid  search  return ( min save ) (((",
-                           "a SEARCH RETURN (SAVE) X"})
+                           "a SEARCH RETURN (SAVE) X", "a SEARCH RETURN (PARTIAL -1:-2 SAVE) X"})
     EXPECT_TRUE(saves_result(text)) << text;
   for (const char* text : {"", "a", "a SEARCH", "a SEARCH RETURN (", "a SEARCH RETURN (SAVE",
                            "a SEARCH RETURN (MIN) SAVE", "a SEARCH SAVE", "a FETCH RETURN (SAVE)",
@@ -357,6 +369,14 @@ TEST(Parser, CanonicalForms) {
        "a SEARCH CHARSET \"utf-8\" UNKEYWORD q ON 1-Jan-2000 SMALLER 1"},
       {"a SEARCH return ( max  SAVE MIN ) older 5 YOUNGER 6",
        "a SEARCH RETURN (MIN MAX SAVE) OLDER 5 YOUNGER 6"},
+      {"a SEARCH return (partial 500:400 count) ALL",
+       "a SEARCH RETURN (COUNT PARTIAL 500:400) ALL"},
+      {"a uid sort return (PARTIAL -1:-100) (size) x ALL",
+       "a UID SORT RETURN (PARTIAL -1:-100) (SIZE) \"x\" ALL"},
+      {"a UID FETCH 1:* (UID) (partial -3:-1 changedsince 5)",
+       "a UID FETCH 1:* (UID) (CHANGEDSINCE 5 PARTIAL -3:-1)"},
+      {"a UID FETCH 1 FLAGS (PARTIAL 1:4294967295)",
+       "a UID FETCH 1 (FLAGS) (PARTIAL 1:4294967295)"},
       {"a FETCH 1 (threadid UID emailid savedate)", "a FETCH 1 (UID SAVEDATE EMAILID THREADID)"},
       {"a SEARCH savedon 1-Jan-2000 SAVEDATESUPPORTED emailid M1 THREADID t_-",
        "a SEARCH SAVEDON 1-Jan-2000 SAVEDATESUPPORTED EMAILID M1 THREADID t_-"},
@@ -680,7 +700,7 @@ TEST(Parser, SaysWhatWasExpectedAndWhere) {
       {"a FETCH 1 BODY[](CHANGEDSINCE 1)", "end of command at column 17"},
       {"a UID FETCH 1 FLAGS (VANISHED)", "CHANGEDSINCE beside VANISHED at column 20"},
       {"a UID FETCH 1 FLAGS (CHANGEDSINCE 1 CHANGEDSINCE 2)",
-       "CHANGEDSINCE or VANISHED, each once at column 37"},
+       "CHANGEDSINCE, PARTIAL or VANISHED, each once at column 37"},
       {"a FETCH 1 (FLAGS", "SP or \")\" at column 17"},
       {"a FETCH 1 (FLAGS,UID)", "SP or \")\" at column 17"},
       {"a FETCH 1 BODY.PEEK", "\"[\" at column 20"},
@@ -719,7 +739,7 @@ TEST(Parser, SaysWhatWasExpectedAndWhere) {
       {"a SORT (SIZE DATES) x ALL", "sort key at column 14"},
       {"a SORT (SIZE)", "SP at column 14"},
       {"a SORT (SIZE) utf-8", "SP at column 20"},
-      {"a SORT RETURN (SAVE) (SIZE) x ALL", "MIN, MAX, ALL or COUNT at column 16"},
+      {"a SORT RETURN (SAVE) (SIZE) x ALL", "MIN, MAX, ALL, COUNT or PARTIAL at column 16"},
       {"a THREAD ", "ORDEREDSUBJECT, REFERENCES or REFS at column 10"},
       {"a THREAD REFERENCE x ALL", "ORDEREDSUBJECT, REFERENCES or REFS at column 10"},
       {"a THREAD REFS x", "SP at column 16"},
@@ -752,8 +772,8 @@ TEST(Parser, SaysWhatWasExpectedAndWhere) {
       {"a SEARCH YOUNGER 4294967296", "32-bit number at column 18"},
       {"a SEARCH RETURN", "SP at column 16"},
       {"a SEARCH RETURN ALL", "\"(\" at column 17"},
-      {"a SEARCH RETURN (FOO) ALL", "MIN, MAX, ALL, COUNT or SAVE at column 18"},
-      {"a SEARCH RETURN (MIN MAXI) ALL", "MIN, MAX, ALL, COUNT or SAVE at column 22"},
+      {"a SEARCH RETURN (FOO) ALL", "MIN, MAX, ALL, COUNT, PARTIAL or SAVE at column 18"},
+      {"a SEARCH RETURN (MIN MAXI) ALL", "MIN, MAX, ALL, COUNT, PARTIAL or SAVE at column 22"},
       {"a SEARCH RETURN (MIN", "SP or \")\" at column 21"},
       {"a SEARCH RETURN (MIN)", "SP at column 22"},
       {"a SEARCH RETURN () ", "search key at column 20"},
@@ -779,6 +799,8 @@ TEST(Parser, EveryPrefixIsJudgedWithinItself) {
        {"a LIST (SUBSCRIBED) \"x\" (a% \"b\") RETURN (CHILDREN)"sv,
         "a UID FETCH 1:2,* (FLAGS BODY.PEEK[1.2.HEADER.FIELDS (A B)]<0.1>)"sv,
         "a SEARCH RETURN (MIN SAVE) CHARSET x OR $ OLDER 5 UID $"sv,
+        "a UID SEARCH RETURN (PARTIAL -1:-10 COUNT) ALL"sv,
+        "a UID FETCH 1:* (FLAGS) (CHANGEDSINCE 1 PARTIAL 2:3)"sv,
         "a SEARCH CHARSET x OR (SEEN 1:*) NOT SINCE 1-Jan-2000 HEADER a b"sv,
         "a APPEND x (\\Seen k) \"17-Jul-1996 02:44:25 -0700\" "sv,
         "a CREATE x (USE (\\Sent \\Junk))"sv, "a ID (\"a\" \"b\\\"\" \"c\" NIL)"sv}) {

@@ -3,7 +3,7 @@
 //   RFC      3501 §6.4.5, §6.4.8, §7.4.2; 5530 §3 (EXPUNGEISSUED);
 //            3516 §4.2, §4.3 (BINARY); 7162 §3.1.4 (MODSEQ, CHANGEDSINCE), §3.2.4 (UID and MODSEQ
 //            where \Seen is set), §3.2.6 (VANISHED); 8474 §5.3 (EMAILID, THREADID);
-//            8514 §4.2 (SAVEDATE); 8970 §3, §4 (PREVIEW)
+//            8514 §4.2 (SAVEDATE); 8970 §3, §4 (PREVIEW); 9394 §3.3, §3.4 (PARTIAL)
 //   Sources  flags, dates and sizes from the mailbox in memory; ENVELOPE, BODYSTRUCTURE, PREVIEW
 //            and the header fields that are kept copied from what was made at append, for many
 //            messages at a time; bodies and other fields read from the journal, never parsed here
@@ -601,6 +601,21 @@ Task<Status> unsee_left_out(Session& session, const std::vector<Uid>& seen, Prog
   co_return Status();
 }
 
+// Keeps the page of those messages that are there. No more of them are looked at than it takes.
+Task<void> keep_page(const Selected& selected, const imap::Page& page, TimeSlice& slice,
+                     std::vector<uint32_t>& indexes) {
+  std::vector<uint32_t> kept;
+  uint64_t seen = 0;
+  for (size_t i = 0; i < indexes.size() && kept.size() < page.size(); i++) {
+    if (slice.step()) co_await slice.spend();
+    const uint32_t index = indexes[page.from_end ? indexes.size() - 1 - i : i];
+    if (selected.mailbox->find(selected.view.uid_at(index)) && seen++ >= page.skips())
+      kept.push_back(index);
+  }
+  if (page.from_end) std::ranges::reverse(kept);
+  indexes = std::move(kept);
+}
+
 // The ids of the message at indexes[from] and of those that follow it.
 std::vector<MessageId> coming(const Selected& selected, std::span<const uint32_t> indexes) {
   std::vector<MessageId> messages;
@@ -630,6 +645,7 @@ Task<Result<Reply>> fetch(Session& session, imap::Command command) {
     CO_TRY_STATUS(co_await tell_vanished(session, ModSeq(*args.changed_since), args.messages));
   }
   if (args.changed_since) indexes = changed_since(session, indexes, ModSeq(*args.changed_since));
+  if (args.page) co_await keep_page(selected, *args.page, slice, indexes);
   if ((plan.items & imap::Fetch::flags) != 0 || plan.sets_seen) session.tell_keywords();
 
   for (size_t i = 0; i < indexes.size(); i++) {

@@ -1,7 +1,8 @@
 // imapd/imap/commands/search.cc - SEARCH and UID SEARCH
 //
 //   RFC  3501 §6.4.4, §7.2.5; 5530 §3 (BADCHARSET); 4731 (ESEARCH); 5182 (SEARCHRES);
-//        5032 (WITHIN); 9051 §6.4.4 (always ESEARCH); 7162 §3.1.5, §3.1.6, §3.1.10 (MODSEQ)
+//        5032 (WITHIN); 7162 §3.1.5, §3.1.6, §3.1.10 (MODSEQ); 9051 §6.4.4 (always ESEARCH);
+//        9394 §3.1, §3.2 (PARTIAL)
 //
 // How messages are tested: searching.h.
 
@@ -64,10 +65,19 @@ Task<Status> answer_plainly(Searching& search, const Found& found, bool by_uid) 
   co_return Status();
 }
 
-// ESEARCH (RFC 4731 §3.1; RFC 4466 §2.6.2).
-Task<Status> answer_extended(Searching& search, const Found& found, const imap::Command& command,
-                             uint8_t returns) {
+// What an ESEARCH tells of.
+struct Results {
+  Found found;  // for MIN, MAX, ALL and COUNT
+  Found page;   // for PARTIAL
+  [[nodiscard]] bool empty() const { return found.empty() && page.empty(); }
+};
+
+// ESEARCH (RFC 4731 §3.1; RFC 4466 §2.6.2; RFC 9394 §3.1).
+Task<Status> answer_extended(Searching& search, const Results& results,
+                             const imap::Command& command, const imap::Search& args) {
   const View& view = search.session.selected().view;
+  const Found& found = results.found;
+  const auto asks = [&](imap::Search::Return what) { return (args.returns & what) != 0; };
   const auto named = [&](SeqNum number) {
     return command.by_uid ? view.uid_at(number.value - 1).value : number.value;
   };
@@ -77,23 +87,43 @@ Task<Status> answer_extended(Searching& search, const Found& found, const imap::
     out += name;
     imap::append_number(out, number);
   };
-  if (!found.empty() && (returns & imap::Search::min) != 0)
-    item(" MIN ", named(found.ranges().front().first));
-  if (!found.empty() && (returns & imap::Search::max) != 0)
-    item(" MAX ", named(found.ranges().back().last));
-  if ((returns & imap::Search::count) != 0) item(" COUNT ", found.count());
-  if (!found.empty() && (returns & imap::Search::all) != 0) {
+  if (!found.empty() && asks(imap::Search::min)) item(" MIN ", named(found.ranges().front().first));
+  if (!found.empty() && asks(imap::Search::max)) item(" MAX ", named(found.ranges().back().last));
+  if (asks(imap::Search::count)) item(" COUNT ", found.count());
+  bool comma = false;
+  const auto range = [&](uint32_t first, uint32_t last) {
+    imap::append_range(out, first, last, std::exchange(comma, true));
+  };
+  if (!found.empty() && asks(imap::Search::all)) {
     out += " ALL ";
-    bool comma = false;
-    CO_TRY_STATUS(
-        co_await for_each_run(search, found, command.by_uid, [&](uint32_t first, uint32_t last) {
-          imap::append_range(out, first, last, comma);
-          comma = true;
-        }));
+    CO_TRY_STATUS(co_await for_each_run(search, found, command.by_uid, range));
+  }
+  if (asks(imap::Search::partial)) {
+    append_partial_head(out, args.page);
+    if (results.page.empty()) out += "NIL";
+    CO_TRY_STATUS(co_await for_each_run(search, results.page, command.by_uid, range));
+    out += ')';
   }
   // RFC 7162 §3.1.10: of the messages that are named, or else of all that were found.
-  if (search.program.looks_at_modseq() && !found.empty()) item(" MODSEQ ", search.highest.value);
+  if (search.program.looks_at_modseq() && !results.empty()) item(" MODSEQ ", search.highest.value);
   out += "\r\n";
+  co_return Status();
+}
+
+// No more is looked for than the answer tells.
+Task<Status> find(Searching& search, const imap::Search& args, Results& results) {
+  constexpr uint8_t kEnds = imap::Search::min | imap::Search::max;
+  constexpr uint8_t kWhole = imap::Search::all | imap::Search::count;
+  const bool pages = (args.returns & imap::Search::partial) != 0;
+  if ((args.returns & kWhole) != 0 || (args.returns & (kEnds | imap::Search::partial)) == 0) {
+    CO_TRY_STATUS(co_await find_all(search, results.found));
+    if (pages) results.page = page_of(results.found, args.page);
+    co_return Status();
+  }
+  CO_TRY_STATUS(co_await find_ends(search, args.returns, results.found));
+  if (pages) {
+    CO_TRY_STATUS(co_await find_page(search, args.page, results.page));
+  }
   co_return Status();
 }
 
@@ -105,31 +135,31 @@ imap::NumberSet<Uid> uids_of(const Found& found, const View& view) {
   return uids;
 }
 
+// RFC 5182 §2.4, RFC 9394 §3.2: what the answer names, or with COUNT all that were found.
+Found to_save(const Results& results) {
+  Found all = results.page;
+  for (const Found::Range& range : results.found.ranges()) all.add_range(range.first, range.last);
+  all.sort_and_merge();
+  return all;
+}
+
 Task<Result<Reply>> search_and_answer(Session& session, const imap::Command& command) {
   const auto& args = std::get<imap::Search>(command.args);
   Selected& selected = session.selected();
   CO_TRY(const SearchProgram program, program_of(session, args));
   if (program.looks_at_modseq()) session.enable(Extension::condstore);
   Searching searching(session, program, "SEARCH");
-  Found found;
-  constexpr uint8_t kEnds = imap::Search::min | imap::Search::max;
-  constexpr uint8_t kWhole = imap::Search::all | imap::Search::count;
-  if ((args.returns & kEnds) != 0 && (args.returns & kWhole) == 0) {
-    CO_TRY_STATUS(co_await find_ends(searching, args.returns, found));
-  } else {
-    CO_TRY_STATUS(co_await find_all(searching, found));
-  }
+  Results results;
+  CO_TRY_STATUS(co_await find(searching, args, results));
   if ((args.returns & imap::Search::save) != 0) {
-    CO_TRY_STATUS(session.save_result(uids_of(found, selected.view)));
+    CO_TRY_STATUS(session.save_result(uids_of(to_save(results), selected.view)));
   }
 
   tell_unreadable(session, searching.unreadable, "searched");
-  if (args.returns == 0 && !session.enabled(Extension::imap4rev2)) {
-    CO_TRY_STATUS(co_await answer_plainly(searching, found, command.by_uid));
+  if (args.returns == 0) {
+    CO_TRY_STATUS(co_await answer_plainly(searching, results.found, command.by_uid));
   } else if (args.returns != imap::Search::save) {
-    // RFC 9051 §6.4.4: without RETURN it is ALL.
-    const uint8_t returns = args.returns == 0 ? imap::Search::all : args.returns;
-    CO_TRY_STATUS(co_await answer_extended(searching, found, command, returns));
+    CO_TRY_STATUS(co_await answer_extended(searching, results, command, args));
   }
   co_return Reply{.text = command.by_uid ? "UID SEARCH completed" : "SEARCH completed", .code = {}};
 }
@@ -137,7 +167,9 @@ Task<Result<Reply>> search_and_answer(Session& session, const imap::Command& com
 }  // namespace
 
 Task<Result<Reply>> search(Session& session, imap::Command command) {
-  const auto& args = std::get<imap::Search>(command.args);
+  auto& args = std::get<imap::Search>(command.args);
+  // RFC 9051 §6.4.4: without RETURN it is ALL.
+  if (args.returns == 0 && session.enabled(Extension::imap4rev2)) args.returns = imap::Search::all;
   Result<Reply> reply = co_await search_and_answer(session, command);
   // RFC 5182 §2.1: with NO, nothing was found.
   if ((args.returns & imap::Search::save) != 0 && !reply) session.selected().saved = {};

@@ -1,8 +1,11 @@
 // imapd/imap/commands/sort.cc - SORT and UID SORT
 //
 //   RFC  5256 §3, §4 (SORT response); 5957 (DISPLAYFROM, DISPLAYTO); 5267 §3.1 (RETURN): MIN and
-//        MAX are the first and the last one in the order asked for, ALL is in that order
+//        MAX are the first and the last one in the order asked for, ALL is in that order;
+//        9394 §3.1 (PARTIAL): a page of that order
 
+#include <algorithm>
+#include <utility>
 #include <variant>
 
 #include "common/imap/response.h"
@@ -43,8 +46,15 @@ Task<Status> append_all(Session& session, std::span<const uint32_t> numbers, boo
   co_return Status();
 }
 
-Task<Status> answer(Session& session, const imap::Command& command, uint8_t returns,
+std::span<const uint32_t> page_of(std::span<const uint32_t> numbers, const imap::Page& page) {
+  const size_t skip = std::min<size_t>(page.skips(), numbers.size());
+  const size_t size = std::min<size_t>(page.size(), numbers.size() - skip);
+  return numbers.subspan(page.from_end ? numbers.size() - skip - size : skip, size);
+}
+
+Task<Status> answer(Session& session, const imap::Command& command, const imap::Search& args,
                     std::span<const uint32_t> numbers, std::optional<ModSeq> modseq) {
+  const uint8_t returns = args.returns;
   std::string& out = session.out();
   if (returns == 0) {
     out += "* SORT";
@@ -69,13 +79,19 @@ Task<Status> answer(Session& session, const imap::Command& command, uint8_t retu
     out += " COUNT ";
     imap::append_number(out, numbers.size());
   }
+  const auto comma = [&, before = false] mutable {
+    if (std::exchange(before, true)) out += ',';
+  };
   if (!numbers.empty() && (returns & imap::Search::all) != 0) {
     out += " ALL ";
-    bool comma = false;
-    CO_TRY_STATUS(co_await append_all(session, numbers, command.by_uid, [&] {
-      if (comma) out += ',';
-      comma = true;
-    }));
+    CO_TRY_STATUS(co_await append_all(session, numbers, command.by_uid, comma));
+  }
+  if ((returns & imap::Search::partial) != 0) {
+    const std::span<const uint32_t> page = page_of(numbers, args.page);
+    append_partial_head(out, args.page);
+    if (page.empty()) out += "NIL";
+    CO_TRY_STATUS(co_await append_all(session, page, command.by_uid, comma));
+    out += ')';
   }
   if (modseq) {
     out += " MODSEQ ";
@@ -103,7 +119,7 @@ Task<Result<Reply>> sort(Session& session, imap::Command command) {
   tell_unreadable(session, unreadable, "sorted by what they say");
   std::optional<ModSeq> modseq;
   if (program.looks_at_modseq() && !found.empty()) modseq = searching.highest;
-  CO_TRY_STATUS(co_await answer(session, command, args.search.returns, order.numbers(), modseq));
+  CO_TRY_STATUS(co_await answer(session, command, args.search, order.numbers(), modseq));
   co_return Reply{.text = command.by_uid ? "UID SORT completed" : "SORT completed", .code = {}};
 }
 

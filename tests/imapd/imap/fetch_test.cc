@@ -379,6 +379,24 @@ TEST_F(Damaged, SearchFindsTheRestAndWarns) {
   EXPECT_EQ(command(*client, "UID SEARCH UID 1 BODY body").front(), "* SEARCH 1");
 }
 
+// RFC 9394 §3.1: a page ends the search, from either side. Who looked further would warn.
+TEST_F(Damaged, APageLooksAtNoMoreThanItTakes) {
+  deliver_damaged(40, {20, 21});
+  const auto client = selected();
+  for (const auto& [page, found] : std::vector<std::pair<std::string, std::string>>{
+           {"1:5", "1:5"}, {"15:19", "15:19"}, {"-1:-5", "36:40"}, {"-19:-15", "22:26"}}) {
+    const auto lines = command(*client, "SEARCH RETURN (PARTIAL " + page + ") BODY \"This is\"");
+    EXPECT_EQ(lines.front(), "* ESEARCH (TAG \"t\") PARTIAL (" + page + " " + found + ")");
+  }
+  const std::string warning =
+      "* NO [UNAVAILABLE] 2 messages could not be searched, they are damaged";
+  for (const char* page : {"19:20", "-19:-20", "COUNT PARTIAL 1:1", "MIN PARTIAL 30:30"}) {
+    const std::string options = std::isalpha(*page) ? page : std::string("PARTIAL ") + page;
+    EXPECT_EQ(command(*client, "SEARCH RETURN (" + options + ") BODY \"This is\"").front(), warning)
+        << page;
+  }
+}
+
 // What is wrong with the account is no matter of single messages.
 TEST_F(Damaged, SearchEndsWithTheAccount) {
   deliver_damaged(300, {2});
