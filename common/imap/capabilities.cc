@@ -41,6 +41,7 @@ constexpr std::string_view kAfterLogin[] = {
     "QUOTA=RES-MAILBOX",
     "QUOTA=RES-MESSAGE",
     "QUOTA=RES-STORAGE",
+    "REPLACE",
     "SASL-IR",
     "SAVEDATE",
     "SEARCHRES",

@@ -15,7 +15,7 @@ constexpr std::string_view kNames[] = {
     "APPEND",         "NAMESPACE",   "IDLE",        "CHECK",        "CLOSE",    "UNSELECT",
     "EXPUNGE",        "SEARCH",      "SORT",        "THREAD",       "FETCH",    "STORE",
     "COPY",           "MOVE",        "GETQUOTA",    "GETQUOTAROOT", "SETQUOTA", "COMPRESS",
-    "UNAUTHENTICATE", "GETMETADATA", "SETMETADATA"};
+    "UNAUTHENTICATE", "GETMETADATA", "SETMETADATA", "REPLACE"};
 static_assert(std::size(kNames) == std::variant_size_v<Arguments>);
 
 }  // namespace
@@ -54,6 +54,7 @@ std::string_view name(const Command& command) {
     if (std::holds_alternative<Store>(command.args)) return "UID STORE";
     if (std::holds_alternative<Copy>(command.args)) return "UID COPY";
     if (std::holds_alternative<Move>(command.args)) return "UID MOVE";
+    if (std::holds_alternative<Replace>(command.args)) return "UID REPLACE";
     if (std::holds_alternative<Expunge>(command.args)) return "UID EXPUNGE";
   }
   return kNames[command.args.index()];

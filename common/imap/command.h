@@ -7,7 +7,7 @@
 //         5258 LIST-EXTENDED, 5464 METADATA, 5819 LIST-STATUS, 6154 SPECIAL-USE, 6851 MOVE,
 //         7162 CONDSTORE and QRESYNC, 8438 STATUS=SIZE, 8474 OBJECTID, 8514 SAVEDATE, 8437
 //         UNAUTHENTICATE, 8970 PREVIEW,
-//         9208 QUOTA, 9394 PARTIAL, 9590 LIST-METADATA
+//         8508 REPLACE, 9208 QUOTA, 9394 PARTIAL, 9590 LIST-METADATA
 //   Made by  common/imap/parser.h; printed again by common/imap/printer.h
 //
 // Mailbox names are UTF-8 here (the wire has modified UTF-7) and INBOX is in upper case, also as
@@ -356,6 +356,12 @@ struct Copy {
   std::string mailbox;
   bool operator==(const Copy&) const = default;
 };
+struct Replace {             // RFC 8508 §3
+  uint32_t message = kStar;  // a number, or in UID REPLACE a UID; kStar is the last message
+  std::string mailbox;       // that gets the new message
+  AppendMessage with;
+  bool operator==(const Replace&) const = default;
+};
 struct Move {  // RFC 6851 §3
   SequenceSet messages;
   std::string mailbox;
@@ -401,7 +407,7 @@ using Arguments =
                  Examine, Create, Delete, Rename, Subscribe, Unsubscribe, List, Lsub, StatusQuery,
                  Append, Namespace, Idle, Check, Close, Unselect, Expunge, Search, Sort, Thread,
                  Fetch, Store, Copy, Move, GetQuota, GetQuotaRoot, SetQuota, Compress,
-                 Unauthenticate, GetMetadata, SetMetadata>;
+                 Unauthenticate, GetMetadata, SetMetadata, Replace>;
 
 struct Command {
   std::string tag;

@@ -75,6 +75,7 @@ class Cursor {
   bool object_id(std::string& out);
   bool number(uint32_t& out);
   bool nz_number(uint32_t& out);
+  bool seq_number(uint32_t& out);
   bool mod_sequence(uint64_t& out);  // 0 or more, 63 bits
   bool sequence_set(SequenceSet& out);
   bool ranges(SequenceSet& out);  // a sequence-set that is not `$`
@@ -102,7 +103,6 @@ class Cursor {
   bool astring_view_of(std::string_view& out, std::string& unescaped, const char* what);
   bool quoted(std::string_view& out, std::string& unescaped);
   bool literal(std::string*& out);
-  bool seq_number(uint32_t& out);
 
   const char* begin_;
   const char* at_;

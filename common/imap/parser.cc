@@ -184,28 +184,38 @@ bool status(Cursor& in, Command& out) {
   return in.sp() && in.mailbox(args.mailbox) && in.sp() && status_items(in, args.items);
 }
 
-// append = "APPEND" SP mailbox 1*append-message  (RFC 3502)
 // append-message = [SP flag-list] [SP date-time] SP (literal / literal8 / utf8-literal)
 // (RFC 3516 §7); utf8-literal = "UTF8" SP "(" literal8 ")"   (RFC 6855 §4; RFC 9755 takes a plain
 // literal)
+bool append_message(Cursor& in, AppendMessage& message) {
+  if (!in.sp()) return false;
+  if (in.peek() == '(' && (!in.flag_list(message.flags) || !in.sp())) return false;
+  if (in.peek() == '"' && (!in.date_time(message.date.emplace()) || !in.sp())) return false;
+  const bool utf8 = in.take_word("UTF8");
+  if (utf8 && (!in.sp() || !in.open())) return false;
+  message.literal8 = in.take('~');
+  return in.literal_moved(message.bytes) && (!utf8 || in.expect(')', "\")\""));
+}
+
+// append = "APPEND" SP mailbox 1*append-message  (RFC 3502)
 bool append(Cursor& in, Command& out) {
   auto& args = out.args.emplace<Append>();
   if (!in.sp() || !in.mailbox(args.mailbox)) return false;
   do {
-    AppendMessage& message = args.messages.emplace_back();
-    if (!in.sp()) return false;
-    if (in.peek() == '(' && (!in.flag_list(message.flags) || !in.sp())) return false;
-    if (in.peek() == '"' && (!in.date_time(message.date.emplace()) || !in.sp())) return false;
-    const bool utf8 = in.take_word("UTF8");
-    if (utf8 && (!in.sp() || !in.open())) return false;
-    message.literal8 = in.take('~');
-    if (!in.literal_moved(message.bytes) || (utf8 && !in.expect(')', "\")\""))) return false;
+    if (!append_message(in, args.messages.emplace_back())) return false;
     // Spaces at the end of the line are harmless.
     const char* mark = in.mark();
     in.take_spaces();
     if (in.at_end()) return true;
     in.back_to(mark);
   } while (true);
+}
+
+// replace = "REPLACE" SP seq-number SP mailbox append-message   (RFC 8508 §5)
+bool replace(Cursor& in, Command& out) {
+  auto& args = out.args.emplace<Replace>();
+  return in.sp() && in.seq_number(args.message) && in.sp() && in.mailbox(args.mailbox) &&
+         append_message(in, args.with);
 }
 
 // expunge = "EXPUNGE"; uid-expunge = "UID" SP "EXPUNGE" SP sequence-set (RFC 4315 §4)
@@ -296,6 +306,7 @@ constexpr Row kRows[] = {
     {"STATUS", status},
     {"IDLE", plain<Idle>},
     {"APPEND", append},
+    {"REPLACE", replace, false, true},
     {"COPY", copy<Copy>, false, true},
     {"MOVE", copy<Move>, false, true},
     {"EXPUNGE", expunge, false, true},
@@ -366,9 +377,9 @@ const Row* command_row(Cursor& in, Command& out) {
     name = take_name(in);
   }
   if (name.empty())
-    return wrong(in.fail_at(mark, out.by_uid
-                                      ? "COPY, EXPUNGE, FETCH, MOVE, SEARCH, SORT, STORE or THREAD"
-                                      : "command"));
+    return wrong(in.fail_at(
+        mark, out.by_uid ? "COPY, EXPUNGE, FETCH, MOVE, REPLACE, SEARCH, SORT, STORE or THREAD"
+                         : "command"));
   const Row* row = find_row(name);
   if (row == nullptr || (out.by_uid && !row->takes_uid))
     return wrong(in.unknown(mark, out.by_uid ? "UID " : "", name));
@@ -376,7 +387,7 @@ const Row* command_row(Cursor& in, Command& out) {
 }
 
 // command = tag SP (command-any / command-auth / command-nonauth / command-select) CRLF
-// uid = "UID" SP (copy / fetch / move / search / sort / store / thread / expunge)
+// uid = "UID" SP (copy / fetch / move / replace / search / sort / store / thread / expunge)
 bool command(Cursor& in, Command& out) {
   const Row* row = command_row(in, out);
   if (row == nullptr) return false;

@@ -453,18 +453,25 @@ struct PutArguments {
   }
   void operator()(const Append& a) const {
     mailbox(a.mailbox);
-    for (const AppendMessage& message : a.messages) {
-      out += ' ';
-      append_flags(out, message.flags);
-      out += ' ';
-      if (message.date) {
-        out += '"';
-        append_date_time(out, *message.date);
-        out += "\" ";
-      }
-      if (message.literal8) out += '~';
-      put_literal(out, message.bytes);
+    for (const AppendMessage& one : a.messages) message(one);
+  }
+  void message(const AppendMessage& one) const {
+    out += ' ';
+    append_flags(out, one.flags);
+    out += ' ';
+    if (one.date) {
+      out += '"';
+      append_date_time(out, *one.date);
+      out += "\" ";
     }
+    if (one.literal8) out += '~';
+    put_literal(out, one.bytes);
+  }
+  void operator()(const Replace& a) const {
+    out += ' ';
+    append_sequence_set(out, {.ranges = {{a.message, a.message}}});
+    mailbox(a.mailbox);
+    message(a.with);
   }
   void operator()(const Expunge& a) const {
     if (!a.uids) return;

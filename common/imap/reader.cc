@@ -31,22 +31,32 @@ constexpr size_t kFirstReserve = 64 * 1024;
 // All messages of one APPEND, where a single one may not have more.
 constexpr uint64_t kMessagesSum = uint64_t{32} << 20;
 
-// How many literals stand before the messages of an APPEND whose text so far is `text`; nullopt
-// when it is no APPEND. Only the mailbox name can be one.
+// How many literals stand before the messages of an APPEND or REPLACE whose text so far is `text`;
+// nullopt when it is neither. Only the mailbox name can be one.
 std::optional<size_t> literals_before_message(std::string_view text) {
   const std::string_view tag = leading_tag(text);
   if (tag.empty()) return std::nullopt;
   const auto skip_spaces = [&] {
     while (text.starts_with(' ')) text.remove_prefix(1);
   };
+  const auto take = [&](std::string_view word) {
+    if (text.size() <= word.size() || !ascii::equal(text.substr(0, word.size()), word) ||
+        text[word.size()] != ' ')
+      return false;
+    text.remove_prefix(word.size());
+    skip_spaces();
+    return true;
+  };
   text.remove_prefix(tag.size());
   skip_spaces();
-  constexpr std::string_view kAppend = "APPEND";
-  if (text.size() <= kAppend.size() || !ascii::equal(text.substr(0, kAppend.size()), kAppend) ||
-      text[kAppend.size()] != ' ')
-    return std::nullopt;
-  text.remove_prefix(kAppend.size());
-  skip_spaces();
+  if (!take("APPEND")) {
+    [[maybe_unused]] const bool by_uid = take("UID");
+    if (!take("REPLACE")) return std::nullopt;
+    const size_t number = text.find(' ');
+    if (number == std::string_view::npos) return std::nullopt;
+    text.remove_prefix(number);
+    skip_spaces();
+  }
   return text.starts_with('{') ? 1 : 0;
 }
 

@@ -38,8 +38,8 @@ struct ReaderLimits {
   // The text of a command without its literals. Longest honest use: UID sets of phone clients, some
   // 30 KiB.
   uint32_t line_bytes = 64 * 1024;
-  // One literal, except the message of APPEND. It is a string argument: mailbox name, search text,
-  // header name.
+  // One literal, except the message of APPEND or REPLACE. It is a string argument: mailbox name,
+  // search text, header name.
   uint32_t literal_bytes = 64 * 1024;
   // A literal of SETMETADATA may have as much, too; a larger one is refused as RFC 5464 §4.3 asks.
   uint32_t annotation_bytes = 0;
@@ -50,7 +50,7 @@ struct ReaderLimits {
   // octets escaped, or all of them in literals: so much of its text, and of its literals together.
   uint32_t id_bytes = 64 * 1024;
   uint32_t id_literals = 2 * 30;
-  // The message of APPEND; 0 treats APPEND's literal like any other (before login).
+  // The message of APPEND or REPLACE; 0 treats it like any other literal (before login).
   uint64_t message_bytes = 0;
   // All messages of one APPEND (RFC 3502) together, if more than message_bytes: they are held until
   // the last has come. How many there are is bounded by line_bytes.

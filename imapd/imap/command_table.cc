@@ -55,6 +55,8 @@ constexpr auto kRows = std::tuple{
     // numbers are resolved before that.
     RowOf<imap::Copy>{{"COPY", Needs::selected, false, false, false, commands::copy}},
     RowOf<imap::Move>{{"MOVE", Needs::selected, false, true, false, commands::move}},
+    // As COPY: its one number is resolved first.
+    RowOf<imap::Replace>{{"REPLACE", Needs::selected, false, true, false, commands::replace}},
     RowOf<imap::GetQuota>{{"GETQUOTA", Needs::login, false, false, false, commands::get_quota}},
     RowOf<imap::GetQuotaRoot>{
         {"GETQUOTAROOT", Needs::login, false, false, false, commands::get_quota_root}},

@@ -83,6 +83,7 @@ Task<Result<Reply>> name_space(Session& session, imap::Command command);
 Task<Result<Reply>> noop(Session& session, imap::Command command);
 Task<Result<Reply>> remove(Session& session, imap::Command command);
 Task<Result<Reply>> rename(Session& session, imap::Command command);
+Task<Result<Reply>> replace(Session& session, imap::Command command);
 Task<Result<Reply>> search(Session& session, imap::Command command);
 Task<Result<Reply>> select(Session& session, imap::Command command);
 Task<Result<Reply>> set_metadata(Session& session, imap::Command command);

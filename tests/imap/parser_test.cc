@@ -377,6 +377,11 @@ TEST(Parser, CanonicalForms) {
        "a UID FETCH 1:* (UID) (CHANGEDSINCE 5 PARTIAL -3:-1)"},
       {"a UID FETCH 1 FLAGS (PARTIAL 1:4294967295)",
        "a UID FETCH 1 (FLAGS) (PARTIAL 1:4294967295)"},
+      // RFC 8508 §5
+      {"a uid replace * inbox (\\Draft) {2}\r\nhi",
+       "a UID REPLACE * \"INBOX\" (\\Draft) {2+}\r\nhi"},
+      {"a REPLACE 4 {1}\r\nx \"17-Jul-1996 02:44:25 -0700\" UTF8 (~{2}\r\nhi)",
+       "a REPLACE 4 \"x\" () \"17-Jul-1996 02:44:25 -0700\" ~{2+}\r\nhi"},
       {"a FETCH 1 (threadid UID emailid savedate)", "a FETCH 1 (UID SAVEDATE EMAILID THREADID)"},
       {"a SEARCH savedon 1-Jan-2000 SAVEDATESUPPORTED emailid M1 THREADID t_-",
        "a SEARCH SAVEDON 1-Jan-2000 SAVEDATESUPPORTED EMAILID M1 THREADID t_-"},
@@ -517,8 +522,8 @@ TEST(Parser, SaysWhatWasExpectedAndWhere) {
       {"a NOOP x", "end of command at column 7"},
       {"a NOOP\r", "end of command at column 7"},
       {"a UID", "SP at column 6"},
-      {"a UID ", "COPY, EXPUNGE, FETCH, MOVE, SEARCH, SORT, STORE or THREAD at column 7"},
-      {"a UID (", "COPY, EXPUNGE, FETCH, MOVE, SEARCH, SORT, STORE or THREAD at column 7"},
+      {"a UID ", "COPY, EXPUNGE, FETCH, MOVE, REPLACE, SEARCH, SORT, STORE or THREAD at column 7"},
+      {"a UID (", "COPY, EXPUNGE, FETCH, MOVE, REPLACE, SEARCH, SORT, STORE or THREAD at column 7"},
       {"a LOGIN", "SP at column 8"},
       {"a LOGIN ", "astring at column 9"},
       {"a LOGIN foo", "SP at column 12"},
@@ -782,6 +787,10 @@ TEST(Parser, SaysWhatWasExpectedAndWhere) {
       {"a SEARCH $Junk", "SP or end of command at column 11"},
       {"a COPY 1", "SP at column 9"},
       {"a UID EXPUNGE", "SP at column 14"},
+      {"a REPLACE 0 x {0}\r\n", "non-zero number at column 11"},
+      {"a REPLACE 1,2 x {0}\r\n", "SP at column 12"},
+      {"a REPLACE 1 x", "SP at column 14"},
+      {"a REPLACE 1 x y", "literal at column 15"},
       {"a EXPUNGE 1", "end of command at column 10"},
   };
   for (const auto& row : rows) {
@@ -803,6 +812,7 @@ TEST(Parser, EveryPrefixIsJudgedWithinItself) {
         "a UID FETCH 1:* (FLAGS) (CHANGEDSINCE 1 PARTIAL 2:3)"sv,
         "a SEARCH CHARSET x OR (SEEN 1:*) NOT SINCE 1-Jan-2000 HEADER a b"sv,
         "a APPEND x (\\Seen k) \"17-Jul-1996 02:44:25 -0700\" "sv,
+        "a UID REPLACE 1 x (\\Seen k) \"17-Jul-1996 02:44:25 -0700\" "sv,
         "a CREATE x (USE (\\Sent \\Junk))"sv, "a ID (\"a\" \"b\\\"\" \"c\" NIL)"sv}) {
     for (size_t n = 0; n < line.size(); n++) {
       const std::string part(line.substr(0, n));

@@ -189,6 +189,19 @@ TEST(Reader, OnlyAppendsMessageMayBeLarge) {
     EXPECT_EQ(session(small(), line).at(0).substr(line[0] == 'a' ? 2 : 7),
               "NO [TOOBIG] the literal is too big")
         << line;
+  // RFC 8508 §3.4: the message of REPLACE is one of APPEND.
+  for (const char* command :
+       {"a REPLACE 1 x ", "a uid replace  *  x ", "a UID REPLACE 1 {1+}\r\nx "}) {
+    EXPECT_EQ(session(small(), command + std::string("{51}\r\nb NOOP\r\n")),
+              Lines({"a NO [TOOBIG] the message is too big", "b NOOP\r\n"}))
+        << command;
+    EXPECT_EQ(
+        session(small(), command + std::string("{50+}\r\n") + std::string(50, 'x') + "\r\n").size(),
+        1U)
+        << command;
+  }
+  EXPECT_EQ(session(small(), "a REPLACE {21}\r\nb NOOP\r\n").front(),
+            "a NO [TOOBIG] the literal is too big");
   EXPECT_EQ(session(small(), "a APPENDX x {21}\r\nAPPEND x {21}\r\n"),
             Lines({"a BAD unknown command APPENDX", "APPEND BAD unknown command x"}));
   ReaderLimits no_append = small();

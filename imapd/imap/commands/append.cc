@@ -1,8 +1,8 @@
 // imapd/imap/commands/append.cc - APPEND: a message of the client's into a mailbox, or, for the
-// delivery user, to any user
+// delivery user, to any user; REPLACE and UID REPLACE: the same, and an old message leaves
 //
 //   RFC  3501 §6.3.11; 3502 (several messages, all or none); 3516 §4.4 (literal8);
-//        4315 §3 (APPENDUID); 5530 §3 (TRYCREATE, LIMIT)
+//        4315 §3 (APPENDUID); 5530 §3 (TRYCREATE, LIMIT); 8508 §3, §4 (REPLACE)
 //
 // The bytes are stored as they came, except for binary parts with NUL of a literal8, which become
 // base64: no other FETCH than BINARY could tell them (RFC 3516 §6). The delivery user names the
@@ -58,6 +58,33 @@ Task<Status> encode_binary(Session& session, imap::AppendMessage& message) {
   co_return Status();
 }
 
+Task<store::NewMessage> new_message(Session& session, imap::AppendMessage from) {
+  store::NewMessage message;
+  message.structure = co_await session.host().make_structure(from.bytes);
+  message.bytes = store::MessageBytes(std::move(from.bytes));
+  message.flags = from.flags.system;
+  message.keywords = std::move(from.flags.keywords);
+  message.date = from.date ? imap::to_unix(*from.date) : std::time(nullptr);
+  message.zone = from.date ? from.date->zone : int16_t{0};
+  co_return message;
+}
+
+std::unexpected<Error> empty_message() {
+  return fail(Fault::refused, "the message is empty", {}, "CANNOT");
+}
+
+std::string append_uid_code(const store::Appended& made) {
+  imap::NumberSet<Uid> uids;
+  for (const Uid uid : made.uids) uids.add(uid);
+  return imap::append_uid_code(made.uidvalidity, uids);
+}
+
+// A UID that names nothing, or a number whose message another session has removed.
+std::unexpected<Error> nothing_to_replace(bool by_uid) {
+  if (!by_uid) return some_are_gone();
+  return fail(Fault::not_found, "no message has that UID", {}, "NONEXISTENT");
+}
+
 Task<Result<Reply>> post(Session& session, imap::Append args) {
   if (args.messages.size() != 1)
     co_return fail(Fault::refused, "one message at a time is delivered", {}, "CANNOT");
@@ -98,7 +125,7 @@ Task<Result<Reply>> append(Session& session, imap::Command command) {
   auto& args = std::get<imap::Append>(command.args);
   // It can be used to cancel the append (RFC 3502 §6.3.11).
   if (std::ranges::any_of(args.messages, [](const auto& message) { return message.bytes.empty(); }))
-    co_return fail(Fault::refused, "the message is empty", {}, "CANNOT");
+    co_return empty_message();
   for (imap::AppendMessage& message : args.messages) {
     CO_TRY_STATUS(co_await encode_binary(session, message));
   }
@@ -111,25 +138,47 @@ Task<Result<Reply>> append(Session& session, imap::Command command) {
   for (const imap::AppendMessage& message : args.messages) bytes += message.bytes.size();
   CO_TRY_STATUS(co_await session.host().room_for(bytes));
 
-  const int64_t now = std::time(nullptr);
   TimeSlice slice(session.host().loop());
   std::vector<store::NewMessage> messages;
   for (imap::AppendMessage& from : args.messages) {
-    store::NewMessage& message = messages.emplace_back();
-    message.structure = co_await session.host().make_structure(from.bytes);
-    message.bytes = store::MessageBytes(std::move(from.bytes));
-    message.flags = from.flags.system;
-    message.keywords = std::move(from.flags.keywords);
-    message.date = from.date ? imap::to_unix(*from.date) : now;
-    message.zone = from.date ? from.date->zone : int16_t{0};
+    messages.push_back(co_await new_message(session, std::move(from)));
     co_await slice.spend();
   }
   CO_TRY(const store::Appended made,
          co_await session.account().append(id, std::move(messages), session.origin()));
-  imap::NumberSet<Uid> uids;
-  for (const Uid uid : made.uids) uids.add(uid);
-  co_return Reply{.text = "APPEND completed",
-                  .code = imap::append_uid_code(made.uidvalidity, uids)};
+  co_return Reply{.text = "APPEND completed", .code = append_uid_code(made)};
+}
+
+// Nothing of the old message is in the new one. Both mailboxes change at once: the old message is
+// there until the new one is durable.
+Task<Result<Reply>> replace(Session& session, imap::Command command) {
+  auto& args = std::get<imap::Replace>(command.args);
+  Selected& selected = session.selected();
+  const imap::SequenceSet set{.ranges = {{args.message, args.message}}};
+  CO_TRY(const std::vector<uint32_t> indexes, session.resolve(set, command.by_uid));
+  if (indexes.empty()) co_return nothing_to_replace(command.by_uid);
+  const Uid old = selected.view.uid_at(indexes.front());
+  if (!selected.mailbox->find(old)) co_return nothing_to_replace(command.by_uid);
+  if (args.with.bytes.empty()) co_return empty_message();
+  CO_TRY_STATUS(co_await encode_binary(session, args.with));
+  const store::MailboxInfo* target = session.account().find(args.mailbox);
+  if (!target || target->noselect) co_return try_create();
+  const MailboxId to = target->id;
+  CO_TRY_STATUS(co_await session.host().room_for(args.with.bytes.size()));
+
+  store::NewMessage message = co_await new_message(session, std::move(args.with));
+  const auto made = co_await session.account().replace(selected.id(), old, to, std::move(message),
+                                                       session.origin());
+  if (!made) {
+    if (made.error().code() == "NONEXISTENT") co_return nothing_to_replace(command.by_uid);
+    co_return std::unexpected(made.error());
+  }
+  // APPENDUID and EXISTS come before EXPUNGE (RFC 8508 §3.2, §4.3), which the command loop sends.
+  imap::append_status(session.out(), "*", imap::Condition::ok, append_uid_code(*made), "stored");
+  CO_TRY_STATUS(co_await session.tell_news(false, command.by_uid));
+  co_return Reply{.text = command.by_uid ? "UID REPLACE completed" : "REPLACE completed",
+                  .code = {},
+                  .names_modseq = session.enabled(Extension::qresync)};
 }
 
 }  // namespace rims::imapd::commands

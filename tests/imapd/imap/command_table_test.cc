@@ -56,7 +56,7 @@ TEST(CommandTable, EveryRowHasATranscript) {
   for (size_t i = 0; i < kCommandRows; i++)
     EXPECT_TRUE(names.contains(std::string(row_at(i).name))) << row_at(i).name;
   for (const char* name : {"UID FETCH", "UID STORE", "UID SEARCH", "UID SORT", "UID THREAD",
-                           "UID COPY", "UID MOVE", "UID EXPUNGE"})
+                           "UID COPY", "UID MOVE", "UID REPLACE", "UID EXPUNGE"})
     EXPECT_TRUE(names.contains(name)) << name;
 }
 
@@ -86,7 +86,7 @@ TEST(CommandTable, WhatChangesMessagesIsMarked) {
   std::set<std::string_view> changing;
   for (size_t i = 0; i < kCommandRows; i++)
     if (row_at(i).changes_messages) changing.insert(row_at(i).name);
-  EXPECT_EQ(changing, std::set<std::string_view>({"STORE", "EXPUNGE", "MOVE"}));
+  EXPECT_EQ(changing, std::set<std::string_view>({"STORE", "EXPUNGE", "MOVE", "REPLACE"}));
 }
 
 TEST(CommandTable, TheDeliveryUserMayDoLittle) {

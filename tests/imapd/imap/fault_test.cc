@@ -84,6 +84,8 @@ INSTANTIATE_TEST_SUITE_P(
     Commands, Fault,
     testing::Values(Case{"Append", "APPEND Work {3+}\r\nx\r\n"},
                     Case{"MultiAppend", "APPEND Work {3+}\r\nx\r\n (k) {3+}\r\ny\r\n"},
+                    Case{"Replace", "REPLACE 2 Work {3+}\r\nx\r\n"},
+                    Case{"ReplaceElsewhere", "UID REPLACE 2 Copies (k) {3+}\r\nx\r\n"},
                     Case{"Copy", "COPY 1:3 Copies"}, Case{"UidCopy", "UID COPY 1:3 Copies"},
                     Case{"Store", "STORE 1:3 +FLAGS (\\Flagged $Label)"},
                     Case{"StoreSilent", "STORE 1:3 FLAGS.SILENT (\\Seen)"},
