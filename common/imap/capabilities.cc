@@ -52,6 +52,7 @@ constexpr std::string_view kAfterLogin[] = {
     "THREAD=ORDEREDSUBJECT",
     "THREAD=REFERENCES",
     "THREAD=REFS",
+    "UIDBATCHES",
     "UIDONLY",
     "UIDPLUS",
     "UNSELECT",

@@ -7,7 +7,7 @@
 //         5258 LIST-EXTENDED, 5464 METADATA, 5819 LIST-STATUS, 6154 SPECIAL-USE, 6851 MOVE,
 //         7162 CONDSTORE and QRESYNC, 8438 STATUS=SIZE, 8474 OBJECTID, 8514 SAVEDATE, 8437
 //         UNAUTHENTICATE, 8970 PREVIEW,
-//         8508 REPLACE, 9208 QUOTA, 9394 PARTIAL, 9590 LIST-METADATA
+//         8508 REPLACE, 9208 QUOTA, 9394 PARTIAL, 9590 LIST-METADATA, 10022 UIDBATCHES
 //   Made by  common/imap/parser.h; printed again by common/imap/printer.h
 //
 // Mailbox names are UTF-8 here (the wire has modified UTF-7) and INBOX is in upper case, also as
@@ -214,6 +214,12 @@ struct Close {
 struct Unselect {
   bool operator==(const Unselect&) const = default;
 };
+struct UidBatches {   // RFC 10022 §3.1
+  uint32_t size = 1;  // messages
+  // Which batches, as written; 1 is the one with the newest messages.
+  std::optional<std::pair<uint32_t, uint32_t>> batches;
+  bool operator==(const UidBatches&) const = default;
+};
 struct Expunge {
   std::optional<SequenceSet> uids;  // UID EXPUNGE (RFC 4315 §2.1)
   bool operator==(const Expunge&) const = default;
@@ -407,7 +413,7 @@ using Arguments =
                  Examine, Create, Delete, Rename, Subscribe, Unsubscribe, List, Lsub, StatusQuery,
                  Append, Namespace, Idle, Check, Close, Unselect, Expunge, Search, Sort, Thread,
                  Fetch, Store, Copy, Move, GetQuota, GetQuotaRoot, SetQuota, Compress,
-                 Unauthenticate, GetMetadata, SetMetadata, Replace>;
+                 Unauthenticate, GetMetadata, SetMetadata, Replace, UidBatches>;
 
 struct Command {
   std::string tag;

@@ -218,6 +218,16 @@ bool replace(Cursor& in, Command& out) {
          append_message(in, args.with);
 }
 
+// message-batches = "UIDBATCHES" SP nz-number [SP nz-number ":" nz-number]   (RFC 10022 §4)
+bool uid_batches(Cursor& in, Command& out) {
+  auto& args = out.args.emplace<UidBatches>();
+  if (!in.sp() || !in.nz_number(args.size)) return false;
+  in.take_spaces();
+  if (in.at_end()) return true;
+  auto& [first, last] = args.batches.emplace();
+  return in.nz_number(first) && in.expect(':', "\":\"") && in.nz_number(last);
+}
+
 // expunge = "EXPUNGE"; uid-expunge = "UID" SP "EXPUNGE" SP sequence-set (RFC 4315 §4)
 bool expunge(Cursor& in, Command& out) {
   auto& args = out.args.emplace<Expunge>();
@@ -310,6 +320,7 @@ constexpr Row kRows[] = {
     {"COPY", copy<Copy>, false, true},
     {"MOVE", copy<Move>, false, true},
     {"EXPUNGE", expunge, false, true},
+    {"UIDBATCHES", uid_batches},
     {"LIST", list},
     {"LSUB", lsub},
     {"CAPABILITY", plain<Capability>, true},

@@ -473,6 +473,15 @@ struct PutArguments {
     mailbox(a.mailbox);
     message(a.with);
   }
+  void operator()(const UidBatches& a) const {
+    out += ' ';
+    append_number(out, a.size);
+    if (!a.batches) return;
+    out += ' ';
+    append_number(out, a.batches->first);
+    out += ':';
+    append_number(out, a.batches->second);
+  }
   void operator()(const Expunge& a) const {
     if (!a.uids) return;
     out += ' ';

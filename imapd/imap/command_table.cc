@@ -57,6 +57,8 @@ constexpr auto kRows = std::tuple{
     RowOf<imap::Move>{{"MOVE", Needs::selected, false, true, false, commands::move}},
     // As COPY: its one number is resolved first.
     RowOf<imap::Replace>{{"REPLACE", Needs::selected, false, true, false, commands::replace}},
+    RowOf<imap::UidBatches>{
+        {"UIDBATCHES", Needs::selected, false, false, false, commands::uid_batches}},
     RowOf<imap::GetQuota>{{"GETQUOTA", Needs::login, false, false, false, commands::get_quota}},
     RowOf<imap::GetQuotaRoot>{
         {"GETQUOTAROOT", Needs::login, false, false, false, commands::get_quota_root}},

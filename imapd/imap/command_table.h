@@ -93,6 +93,7 @@ Task<Result<Reply>> status(Session& session, imap::Command command);
 Task<Result<Reply>> store(Session& session, imap::Command command);
 Task<Result<Reply>> subscribe(Session& session, imap::Command command);
 Task<Result<Reply>> thread(Session& session, imap::Command command);
+Task<Result<Reply>> uid_batches(Session& session, imap::Command command);
 Task<Result<Reply>> unauthenticate(Session& session, imap::Command command);
 Task<Result<Reply>> unselect(Session& session, imap::Command command);
 Task<Result<Reply>> unsubscribe(Session& session, imap::Command command);

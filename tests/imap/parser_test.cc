@@ -377,11 +377,13 @@ TEST(Parser, CanonicalForms) {
        "a UID FETCH 1:* (UID) (CHANGEDSINCE 5 PARTIAL -3:-1)"},
       {"a UID FETCH 1 FLAGS (PARTIAL 1:4294967295)",
        "a UID FETCH 1 (FLAGS) (PARTIAL 1:4294967295)"},
-      // RFC 8508 §5
+      // RFC 8508 §5, RFC 10022 §4
       {"a uid replace * inbox (\\Draft) {2}\r\nhi",
        "a UID REPLACE * \"INBOX\" (\\Draft) {2+}\r\nhi"},
       {"a REPLACE 4 {1}\r\nx \"17-Jul-1996 02:44:25 -0700\" UTF8 (~{2}\r\nhi)",
        "a REPLACE 4 \"x\" () \"17-Jul-1996 02:44:25 -0700\" ~{2+}\r\nhi"},
+      {"a uidbatches 500 ", "a UIDBATCHES 500"},
+      {"a UIDBATCHES 4294967295 3:2", "a UIDBATCHES 4294967295 3:2"},
       {"a FETCH 1 (threadid UID emailid savedate)", "a FETCH 1 (UID SAVEDATE EMAILID THREADID)"},
       {"a SEARCH savedon 1-Jan-2000 SAVEDATESUPPORTED emailid M1 THREADID t_-",
        "a SEARCH SAVEDON 1-Jan-2000 SAVEDATESUPPORTED EMAILID M1 THREADID t_-"},
@@ -791,6 +793,7 @@ TEST(Parser, SaysWhatWasExpectedAndWhere) {
       {"a REPLACE 1,2 x {0}\r\n", "SP at column 12"},
       {"a REPLACE 1 x", "SP at column 14"},
       {"a REPLACE 1 x y", "literal at column 15"},
+      {"a UIDBATCHES 500 1:2 3", "end of command at column 21"},
       {"a EXPUNGE 1", "end of command at column 10"},
   };
   for (const auto& row : rows) {
@@ -812,7 +815,7 @@ TEST(Parser, EveryPrefixIsJudgedWithinItself) {
         "a UID FETCH 1:* (FLAGS) (CHANGEDSINCE 1 PARTIAL 2:3)"sv,
         "a SEARCH CHARSET x OR (SEEN 1:*) NOT SINCE 1-Jan-2000 HEADER a b"sv,
         "a APPEND x (\\Seen k) \"17-Jul-1996 02:44:25 -0700\" "sv,
-        "a UID REPLACE 1 x (\\Seen k) \"17-Jul-1996 02:44:25 -0700\" "sv,
+        "a UID REPLACE 1 x (\\Seen k) \"17-Jul-1996 02:44:25 -0700\" "sv, "a UIDBATCHES 500 1:2"sv,
         "a CREATE x (USE (\\Sent \\Junk))"sv, "a ID (\"a\" \"b\\\"\" \"c\" NIL)"sv}) {
     for (size_t n = 0; n < line.size(); n++) {
       const std::string part(line.substr(0, n));
