@@ -86,7 +86,8 @@ struct Config {
   uint64_t limits_mailbox_messages = 0, limits_account_messages = 0;
   uint64_t limits_metadata_value = 0, limits_metadata_total = 0;  // bytes
   uint64_t limits_metadata_entries = 0;
-  uint64_t limits_connections = 0;         // of one rims-login
+  uint64_t limits_messages_per_command = 0, limits_messages_per_save = 0;  // 0: no limit
+  uint64_t limits_connections = 0;                                         // of one rims-login
   uint64_t limits_logins_per_address = 0;  // not yet logged in, of one rims-login
   uint64_t limits_login_attempts = 0, limits_login_timeout = 0;  // seconds
   uint64_t limits_inactivity_timeout = 0;                        // seconds

@@ -181,6 +181,8 @@ ImapdPart imapd_part(const Config& config) {
   part.mailbox_count_max = narrow(config.limits_mailboxes);
   part.mailbox_messages_max = narrow(config.limits_mailbox_messages);
   part.account_messages_max = narrow(config.limits_account_messages);
+  part.messages_per_command_max = narrow(config.limits_messages_per_command);
+  part.messages_per_save_max = narrow(config.limits_messages_per_save);
   part.keyword_count_max = narrow(config.limits_keywords);
   part.mime_depth_max = narrow(config.limits_mime_depth);
   part.mime_part_max = narrow(config.limits_mime_parts);

@@ -111,14 +111,16 @@ struct ImapdPart {
   bool key_value_checksum = true;
   uint32_t io_threads = 64;  // threads that wait for the disk
   uint32_t inactivity_timeout_s = 1800;
-  uint32_t idle_notify_interval_s = 0;  // 0: never
-  uint32_t progress_interval_ms = 0;    // 0: never
-  uint64_t message_size_max = 0;        // bytes
-  uint32_t line_size_max = 0;           // bytes of a command without its literals
-  uint32_t mailbox_count_max = 0;       // per account
-  uint32_t mailbox_messages_max = 0;    // in one mailbox
-  uint32_t account_messages_max = 0;    // in all mailboxes of an account
-  uint32_t keyword_count_max = 0;       // per mailbox
+  uint32_t idle_notify_interval_s = 0;    // 0: never
+  uint32_t progress_interval_ms = 0;      // 0: never
+  uint64_t message_size_max = 0;          // bytes
+  uint32_t line_size_max = 0;             // bytes of a command without its literals
+  uint32_t mailbox_count_max = 0;         // per account
+  uint32_t mailbox_messages_max = 0;      // in one mailbox
+  uint32_t account_messages_max = 0;      // in all mailboxes of an account
+  uint32_t messages_per_command_max = 0;  // 0: no limit, as the next one
+  uint32_t messages_per_save_max = 0;     // of APPEND and COPY
+  uint32_t keyword_count_max = 0;         // per mailbox
   uint32_t mime_depth_max = 0;
   uint32_t mime_part_max = 0;
   uint32_t sessions_per_user_max = 0;
@@ -142,6 +144,7 @@ struct ImapdPart {
       &ImapdPart::idle_notify_interval_s, &ImapdPart::progress_interval_ms,
       &ImapdPart::message_size_max, &ImapdPart::line_size_max, &ImapdPart::mailbox_count_max,
       &ImapdPart::mailbox_messages_max, &ImapdPart::account_messages_max,
+      &ImapdPart::messages_per_command_max, &ImapdPart::messages_per_save_max,
       &ImapdPart::keyword_count_max, &ImapdPart::mime_depth_max, &ImapdPart::mime_part_max,
       &ImapdPart::sessions_per_user_max, &ImapdPart::expunge_retention_s,
       &ImapdPart::free_space_floor_percent, &ImapdPart::free_space_floor_max,

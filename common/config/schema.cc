@@ -400,6 +400,25 @@ constexpr auto kSettings = std::to_array<Setting>({
      .max = 1'000'000'000,
      .member = &Config::limits_account_messages,
      .doc = "The same for all mailboxes of an account together; a copy counts as one more."},
+    {.key = "limits.messages_per_command",
+     .kind = Kind::number,
+     .fallback = "0",
+     .min = 0,
+     .max = 100'000'000,
+     .member = &Config::limits_messages_per_command,
+     .doc = "How many messages one command of a client may work on; 0: any number. SEARCH, FETCH, "
+            "STORE, MOVE and UID EXPUNGE then work on the newest ones and say so with MESSAGELIMIT "
+            "(RFC 9738), which few clients know: others will miss the older messages. COPY, "
+            "APPEND, SORT and THREAD of more are refused. It should not be below 1000."},
+    {.key = "limits.messages_per_save",
+     .kind = Kind::number,
+     .fallback = "0",
+     .min = 0,
+     .max = 100'000'000,
+     .member = &Config::limits_messages_per_save,
+     .doc = "How many messages one COPY or APPEND may bring into a mailbox; more are refused with "
+            "NO [MESSAGELIMIT]. 0: any number. Where limits.messages_per_command is set, that "
+            "counts instead."},
     {.key = "limits.keywords",
      .kind = Kind::number,
      .fallback = "1000",

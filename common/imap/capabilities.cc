@@ -62,6 +62,7 @@ constexpr std::string_view kAfterLogin[] = {
 constexpr std::string_view kRev2 = "IMAP4rev2";
 constexpr std::string_view kUncompressed[] = {"COMPRESS=DEFLATE", "UNAUTHENTICATE"};
 constexpr std::string_view kAppendLimit = "APPENDLIMIT", kMultiAppend = "MULTIAPPEND";
+constexpr std::string_view kMessageLimit = "MESSAGELIMIT", kSaveLimit = "SAVELIMIT";
 
 constexpr std::string_view kFor = " for ";
 
@@ -69,7 +70,7 @@ bool exists(std::string_view name) {
   const auto same = [name](std::string_view other) { return ascii::equal(name, other); };
   return std::ranges::any_of(kBeforeLogin, same) || std::ranges::any_of(kAfterLogin, same) ||
          std::ranges::any_of(kUncompressed, same) || same(kRev2) || same(kAppendLimit) ||
-         same(kMultiAppend);
+         same(kMultiAppend) || same(kMessageLimit) || same(kSaveLimit);
 }
 
 bool matches(std::string_view pattern, std::string_view client) {
@@ -112,6 +113,10 @@ std::string capabilities(const CapabilityState& state) {
       for (const std::string_view name : kUncompressed) add(name);
     add(kAppendLimit, '=' + std::to_string(state.append_limit));
     if (!state.post_only) add(kMultiAppend);
+    if (state.message_limit)
+      add(kMessageLimit, '=' + std::to_string(*state.message_limit));
+    else if (state.save_limit)
+      add(kSaveLimit, '=' + std::to_string(*state.save_limit));
     if (state.post_only) out += " X-RIMS-MAIL-DELIVERY-USER";
     return out;
   }

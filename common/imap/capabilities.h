@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -35,6 +36,8 @@ struct CapabilityState {
   bool compressed = false;
   bool post_only = false;     // the delivery user
   uint64_t append_limit = 0;  // bytes (RFC 7889)
+  // Messages of one command (RFC 9738 §3). The second stands only where the first does not.
+  std::optional<uint32_t> message_limit, save_limit;
   // Both.
   DisabledCapabilities disabled;
   std::string_view client;  // what it called itself, or ""

@@ -7,7 +7,8 @@
 //         5258 LIST-EXTENDED, 5464 METADATA, 5819 LIST-STATUS, 6154 SPECIAL-USE, 6851 MOVE,
 //         7162 CONDSTORE and QRESYNC, 8438 STATUS=SIZE, 8474 OBJECTID, 8514 SAVEDATE, 8437
 //         UNAUTHENTICATE, 8970 PREVIEW,
-//         8508 REPLACE, 9208 QUOTA, 9394 PARTIAL, 9590 LIST-METADATA, 10022 UIDBATCHES
+//         8508 REPLACE, 9208 QUOTA, 9394 PARTIAL, 9590 LIST-METADATA, 9738 (UIDAFTER, UIDBEFORE),
+//         10022 UIDBATCHES
 //   Made by  common/imap/parser.h; printed again by common/imap/printer.h
 //
 // Mailbox names are UTF-8 here (the wire has modified UTF-7) and INBOX is in upper case, also as
@@ -250,6 +251,8 @@ struct SearchKey {
     smaller,
     older,  // OLDER YOUNGER: `size`, in seconds (RFC 5032)
     younger,
+    uid_after,  // UIDAFTER UIDBEFORE: `size`, a UID (RFC 9738 §3.2)
+    uid_before,
     modseq,  // MODSEQ: `modseq`; `text` and `field` are the entry and its type, or "" (RFC 7162
              // §3.1.5)
     header,  // HEADER, BCC CC FROM SUBJECT TO: `field` in lower case, `text` (may be "")

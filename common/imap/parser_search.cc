@@ -1,7 +1,8 @@
 // common/imap/parser_search.cc - SEARCH, SORT and THREAD: charset and a tree of keys
 //
 //   RFC     3501 §6.4.4, §9 search, search-key; 4466 §2.6 search-return-opts; 4731 §4; 5032 §3;
-//           5182 §3; 7162 §7 (MODSEQ); 5256 §5 sort, thread; 5957 §4; 5267 §3.1; 9394 §4
+//           5182 §3; 7162 §7 (MODSEQ); 5256 §5 sort, thread; 5957 §4; 5267 §3.1; 9394 §4;
+//         9738 §3.2
 //   Limits  keys in all levels, depth: recursion follows the depth
 
 #include <algorithm>
@@ -24,7 +25,7 @@ enum class Shape : uint8_t {
   header,
   date,
   size,
-  interval,
+  number,
   object_id,
   modseq,
   uid,
@@ -81,8 +82,10 @@ constexpr Row kRows[] = {
     {"SAVEDATESUPPORTED", Shape::flag, Kind::save_date_supported},
     {"EMAILID", Shape::object_id, Kind::email_id},
     {"THREADID", Shape::object_id, Kind::thread_id},
-    {"OLDER", Shape::interval, Kind::older},
-    {"YOUNGER", Shape::interval, Kind::younger},
+    {"OLDER", Shape::number, Kind::older},
+    {"YOUNGER", Shape::number, Kind::younger},
+    {"UIDAFTER", Shape::number, Kind::uid_after},
+    {"UIDBEFORE", Shape::number, Kind::uid_before},
     {"MODSEQ", Shape::modseq, Kind::modseq},
 };
 
@@ -174,7 +177,7 @@ bool arguments(Cursor& in, const Row& row, SearchKey& out, Bounds& bounds) {
       return in.sp() && in.date(out.date);
     case Shape::size:
       return in.sp() && in.number(out.size);
-    case Shape::interval:
+    case Shape::number:
       return in.sp() && in.nz_number(out.size);
     case Shape::object_id:
       return in.sp() && in.object_id(out.text);

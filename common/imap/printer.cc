@@ -182,6 +182,12 @@ void put_key(std::string& out, const SearchKey& key, bool top) {
     case Kind::younger:
       size("YOUNGER ");
       break;
+    case Kind::uid_after:
+      size("UIDAFTER ");
+      break;
+    case Kind::uid_before:
+      size("UIDBEFORE ");
+      break;
     case Kind::modseq:
       out += "MODSEQ ";
       if (!key.text.empty()) {

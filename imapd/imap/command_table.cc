@@ -96,6 +96,7 @@ bool writes_numbers(const imap::SearchKey& key) {
 
 template <class Args>
 bool names_messages(const Args& args) {
+  if constexpr (std::is_same_v<Args, imap::Replace>) return true;
   if constexpr (requires {
                   { args.messages } -> std::same_as<const imap::SequenceSet&>;
                 })

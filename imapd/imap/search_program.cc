@@ -48,6 +48,12 @@ Result<SearchProgram::Node> SearchProgram::compile(const imap::SearchKey& key,
     case Kind::uid:
       node.uids = imap::resolve(key.set, view.size() == 0 ? Uid(0) : view.uid_at(view.size() - 1));
       break;
+    case Kind::uid_after:
+      if (key.size < UINT32_MAX) node.uids.add_range(Uid(key.size + 1), Uid(UINT32_MAX));
+      break;
+    case Kind::uid_before:
+      if (key.size > 1) node.uids.add_range(Uid(1), Uid(key.size - 1));
+      break;
     case Kind::keyword:
     case Kind::unkeyword:
       node.keywords = &context.mailbox.keywords();
@@ -92,6 +98,23 @@ Result<SearchProgram> SearchProgram::make(const imap::Search& command, const Con
   return program;
 }
 
+bool SearchProgram::in_sets(const SearchSubject& subject) const {
+  const auto holds = [&](const Node& node) {
+    switch (node.key->kind) {
+      case Kind::sequence:
+      case Kind::uid:
+      case Kind::uid_after:
+      case Kind::uid_before: {
+        SearchTrial trial;
+        return look(node, subject, trial) == Match::yes;
+      }
+      default:
+        return true;
+    }
+  };
+  return root_.key->kind == Kind::both ? std::ranges::all_of(root_.nodes, holds) : holds(root_);
+}
+
 Match SearchProgram::test(const SearchSubject& subject, SearchTrial& trial) const {
   trial.stopped_ = false;
   trial.until_ = Loop::now() + SearchTrial::kStep;
@@ -126,6 +149,8 @@ Match SearchProgram::look(const Node& node, const SearchSubject& subject, Search
       return from(node.saved ? node.saved->contains(entry.uid)
                              : node.numbers.contains(SeqNum(subject.number)));
     case Kind::uid:
+    case Kind::uid_after:
+    case Kind::uid_before:
       return from((node.saved ? *node.saved : node.uids).contains(entry.uid));
     case Kind::before:
       return from(arrival_day(entry) < key.date);

@@ -2,7 +2,8 @@
 //
 //   RFC   3501 §6.4.4 (keys), §2.3.2 (\Recent), 5530 / 3501 §7.1 (BADCHARSET); 5032 (WITHIN);
 //         5182 (`$`); 7162 §3.1.5 (MODSEQ; a message has one for all its flags, so which of them is
-//         asked for does not matter); 8474 §6 (EMAILID, THREADID); 8514 §4.3 (SAVEDON)
+//         asked for does not matter); 8474 §6 (EMAILID, THREADID); 8514 §4.3 (SAVEDON);
+//         9738 §3.2 (UIDAFTER, UIDBEFORE)
 //   Pure  uses only what it is given of a message and does no I/O. A key that needs more gives
 //         "unknown": the caller reads the next stage only when the cheaper keys do not decide.
 //   Limit the depth of keys is the parser's (common/imap/parser.h), and so is our recursion. A key
@@ -77,6 +78,8 @@ class SearchProgram {
   // As far as `subject` tells. Keys that were decided are not looked at again, so that what is in
   // memory of the mailbox is used by the first test only: later ones may run on another thread.
   [[nodiscard]] Match test(const SearchSubject& subject, SearchTrial& trial) const;
+  // False: a set of numbers or UIDs that all matches are in does not have this one.
+  [[nodiscard]] bool in_sets(const SearchSubject& subject) const;
   // What to read of messages for which the data in memory does not decide.
   [[nodiscard]] store::Wanted wanted() const { return wanted_; }
   // MODSEQ is among the keys (RFC 7162 §3.1.5).

@@ -64,17 +64,20 @@ SearchSubject subject_at(const Selected& selected, size_t index) {
 enum class Way : uint8_t { up, down };
 
 // The index that is tested as the `n`th one.
-size_t nth(Way way, size_t n, const View& view) { return way == Way::up ? n : view.size() - 1 - n; }
+size_t nth(const Searching& search, Way way, size_t n) {
+  return way == Way::up ? search.from + n : search.session.selected().view.size() - 1 - n;
+}
 
 // Messages from the `n`th one on for which the data in memory does not decide.
-std::vector<MessageId> coming(const Selected& selected, const SearchProgram& program, Way way,
-                              size_t n) {
+std::vector<MessageId> coming(Searching& search, Way way, size_t n) {
+  const Selected& selected = search.session.selected();
+  const SearchProgram& program = search.program;
   std::vector<MessageId> messages;
   SearchTrial trial;
   const size_t most = std::clamp(kKeysAhead / program.size(), kLeastAhead, kMostAhead);
-  const size_t end = std::min(selected.view.size(), n + most);
+  const size_t end = std::min(selected.view.size() - search.from, n + most);
   for (; n < end && messages.size() < StructuresAhead::kMost; n++) {
-    const SearchSubject subject = subject_at(selected, nth(way, n, selected.view));
+    const SearchSubject subject = subject_at(selected, nth(search, way, n));
     if (!subject.entry) continue;
     program.begin(trial);
     if (program.test(subject, trial) == Match::unknown) messages.push_back(subject.entry->message);
@@ -120,8 +123,8 @@ Task<Status> test_all(Searching& search, Way way, Stretch stretch, Found& found)
   Gathering gathering(way, found);
   uint64_t matches = 0;
   // The view does not change while the command runs; the mailbox may.
-  for (size_t n = 0; n < selected.view.size(); n++) {
-    SearchSubject subject = subject_at(selected, nth(way, n, selected.view));
+  for (size_t n = 0; n < selected.view.size() - search.from; n++) {
+    SearchSubject subject = subject_at(selected, nth(search, way, n));
     if (!subject.entry) continue;
     const store::MessageEntry entry = *subject.entry;
     subject.entry = &entry;
@@ -131,7 +134,7 @@ Task<Status> test_all(Searching& search, Way way, Stretch stretch, Found& found)
     if (!quick) {
       const store::Structures::One* kept = search.ahead.find(entry.message);
       if (!kept) {
-        CO_TRY_STATUS(co_await search.ahead.read(coming(selected, program, way, n)));
+        CO_TRY_STATUS(co_await search.ahead.read(coming(search, way, n)));
         kept = search.ahead.find(entry.message);
       }
       MessageReader reader(search.session.host(), search.session.account(), entry,
@@ -172,6 +175,25 @@ Result<SearchProgram> program_of(Session& session, const imap::Search& search) {
                                       .saved = selected.saved,
                                       .now = std::time(nullptr),
                                       .account = &session.account()});
+}
+
+Task<void> limit_search(Searching& search) {
+  const auto limit = search.session.message_limit();
+  if (!limit) co_return;
+  const Selected& selected = search.session.selected();
+  uint32_t taken = 0;
+  for (size_t index = selected.view.size(); index-- > 0;) {
+    if (search.slice.step()) co_await search.slice.spend();
+    const SearchSubject subject = subject_at(selected, index);
+    if (!subject.entry || !search.program.in_sets(subject)) continue;
+    if (taken == *limit) {
+      search.lowest = selected.view.uid_at(search.from);
+      co_return;
+    }
+    taken++;
+    search.from = index;
+  }
+  search.from = 0;
 }
 
 Task<Status> find_all(Searching& search, Found& found) {

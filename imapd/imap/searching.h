@@ -1,7 +1,7 @@
 // imapd/imap/searching.h - the messages of the selected mailbox that match a search program
 //
 //   RFC  3501 §6.4.4; 4731 §3.1 (MIN and MAX); 5256 §3 (SORT and THREAD search first);
-//        9394 §3.1 (PARTIAL); 9585 (INPROGRESS)
+//        9394 §3.1 (PARTIAL); 9585 (INPROGRESS); 9738 §3.1, §3.3 (MESSAGELIMIT)
 //
 // Each message is first tested with what is in memory. Its kept fields, its structure, its header
 // and the whole message are read, in this order, only as long as the keys are undecided. What is
@@ -13,6 +13,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "common/async/task.h"
@@ -50,12 +51,18 @@ struct Searching {
   // For the client that waits: how often all messages are gone through, and how many have been.
   uint32_t rounds = 1;
   uint64_t tested = 0;
+  // The search begins here in the view. What is before it was cut off, if `lowest` is set.
+  size_t from = 0;
+  std::optional<Uid> lowest;
 };
 
 // The program of a command, for the selected mailbox; `search` must outlive it. Errors: refused
 // BADCHARSET.
 [[nodiscard]] Result<SearchProgram> program_of(Session& session, const imap::Search& search);
 
+// Leaves only so many messages to be searched as the session's commands may work on: the last ones
+// of those that the sets of numbers and UIDs among the keys allow.
+Task<void> limit_search(Searching& search);
 // All that match. The numbers stay right until the command has answered: its view does not change.
 Task<Status> find_all(Searching& search, Found& found);
 // Only the first and the last, as `returns` (imap::Search::min, max) asks for them: no more is

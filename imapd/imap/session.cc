@@ -27,6 +27,10 @@ Session::Session(SessionHost& host, Client client)
       reader_(imap::limits_after_login(host.limits().line_bytes, host.limits().message_bytes,
                                        host.limits().annotation_bytes),
               imap::ParserLimits()) {
+  const uint32_t most = host.limits().messages_per_command;
+  const uint32_t most_saved = most != 0 ? most : host.limits().messages_per_save;
+  if (most != 0) message_limit_ = most;
+  if (most_saved != 0) save_limit_ = most_saved;
   if (!client_.unread.empty()) connection_.unread(client_.unread);
   std::string().swap(client_.unread);
 }
@@ -154,6 +158,8 @@ std::string Session::capabilities() const {
                              .compressed = compressed(),
                              .post_only = post_only(),
                              .append_limit = append_limit(),
+                             .message_limit = message_limit_,
+                             .save_limit = save_limit_,
                              .disabled = host_.capabilities_disabled(),
                              .client = client_name()});
 }

@@ -136,6 +136,9 @@ class Session final : public HostedSession, private store::Listener {
   [[nodiscard]] std::string capabilities() const;
   // Bytes of one message (RFC 7889): what this session's reader takes.
   [[nodiscard]] uint64_t append_limit() const { return reader_.limits().message_bytes; }
+  // How many messages one command may work on, and APPEND or COPY bring into a mailbox (RFC 9738).
+  [[nodiscard]] std::optional<uint32_t> message_limit() const { return message_limit_; }
+  [[nodiscard]] std::optional<uint32_t> save_limit() const { return save_limit_; }
   // Makes the messages up to `last`, which the client is told of now, \Recent if no session was
   // told of them before.
   void claim_recent(Uid first, Uid last);
@@ -204,6 +207,7 @@ class Session final : public HostedSession, private store::Listener {
   Wake wake_;
   TimeSlice input_slice_;  // for compressed input, which comes without a wait
   imap::Reader reader_;
+  std::optional<uint32_t> message_limit_, save_limit_;
   std::shared_ptr<store::Account> account_;  // shared with the user's other sessions and the store
   std::optional<Selected> selected_;
   std::optional<std::string> stop_reason_;

@@ -41,12 +41,14 @@ struct Client {
 };
 
 struct SessionLimits {
-  uint32_t line_bytes = 0;        // of a command
-  uint64_t message_bytes = 0;     // of a message that the client brings
-  uint32_t annotation_bytes = 0;  // of the value of an annotation
-  Milliseconds inactivity{0};     // how long the client may send nothing
-  Milliseconds progress{0};       // after which a command in work says so again; 0: never
-  Milliseconds idle_notify{0};    // how long IDLE may send nothing; 0: as long as there is no news
+  uint32_t line_bytes = 0;            // of a command
+  uint64_t message_bytes = 0;         // of a message that the client brings
+  uint32_t annotation_bytes = 0;      // of the value of an annotation
+  uint32_t messages_per_command = 0;  // RFC 9738 MESSAGELIMIT; 0: no limit
+  uint32_t messages_per_save = 0;     // of APPEND and COPY, where there is no other: SAVELIMIT
+  Milliseconds inactivity{0};         // how long the client may send nothing
+  Milliseconds progress{0};           // after which a command in work says so again; 0: never
+  Milliseconds idle_notify{0};  // how long IDLE may send nothing; 0: as long as there is no news
 };
 
 // What a session asks of the worker. Outlives every session.

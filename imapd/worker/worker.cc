@@ -221,6 +221,8 @@ SessionLimits Worker::limits() const {
   return {.line_bytes = settings_.line_size_max,
           .message_bytes = settings_.message_size_max,
           .annotation_bytes = settings_.metadata_value_max,
+          .messages_per_command = settings_.messages_per_command_max,
+          .messages_per_save = settings_.messages_per_save_max,
           .inactivity = Milliseconds(int64_t{settings_.inactivity_timeout_s} * 1000),
           .progress = Milliseconds(settings_.progress_interval_ms),
           .idle_notify = Milliseconds(int64_t{settings_.idle_notify_interval_s} * 1000)};

@@ -125,6 +125,15 @@ TEST(Config, UnitsOfSizesAndTimes) {
   EXPECT_EQ(good(kUser).storage_segment_size, 64u << 20);
 }
 
+TEST(Config, LimitsOfMessagesAreOffUnlessSet) {
+  const ImapdPart part =
+      imapd_part(good(kUser + "limits: { messages_per_command: 5000, messages_per_save: 2000 }\n"));
+  EXPECT_EQ(part.messages_per_command_max, 5000u);
+  EXPECT_EQ(part.messages_per_save_max, 2000u);
+  const ImapdPart none = imapd_part(good(kUser));
+  EXPECT_EQ(none.messages_per_command_max + none.messages_per_save_max, 0u);
+}
+
 TEST(Config, Quotas) {
   const Config c =
       good(kUser + "quota: { storage: 2G, messages: 1000, mailboxes: 50, delivery: Reject }\n");

@@ -34,6 +34,11 @@ TEST(Capabilities, FollowTheStateAfterTheLogin) {
             always + " COMPRESS=DEFLATE UNAUTHENTICATE APPENDLIMIT=10 MULTIAPPEND");
   EXPECT_EQ(capabilities({.logged_in = true, .compressed = true, .append_limit = 10}),
             always + " APPENDLIMIT=10 MULTIAPPEND");
+  EXPECT_EQ(capabilities({.logged_in = true, .append_limit = 10, .save_limit = 5}),
+            always + " COMPRESS=DEFLATE UNAUTHENTICATE APPENDLIMIT=10 MULTIAPPEND SAVELIMIT=5");
+  EXPECT_EQ(
+      capabilities({.logged_in = true, .append_limit = 1, .message_limit = 7, .save_limit = 7}),
+      always + " COMPRESS=DEFLATE UNAUTHENTICATE APPENDLIMIT=1 MULTIAPPEND MESSAGELIMIT=7");
   EXPECT_EQ(capabilities({.logged_in = true, .post_only = true, .append_limit = 7}),
             always + " COMPRESS=DEFLATE UNAUTHENTICATE APPENDLIMIT=7 X-RIMS-MAIL-DELIVERY-USER");
 }

@@ -377,13 +377,15 @@ TEST(Parser, CanonicalForms) {
        "a UID FETCH 1:* (UID) (CHANGEDSINCE 5 PARTIAL -3:-1)"},
       {"a UID FETCH 1 FLAGS (PARTIAL 1:4294967295)",
        "a UID FETCH 1 (FLAGS) (PARTIAL 1:4294967295)"},
-      // RFC 8508 §5, RFC 10022 §4
+      // RFC 8508 §5, RFC 10022 §4, RFC 9738 §3.2
       {"a uid replace * inbox (\\Draft) {2}\r\nhi",
        "a UID REPLACE * \"INBOX\" (\\Draft) {2+}\r\nhi"},
       {"a REPLACE 4 {1}\r\nx \"17-Jul-1996 02:44:25 -0700\" UTF8 (~{2}\r\nhi)",
        "a REPLACE 4 \"x\" () \"17-Jul-1996 02:44:25 -0700\" ~{2+}\r\nhi"},
       {"a uidbatches 500 ", "a UIDBATCHES 500"},
       {"a UIDBATCHES 4294967295 3:2", "a UIDBATCHES 4294967295 3:2"},
+      {"a SEARCH uidafter 5 NOT UIDBEFORE 4294967295",
+       "a SEARCH UIDAFTER 5 NOT UIDBEFORE 4294967295"},
       {"a FETCH 1 (threadid UID emailid savedate)", "a FETCH 1 (UID SAVEDATE EMAILID THREADID)"},
       {"a SEARCH savedon 1-Jan-2000 SAVEDATESUPPORTED emailid M1 THREADID t_-",
        "a SEARCH SAVEDON 1-Jan-2000 SAVEDATESUPPORTED EMAILID M1 THREADID t_-"},
@@ -794,6 +796,7 @@ TEST(Parser, SaysWhatWasExpectedAndWhere) {
       {"a REPLACE 1 x", "SP at column 14"},
       {"a REPLACE 1 x y", "literal at column 15"},
       {"a UIDBATCHES 500 1:2 3", "end of command at column 21"},
+      {"a SEARCH UIDAFTER 0", "non-zero number at column 19"},
       {"a EXPUNGE 1", "end of command at column 10"},
   };
   for (const auto& row : rows) {

@@ -2,7 +2,8 @@
 // delivery user, to any user; REPLACE and UID REPLACE: the same, and an old message leaves
 //
 //   RFC  3501 §6.3.11; 3502 (several messages, all or none); 3516 §4.4 (literal8);
-//        4315 §3 (APPENDUID); 5530 §3 (TRYCREATE, LIMIT); 8508 §3, §4 (REPLACE)
+//        4315 §3 (APPENDUID); 5530 §3 (TRYCREATE, LIMIT); 8508 §3, §4 (REPLACE);
+//        9738 §3.1 (MESSAGELIMIT)
 //
 // The bytes are stored as they came, except for binary parts with NUL of a literal8, which become
 // base64: no other FETCH than BINARY could tell them (RFC 3516 §6). The delivery user names the
@@ -19,6 +20,7 @@
 #include "common/imap/response.h"
 #include "common/ipc/sealed.h"
 #include "common/message/binary.h"
+#include "imapd/imap/message_limit.h"
 #include "imapd/imap/render.h"
 #include "imapd/imap/session.h"
 
@@ -126,6 +128,8 @@ Task<Result<Reply>> append(Session& session, imap::Command command) {
   // It can be used to cancel the append (RFC 3502 §6.3.11).
   if (std::ranges::any_of(args.messages, [](const auto& message) { return message.bytes.empty(); }))
     co_return empty_message();
+  if (const auto limit = session.save_limit(); limit && args.messages.size() > *limit)
+    co_return too_many(*limit, "append");
   for (imap::AppendMessage& message : args.messages) {
     CO_TRY_STATUS(co_await encode_binary(session, message));
   }

@@ -1,7 +1,7 @@
 // imapd/imap/commands/copy.cc - COPY, MOVE and their UID forms
 //
 //   RFC  3501 §6.4.7, §6.4.8; 4315 §3 (COPYUID); 5530 §3 (EXPUNGEISSUED); 6851 §3.3 (MOVE), §4.3
-//        (COPYUID comes before EXPUNGE), §4.4 (HIGHESTMODSEQ)
+//        (COPYUID comes before EXPUNGE), §4.4 (HIGHESTMODSEQ); 9738 §3.1 (MESSAGELIMIT)
 //
 // All or nothing: the store copies or moves in one change, also when it crashes. When a number
 // names a message that is gone, nothing is copied, since the client may go on to delete what it
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "common/imap/response.h"
+#include "imapd/imap/message_limit.h"
 #include "imapd/imap/render.h"
 #include "imapd/imap/session.h"
 
@@ -33,8 +34,15 @@ enum class How : uint8_t { copy, move };
 
 Task<Result<Reply>> copy_or_move(Session& session, const imap::SequenceSet& messages,
                                  std::string mailbox, bool by_uid, How how) {
-  CO_TRY(const std::vector<uint32_t> indexes, session.resolve(messages, by_uid));
+  CO_TRY(std::vector<uint32_t> indexes, session.resolve(messages, by_uid));
   Selected& selected = session.selected();
+  const auto uid_of = [&](uint32_t index) { return selected.view.uid_at(index); };
+  std::optional<Uid> lowest;
+  if (how == How::move) {
+    lowest = cut_to_limit(session, indexes, uid_of);
+  } else if (const auto limit = session.save_limit(); limit && indexes.size() > *limit) {
+    co_return too_many(*limit, "copy", uid_of(indexes[indexes.size() - *limit]));
+  }
   const store::MailboxInfo* target = session.account().find(mailbox);
   if (!target || target->noselect) co_return try_create();
 
@@ -53,6 +61,7 @@ Task<Result<Reply>> copy_or_move(Session& session, const imap::SequenceSet& mess
   const bool moves = how == How::move;
   Reply reply{.text = std::string(by_uid ? "UID " : "") + (moves ? "MOVE" : "COPY") + " completed",
               .code = {}};
+  tell_limit(session, reply, lowest);
   if (uids.empty()) co_return reply;
   store::Account& account = session.account();
   auto copied =

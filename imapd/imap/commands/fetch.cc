@@ -3,7 +3,8 @@
 //   RFC      3501 §6.4.5, §6.4.8, §7.4.2; 5530 §3 (EXPUNGEISSUED);
 //            3516 §4.2, §4.3 (BINARY); 7162 §3.1.4 (MODSEQ, CHANGEDSINCE), §3.2.4 (UID and MODSEQ
 //            where \Seen is set), §3.2.6 (VANISHED); 8474 §5.3 (EMAILID, THREADID);
-//            8514 §4.2 (SAVEDATE); 8970 §3, §4 (PREVIEW); 9394 §3.3, §3.4 (PARTIAL)
+//            8514 §4.2 (SAVEDATE); 8970 §3, §4 (PREVIEW); 9394 §3.3, §3.4 (PARTIAL);
+//            9738 §3.1 (MESSAGELIMIT)
 //   Sources  flags, dates and sizes from the mailbox in memory; ENVELOPE, BODYSTRUCTURE, PREVIEW
 //            and the header fields that are kept copied from what was made at append, for many
 //            messages at a time; bodies and other fields read from the journal, never parsed here
@@ -29,6 +30,7 @@
 #include "common/message/header.h"
 #include "common/message/preview.h"
 #include "common/message/transfer.h"
+#include "imapd/imap/message_limit.h"
 #include "imapd/imap/message_reader.h"
 #include "imapd/imap/render.h"
 #include "imapd/imap/resync.h"
@@ -633,6 +635,13 @@ Task<Result<Reply>> fetch(Session& session, imap::Command command) {
   if (args.vanished && !session.enabled(Extension::qresync))
     co_return fail(Fault::syntax, "QRESYNC must be enabled before VANISHED is used");
   Selected& selected = session.selected();
+  std::optional<Uid> lowest;
+  if (!args.page) {
+    lowest =
+        cut_to_limit(session, indexes, [&](uint32_t index) { return selected.view.uid_at(index); });
+  } else if (const auto limit = session.message_limit(); limit && args.page->size() > *limit) {
+    co_return too_many(*limit, "fetch");
+  }
   const bool names_uid = command.by_uid && !session.enabled(Extension::uidonly);
   const Plan plan = plan_of(args, names_uid, selected.read_only);
   TimeSlice slice(session.host().loop());
@@ -695,7 +704,9 @@ Task<Result<Reply>> fetch(Session& session, imap::Command command) {
   if (progress.unreadable.any())
     co_return fail(Fault::storage, progress.unreadable.text("fetched"), {}, "UNAVAILABLE");
   if (progress.some_gone && !command.by_uid && !args.messages.saved) co_return some_are_gone();
-  co_return Reply{.text = command.by_uid ? "UID FETCH completed" : "FETCH completed", .code = {}};
+  Reply reply{.text = command.by_uid ? "UID FETCH completed" : "FETCH completed", .code = {}};
+  tell_limit(session, reply, lowest);
+  co_return reply;
 }
 
 }  // namespace rims::imapd::commands

@@ -2,7 +2,7 @@
 //
 //   RFC  3501 §6.4.4, §7.2.5; 5530 §3 (BADCHARSET); 4731 (ESEARCH); 5182 (SEARCHRES);
 //        5032 (WITHIN); 7162 §3.1.5, §3.1.6, §3.1.10 (MODSEQ); 9051 §6.4.4 (always ESEARCH);
-//        9394 §3.1, §3.2 (PARTIAL)
+//        9394 §3.1, §3.2 (PARTIAL); 9738 §3.1, §3.4 (MESSAGELIMIT)
 //
 // How messages are tested: searching.h.
 
@@ -11,6 +11,7 @@
 #include <variant>
 
 #include "common/imap/response.h"
+#include "imapd/imap/message_limit.h"
 #include "imapd/imap/searching.h"
 #include "imapd/imap/session.h"
 
@@ -149,6 +150,7 @@ Task<Result<Reply>> search_and_answer(Session& session, const imap::Command& com
   CO_TRY(const SearchProgram program, program_of(session, args));
   if (program.looks_at_modseq()) session.enable(Extension::condstore);
   Searching searching(session, program, "SEARCH");
+  co_await limit_search(searching);
   Results results;
   CO_TRY_STATUS(co_await find(searching, args, results));
   if ((args.returns & imap::Search::save) != 0) {
@@ -161,7 +163,9 @@ Task<Result<Reply>> search_and_answer(Session& session, const imap::Command& com
   } else if (args.returns != imap::Search::save) {
     CO_TRY_STATUS(co_await answer_extended(searching, results, command, args));
   }
-  co_return Reply{.text = command.by_uid ? "UID SEARCH completed" : "SEARCH completed", .code = {}};
+  Reply reply{.text = command.by_uid ? "UID SEARCH completed" : "SEARCH completed", .code = {}};
+  tell_limit(session, reply, searching.lowest);
+  co_return reply;
 }
 
 }  // namespace

@@ -2,7 +2,7 @@
 //
 //   RFC  5256 §3, §4 (SORT response); 5957 (DISPLAYFROM, DISPLAYTO); 5267 §3.1 (RETURN): MIN and
 //        MAX are the first and the last one in the order asked for, ALL is in that order;
-//        9394 §3.1 (PARTIAL): a page of that order
+//        9394 §3.1 (PARTIAL): a page of that order; 9738 §3.3 (MESSAGELIMIT)
 
 #include <algorithm>
 #include <utility>
@@ -10,6 +10,7 @@
 
 #include "common/imap/response.h"
 #include "imapd/imap/found_headers.h"
+#include "imapd/imap/message_limit.h"
 #include "imapd/imap/searching.h"
 #include "imapd/imap/session.h"
 #include "imapd/imap/sort_order.h"
@@ -109,6 +110,8 @@ Task<Result<Reply>> sort(Session& session, imap::Command command) {
   if (program.looks_at_modseq()) session.enable(Extension::condstore);
   Searching searching(session, program, "SORT");
   searching.rounds = 2;  // for_each_header() is the second
+  co_await limit_search(searching);
+  if (searching.lowest) co_return too_many(*session.message_limit(), "sort");
   Found found;
   CO_TRY_STATUS(co_await find_all(searching, found));
   tell_unreadable(session, searching.unreadable, "searched");

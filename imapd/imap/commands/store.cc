@@ -1,7 +1,8 @@
 // imapd/imap/commands/store.cc - STORE and UID STORE: change the flags of messages
 //
 //   RFC         3501 §6.4.6 (STORE), §6.4.8 (UID STORE); 5530 §3 (EXPUNGEISSUED); 2180 §4.2 (over
-//               expunged messages); 7162 §3.1.3 (UNCHANGEDSINCE, MODIFIED)
+//               expunged messages); 7162 §3.1.3 (UNCHANGEDSINCE, MODIFIED); 9738 §3.1
+//               (MESSAGELIMIT)
 //   Parsed by   common/imap (pure: bytes in, imap::Store out)
 //   Talks to    the store's Account; no file or socket of its own
 //
@@ -15,6 +16,7 @@
 #include <variant>
 #include <vector>
 
+#include "imapd/imap/message_limit.h"
 #include "imapd/imap/render.h"
 #include "imapd/imap/session.h"
 
@@ -39,9 +41,11 @@ store::FlagOp op_of(imap::Store::How how) {
 
 Task<Result<Reply>> store(Session& session, imap::Command command) {
   auto& args = std::get<imap::Store>(command.args);
-  CO_TRY(const std::vector<uint32_t> indexes, session.resolve(args.messages, command.by_uid));
+  CO_TRY(std::vector<uint32_t> indexes, session.resolve(args.messages, command.by_uid));
 
   Selected& selected = session.selected();
+  const auto lowest =
+      cut_to_limit(session, indexes, [&](uint32_t index) { return selected.view.uid_at(index); });
   rims::store::FlagChange change;
   change.uids.reserve(indexes.size());
   for (const uint32_t index : indexes) change.uids.push_back(selected.view.uid_at(index));
@@ -90,8 +94,10 @@ Task<Result<Reply>> store(Session& session, imap::Command command) {
     co_return fail(Fault::not_found, "some of the messages were expunged by another session", {},
                    std::move(code));
   }
-  co_return Reply{.text = command.by_uid ? "UID STORE completed" : "STORE completed",
-                  .code = std::move(code)};
+  Reply reply{.text = command.by_uid ? "UID STORE completed" : "STORE completed",
+              .code = std::move(code)};
+  tell_limit(session, reply, lowest);
+  co_return reply;
 }
 
 }  // namespace rims::imapd::commands

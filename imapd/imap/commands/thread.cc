@@ -1,10 +1,11 @@
 // imapd/imap/commands/thread.cc - THREAD and UID THREAD
 //
-//   RFC  5256 §3, §4 (THREAD response)
+//   RFC  5256 §3, §4 (THREAD response); 9738 §3.3 (MESSAGELIMIT)
 
 #include <variant>
 
 #include "imapd/imap/found_headers.h"
+#include "imapd/imap/message_limit.h"
 #include "imapd/imap/searching.h"
 #include "imapd/imap/session.h"
 #include "imapd/imap/threads.h"
@@ -42,6 +43,8 @@ Task<Result<Reply>> thread(Session& session, imap::Command command) {
   if (program.looks_at_modseq()) session.enable(Extension::condstore);
   Searching searching(session, program, "THREAD");
   searching.rounds = 2;  // for_each_header() is the second
+  co_await limit_search(searching);
+  if (searching.lowest) co_return too_many(*session.message_limit(), "thread");
   Found found;
   CO_TRY_STATUS(co_await find_all(searching, found));
   tell_unreadable(session, searching.unreadable, "searched");

@@ -1,6 +1,6 @@
 // imapd/imap/commands/uid_batches.cc - UIDBATCHES: ranges of UIDs with so many messages each
 //
-//   RFC  10022 §3.1
+//   RFC  10022 §3.1; with a limit of messages (RFC 9738) no batch is larger than that
 //
 // The first batch has the newest messages. Where one ends the next one goes on, down to UID 1, so
 // that no UID is between them.
@@ -29,7 +29,7 @@ Task<Result<Reply>> uid_batches(Session& session, imap::Command command) {
   if (args.size < kLeast)
     co_return fail(Fault::refused, "a batch has at least " + std::to_string(kLeast) + " messages",
                    {}, "TOOFEW");
-  const size_t size = args.size;
+  const size_t size = std::min(args.size, session.message_limit().value_or(args.size));
   const std::span<const uint32_t> uids = session.selected().view.uids();
   const size_t batches = (uids.size() + size - 1) / size;
   // Where the batch with this number ends; the one before the first ends above all.

@@ -218,6 +218,10 @@ class Player {
       s.mailbox_messages_max = value;
     else if (name == "account_messages_max")
       s.account_messages_max = value;
+    else if (name == "messages_per_command_max")
+      s.messages_per_command_max = value;
+    else if (name == "messages_per_save_max")
+      s.messages_per_save_max = value;
     else if (name == "quota_bytes")
       s.quota_bytes = value;
     else if (name == "quota_messages")
