@@ -147,6 +147,11 @@ class Account {
   // keyword that finds no room is left out.
   Task<Result<Appended>> append(MailboxId mailbox, std::vector<NewMessage> messages,
                                 const void* origin = nullptr);
+  // `message` comes into `to`, and `old` leaves `from`, as one change; nothing of the one is in the
+  // other (RFC 8508 §3). The room that `old` leaves counts. not_found NONEXISTENT when `old` is not
+  // there (any more); other errors as append().
+  Task<Result<Appended>> replace(MailboxId from, Uid old, MailboxId to, NewMessage message,
+                                 const void* origin = nullptr);
   // The delivery with this key that was stored at most `window` seconds ago, if there is one: also
   // when its message, or the mailbox, is gone since. append() asks this for itself.
   [[nodiscard]] std::optional<Delivery> delivered(const DeliveryKey& key, uint32_t window) const;
@@ -302,6 +307,7 @@ class Account {
   std::unexpected<Error> unusable() const;
 
   // --- account_messages.cc ---
+  Status check(const NewMessage& message) const;
   Task<Result<Copied>> copy_or_move(MailboxId from, std::vector<Uid> uids, MailboxId to, bool move,
                                     const void* origin);
 

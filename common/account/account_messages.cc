@@ -1,4 +1,4 @@
-// common/account/account_messages.cc - APPEND, COPY, MOVE, STORE, EXPUNGE
+// common/account/account_messages.cc - APPEND, REPLACE, COPY, MOVE, STORE, EXPUNGE
 //
 // A builder looks its mailboxes up again by id each time it runs: after a lost race they may be
 // gone or have changed.
@@ -69,6 +69,12 @@ struct AppendJob {
   Appended result;
 };
 
+struct ReplaceJob {
+  MailboxId from;
+  Uid old;
+  AppendJob with;
+};
+
 struct CopyJob {
   MailboxId from, to;
   std::vector<Uid> uids;
@@ -86,6 +92,76 @@ struct ExpungeJob {
   MailboxId mailbox;
   std::vector<Uid> uids, gone;
 };
+
+// All of the messages, or an error and none.
+Result<Built> plan_append(Plan& plan, AppendJob& job, const Limits& limits) {
+  const auto to = target(plan.state(), job.mailbox);
+  if (!to) return try_create();
+  // The same delivery is in this very commit: when that is done, its first copy is known.
+  for (const auto& m : job.messages) {
+    if (keyed(m) && plan.has_delivery(m.delivery_key)) return Built::later;
+  }
+  Plan::Coming coming;
+  for (const auto& m : job.messages) {
+    if (first_copy(plan, m)) continue;
+    coming.messages++;
+    coming.bytes += m.bytes.view().size();
+  }
+  if (coming.messages > 0) {
+    TRY_STATUS(plan.room_for(*to, coming, limits));
+  }
+  Uid next = plan.uidnext(*to);
+  for (const auto& m : job.messages) {
+    if (m.uid.value != 0 && m.uid < next) return used_up(m.uid);
+    next = std::max(m.uid, next);
+    if (next.value >= UINT32_MAX - 1) return no_uids_left();
+    next = Uid(next.value + 1);
+  }
+
+  job.result = {.uidvalidity = to->info().uidvalidity, .uids = {}, .repeated = 0};
+  for (const auto& m : job.messages) {
+    if (const auto* first = first_copy(plan, m)) {
+      job.result.uids.push_back(first->uid);
+      job.result.repeated++;
+      continue;
+    }
+    Append record;
+    TRY(record.keywords, plan.keywords(*to, m.keywords, limits, Plan::NoRoom::leave_out));
+    record.mailbox = job.mailbox;
+    record.entry.message = plan.take_message();
+    if (m.uid.value != 0) plan.skip_to_uid(*to, m.uid);
+    record.entry.size = static_cast<uint32_t>(m.bytes.view().size());
+    record.entry.uid = plan.take_uid(*to, record.entry.size);
+    record.entry.flags = m.flags;
+    record.entry.date = m.date;
+    record.entry.zone = m.zone;
+    record.delivery_id = m.delivery_id;
+    record.delivery_key = m.delivery_key;
+    if (keyed(m)) plan.take_delivery(m.delivery_key);
+    job.result.uids.push_back(record.entry.uid);
+    plan.add(std::move(record), m.structure, m.bytes.view());
+  }
+  const bool nothing = job.result.repeated == job.messages.size();
+  return nothing ? Built::nothing : Built::records;
+}
+
+Result<Built> plan_replace(Plan& plan, ReplaceJob& job, const Limits& limits) {
+  const auto from = plan.state().mailbox(job.from);
+  const MessageEntry* old = from ? from->find(job.old) : nullptr;
+  if (!old) return fail(Fault::not_found, "no such message", {}, "NONEXISTENT");
+  const std::vector<UidRange> uids = {{job.old.value, job.old.value}};
+  if (!plan.untouched(job.from, uids)) return Built::later;
+  const auto bytes = static_cast<int64_t>(old->size);
+  plan.count_messages(*from, -1, -bytes);
+  const Result<Built> built = plan_append(plan, job.with, limits);
+  if (!built) {
+    plan.count_messages(*from, 1, bytes);
+    return built;
+  }
+  plan.touch(job.from, uids);
+  plan.add(Expunge{job.from, uids});
+  return Built::records;
+}
 
 // The highest ones first, so that few others move down each time.
 Task<void> plan_expunge(Plan& plan, MailboxId mailbox, const std::vector<Uid>& uids,
@@ -254,16 +330,21 @@ Task<Result<Built>> plan_removal(Plan& plan, std::shared_ptr<ExpungeJob> job, Ti
 
 }  // namespace
 
+Status Account::check(const NewMessage& m) const {
+  if (m.bytes.view().size() > std::min<size_t>(limits_.message_bytes, UINT32_MAX))
+    return fail(Fault::limit, "the message is too large", {}, "LIMIT");
+  if (m.delivery_id.size() > kMaxDeliveryId || m.structure.size() > UINT32_MAX ||
+      (m.flags & ~kAllSystemFlags) != 0)
+    return fail(Fault::bug, "internal error", "append: flags, structure or delivery id");
+  return {};
+}
+
 Task<Result<Appended>> Account::append(MailboxId mailbox, std::vector<NewMessage> messages,
                                        const void* origin) {
   if (failure_ || closing_) co_return unusable();
   if (!target(state_, mailbox)) co_return try_create();
   for (const auto& m : messages) {
-    if (m.bytes.view().size() > std::min<size_t>(limits_.message_bytes, UINT32_MAX))
-      co_return fail(Fault::limit, "the message is too large", {}, "LIMIT");
-    if (m.delivery_id.size() > kMaxDeliveryId || m.structure.size() > UINT32_MAX ||
-        (m.flags & ~kAllSystemFlags) != 0)
-      co_return fail(Fault::bug, "internal error", "append: flags, structure or delivery id");
+    CO_TRY_STATUS(check(m));
   }
   std::vector<std::shared_ptr<Mailbox>> pins;
   CO_TRY(auto pin, co_await load(mailbox));
@@ -271,59 +352,30 @@ Task<Result<Appended>> Account::append(MailboxId mailbox, std::vector<NewMessage
 
   // Shared with the builder: it may outlive this call when the caller is destroyed.
   const auto job = std::make_shared<AppendJob>(AppendJob{mailbox, std::move(messages), {}});
-  CO_TRY_STATUS(co_await commit(
-      [this, job](Plan& plan) -> Result<Built> {
-        const auto to = target(state_, job->mailbox);
-        if (!to) return try_create();
-        // The same delivery is in this very commit: when that is done, its first copy is known.
-        for (const auto& m : job->messages) {
-          if (keyed(m) && plan.has_delivery(m.delivery_key)) return Built::later;
-        }
-        Plan::Coming coming;
-        for (const auto& m : job->messages) {
-          if (first_copy(plan, m)) continue;
-          coming.messages++;
-          coming.bytes += m.bytes.view().size();
-        }
-        if (coming.messages > 0) {
-          TRY_STATUS(plan.room_for(*to, coming, limits_));
-        }
-        Uid next = plan.uidnext(*to);
-        for (const auto& m : job->messages) {
-          if (m.uid.value != 0 && m.uid < next) return used_up(m.uid);
-          next = std::max(m.uid, next);
-          if (next.value >= UINT32_MAX - 1) return no_uids_left();
-          next = Uid(next.value + 1);
-        }
-
-        job->result = {.uidvalidity = to->info().uidvalidity, .uids = {}, .repeated = 0};
-        for (const auto& m : job->messages) {
-          if (const auto* first = first_copy(plan, m)) {
-            job->result.uids.push_back(first->uid);
-            job->result.repeated++;
-            continue;
-          }
-          Append record;
-          TRY(record.keywords, plan.keywords(*to, m.keywords, limits_, Plan::NoRoom::leave_out));
-          record.mailbox = job->mailbox;
-          record.entry.message = plan.take_message();
-          if (m.uid.value != 0) plan.skip_to_uid(*to, m.uid);
-          record.entry.size = static_cast<uint32_t>(m.bytes.view().size());
-          record.entry.uid = plan.take_uid(*to, record.entry.size);
-          record.entry.flags = m.flags;
-          record.entry.date = m.date;
-          record.entry.zone = m.zone;
-          record.delivery_id = m.delivery_id;
-          record.delivery_key = m.delivery_key;
-          if (keyed(m)) plan.take_delivery(m.delivery_key);
-          job->result.uids.push_back(record.entry.uid);
-          plan.add(std::move(record), m.structure, m.bytes.view());
-        }
-        const bool nothing = job->result.repeated == job->messages.size();
-        return nothing ? Built::nothing : Built::records;
-      },
-      std::move(pins), origin));
+  CO_TRY_STATUS(
+      co_await commit([this, job](Plan& plan) { return plan_append(plan, *job, limits_); },
+                      std::move(pins), origin));
   co_return std::move(job->result);
+}
+
+Task<Result<Appended>> Account::replace(MailboxId from, Uid old, MailboxId to, NewMessage message,
+                                        const void* origin) {
+  if (failure_ || closing_) co_return unusable();
+  if (!target(state_, to)) co_return try_create();
+  CO_TRY_STATUS(check(message));
+  std::vector<std::shared_ptr<Mailbox>> pins;
+  CO_TRY(auto source, co_await load(from));
+  CO_TRY(auto destination, co_await load(to));
+  pins.push_back(std::move(source));
+  pins.push_back(std::move(destination));
+  std::vector<NewMessage> one;
+  one.push_back(std::move(message));
+  const auto job =
+      std::make_shared<ReplaceJob>(ReplaceJob{from, old, AppendJob{to, std::move(one), {}}});
+  CO_TRY_STATUS(
+      co_await commit([this, job](Plan& plan) { return plan_replace(plan, *job, limits_); },
+                      std::move(pins), origin));
+  co_return std::move(job->with.result);
 }
 
 std::optional<Delivery> Account::delivered(const DeliveryKey& key, uint32_t window) const {

@@ -305,6 +305,49 @@ TEST_F(AccountTest, CopySharesTheBytes) {
   EXPECT_EQ(from->messages().size(), 2U);
 }
 
+// RFC 8508 §3.2, §4.6: one message comes and another one leaves, with nothing in common.
+TEST_F(AccountTest, ReplaceIsOneChange) {
+  const auto account = open();
+  std::vector<NewMessage> list;
+  list.push_back(message("one", kSeen, {"a"}));
+  list.push_back(message("two", kFlagged, {"b"}));
+  must(account->append(inbox(account), std::move(list)));
+  const auto box = must(account->open_mailbox(inbox(account)));
+  const MessageId before = box->find(Uid(1))->message;
+  const auto made =
+      must(account->replace(inbox(account), Uid(1), inbox(account), message("new", kDraft, {"c"})));
+  EXPECT_EQ(made.uids, uids({3}));
+  EXPECT_EQ(made.uidvalidity, account->find("INBOX")->uidvalidity);
+  ASSERT_EQ(box->messages().size(), 2U);
+  EXPECT_EQ(box->find(Uid(1)), nullptr);
+  const MessageEntry& entry = *box->find(Uid(3));
+  EXPECT_NE(entry.message, before);
+  EXPECT_EQ(entry.flags, kDraft);
+  EXPECT_EQ(box->keywords_of(entry), std::vector<std::string>{"c"});
+  EXPECT_EQ(must(account->read(entry.message)), "new");
+  EXPECT_EQ(account->usage().messages, 2U);
+  EXPECT_EQ(account->usage().bytes, 6U);
+
+  const auto sent = account->find("Sent")->id;
+  EXPECT_EQ(must(account->replace(inbox(account), Uid(3), sent, message("sent"))).uids, uids({1}));
+  EXPECT_EQ(box->messages().size(), 1U);
+  EXPECT_EQ(must(account->open_mailbox(sent))->messages().size(), 1U);
+}
+
+TEST_F(AccountTest, ReplaceOfWhatIsGoneStoresNothing) {
+  const auto account = open();
+  must(account->append(inbox(account), messages({"one", "two"})));
+  must(account->expunge(inbox(account), uids({1})));
+  EXPECT_EQ(code(account->replace(inbox(account), Uid(1), inbox(account), message("new"))),
+            "NONEXISTENT");
+  EXPECT_EQ(code(account->replace(inbox(account), Uid(9), inbox(account), message("new"))),
+            "NONEXISTENT");
+  EXPECT_EQ(code(account->replace(inbox(account), Uid(2), MailboxId(999), message("new"))),
+            "TRYCREATE");
+  EXPECT_EQ(account->find("INBOX")->messages, 1U);
+  EXPECT_EQ(account->find("INBOX")->uidnext, Uid(3));
+}
+
 TEST_F(AccountTest, ExpungeTellsWhatReallyWent) {
   const auto account = open();
   must(account->append(inbox(account), messages({"1", "2", "3", "4", "5"})));

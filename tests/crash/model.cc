@@ -27,9 +27,9 @@ std::string to_string(const Told& told) {
 }
 
 std::string to_string(const Operation& o) {
-  static const char* const kKinds[] = {"append", "flags",     "expunge",    "copy",
-                                       "move",   "annotate",  "create",     "remove",
-                                       "rename", "subscribe", "unsubscribe"};
+  static const char* const kKinds[] = {"append", "flags",    "expunge",   "copy",
+                                       "move",   "annotate", "replace",   "create",
+                                       "remove", "rename",   "subscribe", "unsubscribe"};
   return fmt::format("{} {} ({}) to {} ({}) uids {} numbers {} op {} flags {} keywords {} set {}",
                      kKinds[static_cast<int>(o.kind)], o.mailbox, o.mailbox_id, o.to, o.to_id,
                      fmt::join(o.uids, ","), fmt::join(o.numbers, ","), static_cast<int>(o.op),
@@ -72,7 +72,7 @@ std::vector<Told> Model::apply(Operation& o) {
   o.result.clear();
   const std::string* from = o.mailbox_id != 0 ? name_of(o.mailbox_id) : &o.mailbox;
   const std::string* to = o.to_id != 0 ? name_of(o.to_id) : &o.to;
-  const bool copies = o.kind == Kind::copy || o.kind == Kind::move;
+  const bool copies = o.kind == Kind::copy || o.kind == Kind::move || o.kind == Kind::replace;
   if (!from || (copies && !to)) return told;
   const auto found = mailboxes.find(*from);
   const bool there = found != mailboxes.end();
@@ -142,6 +142,18 @@ std::vector<Told> Model::apply(Operation& o) {
           annotations[name] = value;
       }
       if (annotations != before) told.push_back({Told::Kind::annotated, *from, {}});
+      break;
+    }
+    case Kind::replace: {
+      const auto target = mailboxes.find(*to);
+      if (!there || target == mailboxes.end()) break;
+      if (!found->second.messages.contains(o.uids.front())) break;
+      const uint32_t uid = target->second.uidnext++;
+      target->second.messages[uid] = {o.numbers.front(), o.flags, o.keywords, 0};
+      o.result.push_back(uid);
+      told.push_back({Told::Kind::appended, *to, {uid}});
+      found->second.messages.erase(o.uids.front());
+      told.push_back({Told::Kind::expunged, *from, o.uids});
       break;
     }
     case Kind::create:

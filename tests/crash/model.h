@@ -59,6 +59,7 @@ struct Operation {
     copy,
     move,
     annotate,
+    replace,
     create,
     remove,
     rename,
@@ -67,8 +68,8 @@ struct Operation {
   } kind = Kind::append;
   std::string mailbox, to;
   uint32_t mailbox_id = 0, to_id = 0;  // messages' operations name mailboxes by id
-  std::vector<uint32_t> uids;          // ascending
-  std::vector<uint32_t> numbers;       // of an append
+  std::vector<uint32_t> uids;          // ascending; one, of a replace
+  std::vector<uint32_t> numbers;       // of an append; one, of a replace
   FlagOp op = FlagOp::add;
   uint8_t flags = 0;
   std::set<std::string> keywords;

@@ -138,6 +138,7 @@ class Simulation final : public Listener {
   Task<void> compact(std::shared_ptr<Account> account, int64_t retention);
   Task<void> tidy(std::shared_ptr<Account> account);
   Task<void> one(std::shared_ptr<Account> account);
+  NewMessage message_of(const Operation& op, uint32_t number) const;
   Task<Status> perform(std::shared_ptr<Account> account, OperationRef op);
   OperationRef think();
   std::vector<uint32_t> some_uids(const ModelMailbox& mailbox);

@@ -145,9 +145,9 @@ Simulation::OperationRef Simulation::think() {
   op->flags = static_cast<uint8_t>(pick(32));
   for (uint32_t i = pick(3); i > 0; i--) op->keywords.insert(kWords[pick(5)]);
   // In the order of the kinds: below which number of a hundred.
-  static constexpr uint32_t kMixed[] = {40, 60, 70, 77, 84, 88, 92, 94, 97, 99, 100};
-  static constexpr uint32_t kChurn[] = {46, 51, 83, 87, 90, 92, 94, 95, 97, 99, 100};
-  static constexpr uint32_t kStops[] = {28, 50, 56, 61, 66, 72, 84, 87, 94, 98, 100};
+  static constexpr uint32_t kMixed[] = {37, 57, 67, 74, 81, 85, 89, 92, 94, 97, 99, 100};
+  static constexpr uint32_t kChurn[] = {43, 48, 78, 82, 85, 87, 91, 93, 95, 97, 99, 100};
+  static constexpr uint32_t kStops[] = {27, 49, 55, 60, 64, 69, 72, 84, 87, 94, 98, 100};
   const uint32_t dice = pick(100);
   const auto& odds = churns() ? kChurn : stops() ? kStops : kMixed;
   op->kind = static_cast<Kind>(std::ranges::upper_bound(odds, dice) - odds);
@@ -166,6 +166,10 @@ Simulation::OperationRef Simulation::think() {
   } else if (op->kind < Kind::create) {
     op->uids = some_uids(box);
     if (op->kind == Kind::flags && chance(15)) op->unchanged_since = modseq_ - pick(6);
+    if (op->kind == Kind::replace) {
+      op->uids.resize(1, 1);
+      op->numbers.push_back(next_number_++);
+    }
   } else {
     op->mailbox_id = op->to_id = 0;
     if (op->kind == Kind::create) op->mailbox = kNames[pick(5)];
@@ -207,6 +211,16 @@ void Simulation::intrude() {
   tally_.races++;
 }
 
+NewMessage Simulation::message_of(const Operation& op, uint32_t number) const {
+  NewMessage m;
+  m.bytes = MessageBytes(text_of(run_, number));
+  m.structure = structure_of(number);
+  m.flags = op.flags;
+  m.keywords.assign(op.keywords.begin(), op.keywords.end());
+  m.date = 1'000'000'000 + number;
+  return m;
+}
+
 Task<Status> Simulation::perform(std::shared_ptr<Account> account, OperationRef op) {
   using Kind = Operation::Kind;
   const MailboxId id(op->mailbox_id), to(op->to_id);
@@ -214,17 +228,16 @@ Task<Status> Simulation::perform(std::shared_ptr<Account> account, OperationRef 
   switch (op->kind) {
     case Kind::append: {
       std::vector<NewMessage> list;
-      for (const uint32_t number : op->numbers) {
-        NewMessage m;
-        m.bytes = MessageBytes(text_of(run_, number));
-        m.structure = structure_of(number);
-        m.flags = op->flags;
-        m.keywords.assign(op->keywords.begin(), op->keywords.end());
-        m.date = 1'000'000'000 + number;
-        list.push_back(std::move(m));
-      }
+      for (const uint32_t number : op->numbers) list.push_back(message_of(*op, number));
       CO_TRY(const Appended done, co_await account->append(id, std::move(list), origin));
       if (!op->folded || numbers(done.uids) != op->result) fail_with("append: other uids");
+      break;
+    }
+    case Kind::replace: {
+      CO_TRY(const Appended done,
+             co_await account->replace(id, Uid(op->uids.front()), to,
+                                       message_of(*op, op->numbers.front()), origin));
+      if (!op->folded || numbers(done.uids) != op->result) fail_with("replace: other uids");
       break;
     }
     case Kind::flags: {
