@@ -302,7 +302,7 @@ void Account::tell(const Change& change, const void* origin) {
       case Change::Kind::renumbered:
         break;
       default:
-        listener->mailbox_changed(change);
+        listener->mailbox_changed(change, origin);
         break;
     }
   }

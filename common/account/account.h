@@ -70,7 +70,7 @@ class Listener {
   virtual void expunged(MailboxId, std::span<const Uid>, ModSeq, const void* /*origin*/) {}
   // Which mailbox, and how: a Change that is neither of messages nor of annotations. A removed
   // mailbox that is open says so by Mailbox::deleted().
-  virtual void mailbox_changed(const Change&) {}
+  virtual void mailbox_changed(const Change&, const void* /*origin*/) {}
   // Annotations of a mailbox or of the account itself: Change::entries names them.
   virtual void annotated(const Change&, const void* /*origin*/) {}
   // No further call on this account will work; drop it, and Store::open() again.
@@ -100,6 +100,8 @@ class Account {
   // INBOX in any case (RFC 3501 §5.1); nullptr when there is none. Valid until the next await.
   [[nodiscard]] const MailboxInfo* find(std::string_view name) const;
   [[nodiscard]] const MailboxInfo* find(MailboxId id) const;
+  // Is there a mailbox below this name?
+  [[nodiscard]] bool has_inferiors(std::string_view name) const;
   // Names, existing or not (RFC 3501 §6.3.6), sorted.
   [[nodiscard]] const std::set<std::string, std::less<>>& subscriptions() const {
     return state_.subscriptions();
@@ -107,20 +109,21 @@ class Account {
 
   // Makes missing parents too. A trailing separator is dropped (RFC 3501 §6.3.3). refused
   // ALREADYEXISTS, CANNOT (bad name); limit LIMIT. A \Noselect name becomes a mailbox.
-  Task<Result<MailboxId>> create(std::string name, SpecialUse special_use = SpecialUse::none);
+  Task<Result<MailboxId>> create(std::string name, SpecialUse special_use = SpecialUse::none,
+                                 const void* origin = nullptr);
   // A name that is \Noselect from the beginning, for the mailboxes below it. Errors as create().
   Task<Status> create_noselect(std::string name);
   // The mailbox has this use from now on, and no other has. not_found NONEXISTENT.
   Task<Status> set_special_use(MailboxId mailbox, SpecialUse use);
   // With inferiors the name stays as \Noselect (RFC 3501 §6.3.4). not_found NONEXISTENT;
   // refused CANNOT for INBOX, and for a \Noselect name with inferiors (HASCHILDREN is the code).
-  Task<Status> remove(std::string name);
+  Task<Status> remove(std::string name, const void* origin = nullptr);
   // Inferiors move along; missing parents of `to` are made. INBOX: its messages move to the new
   // mailbox and INBOX stays (RFC 3501 §6.3.5). Subscriptions stay as they are.
-  Task<Status> rename(std::string from, std::string to);
+  Task<Status> rename(std::string from, std::string to, const void* origin = nullptr);
   // The name need not exist. Doing it twice is fine.
-  Task<Status> subscribe(std::string name);
-  Task<Status> unsubscribe(std::string name);
+  Task<Status> subscribe(std::string name, const void* origin = nullptr);
+  Task<Status> unsubscribe(std::string name, const void* origin = nullptr);
 
   // Of a mailbox, also a \Noselect one; MailboxId(): of the account itself. Valid until the next
   // await.

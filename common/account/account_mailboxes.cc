@@ -68,6 +68,12 @@ Status Account::plan_parents(Plan& plan, std::string_view name, size_t also,
   return {};
 }
 
+bool Account::has_inferiors(std::string_view name) const {
+  const std::string prefix = std::string(name) + kHierarchySeparator;
+  const auto first = state_.names().lower_bound(prefix);
+  return first != state_.names().end() && first->first.starts_with(prefix);
+}
+
 Task<Status> Account::make_standard_mailboxes() {
   co_return co_await commit(
       [](Plan& plan) -> Result<Built> {
@@ -89,7 +95,8 @@ Task<Status> Account::make_standard_mailboxes() {
       {});
 }
 
-Task<Result<MailboxId>> Account::create(std::string name, SpecialUse special_use) {
+Task<Result<MailboxId>> Account::create(std::string name, SpecialUse special_use,
+                                        const void* origin) {
   name = canonical_name(name);
   CO_TRY_STATUS(check_name(name, limits_));
   const auto made = std::make_shared<MailboxId>();  // shared with the builder, which may outlive us
@@ -113,7 +120,7 @@ Task<Result<MailboxId>> Account::create(std::string name, SpecialUse special_use
         if (before) plan.add_unless_empty(annotations_for(before->info().id, *made));
         return Built::records;
       },
-      {}));
+      {}, origin));
   co_return *made;
 }
 
@@ -159,7 +166,7 @@ Task<Status> Account::give_to(std::string user) {
       {});
 }
 
-Task<Status> Account::remove(std::string name) {
+Task<Status> Account::remove(std::string name, const void* origin) {
   name = canonical_name(name);
   co_return co_await commit(
       [this, name](Plan& plan) -> Result<Built> {
@@ -168,7 +175,7 @@ Task<Status> Account::remove(std::string name) {
         if (name == "INBOX") return fail(Fault::refused, "INBOX stays", {}, "CANNOT");
         const auto mailbox = state_.mailbox(name);
         if (!mailbox) return nonexistent();
-        const bool parent = !inferiors(state_, name).empty();
+        const bool parent = has_inferiors(name);
         if (parent && mailbox->info().noselect)
           return fail(Fault::refused, "the name has inferiors", {}, "HASCHILDREN");
         plan.add(MailboxRemoved{mailbox->info().id});
@@ -179,7 +186,7 @@ Task<Status> Account::remove(std::string name) {
           drop_empty_parents(plan, name, 1);
         return Built::records;
       },
-      {});
+      {}, origin);
 }
 
 // INBOX stays, its messages go. Both have its annotations then (RFC 5464 §4.1).
@@ -217,7 +224,7 @@ Task<Result<Built>> Account::plan_inbox_move(Plan& plan, std::string to, TimeSli
   co_return Built::records;
 }
 
-Task<Status> Account::rename(std::string from, std::string to) {
+Task<Status> Account::rename(std::string from, std::string to, const void* origin) {
   from = canonical_name(from);
   to = canonical_name(to);
   CO_TRY_STATUS(check_name(to, limits_));
@@ -230,7 +237,7 @@ Task<Status> Account::rename(std::string from, std::string to) {
     pins.push_back(std::move(pin));
     co_return co_await commit(
         [this, to](Plan& plan, TimeSlice& slice) { return plan_inbox_move(plan, to, slice); },
-        std::move(pins));
+        std::move(pins), origin);
   }
   co_return co_await commit(
       [this, from, to](Plan& plan) -> Result<Built> {
@@ -257,10 +264,10 @@ Task<Status> Account::rename(std::string from, std::string to) {
           drop_empty_parents(plan, from, 1 + below.size());
         return Built::records;
       },
-      {});
+      {}, origin);
 }
 
-Task<Status> Account::subscribe(std::string name) {
+Task<Status> Account::subscribe(std::string name, const void* origin) {
   name = canonical_name(name);
   CO_TRY_STATUS(check_name(name, limits_));
   co_return co_await commit(
@@ -271,10 +278,10 @@ Task<Status> Account::subscribe(std::string name) {
         plan.add(Subscription{true, name});
         return Built::records;
       },
-      {});
+      {}, origin);
 }
 
-Task<Status> Account::unsubscribe(std::string name) {
+Task<Status> Account::unsubscribe(std::string name, const void* origin) {
   name = canonical_name(name);
   co_return co_await commit(
       [this, name](Plan& plan) -> Result<Built> {
@@ -282,7 +289,7 @@ Task<Status> Account::unsubscribe(std::string name) {
         plan.add(Subscription{false, name});
         return Built::records;
       },
-      {});
+      {}, origin);
 }
 
 }  // namespace rims::store

@@ -168,7 +168,7 @@ class Session final : public HostedSession, private store::Listener {
   void appended(MailboxId, std::span<const Uid>, const void*) override;
   void flags_changed(MailboxId, std::span<const Uid>, ModSeq, const void*) override;
   void expunged(MailboxId, std::span<const Uid>, ModSeq, const void*) override;
-  void mailbox_changed(const store::Change& change) override;
+  void mailbox_changed(const store::Change& change, const void* origin) override;
   void annotated(const store::Change& change, const void* origin) override;
   void account_failed(const Error&) override;
 

@@ -169,7 +169,7 @@ void Session::expunged(MailboxId mailbox, std::span<const Uid> uids, ModSeq mods
   news();
 }
 
-void Session::mailbox_changed(const store::Change& change) {
+void Session::mailbox_changed(const store::Change& change, const void*) {
   if (change.kind == store::Change::Kind::special_use && enabled(Extension::metadata))
     note_entries(change.mailbox, {kSpecialUseEntry});
   if (selected_ && selected_->mailbox->deleted()) news();

@@ -26,7 +26,9 @@ struct Recorder : Listener {
   void expunged(MailboxId, std::span<const Uid> uids, ModSeq, const void* origin) override {
     add("expunged", uids, origin);
   }
-  void mailbox_changed(const Change&) override { lines.emplace_back("mailboxes"); }
+  void mailbox_changed(const Change& change, const void* origin) override {
+    add("mailbox " + change.name, {}, origin);
+  }
   void account_failed(const Error&) override { lines.emplace_back("failed"); }
 };
 
@@ -386,11 +388,18 @@ TEST_F(AccountTest, ListenersHearDurableChangesInOrder) {
                              &other));
   must(account->expunge(inbox(account), uids({1}), &ear));
   must(account->create("new"));
+  must(account->create("own", SpecialUse::none, &ear));
+  must(account->rename("own", "ours", &ear));
+  must(account->subscribe("ours", &ear));
+  must(account->unsubscribe("ours", &ear));
+  must(account->remove("ours", &ear));
   account->unlisten(&ear);
   must(account->create("newer"));
-  EXPECT_EQ(ear.lines, (std::vector<std::string>{"appended 1 (mine)", "appended 2 (mine)",
-                                                 "flags 2", "expunged 1 (mine)", "mailboxes"}));
-  EXPECT_EQ(other.lines.size(), 6U);
+  EXPECT_EQ(ear.lines, (std::vector<std::string>{
+                           "appended 1 (mine)", "appended 2 (mine)", "flags 2", "expunged 1 (mine)",
+                           "mailbox new", "mailbox own (mine)", "mailbox ours (mine)",
+                           "mailbox ours (mine)", "mailbox ours (mine)", "mailbox ours (mine)"}));
+  EXPECT_EQ(other.lines.size(), 11U);
   account->unlisten(&other);
 }
 

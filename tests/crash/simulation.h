@@ -85,7 +85,7 @@ class Simulation final : public Listener {
   void appended(MailboxId, std::span<const Uid>, const void* origin) override;
   void flags_changed(MailboxId, std::span<const Uid>, ModSeq, const void* origin) override;
   void expunged(MailboxId, std::span<const Uid>, ModSeq, const void* origin) override;
-  void mailbox_changed(const Change&) override;
+  void mailbox_changed(const Change&, const void*) override;
   void annotated(const Change& change, const void* origin) override;
 
  private:

@@ -99,7 +99,7 @@ void Simulation::flags_changed(MailboxId id, std::span<const Uid> uids, ModSeq,
 void Simulation::expunged(MailboxId id, std::span<const Uid> uids, ModSeq, const void* origin) {
   told(Told::Kind::expunged, id, uids, origin);
 }
-void Simulation::mailbox_changed(const Change&) {
+void Simulation::mailbox_changed(const Change&, const void*) {
   told(Told::Kind::mailboxes, MailboxId(), {}, nullptr);
 }
 void Simulation::annotated(const Change& change, const void* origin) {

@@ -50,7 +50,8 @@ void tell_new_name(Session& session, const store::MailboxInfo* info) {
 Task<Result<Reply>> create(Session& session, imap::Command command) {
   auto& args = std::get<imap::Create>(command.args);
   CO_TRY(const store::SpecialUse use, special_use_of(args.special_use));
-  CO_TRY(const MailboxId made, co_await session.account().create(std::move(args.mailbox), use));
+  CO_TRY(const MailboxId made,
+         co_await session.account().create(std::move(args.mailbox), use, session.origin()));
   if (session.old_name()) tell_new_name(session, session.account().find(made));
   co_return Reply{.text = "CREATE completed",
                   .code = mailbox_id_code(session.account().object_id(made))};
@@ -61,7 +62,7 @@ Task<Result<Reply>> remove(Session& session, imap::Command command) {
   auto& args = std::get<imap::Delete>(command.args);
   const store::MailboxInfo* info = session.account().find(args.mailbox);
   const bool ours = info && session.has_selected() && session.selected().id() == info->id;
-  CO_TRY_STATUS(co_await session.account().remove(std::move(args.mailbox)));
+  CO_TRY_STATUS(co_await session.account().remove(std::move(args.mailbox), session.origin()));
   if (ours) session.unselect();
   co_return done("DELETE completed");
 }
@@ -69,20 +70,21 @@ Task<Result<Reply>> remove(Session& session, imap::Command command) {
 Task<Result<Reply>> rename(Session& session, imap::Command command) {
   auto& args = std::get<imap::Rename>(command.args);
   const std::string name = args.to;
-  CO_TRY_STATUS(co_await session.account().rename(std::move(args.from), std::move(args.to)));
+  CO_TRY_STATUS(co_await session.account().rename(std::move(args.from), std::move(args.to),
+                                                  session.origin()));
   if (session.old_name()) tell_new_name(session, session.account().find(name));
   co_return done("RENAME completed");
 }
 
 Task<Result<Reply>> subscribe(Session& session, imap::Command command) {
   auto& args = std::get<imap::Subscribe>(command.args);
-  CO_TRY_STATUS(co_await session.account().subscribe(std::move(args.mailbox)));
+  CO_TRY_STATUS(co_await session.account().subscribe(std::move(args.mailbox), session.origin()));
   co_return done("SUBSCRIBE completed");
 }
 
 Task<Result<Reply>> unsubscribe(Session& session, imap::Command command) {
   auto& args = std::get<imap::Unsubscribe>(command.args);
-  CO_TRY_STATUS(co_await session.account().unsubscribe(std::move(args.mailbox)));
+  CO_TRY_STATUS(co_await session.account().unsubscribe(std::move(args.mailbox), session.origin()));
   co_return done("UNSUBSCRIBE completed");
 }
 
