@@ -62,18 +62,17 @@ std::string list_attributes(std::string_view name, const store::MailboxInfo* inf
   return attributes;
 }
 
-void append_list_response(Session& session, const store::MailboxInfo& info) {
-  const std::string below = info.name + '/';
-  const bool has_children = std::ranges::any_of(
-      session.account().mailboxes(),
-      [&](const store::MailboxInfo* other) { return other->name.starts_with(below); });
-  const bool subscribed = session.account().subscriptions().contains(info.name);
+void append_list_response(Session& session, std::string_view name, std::string_view old_name) {
+  const store::Account& account = session.account();
   std::string& out = session.out();
-  out += "* LIST (" + list_attributes(info.name, &info, has_children, subscribed) + ") \"/\" ";
-  imap::append_mailbox(out, info.name, session.name_form());
-  if (session.old_name()) {
+  out += "* LIST (";
+  out += list_attributes(name, account.find(name), account.has_inferiors(name),
+                         account.subscriptions().contains(name));
+  out += ") \"/\" ";
+  imap::append_mailbox(out, name, session.name_form());
+  if (!old_name.empty()) {
     out += " (\"OLDNAME\" (";
-    imap::append_mailbox(out, *session.old_name(), session.name_form());
+    imap::append_mailbox(out, old_name, session.name_form());
     out += "))";
   }
   out += "\r\n";

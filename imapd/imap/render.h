@@ -41,9 +41,10 @@ void warn_of_quota(Session& session);
 // that does not exist.
 [[nodiscard]] std::string list_attributes(std::string_view name, const store::MailboxInfo* info,
                                           bool has_children, bool subscribed);
-// The LIST response that no LIST asked for (RFC 9051 §6.3.2, §6.3.4, §6.3.6), with OLDNAME where
-// the client wrote the name in another form.
-void append_list_response(Session& session, const store::MailboxInfo& info);
+// The LIST response that no LIST asked for (RFC 9051 §6.3.2, §6.3.4, §6.3.6; RFC 5465 §5.4, §5.5):
+// what the name is now, whether it exists or not. `old_name`, or "": as what the client knows it,
+// for OLDNAME.
+void append_list_response(Session& session, std::string_view name, std::string_view old_name);
 
 // Of the mailbox; a MODSEQ is never 0 (RFC 7162 §3.1).
 [[nodiscard]] ModSeq highest_modseq(const store::MailboxInfo& info);

@@ -42,7 +42,8 @@ Result<store::SpecialUse> special_use_of(uint8_t bits) {
 // A client of IMAP4rev2 learns which name it got for the one that it wrote (RFC 9051 §6.3.4,
 // §6.3.6).
 void tell_new_name(Session& session, const store::MailboxInfo* info) {
-  if (info && session.enabled(Extension::imap4rev2)) append_list_response(session, *info);
+  if (info && session.enabled(Extension::imap4rev2))
+    append_list_response(session, info->name, *session.old_name());
 }
 
 }  // namespace

@@ -75,7 +75,7 @@ Task<Result<Reply>> open(Session& session, std::string name, imap::SelectParamet
   append_flags_lines(out, now, session.account().limits());
   imap::append_untagged(out, static_cast<uint32_t>(now.view.size()), "EXISTS");
   if (session.enabled(Extension::imap4rev2)) {
-    append_list_response(session, mailbox->info());
+    append_list_response(session, mailbox->info().name, session.old_name().value_or(""));
   } else {
     now.view.tell_recent(out);
     // A message number (RFC 9586 §3).
