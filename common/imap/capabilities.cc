@@ -58,6 +58,7 @@ constexpr std::string_view kAfterLogin[] = {
     "UNSELECT",
     "UTF8=ACCEPT",
     "WITHIN",
+    "XLIST",
 };
 constexpr std::string_view kRev2 = "IMAP4rev2";
 constexpr std::string_view kUncompressed[] = {"COMPRESS=DEFLATE", "UNAUTHENTICATE"};

@@ -9,13 +9,13 @@ namespace {
 
 // In the order of Arguments.
 constexpr std::string_view kNames[] = {
-    "NOOP",           "CAPABILITY",  "LOGOUT",      "ID",           "STARTTLS",  "AUTHENTICATE",
-    "LOGIN",          "ENABLE",      "SELECT",      "EXAMINE",      "CREATE",    "DELETE",
-    "RENAME",         "SUBSCRIBE",   "UNSUBSCRIBE", "LIST",         "LSUB",      "STATUS",
-    "APPEND",         "NAMESPACE",   "IDLE",        "CHECK",        "CLOSE",     "UNSELECT",
-    "EXPUNGE",        "SEARCH",      "SORT",        "THREAD",       "FETCH",     "STORE",
-    "COPY",           "MOVE",        "GETQUOTA",    "GETQUOTAROOT", "SETQUOTA",  "COMPRESS",
-    "UNAUTHENTICATE", "GETMETADATA", "SETMETADATA", "REPLACE",      "UIDBATCHES"};
+    "NOOP",           "CAPABILITY",  "LOGOUT",      "ID",           "STARTTLS",   "AUTHENTICATE",
+    "LOGIN",          "ENABLE",      "SELECT",      "EXAMINE",      "CREATE",     "DELETE",
+    "RENAME",         "SUBSCRIBE",   "UNSUBSCRIBE", "LIST",         "LSUB",       "STATUS",
+    "APPEND",         "NAMESPACE",   "IDLE",        "CHECK",        "CLOSE",      "UNSELECT",
+    "EXPUNGE",        "SEARCH",      "SORT",        "THREAD",       "FETCH",      "STORE",
+    "COPY",           "MOVE",        "GETQUOTA",    "GETQUOTAROOT", "SETQUOTA",   "COMPRESS",
+    "UNAUTHENTICATE", "GETMETADATA", "SETMETADATA", "REPLACE",      "UIDBATCHES", "XLIST"};
 static_assert(std::size(kNames) == std::variant_size_v<Arguments>);
 
 }  // namespace

@@ -8,7 +8,7 @@
 //         7162 CONDSTORE and QRESYNC, 8438 STATUS=SIZE, 8474 OBJECTID, 8514 SAVEDATE, 8437
 //         UNAUTHENTICATE, 8970 PREVIEW,
 //         8508 REPLACE, 9208 QUOTA, 9394 PARTIAL, 9590 LIST-METADATA, 9738 (UIDAFTER, UIDBEFORE),
-//         10022 UIDBATCHES
+//         10022 UIDBATCHES; XLIST as Gmail had it
 //   Made by  common/imap/parser.h; printed again by common/imap/printer.h
 //
 // Mailbox names are UTF-8 here (the wire has modified UTF-7) and INBOX is in upper case, also as
@@ -146,6 +146,10 @@ struct List {  // RFC 3501 §6.3.8, RFC 5258 §3
 struct Lsub {
   std::string reference, pattern;
   bool operator==(const Lsub&) const = default;
+};
+struct Xlist {  // what Gmail had before RFC 6154: LIST that names special uses
+  std::string reference, pattern;
+  bool operator==(const Xlist&) const = default;
 };
 struct StatusQuery {  // STATUS
   enum Item : uint16_t {
@@ -416,7 +420,7 @@ using Arguments =
                  Examine, Create, Delete, Rename, Subscribe, Unsubscribe, List, Lsub, StatusQuery,
                  Append, Namespace, Idle, Check, Close, Unselect, Expunge, Search, Sort, Thread,
                  Fetch, Store, Copy, Move, GetQuota, GetQuotaRoot, SetQuota, Compress,
-                 Unauthenticate, GetMetadata, SetMetadata, Replace, UidBatches>;
+                 Unauthenticate, GetMetadata, SetMetadata, Replace, UidBatches, Xlist>;
 
 struct Command {
   std::string tag;

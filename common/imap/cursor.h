@@ -123,6 +123,7 @@ class Cursor {
 bool status_items(Cursor& in, uint16_t& out);  // "(" status-att *(SP status-att) ")"
 bool list(Cursor& in, Command& out);
 bool lsub(Cursor& in, Command& out);
+bool xlist(Cursor& in, Command& out);
 bool page(Cursor& in, Page& out);  // partial-range
 bool search(Cursor& in, Command& out);
 bool sort(Cursor& in, Command& out);

@@ -323,6 +323,7 @@ constexpr Row kRows[] = {
     {"UIDBATCHES", uid_batches},
     {"LIST", list},
     {"LSUB", lsub},
+    {"XLIST", xlist},
     {"CAPABILITY", plain<Capability>, true},
     {"LOGIN", login, true},
     {"AUTHENTICATE", authenticate, true},

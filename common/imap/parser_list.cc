@@ -1,4 +1,4 @@
-// common/imap/parser_list.cc - LIST with the options of LIST-EXTENDED, and LSUB
+// common/imap/parser_list.cc - LIST with the options of LIST-EXTENDED, LSUB and XLIST
 //
 //   RFC  3501 §9 list, lsub; 5258 §6; 5819 §4; 6154 §6; 9590 §5
 
@@ -58,6 +58,13 @@ bool mbox_or_pat(Cursor& in, List& out) {
   return !in.failed();
 }
 
+template <class T>
+bool plain_list(Cursor& in, Command& out) {
+  auto& args = out.args.emplace<T>();
+  return in.sp() && in.list_mailbox(args.reference, false) && in.sp() &&
+         in.list_mailbox(args.pattern, true);
+}
+
 }  // namespace
 
 // list = "LIST" [SP list-select-opts] SP mailbox SP mbox-or-pat [SP list-return-opts]
@@ -87,10 +94,9 @@ bool list(Cursor& in, Command& out) {
 }
 
 // lsub = "LSUB" SP mailbox SP list-mailbox
-bool lsub(Cursor& in, Command& out) {
-  auto& args = out.args.emplace<Lsub>();
-  return in.sp() && in.list_mailbox(args.reference, false) && in.sp() &&
-         in.list_mailbox(args.pattern, true);
-}
+bool lsub(Cursor& in, Command& out) { return plain_list<Lsub>(in, out); }
+
+// xlist = "XLIST" SP mailbox SP list-mailbox
+bool xlist(Cursor& in, Command& out) { return plain_list<Xlist>(in, out); }
 
 }  // namespace rims::imap

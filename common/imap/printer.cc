@@ -452,6 +452,10 @@ struct PutArguments {
     mailbox(a.reference);
     mailbox(a.pattern);
   }
+  void operator()(const Xlist& a) const {
+    mailbox(a.reference);
+    mailbox(a.pattern);
+  }
   void operator()(const StatusQuery& a) const {
     mailbox(a.mailbox);
     out += ' ';

@@ -97,6 +97,7 @@ Task<Result<Reply>> uid_batches(Session& session, imap::Command command);
 Task<Result<Reply>> unauthenticate(Session& session, imap::Command command);
 Task<Result<Reply>> unselect(Session& session, imap::Command command);
 Task<Result<Reply>> unsubscribe(Session& session, imap::Command command);
+Task<Result<Reply>> xlist(Session& session, imap::Command command);
 }  // namespace commands
 
 }  // namespace rims::imapd

@@ -136,6 +136,9 @@ TEST(Parser, ListBasicAndExtended) {  // RFC 5258 §6
   const Lsub lsub = args<Lsub>("a LSUB \"#news.\" \"comp.%\"");
   EXPECT_EQ(lsub.reference, "#news.");
   EXPECT_EQ(lsub.pattern, "comp.%");
+  const Xlist xlist = args<Xlist>("a XLIST \"\" Entw&APw-*");
+  EXPECT_EQ(xlist.reference, "");
+  EXPECT_EQ(xlist.pattern, "Entw\xC3\xBC*");
 }
 
 // RFC 8474 §7 is in SearchKeysOfEveryKind, too.
@@ -408,6 +411,7 @@ TEST(Parser, CanonicalForms) {
       {"a CREATE x (USE (\\Foo \\Junk))", "a CREATE \"x\" (USE (\\Junk \\Other))"},
       {"a APPEND x {1}\r\ny (k) {1+}\r\nz", "a APPEND \"x\" () {1+}\r\ny (k) {1+}\r\nz"},
       {"a LSUB \"\" %", "a LSUB \"\" \"%\""},
+      {"a xlist x %", "a XLIST \"x\" \"%\""},
       {"a CREATE x (USE (\\Junk))", "a CREATE \"x\" (USE (\\Junk))"},
       {"a RENAME &AOk- x", "a RENAME \"&AOk-\" \"x\""},
       {"a STATUS x ( UNSEEN )", "a STATUS \"x\" (UNSEEN)"},
@@ -741,6 +745,7 @@ TEST(Parser, SaysWhatWasExpectedAndWhere) {
       {"a SEARCH CHARSET utf-8", "SP at column 23"},
       {"a SEARCH ALL(SEEN)", "SP or end of command at column 13"},
       {"a SEARCH ()", "search key at column 11"},
+      {"a XLIST \"\"", "SP at column 11"},
       {"a SORT", "SP at column 7"},
       {"a SORT ALL", "\"(\" at column 8"},
       {"a SORT (REVERSE) x ALL", "SP at column 16"},

@@ -1,7 +1,9 @@
-// imapd/imap/commands/list.cc - LIST and LSUB
+// imapd/imap/commands/list.cc - LIST, LSUB and XLIST
 //
 //   RFC  3501 §6.3.8, §6.3.9; 3348 (\HasChildren); 5258 §3 (selection and return options); 5819
 //        (STATUS); 6154 §2, §5.2 (SPECIAL-USE); 9590 §3 (METADATA)
+//   XLIST is what Gmail had before SPECIAL-USE: LIST whose attributes name INBOX, too, and Junk as
+//        Gmail calls it. Outlook 2013 and 2016 ask for it, or look at LSUB
 //
 // Names are matched against the patterns one by one; a match costs no more than the two lengths
 // multiplied, whatever the wildcards. LIST shows one state of the account, and gives way to the
@@ -115,10 +117,17 @@ Rows snapshot(const store::Account& account, const imap::List& args) {
   return rows;
 }
 
+// What XLIST says beside RFC 6154's attributes; "" for most names.
+std::string_view gmail_attribute(std::string_view name, const Row& row) {
+  if (name == "INBOX") return "\\Inbox";
+  return row.info && row.info->special_use == store::SpecialUse::junk ? "\\Spam" : "";
+}
+
 class Lister {
  public:
-  Lister(Session& session, const imap::List& args)
-      : session_(session), args_(args), slice_(session.host().loop()) {
+  // `response`: LIST or XLIST.
+  Lister(Session& session, const imap::List& args, std::string_view response)
+      : session_(session), args_(args), response_(response), slice_(session.host().loop()) {
     // An empty one matches nothing (RFC 5258 §3).
     for (const std::string& pattern : args.patterns)
       if (!pattern.empty()) patterns_.emplace_back(args.reference, pattern);
@@ -181,8 +190,10 @@ class Lister {
   std::string attributes_of(std::string_view name, const Row& row) const {
     const bool asked = ((args_.select & imap::List::subscribed) != 0) ||
                        ((args_.returns & imap::List::return_subscribed) != 0);
-    return list_attributes(name, row.info ? &*row.info : nullptr, row.has_children,
-                           asked && row.subscribed);
+    std::string attributes = list_attributes(name, row.info ? &*row.info : nullptr,
+                                             row.has_children, asked && row.subscribed);
+    if (response_ == "XLIST") add(attributes, gmail_attribute(name, row));
+    return attributes;
   }
 
   // What selected something below it (RFC 5258 §3.5).
@@ -194,7 +205,7 @@ class Lister {
   }
 
   Task<Status> append(const std::string& name, const Row& row) {
-    append_line(session_, "LIST", attributes_of(name, row), name,
+    append_line(session_, response_, attributes_of(name, row), name,
                 row.holds_selected ? childinfo() : std::string());
     CO_TRY_STATUS(co_await append_status_of(row));
     co_return co_await append_metadata_of(row);
@@ -226,6 +237,7 @@ class Lister {
 
   Session& session_;
   const imap::List& args_;
+  std::string_view response_;
   TimeSlice slice_;
   std::vector<imap::ListPattern> patterns_;
   const WantedEntries wanted_{.names = args_.metadata, .depth = {}, .max_size = {}};
@@ -244,7 +256,7 @@ Task<Result<Reply>> list(Session& session, imap::Command command) {
   if ((args.returns & imap::List::return_status) != 0 &&
       (args.status & imap::StatusQuery::highestmodseq) != 0)
     session.enable(Extension::condstore);
-  Lister lister(session, args);
+  Lister lister(session, args, "LIST");
   CO_TRY_STATUS(co_await lister.list());
   co_return reply;
 }
@@ -280,6 +292,20 @@ Task<Result<Reply>> lsub(Session& session, imap::Command command) {
       CO_TRY_STATUS(co_await session.drain());
     }
   }
+  co_return reply;
+}
+
+Task<Result<Reply>> xlist(Session& session, imap::Command command) {
+  auto& args = std::get<imap::Xlist>(command.args);
+  Reply reply{.text = "XLIST completed", .code = {}};
+  if (args.pattern.empty()) {
+    append_delimiter(session.out(), "XLIST");
+    co_return reply;
+  }
+  const imap::List list{.reference = std::move(args.reference),
+                        .patterns = {std::move(args.pattern)}};
+  Lister lister(session, list, "XLIST");
+  CO_TRY_STATUS(co_await lister.list());
   co_return reply;
 }
 
