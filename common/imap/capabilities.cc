@@ -33,6 +33,7 @@ constexpr std::string_view kAfterLogin[] = {
     "METADATA",
     "MOVE",
     "NAMESPACE",
+    "NOTIFY",
     "OBJECTID",
     "PARTIAL",
     "PREVIEW",

@@ -15,7 +15,8 @@ constexpr std::string_view kNames[] = {
     "APPEND",         "NAMESPACE",   "IDLE",        "CHECK",        "CLOSE",      "UNSELECT",
     "EXPUNGE",        "SEARCH",      "SORT",        "THREAD",       "FETCH",      "STORE",
     "COPY",           "MOVE",        "GETQUOTA",    "GETQUOTAROOT", "SETQUOTA",   "COMPRESS",
-    "UNAUTHENTICATE", "GETMETADATA", "SETMETADATA", "REPLACE",      "UIDBATCHES", "XLIST"};
+    "UNAUTHENTICATE", "GETMETADATA", "SETMETADATA", "REPLACE",      "UIDBATCHES", "NOTIFY",
+    "XLIST"};
 static_assert(std::size(kNames) == std::variant_size_v<Arguments>);
 
 }  // namespace

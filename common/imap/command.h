@@ -4,8 +4,8 @@
 //         3691 UNSELECT,
 //         4315 UIDPLUS, 4731 ESEARCH, 4959 SASL-IR, 4978 COMPRESS, 5032 WITHIN, 5161 ENABLE,
 //         5182 SEARCHRES,
-//         5258 LIST-EXTENDED, 5464 METADATA, 5819 LIST-STATUS, 6154 SPECIAL-USE, 6851 MOVE,
-//         7162 CONDSTORE and QRESYNC, 8438 STATUS=SIZE, 8474 OBJECTID, 8514 SAVEDATE, 8437
+//         5258 LIST-EXTENDED, 5464 METADATA, 5465 NOTIFY, 5819 LIST-STATUS, 6154 SPECIAL-USE, 6851
+//         MOVE, 7162 CONDSTORE and QRESYNC, 8438 STATUS=SIZE, 8474 OBJECTID, 8514 SAVEDATE, 8437
 //         UNAUTHENTICATE, 8970 PREVIEW,
 //         8508 REPLACE, 9208 QUOTA, 9394 PARTIAL, 9590 LIST-METADATA, 9738 (UIDAFTER, UIDBEFORE),
 //         10022 UIDBATCHES; XLIST as Gmail had it
@@ -410,6 +410,52 @@ struct SetMetadata {  // RFC 5464 §4.3
   std::vector<std::pair<std::string, std::optional<std::string>>> entries;
   bool operator==(const SetMetadata&) const = default;
 };
+struct Notify {  // RFC 5465 §3.1
+  enum class Filter : uint8_t {
+    selected,
+    selected_delayed,
+    inboxes,
+    personal,
+    subscribed,
+    subtree,    // `mailboxes`, and all that is below them
+    mailboxes,  // `mailboxes`
+  };
+  enum Event : uint16_t {
+    message_new = 1,
+    message_expunge = 2,
+    flag_change = 4,
+    annotation_change = 8,
+    mailbox_name = 16,
+    subscription_change = 32,
+    mailbox_metadata_change = 64,
+    server_metadata_change = 128,
+    other = 256,  // event-ext: none that we know
+  };
+  struct Group {
+    Filter filter = Filter::selected;
+    std::vector<std::string> mailboxes;
+    uint16_t events = 0;  // Event bits; 0: NONE
+    Fetch fetch;          // what to send of a new message, of the selected mailbox only
+    bool operator==(const Group&) const = default;
+  };
+  bool status = false;        // SET STATUS
+  std::vector<Group> groups;  // empty: NOTIFY NONE
+  bool operator==(const Notify&) const = default;
+};
+struct NotifyEvent {
+  std::string_view name;
+  Notify::Event bit;
+};
+inline constexpr NotifyEvent kNotifyEvents[] = {
+    {"MessageNew", Notify::message_new},
+    {"MessageExpunge", Notify::message_expunge},
+    {"FlagChange", Notify::flag_change},
+    {"AnnotationChange", Notify::annotation_change},
+    {"MailboxName", Notify::mailbox_name},
+    {"SubscriptionChange", Notify::subscription_change},
+    {"MailboxMetadataChange", Notify::mailbox_metadata_change},
+    {"ServerMetadataChange", Notify::server_metadata_change},
+};
 
 struct Unauthenticate {  // RFC 8437 §2
   bool operator==(const Unauthenticate&) const = default;
@@ -420,7 +466,7 @@ using Arguments =
                  Examine, Create, Delete, Rename, Subscribe, Unsubscribe, List, Lsub, StatusQuery,
                  Append, Namespace, Idle, Check, Close, Unselect, Expunge, Search, Sort, Thread,
                  Fetch, Store, Copy, Move, GetQuota, GetQuotaRoot, SetQuota, Compress,
-                 Unauthenticate, GetMetadata, SetMetadata, Replace, UidBatches, Xlist>;
+                 Unauthenticate, GetMetadata, SetMetadata, Replace, UidBatches, Notify, Xlist>;
 
 struct Command {
   std::string tag;

@@ -124,11 +124,13 @@ bool status_items(Cursor& in, uint16_t& out);  // "(" status-att *(SP status-att
 bool list(Cursor& in, Command& out);
 bool lsub(Cursor& in, Command& out);
 bool xlist(Cursor& in, Command& out);
+bool notify(Cursor& in, Command& out);
 bool page(Cursor& in, Page& out);  // partial-range
 bool search(Cursor& in, Command& out);
 bool sort(Cursor& in, Command& out);
 bool thread(Cursor& in, Command& out);
 bool fetch(Cursor& in, Command& out);
+bool fetch_att_list(Cursor& in, Fetch& out);  // "(" fetch-att *(SP fetch-att) ")"
 bool get_metadata(Cursor& in, Command& out);
 bool set_metadata(Cursor& in, Command& out);
 bool metadata_entries(Cursor& in, std::vector<std::string>& out);  // entries (RFC 5464 §5)

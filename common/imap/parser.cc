@@ -1,7 +1,7 @@
 // common/imap/parser.cc - command = tag SP (...) and the rules of the short commands
 //
 //   RFC  3501 §9 command, command-any, command-auth, command-nonauth, command-select
-//   LIST, SEARCH and FETCH have files of their own
+//   LIST, SEARCH, FETCH and NOTIFY have files of their own
 
 #include "common/imap/parser.h"
 
@@ -348,6 +348,7 @@ constexpr Row kRows[] = {
     {"SETMETADATA", set_metadata},
     {"COMPRESS", compress},
     {"UNAUTHENTICATE", plain<Unauthenticate>},
+    {"NOTIFY", notify},
 };
 
 // No command has a longer name.

@@ -33,7 +33,9 @@ struct ParserLimits {
   uint32_t id_fields = 30;            // RFC 2971 §3.3, also 30 and 1024 octets a field
   uint32_t enable_names = 30;
   uint32_t quota_resources = 30;
-  uint32_t metadata_entries = 200;  // of one GETMETADATA or SETMETADATA, or of a LIST
+  uint32_t metadata_entries = 200;     // of one GETMETADATA or SETMETADATA, or of a LIST
+  uint32_t notify_groups = 100;        // each is looked at at each event
+  uint32_t notify_mailboxes = 10'000;  // names in all groups of one NOTIFY
   // After ENABLE UTF8=ACCEPT or IMAP4rev2: quoted strings and mailbox names are UTF-8 (RFC 9755 §3,
   // RFC 9051 §5.1).
   bool utf8 = false;

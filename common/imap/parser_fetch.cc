@@ -201,13 +201,7 @@ bool fetch_atts(Cursor& in, Fetch& args) {
     }
     return true;
   }
-  if (!in.open()) return false;
-  do {
-    if (args.sections.size() >= in.limits().fetch_items)
-      return in.too_many(in.limits().fetch_items, "fetch items");
-    if (!fetch_att(in, args)) return false;
-  } while (!in.close_or_sp() && !in.failed());
-  return !in.failed();
+  return fetch_att_list(in, args);
 }
 
 // fetch-modifier = "CHANGEDSINCE" SP mod-sequence-value / "VANISHED" / "PARTIAL" SP partial-range
@@ -228,6 +222,16 @@ bool fetch_modifier(Cursor& in, Fetch& args, bool by_uid) {
 }
 
 }  // namespace
+
+bool fetch_att_list(Cursor& in, Fetch& out) {
+  if (!in.open()) return false;
+  do {
+    if (out.sections.size() >= in.limits().fetch_items)
+      return in.too_many(in.limits().fetch_items, "fetch items");
+    if (!fetch_att(in, out)) return false;
+  } while (!in.close_or_sp() && !in.failed());
+  return !in.failed();
+}
 
 // fetch = "FETCH" SP sequence-set SP (...) [SP "(" fetch-modifier *(SP fetch-modifier) ")"]
 //         (RFC 4466 §2.4)

@@ -456,6 +456,48 @@ struct PutArguments {
     mailbox(a.reference);
     mailbox(a.pattern);
   }
+  void group(const Notify::Group& a) const {
+    static constexpr std::string_view kFilters[] = {"selected", "selected-delayed", "inboxes",
+                                                    "personal", "subscribed",       "subtree",
+                                                    "mailboxes"};
+    out += kFilters[static_cast<size_t>(a.filter)];
+    if (!a.mailboxes.empty()) {
+      char before = '(';
+      out += ' ';
+      for (const std::string& name : a.mailboxes) {
+        out += std::exchange(before, ' ');
+        put_mailbox(out, name);
+      }
+      out += ')';
+    }
+    if (a.events == 0) {
+      out += " NONE";
+      return;
+    }
+    char before = '(';
+    out += ' ';
+    for (const NotifyEvent& event : kNotifyEvents) {
+      if ((a.events & event.bit) == 0) continue;
+      out += std::exchange(before, ' ');
+      out += event.name;
+      if (event.bit != Notify::message_new || a.fetch == Fetch{}) continue;
+      out += ' ';
+      fetch_items(a.fetch);
+    }
+    if ((a.events & Notify::other) != 0) {
+      out += std::exchange(before, ' ');
+      out += "Other";
+    }
+    out += ')';
+  }
+  void operator()(const Notify& a) const {
+    out += a.groups.empty() ? " NONE" : a.status ? " SET STATUS" : " SET";
+    for (const Notify::Group& each : a.groups) {
+      out += " (";
+      group(each);
+      out += ')';
+    }
+  }
   void operator()(const StatusQuery& a) const {
     mailbox(a.mailbox);
     out += ' ';
@@ -538,10 +580,7 @@ struct PutArguments {
     out += kNames[static_cast<size_t>(a.algorithm)];
     criteria(a.search);
   }
-  void operator()(const Fetch& a) const {
-    out += ' ';
-    append_sequence_set(out, a.messages);
-    out += ' ';
+  void fetch_items(const Fetch& a) const {
     if (a.items != 0 || a.sections.empty()) {
       put_bits(out, a.items,
                {"FLAGS", "INTERNALDATE", "RFC822.SIZE", "ENVELOPE", "BODY", "BODYSTRUCTURE", "UID",
@@ -557,6 +596,12 @@ struct PutArguments {
       put_section(out, s);
     }
     out += ')';
+  }
+  void operator()(const Fetch& a) const {
+    out += ' ';
+    append_sequence_set(out, a.messages);
+    out += ' ';
+    fetch_items(a);
     if (!a.changed_since && !a.page) return;
     out += " (";
     if (a.changed_since) {

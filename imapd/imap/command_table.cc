@@ -65,6 +65,7 @@ constexpr auto kRows = std::tuple{
     RowOf<imap::Unauthenticate>{
         {"UNAUTHENTICATE", Needs::login, false, false, true, commands::unauthenticate}},
     RowOf<imap::SetQuota>{{"SETQUOTA", Needs::login, false, false, false, commands::set_quota}},
+    RowOf<imap::Notify>{{"NOTIFY", Needs::login, false, false, false, commands::notify}},
     RowOf<imap::Xlist>{{"XLIST", Needs::login, false, false, false, commands::xlist}},
     RowOf<imap::Compress>{{"COMPRESS", Needs::login, false, false, true, commands::compress}},
     RowOf<imap::GetMetadata>{

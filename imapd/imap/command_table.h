@@ -81,6 +81,7 @@ Task<Result<Reply>> lsub(Session& session, imap::Command command);
 Task<Result<Reply>> move(Session& session, imap::Command command);
 Task<Result<Reply>> name_space(Session& session, imap::Command command);
 Task<Result<Reply>> noop(Session& session, imap::Command command);
+Task<Result<Reply>> notify(Session& session, imap::Command command);
 Task<Result<Reply>> remove(Session& session, imap::Command command);
 Task<Result<Reply>> rename(Session& session, imap::Command command);
 Task<Result<Reply>> replace(Session& session, imap::Command command);

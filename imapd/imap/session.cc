@@ -9,6 +9,7 @@
 
 #include "common/base/log.h"
 #include "common/imap/response.h"
+#include "imapd/imap/render.h"
 
 namespace rims::imapd {
 namespace {
@@ -45,11 +46,19 @@ Session::~Session() {
 }
 
 void Session::select(Selected mailbox) {
+  unselect();
   selected_ = std::move(mailbox);
   count_viewed(selected_->view.size());
 }
 
 void Session::unselect() {
+  if (notifications_) {
+    notifications_->forget_arrivals();
+    // From now on it is one of the others.
+    if (selected_ && others_change_)
+      news_elsewhere(selected_->id(), imap::Notify::message_new, nullptr);
+  }
+  own_change_ = others_change_ = false;
   selected_.reset();
   count_viewed(0);
 }
@@ -198,6 +207,12 @@ Task<void> Session::serve() {
         bye(reader_.refusal().reply(), reader_.refusal().code());
         co_return;
       case Event::need_more: {
+        if (notifications_ && reader_.idle()) {
+          const Status told = co_await tell_news(!notifications_->delays_expunges(), true);
+          if (!told) co_return;
+          const auto modseq = out().empty() ? std::nullopt : modseq_to_tell(false);
+          if (modseq) append_highest_modseq(out(), *modseq);
+        }
         const Status sent = co_await flush();
         if (!sent) co_return;
         const bool more = co_await wait_for_bytes();
@@ -244,7 +259,7 @@ Task<bool> Session::wait_for_bytes() {
     }
     if (why == Woken::readable) co_return take_bytes();
     if (stopped() || lost()) co_return false;
-    if (idling_) co_return true;
+    if (idling_ || notifications_) co_return true;
   }
 }
 

@@ -1,7 +1,7 @@
 // imapd/imap/session.h - one logged-in client: its state, its commands in order, its output
 //
 //   RFC      3501 §3 (states), §5.2 (unsolicited data), §5.4 (autologout), §5.5 (pipelining), §7;
-//            5530 (response codes)
+//            5530 (response codes); 5465 (NOTIFY)
 //   Runs in  rims-imapd, one coroutine per session; the bytes of the client are not trusted
 //   Talks to the store's Account (shared by all sessions of the user) and to its own socket
 //
@@ -30,6 +30,7 @@
 #include "common/imap/response.h"
 #include "imapd/imap/command_table.h"
 #include "imapd/imap/extensions.h"
+#include "imapd/imap/notifications.h"
 #include "imapd/imap/output.h"
 #include "imapd/imap/view.h"
 #include "imapd/session/connection.h"
@@ -153,8 +154,16 @@ class Session final : public HostedSession, private store::Listener {
   void tell_flags(Uid uid, bool with_uid, Tell what = Tell::flags);
   // A response has named this MODSEQ.
   void sent_modseq(ModSeq modseq);
-  // Sends everything that is new in the mailbox, as far as it may be sent now.
+  // Sends everything that is new, as far as it is wanted and may be sent now.
   Task<Status> tell_news(bool expunges, bool with_uid);
+
+  // NOTIFY (RFC 5465): what is told from now on, also while no command is in work.
+  void notify(std::unique_ptr<Notifications> wanted);
+  // What is new in the selected mailbox.
+  enum class Which : uint8_t { wanted, all };
+  Task<Status> tell_selected(Which which, bool expunges, bool with_uid);
+  // STATUS of each mailbox of whose messages is told, but the selected one.
+  Task<Status> tell_statuses();
 
   // Gives the client back: it may log in again. When that is done the session is over, and nothing
   // more may be said. Errors as SessionHost::give_back(), and refused CANNOT with COMPRESS.
@@ -187,7 +196,15 @@ class Session final : public HostedSession, private store::Listener {
   // was deleted or the account closed.
   bool stopped();
   bool lost();
-  void news();
+  // Something is new in the selected mailbox, and `wanted` by NOTIFY if there was one.
+  void news(bool wanted, const void* origin);
+  // ... in another one: `event` (imap::Notify::Event).
+  void news_elsewhere(MailboxId mailbox, uint16_t event, const void* origin);
+  void append_status_news(const store::MailboxInfo& info, bool names_modseq);
+  Task<Status> tell_arrived();
+  Task<Status> tell_others();
+  // Are changes of its annotations told, by NOTIFY or else by ENABLE METADATA? 0: the server.
+  [[nodiscard]] bool tells_entries(MailboxId mailbox) const;
   void note_entries(MailboxId mailbox, const std::vector<std::string>& names);
   Task<Status> tell_entries();
   // Sets the HIGHESTMODSEQ of the client right, in the tagged answer or before it, when what it was
@@ -218,6 +235,9 @@ class Session final : public HostedSession, private store::Listener {
   // server, for mailbox 0.
   std::map<MailboxId, std::set<std::string>> changed_entries_;
   size_t changed_entry_count_ = 0;
+  std::unique_ptr<Notifications> notifications_;  // none before the first NOTIFY
+  bool own_change_ = false;     // the client has added or removed messages, and was not told yet
+  bool others_change_ = false;  // another has changed the selected mailbox, and it was not told yet
   bool ended_ = false;
   bool said_bye_ = false;
   bool given_back_ = false;

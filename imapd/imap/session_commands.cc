@@ -1,5 +1,6 @@
 // imapd/imap/session_commands.cc - one command: may it run, its answer, the messages that it names
 
+#include <algorithm>
 #include <utility>
 
 #include "common/base/log.h"
@@ -101,6 +102,8 @@ void Session::compose_names(imap::Arguments& args) {
           const bool from = compose(of.from), to = compose(of.to);
           if (from || to) old_name_ = std::move(supplied);
         }
+        if constexpr (requires { of.groups; })
+          for (auto& group : of.groups) std::ranges::for_each(group.mailboxes, compose);
       },
       args);
 }

@@ -100,32 +100,121 @@ Task<Status> Session::tell_news(bool expunges, bool with_uid) {
   if (!changed_entries_.empty()) {
     CO_TRY_STATUS(co_await tell_entries());
   }
+  CO_TRY_STATUS(co_await tell_selected(Which::wanted, expunges, with_uid));
+  co_return co_await tell_others();
+}
+
+// What the client has done itself is told in any case (RFC 3501 §5.2, §6.4.3), and as its numbers
+// are told with it, so is what others have added or removed.
+Task<Status> Session::tell_selected(Which which, bool expunges, bool with_uid) {
+  const bool own = std::exchange(own_change_, false);
   if (!selected_ || !selected_->view.has_news()) co_return Status();
+  const bool all = which == Which::all || !notifications_;
+  const bool messages = all || own || notifications_->tells_messages();
+  const bool flags = all || notifications_->tells_flags();
+  if (messages && flags && expunges) others_change_ = false;
   View& view = selected_->view;
   TimeSlice slice(host_.loop());
   const auto how = enabled(Extension::qresync) || enabled(Extension::uidonly)
                        ? View::Expunges::as_uids
                        : View::Expunges::as_numbers;
-  while (expunges && !view.tell_expunges(out(), kExpungesAtOnce, how)) {
+  while (messages && expunges && !view.tell_expunges(out(), kExpungesAtOnce, how)) {
     CO_TRY_STATUS(co_await drain());
     co_await slice.spend();
   }
-  if (view.has_arrivals()) {
+  if (messages && view.has_arrivals()) {
     claim_recent(view.first_arrival(), view.last_arrival());
     view.tell_arrivals(out());
     if (!enabled(Extension::imap4rev2)) view.tell_recent(out());
   }
   if (!stop_reason_) count_viewed(view.size() + view.arrivals());
+  if (messages && notifications_) {
+    CO_TRY_STATUS(co_await tell_arrived());
+  }
+  if (!flags) co_return Status();
   const std::vector<uint32_t> changed = view.take_changed();
   if (!changed.empty()) tell_keywords();
   for (const uint32_t uid : changed) {
-    tell_flags(Uid(uid), with_uid);
+    tell_flags(Uid(uid), with_uid || notifications_);
     if (drain_is_due()) {
       CO_TRY_STATUS(co_await drain());
     }
     if (slice.step()) co_await slice.spend();
   }
   co_return Status();
+}
+
+// What can not be read is logged by FETCH; the client may ask again.
+Task<Status> Session::tell_arrived() {
+  auto fetch = notifications_->take_fetch();
+  if (!fetch) co_return Status();
+  const auto sent = co_await commands::fetch(
+      *this, imap::Command{.tag = {}, .by_uid = true, .args = *std::move(fetch)});
+  if (!sent && (sent.error().fault() == Fault::peer_gone || sent.error().fault() == Fault::timeout))
+    co_return std::unexpected(sent.error());
+  co_return Status();
+}
+
+// One line for a mailbox, whatever has happened to its messages meanwhile.
+Task<Status> Session::tell_others() {
+  if (!notifications_ || !notifications_->has_untold()) co_return Status();
+  const Notifications::Untold untold = notifications_->take();
+  TimeSlice slice(host_.loop());
+  for (const auto& [name, old_name] : untold.names) {
+    const bool gone = account_->find(name) == nullptr;
+    // Renamed, and removed then: both names are gone.
+    if (gone && !old_name.empty() && !account_->find(old_name))
+      append_list_response(*this, old_name, "");
+    append_list_response(*this, name, gone ? std::string_view() : old_name);
+    if (drain_is_due()) {
+      CO_TRY_STATUS(co_await drain());
+    }
+    co_await slice.spend();
+  }
+  for (const MailboxId id : untold.changed) {
+    const store::MailboxInfo* info = account_->find(id);
+    if (info) append_status_news(*info, false);
+    if (drain_is_due()) {
+      CO_TRY_STATUS(co_await drain());
+    }
+    co_await slice.spend();
+  }
+  if (untold.overflow)
+    imap::append_status(out(), "*", imap::Condition::ok, "NOTIFICATIONOVERFLOW",
+                        "too much has changed; nothing is told from now on");
+  co_return Status();
+}
+
+// RFC 5465 §5.1 to §5.3 together; `names_modseq`: also to a client without CONDSTORE (§3.1).
+void Session::append_status_news(const store::MailboxInfo& info, bool names_modseq) {
+  using Item = imap::StatusQuery::Item;
+  if (info.noselect || (selected_ && selected_->id() == info.id)) return;
+  uint16_t items = Item::messages | Item::uidnext | Item::uidvalidity | Item::unseen;
+  if (names_modseq || enabled(Extension::condstore)) items |= Item::highestmodseq;
+  append_status_response(out(), *this, info, items, {});
+}
+
+Task<Status> Session::tell_statuses() {
+  std::vector<MailboxId> ids;
+  for (const store::MailboxInfo* info : account_->mailboxes()) ids.push_back(info->id);
+  TimeSlice slice(host_.loop());
+  for (const MailboxId id : ids) {
+    const store::MailboxInfo* info = account_->find(id);
+    const auto& subscriptions = account_->subscriptions();
+    if (info && notifications_->wants_messages(info->name, subscriptions))
+      append_status_news(
+          *info, notifications_->wants(info->name, subscriptions, imap::Notify::flag_change));
+    if (drain_is_due()) {
+      CO_TRY_STATUS(co_await drain());
+    }
+    co_await slice.spend();
+  }
+  co_return Status();
+}
+
+void Session::notify(std::unique_ptr<Notifications> wanted) {
+  if (notifications_) wanted->take_over(*notifications_);
+  notifications_ = std::move(wanted);
 }
 
 void Session::claim_recent(Uid first, Uid last) {
@@ -138,13 +227,25 @@ void Session::claim_recent(Uid first, Uid last) {
   if (first <= last) selected_->view.add_recent(first, last);
 }
 
-// What the store reports is kept in the view; only IDLE sends it at once.
-void Session::news() {
-  if (idling_) wake_.poke();
+// What the store reports is kept in the view or in notifications_; only IDLE and NOTIFY send it
+// without being asked.
+void Session::news(bool wanted, const void* origin) {
+  (origin == this ? own_change_ : others_change_) = true;
+  if (idling_ || (notifications_ && wanted)) wake_.poke();
 }
 
-void Session::appended(MailboxId mailbox, std::span<const Uid> uids, const void*) {
-  if (!selected_ || selected_->id() != mailbox) return;
+// RFC 5465 §5: what the client has done itself need not be told.
+void Session::news_elsewhere(MailboxId mailbox, uint16_t event, const void* origin) {
+  if (!notifications_ || origin == this) return;
+  const store::MailboxInfo* info = account_->find(mailbox);
+  if (!info || !notifications_->wants(info->name, account_->subscriptions(), event)) return;
+  notifications_->messages_changed(mailbox);
+  wake_.poke();
+}
+
+void Session::appended(MailboxId mailbox, std::span<const Uid> uids, const void* origin) {
+  if (!selected_ || selected_->id() != mailbox)
+    return news_elsewhere(mailbox, imap::Notify::message_new, origin);
   selected_->view.arrived(uids, account_->modseq());
   if (!stop_reason_) {
     const size_t messages = selected_->view.size() + selected_->view.arrivals();
@@ -152,39 +253,56 @@ void Session::appended(MailboxId mailbox, std::span<const Uid> uids, const void*
     count_viewed(room ? messages : 0);
     if (!room) stop("the sessions of this user have too large mailboxes open");
   }
-  news();
+  if (notifications_ && origin != this) notifications_->arrived(uids);
+  news(notifications_ && notifications_->tells_messages(), origin);
 }
 
 void Session::flags_changed(MailboxId mailbox, std::span<const Uid> uids, ModSeq modseq,
                             const void* origin) {
   // Our own change is answered by the command that made it.
-  if (origin == this || !selected_ || selected_->id() != mailbox) return;
+  if (origin == this) return;
+  if (!selected_ || selected_->id() != mailbox)
+    return news_elsewhere(mailbox, imap::Notify::flag_change, origin);
   selected_->view.flags_changed(uids, modseq);
-  news();
+  news(notifications_ && notifications_->tells_flags(), origin);
 }
 
-void Session::expunged(MailboxId mailbox, std::span<const Uid> uids, ModSeq modseq, const void*) {
-  if (!selected_ || selected_->id() != mailbox) return;
+void Session::expunged(MailboxId mailbox, std::span<const Uid> uids, ModSeq modseq,
+                       const void* origin) {
+  if (!selected_ || selected_->id() != mailbox)
+    return news_elsewhere(mailbox, imap::Notify::message_expunge, origin);
   selected_->view.expunged(uids, modseq);
-  news();
+  news(notifications_ && notifications_->tells_messages(), origin);
 }
 
-void Session::mailbox_changed(const store::Change& change, const void*) {
-  if (change.kind == store::Change::Kind::special_use && enabled(Extension::metadata))
+void Session::mailbox_changed(const store::Change& change, const void* origin) {
+  if (change.kind == store::Change::Kind::special_use && tells_entries(change.mailbox))
     note_entries(change.mailbox, {kSpecialUseEntry});
-  if (selected_ && selected_->mailbox->deleted()) news();
+  if (notifications_ && origin != this) {
+    notifications_->mailbox_changed(change, account_->subscriptions());
+    if (notifications_->has_untold()) wake_.poke();
+  }
+  if ((idling_ || notifications_) && selected_ && selected_->mailbox->deleted()) wake_.poke();
 }
 
 void Session::annotated(const store::Change& change, const void* origin) {
   // SETMETADATA is answered by its OK alone.
   if (origin == this) return;
-  const bool server = change.mailbox.value == 0;
-  if (enabled(server ? Extension::metadata_server : Extension::metadata))
-    note_entries(change.mailbox, change.entries);
+  if (tells_entries(change.mailbox)) note_entries(change.mailbox, change.entries);
+}
+
+// After NOTIFY, what it has asked for alone (RFC 5465 §3.1).
+bool Session::tells_entries(MailboxId mailbox) const {
+  const bool server = mailbox.value == 0;
+  if (!notifications_) return enabled(server ? Extension::metadata_server : Extension::metadata);
+  if (server) return notifications_->wants_server_entries();
+  const store::MailboxInfo* info = account_->find(mailbox);
+  return info && notifications_->wants(info->name, account_->subscriptions(),
+                                       imap::Notify::mailbox_metadata_change);
 }
 
 void Session::server_entries_changed(const std::vector<std::string>& names) {
-  if (!post_only() && enabled(Extension::metadata_server)) note_entries(MailboxId(), names);
+  if (!post_only() && tells_entries(MailboxId())) note_entries(MailboxId(), names);
 }
 
 void Session::note_entries(MailboxId mailbox, const std::vector<std::string>& names) {
@@ -195,7 +313,7 @@ void Session::note_entries(MailboxId mailbox, const std::vector<std::string>& na
     changed_entries_.clear();
     stop("too many annotations have changed");
   }
-  news();
+  if (idling_ || notifications_) wake_.poke();
 }
 
 // "* METADATA mailbox entry ...": only names, no values.

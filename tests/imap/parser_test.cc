@@ -141,6 +141,29 @@ TEST(Parser, ListBasicAndExtended) {  // RFC 5258 §6
   EXPECT_EQ(xlist.pattern, "Entw\xC3\xBC*");
 }
 
+TEST(Parser, NotifyGroups) {  // RFC 5465 §8
+  EXPECT_TRUE(args<Notify>("a NOTIFY NONE").groups.empty());
+  EXPECT_FALSE(args<Notify>("a NOTIFY SET (personal NONE)").status);
+  const Notify all = args<Notify>(
+      "a notify set status (Selected (messagenew (uid BODY.PEEK[HEADER.FIELDS (to)]) "
+      "messageexpunge)) (subtree (inbox/x &AOk-) (MAILBOXNAME FutureEvent)) (mailboxes inbox "
+      "none)");
+  EXPECT_TRUE(all.status);
+  ASSERT_EQ(all.groups.size(), 3U);
+  EXPECT_EQ(all.groups[0].filter, Notify::Filter::selected);
+  EXPECT_EQ(all.groups[0].events, Notify::message_new | Notify::message_expunge);
+  EXPECT_EQ(all.groups[0].fetch.items, Fetch::uid);
+  EXPECT_EQ(all.groups[0].fetch.sections.at(0).fields, std::vector<std::string>{"to"});
+  EXPECT_EQ(all.groups[1].filter, Notify::Filter::subtree);
+  EXPECT_EQ(all.groups[1].mailboxes, (std::vector<std::string>{"INBOX/x", "\xC3\xA9"}));
+  EXPECT_EQ(all.groups[1].events, Notify::mailbox_name | Notify::other);
+  EXPECT_EQ(all.groups[2].mailboxes, std::vector<std::string>{"INBOX"});
+  EXPECT_EQ(all.groups[2].events, 0);
+  // Whether there are such events is not for the grammar to say, so not what they go with, either.
+  EXPECT_EQ(args<Notify>("a NOTIFY SET (selected (AnnotationChange X))").groups[0].events,
+            Notify::annotation_change | Notify::other);
+}
+
 // RFC 8474 §7 is in SearchKeysOfEveryKind, too.
 TEST(Parser, StatusItems) {
   const StatusQuery s = args<StatusQuery>("a STATUS blurdybloop (UIDNEXT MESSAGES)");
@@ -412,6 +435,19 @@ TEST(Parser, CanonicalForms) {
       {"a APPEND x {1}\r\ny (k) {1+}\r\nz", "a APPEND \"x\" () {1+}\r\ny (k) {1+}\r\nz"},
       {"a LSUB \"\" %", "a LSUB \"\" \"%\""},
       {"a xlist x %", "a XLIST \"x\" \"%\""},
+      {"a NOTIFY none", "a NOTIFY NONE"},
+      {"a NOTIFY SET ( personal  ( SubscriptionChange mailboxname ) ) ",
+       "a NOTIFY SET (personal (MailboxName SubscriptionChange))"},
+      {"a NOTIFY SET STATUS (selected-delayed (FlagChange MessageExpunge MessageNew  (PREVIEW "
+       "(LAZY) "
+       "BODY[])))",
+       "a NOTIFY SET STATUS (selected-delayed (MessageNew (PREVIEW (LAZY) BODY[]) MessageExpunge "
+       "FlagChange))"},
+      {"a NOTIFY SET (inboxes NONE) (subtree {1+}\r\nx (ServerMetadataChange "
+       "MailboxMetadataChange)) "
+       "(mailboxes (a b) (AnnotationChange y z)) (subscribed NONE)",
+       "a NOTIFY SET (inboxes NONE) (subtree (\"x\") (MailboxMetadataChange ServerMetadataChange)) "
+       "(mailboxes (\"a\" \"b\") (AnnotationChange Other)) (subscribed NONE)"},
       {"a CREATE x (USE (\\Junk))", "a CREATE \"x\" (USE (\\Junk))"},
       {"a RENAME &AOk- x", "a RENAME \"&AOk-\" \"x\""},
       {"a STATUS x ( UNSEEN )", "a STATUS \"x\" (UNSEEN)"},
@@ -746,6 +782,33 @@ TEST(Parser, SaysWhatWasExpectedAndWhere) {
       {"a SEARCH ALL(SEEN)", "SP or end of command at column 13"},
       {"a SEARCH ()", "search key at column 11"},
       {"a XLIST \"\"", "SP at column 11"},
+      {"a NOTIFY", "SP at column 9"},
+      {"a NOTIFY ALL", "SET or NONE at column 10"},
+      {"a NOTIFY NONE x", "end of command at column 14"},
+      {"a NOTIFY SET", "SP at column 13"},
+      {"a NOTIFY SET STATUS", "SP at column 20"},
+      {"a NOTIFY SET personal NONE", "\"(\" at column 14"},
+      {"a NOTIFY SET ()",
+       "selected, selected-delayed, inboxes, personal, subscribed, subtree or mailboxes at column "
+       "15"},
+      {"a NOTIFY SET (personal)", "SP at column 23"},
+      {"a NOTIFY SET (personal MailboxName)", "\"(\" or NONE at column 24"},
+      {"a NOTIFY SET (personal ())", "event at column 25"},
+      {"a NOTIFY SET (personal (\"MailboxName\"))", "event at column 25"},
+      {"a NOTIFY SET (personal (MailboxName)", "\")\" at column 37"},
+      {"a NOTIFY SET (personal (MailboxName))(personal NONE)", "SP at column 38"},
+      {"a NOTIFY SET (personal (MailboxName(x)))", "SP or \")\" at column 36"},
+      {"a NOTIFY SET (personal (MessageNew))", "both MessageNew and MessageExpunge at column 24"},
+      {"a NOTIFY SET (selected (MessageExpunge))",
+       "both MessageNew and MessageExpunge at column 24"},
+      {"a NOTIFY SET (selected (FlagChange))", "both MessageNew and MessageExpunge at column 24"},
+      {"a NOTIFY SET (personal (MessageNew (UID) MessageExpunge))", "event at column 36"},
+      {"a NOTIFY SET (selected (MessageNew () MessageExpunge))", "fetch item at column 37"},
+      {"a NOTIFY SET (selected (MailboxName))", "event of messages at column 25"},
+      {"a NOTIFY SET (selected NONE) (selected-delayed NONE)",
+       "selected or selected-delayed once at column 31"},
+      {"a NOTIFY SET (mailboxes NONE)", "SP at column 29"},
+      {"a NOTIFY SET (mailboxes () NONE)", "mailbox name at column 26"},
       {"a SORT", "SP at column 7"},
       {"a SORT ALL", "\"(\" at column 8"},
       {"a SORT (REVERSE) x ALL", "SP at column 16"},
@@ -881,6 +944,17 @@ TEST(ParserLimits, EveryCountHasOne) {
        "more than 1024 octets in a value of ID"},
       {"a ENABLE" + repeat(" X", l.enable_names), "a ENABLE" + repeat(" X", l.enable_names + 1),
        "more than 30 capabilities"},
+      {"a NOTIFY SET" + repeat(" (personal NONE)", l.notify_groups),
+       "a NOTIFY SET" + repeat(" (personal NONE)", l.notify_groups + 1),
+       "more than 100 groups of events"},
+      {"a NOTIFY SET (subtree x NONE) (mailboxes (" + repeat("x ", l.notify_mailboxes - 1) +
+           ") NONE)",
+       "a NOTIFY SET (subtree x NONE) (mailboxes (" + repeat("x ", l.notify_mailboxes) + ") NONE)",
+       "more than 10000 mailboxes"},
+      {"a NOTIFY SET (selected (MessageExpunge MessageNew (" + repeat("BODY[] ", l.fetch_items) +
+           ")))",
+       "a NOTIFY SET (selected (MessageNew (" + repeat("BODY[] ", l.fetch_items + 1) + ")))",
+       "more than 100 fetch items"},
   };
   for (const auto& row : rows) {
     const Result<Command> good = parse_line(row.good);
