@@ -62,6 +62,19 @@ class Unauthenticate(unittest.TestCase):
         self.assertTrue(client.file.readline().startswith(b"* OK"))
         return client
 
+    def test_notify_is_forgotten(self):  # RFC 5465 §3.1
+        suite = self.suite()
+        watcher, other = self.connect(suite, False), self.connect(suite, False)
+        for client in (watcher, other):
+            client.ask("a LOGIN foo bar")
+        self.assertTrue(watcher.ask("b NOTIFY SET (personal (MailboxName))")[-1].startswith("b OK"))
+        other.ask("c CREATE One")
+        self.assertEqual(len(watcher.ask("d NOOP")), 2)
+        watcher.ask("e UNAUTHENTICATE")
+        watcher.ask("f LOGIN foo bar")
+        other.ask("g CREATE Two")
+        self.assertEqual(len(watcher.ask("h NOOP")), 1)
+
     def test_all_is_forgotten(self):
         suite = self.suite()
         for tls in (False, True):
