@@ -201,7 +201,8 @@ Uid Account::claim_recent(MailboxId id) {
   if (!mailbox) return Uid(UINT32_MAX);
   const Uid first = mailbox->info().first_recent;
   const Uid next = mailbox->info().uidnext;
-  if (first < next && AccountState::loaded(*mailbox)) {
+  // When the account closes, the index could have a claim that the journal does not know.
+  if (first < next && AccountState::loaded(*mailbox) && !closing_) {
     state_.claim_recent(id, next);
     recent_claims_[id] = next;
     index_->note_counters(id);

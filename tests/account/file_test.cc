@@ -51,6 +51,21 @@ TEST_F(FileTest, AnAccountIsTheSameAfterStopAndAfterKill) {
 }
 
 // The time of each record, as it was when written: found again in footers and without them.
+TEST_F(FileTest, NothingIsClaimedWhileAnAccountCloses) {
+  auto account = open();
+  must(account->append(inbox(account), messages({"one"})));
+  const auto mailbox = must(account->open_mailbox(inbox(account)));
+  Scope closing(loop_);
+  closing.spawn(account->shut());
+  EXPECT_EQ(account->claim_recent(inbox(account)), Uid(1));
+  run(loop_, closing.join());
+  account.reset();
+  reopen();
+  account = open();
+  EXPECT_EQ(account->find("INBOX")->first_recent, Uid(1));
+  EXPECT_EQ(must(account->check()), std::vector<std::string>());
+}
+
 TEST_F(FileTest, RecordsKeepTheTimeTheyWereWritten) {
   segment_bytes_ = 4096;
   make_store();
