@@ -140,6 +140,9 @@ void Simulation::crash(bool power) {
   } else {
     disk_.power_on();
     disk_.forget_failed_pages();
+    // Whether the flush of a file that was put there meanwhile has ended, nobody knows.
+    for (const auto& name : quarantine_files())
+      if (!quarantine_.contains(name)) doubtful_.insert(name);
   }
   start_store();
 }

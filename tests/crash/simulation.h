@@ -110,6 +110,7 @@ class Simulation final : public Listener {
                std::string& why);
   Task<Result<Model>> observe();
   Task<Status> observe_mailbox(const MailboxInfo* info, Model& model);
+  [[nodiscard]] std::vector<std::string> quarantine_files() const;
   void look_at_quarantine();
   void look_at_cut_bytes();
   // Of messages that no mailbox has, in one segment; of all its bytes.
@@ -173,6 +174,7 @@ class Simulation final : public Listener {
   uint64_t modseq_ = 0;
   bool faulty_ = false;  // a fault, a failed append or the power may explain a failure
   std::map<std::string, std::string> quarantine_;
+  std::set<std::string> doubtful_;  // in quarantine/: they may go with the power
   std::vector<std::pair<std::string, std::string>> before_;  // last segments after power losses
   Trace trace_;
   std::string failure_;

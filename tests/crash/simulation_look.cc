@@ -182,12 +182,19 @@ void Simulation::free_all() {
   verify();
 }
 
+std::vector<std::string> Simulation::quarantine_files() const {
+  std::vector<std::string> names;
+  std::error_code none;
+  for (const auto& entry : fs::directory_iterator(account_dir() / "quarantine", none))
+    names.push_back(entry.path().filename().string());
+  return names;
+}
+
 // What was saved there once stays there; a power loss alone damages nothing.
 void Simulation::look_at_quarantine() {
   std::map<std::string, std::string> now;
-  std::error_code none;
-  for (const auto& entry : fs::directory_iterator(account_dir() / "quarantine", none))
-    now[entry.path().filename().string()] = content(entry.path());
+  for (const auto& name : quarantine_files())
+    if (!doubtful_.contains(name)) now[name] = content(account_dir() / "quarantine" / name);
   for (const auto& [name, bytes] : quarantine_) {
     if (!now.contains(name) || now[name] != bytes)
       return fail_with("quarantine/" + name + " is not what it was");
