@@ -323,6 +323,13 @@ Task<Status> Account::write_index() {
 
 Task<void> Account::tidy() {
   if (failure_ || closing_) co_return;
+  // A claim of \Recent gets its record first: where a power loss takes the mark that the index is
+  // being changed, it must not have what the journal does not say.
+  if (!recent_claims_.empty()) {
+    (void)co_await commit([](Plan&) -> Result<Built> { return Built::nothing; }, {});
+    while (committing_) co_await idle_.wait();
+    if (failure_ || closing_) co_return;
+  }
   if (!index_->clean()) co_await index_->flush(state_, locations_);
   if (!compacting_) locations_.trim(kLocationChunks, Locations::chunk_of(state_.next_message()));
   std::vector<MailboxId> idle;

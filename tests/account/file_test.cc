@@ -66,6 +66,21 @@ TEST_F(FileTest, NothingIsClaimedWhileAnAccountCloses) {
   EXPECT_EQ(must(account->check()), std::vector<std::string>());
 }
 
+TEST_F(FileTest, AClaimHasItsRecordBeforeTheIndexHasIt) {
+  auto account = open();
+  must(account->append(inbox(account), messages({"one"})));
+  const auto mailbox = must(account->open_mailbox(inbox(account)));
+  EXPECT_EQ(account->claim_recent(inbox(account)), Uid(1));
+  run(loop_, account->tidy());
+  account.reset();
+  crash();
+  for (const auto& e : fs::directory_iterator(dir()))
+    if (e.path().extension() == ".gdbm") fs::remove(e.path());
+  make_store();
+  account = open();
+  EXPECT_EQ(account->find("INBOX")->first_recent, Uid(2));
+}
+
 TEST_F(FileTest, RecordsKeepTheTimeTheyWereWritten) {
   segment_bytes_ = 4096;
   make_store();
