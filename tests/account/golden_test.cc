@@ -133,6 +133,19 @@ TEST_F(GoldenTest, TheGoldenAccountOfVersion2IsReadForEver) {
             "Subject: four\r\n\r\n" + std::string(900, 'd') + "\r\n");
 }
 
+// And with annotations, which an earlier program ignores: set, said again where a segment begins,
+// replaced, removed, gone with their mailbox.
+TEST_F(GoldenTest, TheGoldenAccountWithAnnotationsIsReadForEver) {
+  const auto account = take("v2-annotations");
+  const auto all = [&](const char* name) { return account->annotations(account->find(name)->id); };
+  EXPECT_EQ(all("INBOX"), (Annotations{{"/private/comment", "second"}, {"/shared/comment", ""}}));
+  EXPECT_EQ(all("Old"), (Annotations{{"/private/comment", "first"}}));
+  EXPECT_EQ(all("Work"), Annotations());
+  EXPECT_EQ(account->annotations(MailboxId()),
+            (Annotations{{"/private/devicetoken", std::string("t\0k\xff", 4)}}));
+  EXPECT_EQ(account->find("INBOX")->messages, 12U);
+}
+
 // Whoever adds a type, or a version of one, adds an account that holds it.
 TEST_F(GoldenTest, EveryTypeOfRecordIsInAGoldenAccount) {
   std::set<RecordType> found;

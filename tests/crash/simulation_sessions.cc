@@ -160,8 +160,9 @@ Simulation::OperationRef Simulation::think() {
   } else if (op->kind == Kind::annotate) {
     for (uint32_t i = 1 + pick(3); i > 0; i--) {
       auto& value = op->annotations[kEntries[pick(4)]];
-      const bool gone = chance(30), zeros = chance(50);
-      value.assign(gone ? 0 : 1 + pick(chance(10) ? 9000 : 40), zeros ? '\0' : 'a');
+      // Often as long as the one before it, so that only its bytes tell them apart.
+      const size_t size = chance(30) ? 0 : chance(10) ? 1 + pick(9000) : 20;
+      value.assign(size, "abc\0"[pick(4)]);
     }
   } else if (op->kind < Kind::create) {
     op->uids = some_uids(box);

@@ -1,6 +1,6 @@
 // tests/fuzz/index_fuzz.cc - values of the index, and whole GDBM files, that were damaged
 //
-// First byte: 0 to 7 one kind of value, 8 and above a GDBM file. Property: everything ends in an
+// First byte: 0 to 9 one kind of value, 10 and above a GDBM file. Property: everything ends in an
 // answer; what is accepted keeps the invariants of a mailbox.
 
 #include <cstdio>
@@ -84,6 +84,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       require(IndexCodec::decode_expunged(made, count, again) && again == all, "expunged");
       return 0;
     }
+    case 9:
+      if (!value.empty() && IndexCodec::decode_annotations(value, state))
+        require(IndexCodec::encode_annotations(state) == value, "annotations");
+      return 0;
     case 5:
     case 6:
     case 7: {

@@ -472,7 +472,7 @@ TEST(Parser, CanonicalForms) {
        "a SETMETADATA \"\" (\"/private/a\" NIL \"/private/b\" \"NIL\")"},
       {"a SETMETADATA x (/Private/vendor/v/x {2}\r\n\r\n)",
        "a SETMETADATA \"x\" (\"/Private/vendor/v/x\" {2+}\r\n\r\n)"},
-      {"a SETMETADATA x (/private/vendors \"\" /private/\x1f ~{2+}\r\n\x80y)",
+      {"a SETMETADATA x (/private/vendors \"\" \"/private/\x1f\" ~{2+}\r\n\x80y)",
        "a SETMETADATA \"x\" (\"/private/vendors\" \"\" \"/private/\x1f\" {2+}\r\n\x80y)"},
       {"a LIST \"\" * RETURN (METADATA (/private/a /shared/b) CHILDREN STATUS (UNSEEN))",
        "a LIST () \"\" \"*\" RETURN (CHILDREN STATUS (UNSEEN) METADATA (\"/private/a\" "

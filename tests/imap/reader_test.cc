@@ -406,8 +406,9 @@ TEST(Reader, SetmetadataHasALimitOfItsOwn) {  // RFC 5464 §4.3
       session(limits,
               "a setmetadata x (/private/a ~{26+}\r\n" + std::string(26, 'x') + ")\r\nb NOOP\r\n"),
       Lines({"a NO [METADATA MAXSIZE 25] the value of an annotation is too big", "b NOOP\r\n"}));
-  const std::string fits = "a SETMETADATA x (/private/a {25+}\r\n" + std::string(25, 'x') + ")\r\n";
-  EXPECT_EQ(session(limits, fits), Lines({fits}));
+  const std::string fits(25, 'x');
+  EXPECT_EQ(session(limits, "a SETMETADATA x (/private/a {25+}\r\n" + fits + ")\r\n"),
+            Lines({"a SETMETADATA \"x\" (\"/private/a\" \"" + fits + "\")\r\n"}));
   EXPECT_EQ(session(limits, "a SETMETADATAX x (/private/a {21}\r\n").at(0).substr(0, 5), "a BAD");
 }
 
