@@ -44,6 +44,7 @@ class _Curl(ClientTest):
         self.assertIn(b"* 2 EXPUNGE", self.curl("INBOX", "-X", "EXPUNGE"))
         self.assertEqual(sorted(self.everything()), [1, 3])
         self.assertEqual(self.curl("INBOX?ALL").strip(), b"* SEARCH 1 2")
+        self.assert_page("curl")
 
     def test_makes_and_removes_a_mailbox(self):
         self.curl("", "-X", "CREATE lists/rims")

@@ -95,6 +95,7 @@ class _Mbsync(ClientTest):
         before = self.snapshot()
         self.mbsync()
         self.assertTrue(self.snapshot() == before, "a further run must change nothing")
+        self.assert_page("mbsync")
 
 
 three_ways(globals(), _Mbsync)

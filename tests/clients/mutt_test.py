@@ -9,7 +9,7 @@ import subprocess
 import time
 import unittest
 
-from tests.clients.support import ClientTest, digest, message, three_ways
+from tests.clients.support import ClientTest, digest, message, page_example, three_ways
 
 KEYS = (
     "<display-message><exit>"                          # message 1 becomes \Seen
@@ -24,6 +24,7 @@ KEYS = (
 
 class _Mutt(ClientTest):
     TOOL = "mutt"
+    PAGE = "mutt"
     SETTINGS = ""
 
     def mutt(self, keys):
@@ -83,10 +84,12 @@ class _Mutt(ClientTest):
         self.assertEqual([d for _, d in self.everything("lists").values()], [of(4)])
         with open(out, "rb") as f:
             self.assertEqual(digest(f.read()), of(5))
+        self.assert_page(self.PAGE)
 
 
 class _NeoMutt(_Mutt):
     TOOL = "neomutt"
+    PAGE = "NeoMutt"
     SETTINGS = "set imap_condstore=yes imap_qresync=yes header_cache={home}/cache debug_level=2 debug_file={home}/log\n"
 
     def test_comes_back_by_qresync(self):
@@ -115,11 +118,18 @@ class _NeoMutt(_Mutt):
 
 
 class _MuttDeflate(_Mutt):
+    PAGE = "mutt, imap_deflate"
     SETTINGS = "set imap_deflate=yes\n"  # Debian's NeoMutt is built without it
 
     def test_reads_flags_files_and_deletes(self):
         super().test_reads_flags_files_and_deletes()
         self.assertRegex(self.suite.log_text(), r"a\d+ COMPRESS\n")
+
+
+class MuttWithoutDeflateTest(_Mutt):
+    """It would compress, but is not told that it can."""
+    CONFIGURATION = page_example()
+    SETTINGS = _MuttDeflate.SETTINGS
 
 
 three_ways(globals(), _Mutt)

@@ -76,6 +76,7 @@ class _OfflineImap(ClientTest):
         self.sync()
         self.assertEqual((sorted((n, f, d) for n, (_, f, d) in self.near().items()),
                           self.everything()), before, "a further run must change nothing")
+        self.assert_page("offlineimap3")
 
 
 three_ways(globals(), _OfflineImap)

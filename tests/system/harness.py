@@ -129,6 +129,7 @@ class Suite:
         self.cert = None
         self.child = None
         self.imap_port = self.imaps_port = None
+        self.tags = set()  # what the tags of our own sessions start with
         os.makedirs(self.mail, exist_ok=True)
         os.makedirs(self.run_dir, exist_ok=True)
         self._write_config(settings or "", tls, log_level)
@@ -337,6 +338,7 @@ class Suite:
             imap = imaplib.IMAP4("127.0.0.1", self.imap_port, timeout=limit)
             if security == "starttls":
                 imap.starttls(self.tls_context())
+        self.tags.add(imap.tagpre.decode())
         try:
             imap.login(user, password or self.users[user])
             yield imap
