@@ -50,7 +50,6 @@ TEST_F(FileTest, AnAccountIsTheSameAfterStopAndAfterKill) {
   EXPECT_EQ(must(account->read_structure(list[0].message)), "structure of small");
 }
 
-// The time of each record, as it was when written: found again in footers and without them.
 TEST_F(FileTest, NothingIsClaimedWhileAnAccountCloses) {
   auto account = open();
   must(account->append(inbox(account), messages({"one"})));
@@ -81,6 +80,7 @@ TEST_F(FileTest, AClaimHasItsRecordBeforeTheIndexHasIt) {
   EXPECT_EQ(account->find("INBOX")->first_recent, Uid(2));
 }
 
+// The time of each record, as it was when written: found again in footers and without them.
 TEST_F(FileTest, RecordsKeepTheTimeTheyWereWritten) {
   segment_bytes_ = 4096;
   make_store();
