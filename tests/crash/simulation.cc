@@ -180,6 +180,7 @@ bool Simulation::try_to_open() {
 // With crashes and faults on the way, a few times; then without.
 void Simulation::open_account() {
   const unsigned often = kills() ? 60 : 35;
+  opened_in_fault_ = false;
   for (int tries = 0; faulted() && tries < 3 && !failed() && chance(often); tries++) {
     tally_.in_recovery++;
     const bool power = chance(60);
@@ -200,7 +201,10 @@ void Simulation::open_account() {
     if (faulty_) before_.clear();
     if (opened && !disk_.dead()) {
       disk_.power_on();
-      if (chance(50) && !account_->failed()) break;
+      if (chance(50) && !account_->failed()) {
+        opened_in_fault_ = faulty_;
+        break;
+      }
     }
     account_.reset();
     crash(power);

@@ -173,6 +173,9 @@ class Simulation final : public Listener {
   uint64_t folds_ = 0;
   uint64_t modseq_ = 0;
   bool faulty_ = false;  // a fault, a failed append or the power may explain a failure
+  // The account was opened while the disk refused writes: what it owes since then may fail one of
+  // its own, when they are taken again.
+  bool opened_in_fault_ = false;
   std::map<std::string, std::string> quarantine_;
   std::set<std::string> doubtful_;  // in quarantine/: they may go with the power
   std::vector<std::pair<std::string, std::string>> before_;  // last segments after power losses

@@ -341,7 +341,8 @@ Task<void> Simulation::one(std::shared_ptr<Account> account) {
   const bool unknown = !done && account->failed();
   if (!done && op->folded && !unknown)
     fail_with("refused, but done: " + to_string(*op) + ": " + done.error().detail());
-  if (!done && done.error().fault() == Fault::storage && !faulty_ && !disk_.dead() && !killed_)
+  if (!done && done.error().fault() == Fault::storage && !faulty_ && !opened_in_fault_ &&
+      !disk_.dead() && !killed_)
     fail_with("fails for no reason: " + done.error().detail());
   if (!unknown) std::erase(flying_, op);
   if (done && alone && !op->folded && folds_ == folds) {
