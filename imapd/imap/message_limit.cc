@@ -2,8 +2,6 @@
 
 #include "imapd/imap/message_limit.h"
 
-#include <utility>
-
 #include "common/imap/response.h"
 
 namespace rims::imapd {
@@ -23,12 +21,17 @@ std::unexpected<Error> too_many(uint32_t limit, std::string_view what, std::opti
 
 void tell_limit(Session& session, Reply& reply, std::optional<Uid> lowest) {
   if (!lowest) return;
-  std::string code = message_limit_code(*session.message_limit(), lowest);
   if (reply.code.empty())
-    reply.code = std::move(code);
+    reply.code = message_limit_code(*session.message_limit(), lowest);
   else
-    imap::append_status(session.out(), "*", imap::Condition::no, code,
-                        "only the last messages were worked on");
+    tell_limit(session, lowest);
+}
+
+void tell_limit(Session& session, std::optional<Uid> lowest) {
+  if (!lowest) return;
+  imap::append_status(session.out(), "*", imap::Condition::no,
+                      message_limit_code(*session.message_limit(), lowest),
+                      "only the last messages were worked on");
 }
 
 }  // namespace rims::imapd

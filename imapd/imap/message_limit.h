@@ -36,5 +36,7 @@ template <class Message, class UidOf>
 
 // Tells, in the tagged OK or before it, that the command ended at `lowest`, if it did.
 void tell_limit(Session& session, Reply& reply, std::optional<Uid> lowest);
+// The same for a command that ends with NO, because some of its messages were gone.
+void tell_limit(Session& session, std::optional<Uid> lowest);
 
 }  // namespace rims::imapd

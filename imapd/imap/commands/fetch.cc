@@ -703,7 +703,10 @@ Task<Result<Reply>> fetch(Session& session, imap::Command command) {
   // RFC 3501 §6.4.5: NO is "can't fetch that data". What came before it is good.
   if (progress.unreadable.any())
     co_return fail(Fault::storage, progress.unreadable.text("fetched"), {}, "UNAVAILABLE");
-  if (progress.some_gone && !command.by_uid && !args.messages.saved) co_return some_are_gone();
+  if (progress.some_gone && !command.by_uid && !args.messages.saved) {
+    tell_limit(session, lowest);
+    co_return some_are_gone();
+  }
   Reply reply{.text = command.by_uid ? "UID FETCH completed" : "FETCH completed", .code = {}};
   tell_limit(session, reply, lowest);
   co_return reply;

@@ -90,6 +90,7 @@ Task<Result<Reply>> store(Session& session, imap::Command command) {
   // A UID that names nothing is ignored (RFC 3501 §6.4.8); a number always named a message. A
   // client that wants no answer is not told NO (RFC 2180 §4.2.1).
   if (some_gone && !command.by_uid && !args.silent && !args.messages.saved) {
+    tell_limit(session, lowest);
     if (code.empty()) co_return some_are_gone();
     co_return fail(Fault::not_found, "some of the messages were expunged by another session", {},
                    std::move(code));
