@@ -345,7 +345,10 @@ Task<void> Simulation::one(std::shared_ptr<Account> account) {
       !disk_.dead() && !killed_)
     fail_with("fails for no reason: " + done.error().detail());
   if (!unknown) std::erase(flying_, op);
-  if (done && alone && !op->folded && folds_ == folds) {
+  // With a MODSEQ that is lost, UNCHANGEDSINCE changes nothing; the model knows no such numbers.
+  const bool can_tell =
+      op->unchanged_since == UINT64_MAX || account->can_tell_since(ModSeq(op->unchanged_since));
+  if (done && alone && !op->folded && folds_ == folds && can_tell) {
     Model copy = model_;
     Operation again = *op;
     if (!copy.apply(again).empty()) fail_with("acknowledged, not done: " + to_string(*op));
