@@ -324,18 +324,26 @@ Result<Parts> look_at(const ReadAt& read, const Entry& entry, const BatchSums& s
   const auto& h = entry.header;
   const uint64_t start = entry.offset + kRecordHeader + h.meta;
   const uint64_t size = h.aux + h.body;
-  TRY(const std::string parts, read(start, static_cast<size_t>(size)));
-  if (parts.size() != size) return Parts{.torn = true};
+  // With the rest of the last sector, if the file has it.
+  TRY(const std::string parts,
+      read(start, static_cast<size_t>(size) + left_of_sector(start + size)));
+  if (parts.size() < size) return Parts{.torn = true};
   const auto aux = std::string_view(parts).substr(0, h.aux);
-  const auto body = std::string_view(parts).substr(h.aux);
+  const auto body = std::string_view(parts).substr(h.aux, h.body);
+  const auto behind = [&](size_t at) {
+    return std::string_view(parts).substr(at, left_of_sector(start + at));
+  };
   Parts found;
   if (checksum(key, aux) != h.aux_sum) {
-    found.torn = looks_torn({aux, start, h.aux_sum, sums.of(h, RecordPart::aux)}, key);
+    found.torn =
+        looks_torn({aux, start, h.aux_sum, sums.of(h, RecordPart::aux), behind(h.aux)}, key);
     found.damaged = "the structure of its message";
   }
   if (checksum(key, body) != h.body_sum) {
-    found.torn = found.torn ||
-                 looks_torn({body, start + h.aux, h.body_sum, sums.of(h, RecordPart::body)}, key);
+    found.torn =
+        found.torn || looks_torn({body, start + h.aux, h.body_sum, sums.of(h, RecordPart::body),
+                                  behind(static_cast<size_t>(size))},
+                                 key);
     found.damaged = "its message";
   }
   return found;
@@ -474,9 +482,12 @@ Status Scanner::look_at_seal(const Entry& footer, bool damaged) {
 
 Result<bool> Scanner::torn(const Hurt& hurt) {
   const uint64_t at = hurt.offset + kRecordHeader;
-  TRY(const std::string_view meta, window_.at(at, hurt.header.meta));
+  const size_t size = hurt.header.meta;
+  TRY(const std::string_view bytes, window_.at(at, size + left_of_sector(at + size)));
   const auto* sums = sums_.of(hurt.header, RecordPart::meta);
-  return looks_torn({meta, at, hurt.header.meta_sum, sums}, key_);
+  return looks_torn({bytes.substr(0, size), at, hurt.header.meta_sum, sums,
+                     bytes.substr(std::min(size, bytes.size()))},
+                    key_);
 }
 
 Status Scanner::take_damages(uint64_t& from, uint32_t& lost, std::string& why) {

@@ -87,12 +87,18 @@ class Pieces {
   Id key_{};
 };
 
+// Was something written behind these bytes in their sector?
+bool goes_on(const Suspect& part, size_t at, std::string_view sector) {
+  return at + sector.size() == part.bytes.size() && !all_zero(part.behind);
+}
+
 // Whether a sector with some of this piece ends in zeros.
 bool may_be_torn(const Suspect& part, size_t piece) {
   const size_t from = piece * kSummedPiece;
   const size_t to = std::min(from + kSummedPiece, part.bytes.size());
   return !each_sector(part.bytes, part.offset, [&](size_t at, std::string_view sector) {
-    return at >= to || at + sector.size() <= from || sector.back() != 0;
+    return at >= to || at + sector.size() <= from || sector.back() != 0 ||
+           goes_on(part, at, sector);
   });
 }
 
@@ -122,6 +128,10 @@ bool unended(std::string_view found, std::string_view right, uint64_t offset) {
   });
 }
 
+size_t left_of_sector(uint64_t offset) {
+  return static_cast<size_t>((kSector - offset % kSector) % kSector);
+}
+
 bool looks_torn(const Suspect& part, const Id& key) {
   if (part.pieces) {
     const Pieces pieces(*part.pieces, part.bytes);
@@ -133,6 +143,7 @@ bool looks_torn(const Suspect& part, const Id& key) {
   size_t ends = 0, last = 0;  // sectors that end in a zero, and where the last of them does
   const bool all_begun =
       each_sector(part.bytes, part.offset, [&](size_t at, std::string_view sector) {
+        if (goes_on(part, at, sector)) return true;
         if (sector.back() == 0) {
           ends++;
           last = at + sector.size() - 1;

@@ -28,11 +28,15 @@ struct Suspect {
   uint64_t sum = 0;     // the checksum that they should have
   // Sums of its pieces, when it is large and has zeros of its own.
   const PieceSums* pieces = nullptr;
+  // What follows it in its last sector: if that was written, so was all of the sector before it.
+  std::string_view behind;
 };
 // An interrupted write leaves zeros: whole sectors, the end of one, or everything from some point
 // on. A part that has no such zeros, or is one wrong bit away from what was written, was written
 // completely and has changed since. It takes up to a second for a large part.
 [[nodiscard]] bool looks_torn(const Suspect& part, const Id& key);
+// How many bytes lie between `offset` and the end of its sector.
+[[nodiscard]] size_t left_of_sector(uint64_t offset);
 // What the part was, if no piece of it (without sums: the whole, up to 1 KiB) has more than one
 // wrong bit. As for headers, the checksum proves it.
 [[nodiscard]] std::optional<std::string> mend(const Suspect& part, const Id& key);

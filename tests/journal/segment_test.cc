@@ -21,11 +21,11 @@ struct Sample {
   std::vector<std::string> metas, bodies;
 
   void add(uint64_t batch, uint32_t count, RecordType type, const std::string& aux,
-           const std::string& body) {
+           const std::string& body, std::string meta = {}) {
     RecordHeader h;
     h.type = type;
     h.seq = entries.size() + 1;
-    metas.push_back("meta " + std::to_string(h.seq));
+    metas.push_back(meta.empty() ? "meta " + std::to_string(h.seq) : std::move(meta));
     bodies.push_back(body);
     h.meta = static_cast<uint32_t>(metas.back().size());
     h.aux = static_cast<uint32_t>(aux.size());
@@ -288,6 +288,31 @@ TEST(Segment, ATornWriteOfTheLastBatchCutsAllOfIt) {
     for (uint64_t at = s.last_batch(); at < s.bytes.size(); at++) expect_cut(at, s.bytes.size());
   }
   EXPECT_GT(torn, 10'000);
+}
+
+// The zeros at the end of a part are its own when its sector goes on behind them: it was written
+// completely, and has changed since.
+TEST(Segment, APartWithZerosAtItsEndIsDamagedWhereItsSectorGoesOn) {
+  const std::string zeros(10, '\0');
+  const std::string meta = "of the message" + zeros, aux = "of its structure" + zeros;
+  int in_their_sector = 0;
+  for (size_t shift = 0; shift < 512; shift += 8) {
+    Sample s(shift);
+    s.add(7, 1, RecordType::append, aux, std::string(600, 'd') + zeros, meta);
+    const uint64_t meta_at = s.entries.back().offset + kRecordHeader;
+    const uint64_t aux_at = meta_at + meta.size();
+    for (const auto& [at, end] : {std::pair(meta_at, aux_at), {aux_at, aux_at + aux.size()}}) {
+      std::string bytes = s.bytes;
+      for (const uint64_t wrong : {at, at + 2}) bytes[wrong] = static_cast<char>(bytes[wrong] ^ 1);
+      const Scan found = scan(bytes, s.header);
+      // Where a sector ends among the zeros, nothing tells.
+      const bool goes_on = end / 512 == (end - zeros.size()) / 512 && end % 512 != 0;
+      ASSERT_EQ(found.cut.has_value(), !goes_on) << shift;
+      ASSERT_EQ(found.damages.size(), goes_on ? 1U : 0U) << shift;
+      in_their_sector += goes_on ? 1 : 0;
+    }
+  }
+  EXPECT_GT(in_their_sector, 100);
 }
 
 // The header of its last record is there, and its first one is not: nothing of it is damage.
