@@ -94,9 +94,27 @@ Result<Scan> FileJournal::scan(const SegmentRef& segment, bool tail) {
   // The segment that is being written has records up to end_; zeros follow.
   const bool active = tail_ && segment->header.number == tail_->header.number;
   TRY(Scan found, scan_segment(read, active && !tail ? end_ : size, segment->header, tail));
-  if (!tail && !found.sealed && !active && !(found.damages.empty() && seal_late(*segment, found)))
+  if (tail || found.sealed || active) return found;
+  if (const uint64_t next = first_after_cut(segment->header, size); next != 0)
+    found.damages.push_back(
+        {found.end,
+         0,
+         kMostLost,
+         fmt::format("records {} to {} are missing at its end", found.last_seq + 1, next - 1),
+         {}});
+  else if (!found.damages.empty() || !seal_late(*segment, found))
     found.damages.push_back({found.end, 0, 0, "the footer is missing; scanned", {}});
   return found;
+}
+
+// The first record behind a segment of this size without a footer, if so many records are not in
+// it; else 0. One that could not be used when the next one was begun counted as many as fit into
+// it, or kMostLost.
+uint64_t FileJournal::first_after_cut(const SegmentHeader& segment, uint64_t size) const {
+  const auto next = first_seqs_.upper_bound(segment.number);
+  if (next == first_seqs_.end()) return 0;
+  const uint64_t records = next->second - std::min(next->second, segment.first_seq);
+  return records > most_records(size) && records < kMostLost ? next->second : 0;
 }
 
 // Seals a segment that was the last one, and could not be used when the next one was begun.

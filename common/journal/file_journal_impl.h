@@ -95,6 +95,7 @@ class FileJournal final : public Journal {
   Status reserve(uint64_t end, bool* full);
   Result<Scan> scan(const SegmentRef& segment, bool tail);
   Status seal_late(const KnownSegment& segment, const Scan& found);
+  [[nodiscard]] uint64_t first_after_cut(const SegmentHeader& segment, uint64_t size) const;
   void tell(log::Level level, std::string line);
   void note(const SegmentRef& segment, const std::vector<Damage>& damages);
   // On the loop.
