@@ -105,6 +105,8 @@ Result<bool> Mend::fits(const BackupSegment& copy) {
     return known.first != copy.number && usable(known.second);
   });
   if (after == known_.end() || after->second.bytes->header().first_seq <= copy.to) return false;
+  // It was the last one then, and got more records, which would be missing without a trace.
+  if (!copy.sealed && after->second.bytes->header().first_seq != copy.to + 1) return false;
   for (auto it = there; it != known_.begin();) {
     --it;
     if (!usable(it->second)) continue;

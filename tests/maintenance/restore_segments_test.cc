@@ -229,6 +229,25 @@ TEST_F(MendSegmentsTest, WhatIsDamagedInTheBackupToo) {
   make_store();
 }
 
+// The backup has its beginning. With that in its place nobody would know of the rest; without, the
+// next opening writes a gap, and messages are restored as new ones.
+TEST_F(MendSegmentsTest, WhatGotMoreRecordsAfterTheBackupIsNotPutBack) {
+  [[maybe_unused]] const auto before = fill();
+  const auto& last = manifest_.segments.back();
+  ASSERT_FALSE(last.sealed);
+  make_store();
+  add(6, "latest");
+  stop();
+  ASSERT_GT(last_segment(), static_cast<int>(last.number));
+  fs::remove(segment(static_cast<int>(last.number)));
+  EXPECT_EQ(mend().lines, std::vector<std::string>());
+  EXPECT_FALSE(fs::exists(segment(static_cast<int>(last.number))));
+  make_store();
+  auto account = open();
+  EXPECT_FALSE(account->can_tell_since(ModSeq(last.to + 1)));
+  sound_at_end_ = false;
+}
+
 TEST_F(MendSegmentsTest, NothingIsPutWhereItDoesNotBelong) {
   fill();
   // The last one: nobody knows what was given out after the backup.
