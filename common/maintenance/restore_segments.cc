@@ -150,7 +150,9 @@ Status Mend::one(const BackupSegment& copy) {
     const SegmentHeader& header = known->bytes->header();
     if (header.account != manifest_.account_id || header.number != copy.number) return {};
     TRY(const auto* check, checked(*known));
-    if (check->damages.empty()) return {};
+    // One that was cut between two records has nothing in it that is damaged.
+    const bool cut = copy.sealed && !check->sealed && check->records < copy.records;
+    if (check->damages.empty() && !cut) return {};
   } else {
     TRY(const bool in_order, fits(copy));
     if (!in_order) return {};
