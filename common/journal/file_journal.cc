@@ -496,7 +496,8 @@ Status FileJournal::reserve(uint64_t end, bool* full) {
 
 Status FileJournal::seal_blocking(bool* full) {
   if (!tail_) return {};
-  TRY(const auto held, tail_->file->hold());
+  const SegmentRef last = tail_;  // nothing else may keep it, and it is held until the end
+  TRY(const auto held, last->file->hold());
   uint64_t size = 0;
   {
     // A segment of large records, as the copies of many messages are, is in memory twice

@@ -77,6 +77,7 @@ void OpenFiles::forget(OpenFile& file) {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return file.state_ != OpenFile::State::changing; });
   if (file.state_ == OpenFile::State::closed) return;
+  if (file.users_ > 0) fatal("a file was forgotten while it was in use");
   unused_.erase(file.place_);
   file.state_ = OpenFile::State::closed;
   open_--;

@@ -117,5 +117,25 @@ TEST_F(DamageTest, AFileSystemThatBecomesReadOnlyRefusesChangesOnly) {
   EXPECT_EQ(read_all(open()), 2U);
 }
 
+// Its last segment is open a second time then, and is sealed as any other.
+TEST_F(DamageTest, AnAccountThatBecomesWritableBeginsNewSegments) {
+  auto account = open();
+  must(account->append(inbox(account), messages({"one"})));
+  account.reset();
+  stop();
+  frozen_.frozen = true;
+  make_store();
+  account = open();
+  ASSERT_FALSE(run(loop_, account->append(inbox(account), messages({"no"}))));
+  frozen_.frozen = false;
+  // Too large for it, so that nothing else has used it before it is sealed.
+  must(account->append(inbox(account), messages({std::string(segment_bytes_, 'x')})));
+  EXPECT_EQ(last_segment(), 2);
+  must(account->append(inbox(account), messages({"more"})));
+  account.reset();
+  reopen();
+  EXPECT_EQ(read_all(open()), 3U);
+}
+
 }  // namespace
 }  // namespace rims::store
