@@ -67,10 +67,10 @@ void find(const std::string& kind, const fs::path& path, const std::string& byte
 
 }  // namespace
 
-// Another account on the same disk, with segments of the same numbers.
+// Another account on the same disk, with segments and records of the same numbers.
 Task<Status> Simulation::fill_another() {
   CO_TRY(const auto other, co_await store_->open(kOther));
-  for (uint32_t n = 1; n <= 12; n++) {
+  for (uint32_t n = 1; n <= 40; n++) {
     std::vector<NewMessage> one(1);
     one[0].bytes = MessageBytes(text_of(run_ + 1, n));
     one[0].structure = structure_of(n);
@@ -136,6 +136,7 @@ Task<Result<Model>> Simulation::observe_harmed(bool* told) {
     box.uidvalidity = info->uidvalidity.value;
     box.uidnext = info->uidnext.value;
     box.highest = info->highest_modseq.value;
+    for (const auto& [entry, value] : account_->annotations(id)) box.annotations[entry] = value;
     if (!mailbox) {
       *told = true;
       continue;

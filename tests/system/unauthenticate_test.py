@@ -85,7 +85,7 @@ class Unauthenticate(unittest.TestCase):
                 client.ask("c ENABLE CONDSTORE UTF8=ACCEPT")
                 client.ask("d SELECT INBOX")
                 back = client.ask("e UNAUTHENTICATE")
-                self.assertRegex(back[-1], r"^e OK \[CAPABILITY IMAP4rev1 LITERAL- ")
+                self.assertRegex(back[-1], r"^e OK \[CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL- ")
                 self.assertEqual(len(back), 1)
                 self.assertRegex(client.ask("f LIST \"\" *")[-1], "^f (NO|BAD) log in first")
                 self.assertRegex(client.ask("g LOGIN foo wrong")[-1], r"^g NO \[AUTHENTICATIONFAILED\]")
