@@ -129,7 +129,7 @@ Task<Result<uint64_t>> write_entries(Session& session, MailboxId mailbox, std::s
     if (value && wanted.max_size && value->size() > *wanted.max_size)
       longest = std::max<uint64_t>(longest, value->size());
     else if (value)
-      response.add(named.shown, *value);
+      response.add(named.shown, value);
     else if (wanted.depth == Depth::zero)
       response.add(named.shown, std::nullopt);
     if (session.drain_is_due()) {

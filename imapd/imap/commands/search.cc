@@ -27,7 +27,8 @@ Task<Status> for_each_run(Searching& search, const Found& found, bool by_uid, Fn
     for (uint32_t number = range.first.value; by_uid && number <= range.last.value;) {
       const uint32_t first = view.uid_at(number - 1).value;
       uint32_t last = first;
-      while (++number <= range.last.value && view.uid_at(number - 1).value == last + 1) last++;
+      for (number++; number <= range.last.value; number++, last++)
+        if (view.uid_at(number - 1).value != last + 1) break;
       fn(first, last);
       if (search.slice.step()) co_await search.slice.spend();
       if (search.session.drain_is_due()) {
