@@ -8,8 +8,8 @@
 
 #include "common/base/encoding.h"
 #include "common/base/log.h"
-#include "common/config/password.h"
 #include "common/names/names.h"
+#include "common/password/password.h"
 
 namespace rims::auth {
 namespace {
@@ -186,7 +186,7 @@ Task<Server::Proof> Server::prove(Peer& peer, Users::Candidate candidate, std::s
   if (place.state() == Turns::State::left) co_return Proof::left;
   const std::string stored = users->stored_hash(candidate);
   bool right = false;
-  co_await pool_.run([&] { right = config::password::matches(stored, password); });
+  co_await pool_.run([&] { right = password::matches(stored, password); });
   right = right && candidate.exists;
   if (right) users->remember(candidate, password, now_());
   co_return proven(right);

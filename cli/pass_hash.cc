@@ -5,7 +5,8 @@
 //   a YAML list               as the original's: [{user: foo, pass: bar}], in a file or on standard
 //                             input; printed with `hash` in place of `pass`
 //
-// Argon2id (RFC 9106) by libsodium. Its cost is fixed (common/config/password.h), so the original's
+// Argon2id (RFC 9106) by libsodium. Its cost is fixed (common/password/password.h), so the
+// original's
 // --stretch-count and --salt-size have no effect.
 
 #include <cstdio>
@@ -20,7 +21,7 @@
 #include "cli/yaml_file.h"
 #include "common/base/encoding.h"
 #include "common/base/secret.h"
-#include "common/config/password.h"
+#include "common/password/password.h"
 #include "deliver/intake.h"
 
 namespace rims::cli {
@@ -68,7 +69,7 @@ std::optional<Result<std::string>> hash_list(std::string_view text) {
       if (scalar(yaml_document_get_node(&yaml, p->key)) == "pass") found = p;
     if (!found) return fail(Fault::syntax, "not found a `pass' entry.");
     const Secret plain(scalar(yaml_document_get_node(&yaml, found->value)));
-    const auto hash = config::password::make(plain.reveal());
+    const auto hash = password::make(plain.reveal());
     if (!hash) return fail(Fault::limit, "there is not enough memory");
     const auto add = [&](std::string_view value) {
       return yaml_document_add_scalar(&yaml, nullptr,
@@ -99,7 +100,7 @@ std::optional<Result<std::string>> hash_list(std::string_view text) {
 }
 
 int print_hash(const Secret& password) {
-  const auto hash = config::password::make(password.reveal());
+  const auto hash = password::make(password.reveal());
   if (!hash) return complain("pass-hash", "there is not enough memory", kFailed);
   std::printf("%s\n", hash->c_str());
   return kDone;

@@ -24,9 +24,9 @@
 #include "common/base/log.h"
 #include "common/config/earlier_keys.h"
 #include "common/config/parts.h"
-#include "common/config/password.h"
 #include "common/config/schema.h"
 #include "common/config/yaml_tree.h"
+#include "common/password/stored.h"
 
 namespace rims::config {
 namespace {
@@ -374,15 +374,23 @@ class Binder {
     add_user(std::move(user));
   }
 
-  bool check_password(const UserEntry& user, Position at) {
+  // A "hash" may also be a password with the scheme PLAIN in front.
+  bool check_password(UserEntry& user, Position at) {
     if (user.hashed) {
-      if (password::known_hash(user.password.reveal())) return true;
-      problem(at,
-              "user_list: hash: expected what `rims pass-hash` prints ($argon2id$... or "
-              "SHA256:count:salt:hex)");
-      return false;
+      const auto stored = password::read_stored(user.password.reveal());
+      if (!stored) {
+        problem(at, fmt::format("user_list: hash: expected what `rims pass-hash` prints "
+                                "($argon2id$...), or another hash of rims.yml(5): {}",
+                                stored.error().reply()));
+        return false;
+      }
+      if (const auto* plain = std::get_if<password::Plain>(&*stored)) {
+        user.password = Secret(plain->text);
+        user.hashed = false;
+      }
+      return true;
     }
-    if (!user.password.reveal().starts_with("$argon2id$")) return true;
+    if (!password::is_surely_a_hash(user.password.reveal())) return true;
     problem(at, "user_list: pass: expected a plain password, found a hash; write it as hash:");
     return false;
   }

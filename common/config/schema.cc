@@ -107,7 +107,7 @@ constexpr auto kSettings = std::to_array<Setting>({
      .kind = Kind::user_list,
      .member = std::monostate(),
      .doc = "The users: a list of maps, each with user and either pass (the plain password) or "
-            "hash (what rims pass-hash prints)."},
+            "hash (what rims pass-hash prints, or what another system has stored)."},
     {.key = "imap_host",
      .kind = Kind::text,
      .fallback = "0.0.0.0",

@@ -17,7 +17,7 @@
 
 #include "common/base/encoding.h"
 #include "common/base/log.h"
-#include "common/config/password.h"
+#include "common/password/password.h"
 
 namespace rims::auth {
 namespace {
@@ -34,7 +34,7 @@ struct Lines : log::Sink {
 };
 
 const std::string& secret_hash() {
-  static const std::string hash = *config::password::make("secret");
+  static const std::string hash = *password::make("secret");
   return hash;
 }
 

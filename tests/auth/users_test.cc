@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "common/base/encoding.h"
-#include "common/config/password.h"
+#include "common/password/password.h"
 
 namespace rims::auth {
 namespace {
@@ -57,7 +57,7 @@ TEST(UsersTest, WhoDoesNotExistIsComparedWithAStandInAndNeverProven) {
 
 TEST(UsersTest, AStandInNeedsTheSameWorkAsTheUserItStandsFor) {
   config::AuthPart part = part_of({});
-  part.users.value.push_back(user("foo", *config::password::make("bar"), true));
+  part.users.value.push_back(user("foo", *password::make("bar"), true));
   Users users(std::move(part));
   EXPECT_EQ(users.prove_fast(users.find("foo"), "x", kStart), Proof::needs_hash);
   EXPECT_EQ(users.prove_fast(users.find("nobody"), "x", kStart), Proof::needs_hash);
@@ -66,7 +66,7 @@ TEST(UsersTest, AStandInNeedsTheSameWorkAsTheUserItStandsFor) {
 
 TEST(UsersTest, AProvenHashIsRememberedForItsUserAndAWhileOnly) {
   config::AuthPart part = part_of({});
-  const std::string hash = *config::password::make("bar");
+  const std::string hash = *password::make("bar");
   part.users.value.push_back(user("a", hash, true));
   part.users.value.push_back(user("b", hash, true));
   Users users(std::move(part));
@@ -88,7 +88,7 @@ TEST(UsersTest, AProvenHashIsRememberedForItsUserAndAWhileOnly) {
 
 TEST(UsersTest, CramMd5NeedsTheRightDigestOfAPlainPassword) {  // RFC 2195 §2
   config::AuthPart part = part_of({{"tim", "tanstaaftanstaaf"}});
-  part.users.value.push_back(user("hashed", *config::password::make("tanstaaftanstaaf"), true));
+  part.users.value.push_back(user("hashed", *password::make("tanstaaftanstaaf"), true));
   Users users(std::move(part));
   const std::string challenge = "<1896.697170952@postoffice.reston.mci.net>";
   const std::string digest = "b913a602c7eda7a495b4e6e7334d3890";

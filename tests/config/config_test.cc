@@ -321,8 +321,11 @@ TEST(Config, SaysWhatIsWrongWithAUser) {
       {"[ { user: a, password: b } ]",
        "f.yml:1:25: unknown key \"password\" of a user; expected user, pass or hash"},
       {"[ { user: a, hash: hunter2 } ]",
-       "f.yml:1:31: user_list: hash: expected what `rims pass-hash` prints ($argon2id$... or "
-       "SHA256:count:salt:hex)"},
+       "f.yml:1:31: user_list: hash: expected what `rims pass-hash` prints ($argon2id$...), or "
+       "another hash of rims.yml(5): its form is not known"},
+      {"[ { user: a, hash: \"{OTP}x\" } ]",
+       "f.yml:1:31: user_list: hash: expected what `rims pass-hash` prints ($argon2id$...), or "
+       "another hash of rims.yml(5): the scheme OTP is not supported"},
       {"[ { user: a, pass: $argon2id$v=19$x } ]",
        "f.yml:1:31: user_list: pass: expected a plain password, found a hash; write it as hash:"},
       {"[ { user: \"a\\x01\", pass: b } ]",
@@ -336,10 +339,20 @@ TEST(Config, SaysWhatIsWrongWithAUser) {
   for (const auto& row : rows) EXPECT_EQ(error_of("user_list: " + row.list + "\n"), row.error);
 }
 
+// CRAM-MD5 works with it, as with any password that is known.
+TEST(Config, APlainPasswordMayHaveTheSchemeOfOthers) {
+  const auto config = read("user_list: [ { user: a, hash: \"{PLAIN}secret\" } ]\n");
+  ASSERT_TRUE(config);
+  ASSERT_EQ(config->users.size(), 1);
+  EXPECT_FALSE(config->users[0].hashed);
+  EXPECT_EQ(config->users[0].password.reveal(), "secret");
+}
+
 TEST(Config, NoErrorShowsAPassword) {
   for (const std::string& text :
        {"username: a\npassword: \"hunter2" + std::string(1100, 'x') + "\"\n",
         std::string("user_list: [ { user: a, hash: hunter2 } ]\n"),
+        std::string("user_list: [ { user: a, hash: \"{hunter2}x\" } ]\n"),
         std::string("user_list: [ { user: a, pass: [ hunter2 ] } ]\n"),
         std::string("username: a\npassword: { x: hunter2 }\n"),
         std::string("username: a\npassword: hunter2\nuser_list: 5\n")})
