@@ -8,7 +8,7 @@
 #include "common/config/parts.h"
 #include "common/imap/capabilities.h"
 #include "common/names/names.h"
-#include "common/tls/tls.h"
+#include "common/tls/from_config.h"
 
 namespace rims::controller {
 
@@ -38,13 +38,16 @@ Result<Parts> make_parts(const config::Config& config) {
   at(ipc::Role::deliverd) = ipc::encode(config::deliverd_part(config));
   TRY(const config::LoginPart login, config::login_part(config));
   // As rims-login will use them: OpenSSL refuses some that can be read, such as short keys.
-  if (!login.certificate_pem.value.empty())
-    if (const auto usable =
-            tls::Context::server(login.certificate_pem.value, login.key_pem.value.reveal());
-        !usable)
-      return fail(Fault::refused, fmt::format("{}tls.certificate: {} cannot be used for TLS: {}",
-                                              config::where(config, "tls.certificate"),
-                                              config.tls_certificate, usable.error().reply()));
+  if (size_t wrong = 0; !login.certificates.value.empty())
+    if (const auto usable = tls::context_of(login, &wrong); !usable) {
+      const auto* more = wrong > 0 ? &config.tls_more[wrong - 1] : nullptr;
+      return fail(Fault::refused, fmt::format("{}{}: {} cannot be used for TLS: {}",
+                                              more ? config::where(config, more->at)
+                                                   : config::where(config, "tls.certificate"),
+                                              more ? "tls.more: certificate" : "tls.certificate",
+                                              more ? more->certificate : config.tls_certificate,
+                                              usable.error().reply()));
+    }
   at(ipc::Role::login) = ipc::encode(login);
   return parts;
 }

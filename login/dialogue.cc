@@ -12,6 +12,7 @@
 #include "common/base/version.h"
 #include "common/imap/capabilities.h"
 #include "common/ipc/admin_link.h"
+#include "common/tls/from_config.h"
 #include "login/request.h"
 
 namespace rims::login {
@@ -29,11 +30,10 @@ imap::ParserLimits parser_limits() {
 
 Result<std::shared_ptr<const Settings>> Settings::make(config::LoginPart part) {
   auto settings = std::make_shared<Settings>();
-  if (!part.certificate_pem.value.empty()) {
-    TRY(auto context,
-        tls::Context::server(part.certificate_pem.value, part.key_pem.value.reveal()));
+  if (!part.certificates.value.empty()) {
+    TRY(auto context, tls::context_of(part));
     settings->tls = std::move(context);
-    part.key_pem.value.wipe();
+    part.certificates.value.clear();
   }
   settings->capabilities_disabled = config::texts(part.capabilities_disabled);
   settings->part = std::move(part);

@@ -120,7 +120,7 @@ class Binder {
     node.quoted = true;
     const Setting* s = find_setting(key);
     if (!s || s->kind == Kind::user_list || s->kind == Kind::text_list ||
-        s->kind == Kind::entry_map)
+        s->kind == Kind::entry_map || s->kind == Kind::certificate_list)
       problem({}, unknown(key));
     else
       set(*s, node);
@@ -192,6 +192,7 @@ class Binder {
     if (s.kind == Kind::user_list) return set_users(s, node);
     if (s.kind == Kind::text_list) return set_list(s, node);
     if (s.kind == Kind::entry_map) return set_entries(s, node);
+    if (s.kind == Kind::certificate_list) return set_certificates(s, node);
     if (node.kind != Node::Kind::scalar || node.is_null()) return wrong(s, node);
     // Only text may be in quotes; values of the command line have none.
     const bool textual = s.kind == Kind::text || s.kind == Kind::path || s.kind == Kind::choice ||
@@ -251,6 +252,7 @@ class Binder {
       }
       case Kind::text_list:
       case Kind::entry_map:
+      case Kind::certificate_list:
       case Kind::user_list:
         return;
     }
@@ -322,6 +324,49 @@ class Binder {
                                             s.min, s.max, describe(item)));
       list.push_back(ascii::lower(item.text));
     }
+  }
+
+  void set_certificates(const Setting& s, const Node& node) {
+    if (node.kind != Node::Kind::list) return wrong(s, node);
+    if (node.items.size() > kMaxMoreCertificates)
+      return problem(node.at, fmt::format("{}: expected at most {} certificates", s.key,
+                                          kMaxMoreCertificates));
+    config_.tls_more.clear();
+    for (const Node& item : node.items) {
+      CertificatePaths files;
+      files.at = item.at;
+      if (!set_certificate(s, item, files)) return;
+      config_.tls_more.push_back(std::move(files));
+    }
+  }
+
+  bool set_certificate(const Setting& s, const Node& item, CertificatePaths& out) {
+    const auto bad = [&](Position at, std::string text) {
+      problem(at, std::move(text));
+      return false;
+    };
+    if (item.kind != Node::Kind::map) {
+      wrong(s, item);
+      return false;
+    }
+    for (const auto& [key, at, value] : item.entries) {
+      std::string* path = key == "certificate" ? &out.certificate
+                          : key == "key"       ? &out.key
+                          : key == "ocsp"      ? &out.ocsp
+                                               : nullptr;
+      if (!path)
+        return bad(at, fmt::format("unknown key {} of {}; expected certificate, key or ocsp",
+                                   quote(key), s.key));
+      if (value.kind != Node::Kind::scalar || value.is_null() || value.text.empty() ||
+          value.text.size() > kMaxPath || has_control(value.text))
+        return bad(value.at, fmt::format("{}: {}: expected a path of at most {} bytes, found {}",
+                                         s.key, key, kMaxPath, describe(value)));
+      *path = value.text;
+    }
+    for (const auto& [key, path] : {std::pair{"certificate", &out.certificate}, {"key", &out.key}})
+      if (path->empty())
+        return bad(item.at, fmt::format("{}: expected the key {}, found none", s.key, key));
+    return true;
   }
 
   void set_users(const Setting& s, const Node& node) {
@@ -426,6 +471,10 @@ class Binder {
       problem(at(have), fmt::format("{}: expected {}, too; found none", have,
                                     config_.tls_key.empty() ? "tls.key" : "tls.certificate"));
     }
+    for (const char* key : {"tls.ocsp", "tls.more"})
+      if (config_.tls_certificate.empty() && config_.positions.contains(key))
+        problem(at(key),
+                fmt::format("{}: expected tls.certificate and tls.key, too; found none", key));
     if (config_.listen_imaps_port && config_.tls_certificate.empty())
       problem(at("listen.imaps_port"),
               "listen.imaps_port: expected tls.certificate and tls.key, too; found none");
@@ -439,6 +488,7 @@ class Binder {
                                     {"log_file", &config_.log_file},
                                     {"tls.certificate", &config_.tls_certificate},
                                     {"tls.key", &config_.tls_key},
+                                    {"tls.ocsp", &config_.tls_ocsp},
                                     {"paths.run_dir", &config_.paths_run_dir},
                                     {"paths.pid_file", &config_.paths_pid_file}})
       if (path->size() > kMaxPath)
@@ -520,7 +570,10 @@ class Binder {
       return text;
     };
     config_.base_dir = absolute(config_.directory, config_.base_dir);
-    for (std::string* path : {&config_.tls_certificate, &config_.tls_key})
+    std::vector<std::string*> of_tls{&config_.tls_certificate, &config_.tls_key, &config_.tls_ocsp};
+    for (CertificatePaths& more : config_.tls_more)
+      of_tls.insert(of_tls.end(), {&more.certificate, &more.key, &more.ocsp});
+    for (std::string* path : of_tls)
       if (!path->empty()) *path = absolute(config_.directory, *path);
     for (std::string* path : {&config_.log_file, &config_.paths_run_dir})
       *path = absolute(config_.base_dir, *path);
@@ -618,8 +671,11 @@ bool started_by_root() { return geteuid() == 0; }
 
 std::string where(const Config& config, std::string_view key) {
   const auto found = config.positions.find(key);
-  if (found == config.positions.end()) return config.file + ": ";
-  return fmt::format("{}:{}:{}: ", config.file, found->second.line, found->second.column);
+  return found == config.positions.end() ? config.file + ": " : where(config, found->second);
+}
+
+std::string where(const Config& config, Position at) {
+  return fmt::format("{}:{}:{}: ", config.file, at.line, at.column);
 }
 
 }  // namespace rims::config

@@ -35,6 +35,13 @@ struct UserEntry {
   Position at;
 };
 
+// The files of one certificate: its chain, its key and what its issuer says of it (RFC 6960), ""
+// for none.
+struct CertificatePaths {
+  std::string certificate, key, ocsp;
+  Position at;
+};
+
 // All settings with their final values. Paths are absolute. Members follow the key's name, with
 // the section in front: `tls: {key: …}` is tls_key.
 struct Config {
@@ -54,10 +61,12 @@ struct Config {
   std::string process_privilege_user, process_privilege_group;  // name or number
   std::vector<UserEntry> users;  // username, password and user_list in one
 
-  std::string tls_certificate, tls_key;       // "" when there is no TLS
-  std::optional<uint16_t> listen_imaps_port;  // nullopt: no implicit TLS
-  std::string listen_deliver_socket;          // of rims-deliver
-  std::string listen_deliver_socket_group;    // name or number, "" leaves the group alone
+  std::string tls_certificate, tls_key, tls_ocsp;  // "" when there is no TLS
+  std::vector<CertificatePaths> tls_more;          // for clients that ask for their names
+  std::string tls_min_version;                     // "1.2" or "1.3"
+  std::optional<uint16_t> listen_imaps_port;       // nullopt: no implicit TLS
+  std::string listen_deliver_socket;               // of rims-deliver
+  std::string listen_deliver_socket_group;         // name or number, "" leaves the group alone
   uint32_t listen_deliver_socket_mode = 0;
 
   std::string auth_plaintext, auth_cram_md5;
@@ -133,6 +142,7 @@ struct Options {
 // "FILE:LINE:COLUMN: " for a key, as far as known; for problems that are found later (a user that
 // does not exist, a socket that can not be bound).
 [[nodiscard]] std::string where(const Config& config, std::string_view key);
+[[nodiscard]] std::string where(const Config& config, Position at);
 
 // process_privilege_user and _group as numbers; the error names file, line and column.
 struct Account {

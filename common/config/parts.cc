@@ -144,10 +144,15 @@ Result<LoginPart> login_part(const Config& config) {
   part.level = level(config);
   part.hostname = config.hostname;
   if (!config.tls_certificate.empty()) {
-    TRY(TlsFiles files, read_tls_files(config));
-    part.certificate_pem = std::move(files.certificate_pem);
-    part.key_pem.value = std::move(files.key_pem);
+    TRY(std::vector<TlsFiles> all, read_tls_files(config));
+    for (TlsFiles& files : all) {
+      Certificate& certificate = part.certificates.value.emplace_back();
+      certificate.chain_pem = std::move(files.certificate_pem);
+      certificate.key_pem.value = std::move(files.key_pem);
+      certificate.ocsp = std::move(files.ocsp);
+    }
   }
+  part.tls_min_version = config.tls_min_version == "1.3" ? TlsVersion::v1_3 : TlsVersion::v1_2;
   if (config.auth_plaintext == "always")
     part.plaintext = Plaintext::always;
   else if (config.auth_plaintext == "loopback")

@@ -73,11 +73,25 @@ struct AuthPart {
 // Which clients may send a password without TLS.
 enum class Plaintext : uint8_t { never, loopback, always, last = always };
 
+inline constexpr size_t kMaxMoreCertificates = 500;
+inline constexpr size_t kMaxOcsp = size_t{64} * 1024;  // bytes
+
+struct Certificate {
+  ipc::Text<1, kMaxPem> chain_pem;
+  ipc::Sealed<kMaxPem> key_pem;
+  ipc::Text<0, kMaxOcsp> ocsp;  // in DER; "" when there is none
+  static constexpr auto kFields =
+      std::tuple(&Certificate::chain_pem, &Certificate::key_pem, &Certificate::ocsp);
+};
+
+enum class TlsVersion : uint8_t { v1_2, v1_3, last = v1_3 };
+
 struct LoginPart {
   ipc::LogLevel level = ipc::LogLevel::info;
   ipc::Text<1, ipc::kMaxHostName> hostname;
-  ipc::Text<0, kMaxPem> certificate_pem;  // chain; "" means no TLS
-  ipc::Sealed<kMaxPem> key_pem;
+  // The first is for clients that ask for no name, or for one that is in none. None: no TLS.
+  ipc::List<Certificate, 1 + kMaxMoreCertificates> certificates;
+  TlsVersion tls_min_version = TlsVersion::v1_2;
   Plaintext plaintext = Plaintext::never;
   bool cram_md5 = false;                // to be offered
   uint32_t connections_max = 0;         // of this process, TLS sessions included
@@ -86,9 +100,9 @@ struct LoginPart {
   uint32_t login_attempts_max = 0;      // failed ones, then BYE
   CapabilityRules capabilities_disabled;
   static constexpr auto kFields = std::tuple(
-      &LoginPart::level, &LoginPart::hostname, &LoginPart::certificate_pem, &LoginPart::key_pem,
-      &LoginPart::plaintext, &LoginPart::cram_md5, &LoginPart::connections_max,
-      &LoginPart::logins_per_address_max, &LoginPart::login_timeout_s,
+      &LoginPart::level, &LoginPart::hostname, &LoginPart::certificates,
+      &LoginPart::tls_min_version, &LoginPart::plaintext, &LoginPart::cram_md5,
+      &LoginPart::connections_max, &LoginPart::logins_per_address_max, &LoginPart::login_timeout_s,
       &LoginPart::login_attempts_max, &LoginPart::capabilities_disabled);
 };
 

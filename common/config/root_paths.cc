@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <vector>
 
 #include <fmt/core.h>
 
@@ -114,6 +115,7 @@ Status check_configuration_of_root(const std::string& file) {
 
 Status check_paths_of_root(const Config& config) {
   enum Is : unsigned char { directory, in_directory, place };
+  constexpr const char* kLikeEtc = "let it be a file in a directory like /etc/rims";
   struct Use {
     const char* key;
     std::string path;
@@ -122,7 +124,7 @@ Status check_paths_of_root(const Config& config) {
   };
   // A log in base_dir has a directory there, which root makes, but never uses by its name.
   const bool in_base = above(above(config.log_file)) == config.base_dir;
-  const Use uses[] = {
+  std::vector<Use> uses = {
       {"paths.run_dir", config.paths_run_dir, directory, "let it be a directory like /run/rims"},
       {"paths.pid_file", config.paths_pid_file, in_directory, "let it be a file in paths.run_dir"},
       {"listen.deliver_socket", config.listen_deliver_socket, in_directory,
@@ -131,10 +133,13 @@ Status check_paths_of_root(const Config& config) {
       {"base_dir", config.base_dir, place, "let it be a directory like /var/lib/rims/mail"},
       {"log_file", in_base ? config.base_dir : above(config.log_file), place,
        "let it be a file like /var/log/rims/imap.log"},
-      {"tls.certificate", config.tls_certificate, place,
-       "let it be a file in a directory like /etc/rims"},
-      {"tls.key", config.tls_key, place, "let it be a file in a directory like /etc/rims"},
+      {"tls.certificate", config.tls_certificate, place, kLikeEtc},
+      {"tls.key", config.tls_key, place, kLikeEtc},
+      {"tls.ocsp", config.tls_ocsp, place, kLikeEtc},
   };
+  for (const CertificatePaths& more : config.tls_more)
+    for (const std::string& path : {more.certificate, more.key, more.ocsp})
+      uses.push_back({"tls.more", path, place, kLikeEtc});
   if (!config.file.empty()) {
     TRY_STATUS(check_configuration_of_root(config.file));
   }

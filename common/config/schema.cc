@@ -13,6 +13,7 @@ namespace rims::config {
 namespace {
 
 constexpr std::string_view kLevels[] = {"DEBUG", "INFO", "WARN", "ERROR", "FATAL"};
+constexpr std::string_view kTlsVersions[] = {"1.2", "1.3"};
 constexpr std::string_view kLevelsOrQuiet[] = {"DEBUG", "INFO", "WARN", "ERROR", "FATAL", "QUIET"};
 constexpr std::string_view kStores[] = {"GDBM", "MEMORY"};
 constexpr std::string_view kPlaintext[] = {"auto", "never", "loopback", "always"};
@@ -174,6 +175,26 @@ constexpr auto kSettings = std::to_array<Setting>({
      .member = &Config::tls_key,
      .doc = "The file with the private key in PEM, which nobody but its owner and group may "
             "read."},
+    {.key = "tls.ocsp",
+     .kind = Kind::path,
+     .shown = "nothing is stapled",
+     .min = 1,
+     .max = kMaxPath,
+     .member = &Config::tls_ocsp,
+     .doc = "The file with what the certificate's issuer says of it (OCSP), in DER, which clients "
+            "that ask for it get."},
+    {.key = "tls.more",
+     .kind = Kind::certificate_list,
+     .member = std::monostate(),
+     .doc = "More certificates, each for clients that ask for a name in it: a list of maps, each "
+            "with certificate and key and perhaps ocsp; who asks for another name gets "
+            "tls.certificate."},
+    {.key = "tls.min_version",
+     .kind = Kind::choice,
+     .fallback = "1.2",
+     .choices = kTlsVersions,
+     .member = &Config::tls_min_version,
+     .doc = "The oldest version of TLS that a client may use."},
 
     {.key = "listen.imaps_port",
      .kind = Kind::port,
@@ -628,6 +649,8 @@ std::string expectation(const Setting& setting) {
       return fmt::format("a list of texts of {} to {} bytes", setting.min, setting.max);
     case Kind::entry_map:
       return fmt::format("a map of names below /shared to texts of at most {} bytes", setting.max);
+    case Kind::certificate_list:
+      return "a list of maps with certificate, key and perhaps ocsp";
     case Kind::user_list:
       return "a list of maps with user and either pass or hash";
   }

@@ -30,7 +30,8 @@ enum class Kind : unsigned char {
   shift_age,  // a number of files, or daily, weekly, monthly
   text_list,
   entry_map,  // entries of RFC 5464 and their values
-  password,   // never printed
+  certificate_list,
+  password,  // never printed
   user_list,
 };
 

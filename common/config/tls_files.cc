@@ -13,6 +13,7 @@
 #include <fmt/core.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
+#include <openssl/ocsp.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
@@ -27,17 +28,21 @@ struct Free {
   void operator()(BIO* p) const { BIO_free(p); }
   void operator()(X509* p) const { X509_free(p); }
   void operator()(EVP_PKEY* p) const { EVP_PKEY_free(p); }
+  void operator()(OCSP_RESPONSE* p) const { OCSP_RESPONSE_free(p); }
+  void operator()(OCSP_BASICRESP* p) const { OCSP_BASICRESP_free(p); }
 };
 template <class T>
 using Owned = std::unique_ptr<T, Free>;
 
 struct Reader {
-  const Config& config;
-  std::string_view key;
+  std::string place;  // "FILE:LINE:COLUMN: tls.key: "
   const std::string& path;
 
+  [[nodiscard]] std::string told(std::string_view what) const {
+    return fmt::format("{}{}: {}", place, path, what);
+  }
   [[nodiscard]] std::unexpected<Error> wrong(std::string_view why) const {
-    return fail(Fault::refused, fmt::format("{}{}: {}: {}", where(config, key), key, path, why));
+    return fail(Fault::refused, told(why));
   }
 
   [[nodiscard]] Result<std::string> read(bool secret) const {
@@ -72,11 +77,28 @@ int no_passphrase(char*, int, int, void* asked) {
   return -1;
 }
 
-}  // namespace
+// "" when it is not valid any more.
+Result<std::string> read_ocsp(const Reader& file) {
+  TRY(std::string text, file.read(false));
+  const auto* bytes = reinterpret_cast<const unsigned char*>(text.data());
+  const Owned<OCSP_RESPONSE> response(
+      d2i_OCSP_RESPONSE(nullptr, &bytes, static_cast<long>(text.size())));
+  const Owned<OCSP_BASICRESP> basic(response ? OCSP_response_get1_basic(response.get()) : nullptr);
+  ERR_clear_error();
+  if (!basic || OCSP_response_status(response.get()) != OCSP_RESPONSE_STATUS_SUCCESSFUL)
+    return file.wrong("expected an OCSP response in DER, found none");
+  for (int i = 0; i < OCSP_resp_count(basic.get()); i++) {
+    ASN1_GENERALIZEDTIME* next = nullptr;
+    int why = 0;
+    OCSP_single_get0_status(OCSP_resp_get0(basic.get(), i), &why, nullptr, nullptr, &next);
+    if (!next || X509_cmp_current_time(next) > 0) continue;
+    log::warn({}, "{}", file.told("the OCSP response is too old, so clients do not get it"));
+    return std::string();
+  }
+  return text;
+}
 
-Result<TlsFiles> read_tls_files(const Config& config) {
-  const Reader certificate{config, "tls.certificate", config.tls_certificate};
-  const Reader key{config, "tls.key", config.tls_key};
+Result<TlsFiles> read_pair(const Reader& certificate, const Reader& key, const Reader& ocsp) {
   TlsFiles files;
   TRY(files.certificate_pem, certificate.read(false));
   TRY(std::string key_text, key.read(true));
@@ -96,12 +118,46 @@ Result<TlsFiles> read_tls_files(const Config& config) {
   if (!pair) return key.wrong("expected a private key in PEM, found none");
   const bool belong = X509_check_private_key(leaf.get(), pair.get()) == 1;
   ERR_clear_error();
-  if (!belong)
-    return key.wrong("the key does not belong to the certificate " + config.tls_certificate);
+  if (!belong) return key.wrong("the key does not belong to the certificate " + certificate.path);
   if (X509_cmp_current_time(X509_get0_notAfter(leaf.get())) < 0)
-    log::warn({}, "{}{}: {}: the certificate has expired", where(config, certificate.key),
-              certificate.key, certificate.path);
+    log::warn({}, "{}", certificate.told("the certificate has expired"));
+  if (!ocsp.path.empty()) {
+    TRY(files.ocsp, read_ocsp(ocsp));
+  }
   return files;
+}
+
+}  // namespace
+
+CertificatePaths first_certificate(const Config& config) {
+  return {.certificate = config.tls_certificate,
+          .key = config.tls_key,
+          .ocsp = config.tls_ocsp,
+          .at = {}};
+}
+
+Result<TlsFiles> read_tls_files(const Config& config, const CertificatePaths& files) {
+  // One of tls.more knows its place; the keys of the first one have three.
+  const auto reader = [&](std::string_view name, const std::string& path) {
+    const std::string key = "tls." + std::string(name);
+    return Reader{.place = files.at.line == 0
+                               ? fmt::format("{}{}: ", where(config, key), key)
+                               : fmt::format("{}tls.more: {}: ", where(config, files.at), name),
+                  .path = path};
+  };
+  return read_pair(reader("certificate", files.certificate), reader("key", files.key),
+                   reader("ocsp", files.ocsp));
+}
+
+Result<std::vector<TlsFiles>> read_tls_files(const Config& config) {
+  std::vector<TlsFiles> all;
+  TRY(TlsFiles first, read_tls_files(config, first_certificate(config)));
+  all.push_back(std::move(first));
+  for (const CertificatePaths& more : config.tls_more) {
+    TRY(TlsFiles files, read_tls_files(config, more));
+    all.push_back(std::move(files));
+  }
+  return all;
 }
 
 }  // namespace rims::config

@@ -1,8 +1,9 @@
-// common/config/tls_files.h - reading the certificate and the key, and reporting what is wrong with
+// common/config/tls_files.h - reading the certificates and keys, and reporting what is wrong with
 // them
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "common/base/result.h"
 #include "common/base/secret.h"
@@ -13,10 +14,17 @@ namespace rims::config {
 struct TlsFiles {
   std::string certificate_pem;  // the chain
   Secret key_pem;
+  std::string ocsp;  // DER, "" when there is none
 };
+
+// tls.certificate and what goes with it.
+[[nodiscard]] CertificatePaths first_certificate(const Config& config);
 
 // The error's reply names the setting's place, the file and the reason: it can not be read, the
 // mode lets others read the key, it is not PEM or is encrypted, the key is not the certificate's.
-[[nodiscard]] Result<TlsFiles> read_tls_files(const Config& config);
+// What the issuer said that is no longer valid is left out, with a warning.
+[[nodiscard]] Result<std::vector<TlsFiles>> read_tls_files(const Config& config);
+// The same for one of them.
+[[nodiscard]] Result<TlsFiles> read_tls_files(const Config& config, const CertificatePaths& files);
 
 }  // namespace rims::config

@@ -7,21 +7,17 @@
 
 #include <openssl/bio.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <sodium.h>
 
 #include "common/base/secret.h"
+#include "common/tls/reason.h"
 
 namespace rims::tls {
 namespace {
 
 // More than any handshake of ours needs; a client that sends more before it is done is ended.
 constexpr size_t kMaxHandshake = size_t{64} * 1024;
-
-// TLS 1.2. TLS 1.3 has nothing but AEAD with forward secrecy.
-constexpr const char* kCiphers = "ECDHE+AESGCM:ECDHE+CHACHA20";
-constexpr const char* kGroups = "X25519:P-256:P-384";
 
 Stream& stream_of(BIO* bio) { return *static_cast<Stream*>(BIO_get_data(bio)); }
 
@@ -64,71 +60,11 @@ const BIO_METHOD* stream_method() {
   return method;
 }
 
-// The newest reason, without the file names and numbers that OpenSSL adds.
-std::string reason() {
-  const char* text = ERR_reason_error_string(ERR_peek_last_error());
-  ERR_clear_error();
-  return text ? text : "unknown";
-}
-
-std::unexpected<Error> bad_pem(std::string_view what) {
-  return fail(Fault::refused, std::string(what) + ": " + reason());
-}
-
-struct FreeBio {
-  void operator()(BIO* bio) const { BIO_free(bio); }
-};
-
 }  // namespace
 
 void init() { OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, nullptr); }
 
-void Context::Free::operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
 void Session::Free::operator()(SSL* ssl) const { SSL_free(ssl); }
-
-Result<Context> Context::server(std::string_view chain_pem, std::string_view key_pem) {
-  ERR_clear_error();
-  std::unique_ptr<SSL_CTX, Free> context(SSL_CTX_new(TLS_server_method()));
-  if (!context) return bad_pem("TLS");
-  SSL_CTX* c = context.get();
-  SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION);
-  SSL_CTX_set_options(c, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-                             SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA |
-                             SSL_OP_CLEANSE_PLAINTEXT | SSL_OP_NO_TICKET);
-  SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS);
-  SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
-  // No session tickets: a client that reads in one thread and writes in another (imaplib2) is
-  // woken by them and stumbles over itself.
-  SSL_CTX_set_num_tickets(c, 0);
-  constexpr unsigned char kName[] = "rims";
-  if (SSL_CTX_set_cipher_list(c, kCiphers) != 1 || SSL_CTX_set1_groups_list(c, kGroups) != 1 ||
-      SSL_CTX_set_session_id_context(c, kName, sizeof kName - 1) != 1)
-    return bad_pem("TLS");
-
-  const std::unique_ptr<BIO, FreeBio> chain(
-      BIO_new_mem_buf(chain_pem.data(), static_cast<int>(chain_pem.size())));
-  X509* leaf = PEM_read_bio_X509(chain.get(), nullptr, nullptr, nullptr);
-  if (!leaf) return bad_pem("the certificate");
-  const bool used = SSL_CTX_use_certificate(c, leaf) == 1;
-  X509_free(leaf);
-  if (!used) return bad_pem("the certificate");
-  while (X509* next = PEM_read_bio_X509(chain.get(), nullptr, nullptr, nullptr)) {
-    if (SSL_CTX_add0_chain_cert(c, next) == 1) continue;
-    X509_free(next);
-    return bad_pem("the certificate's chain");
-  }
-  ERR_clear_error();
-
-  const std::unique_ptr<BIO, FreeBio> key(
-      BIO_new_mem_buf(key_pem.data(), static_cast<int>(key_pem.size())));
-  EVP_PKEY* pair = PEM_read_bio_PrivateKey(
-      key.get(), nullptr, [](char*, int, int, void*) { return -1; }, nullptr);
-  if (!pair) return bad_pem("the key");
-  const bool fits = SSL_CTX_use_PrivateKey(c, pair) == 1 && SSL_CTX_check_private_key(c) == 1;
-  EVP_PKEY_free(pair);
-  if (!fits) return bad_pem("the key");
-  return Context(std::move(context));
-}
 
 Session::Session(const Context& context, Stream& stream)
     : stream_(stream), ssl_(SSL_new(context.context_.get())) {

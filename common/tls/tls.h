@@ -1,7 +1,10 @@
 // common/tls/tls.h - TLS for clients of ours, as a layer over Stream
 //
 //   Versions  1.2 and 1.3; only AEAD ciphers with forward secrecy; no renegotiation, no
-//             compression, no session cache (tickets only, so memory does not grow by names)
+//             compression, no session cache
+//   Names     a client that asks for one (RFC 6066 §3) gets the certificate that has it
+//   ALPN      "imap", or nothing (RFC 7301): a client that wants another protocol is refused, so
+//             that nobody can lead its bytes here (ALPACA)
 //   Memory    OpenSSL reads from the stream's input and writes to its output: there is no third
 //             buffer, and an idle session holds none (SSL_MODE_RELEASE_BUFFERS)
 //   Secrets   plaintext is wiped in OpenSSL's buffers after it was read
@@ -10,7 +13,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -25,10 +30,22 @@ namespace rims::tls {
 // Before the privileges are dropped: OpenSSL reads no configuration file, then or later.
 void init();
 
+// Views: nothing of it is kept by address.
+struct Certificate {
+  std::string_view chain_pem, key_pem;
+  std::string_view ocsp;  // RFC 6960, in DER; "": nothing is stapled
+};
+
+enum class Version : uint8_t { v1_2, v1_3 };
+
 class Context {
  public:
-  // Chain and key in PEM. The error's reply says what is wrong with them.
-  [[nodiscard]] static Result<Context> server(std::string_view chain_pem, std::string_view key_pem);
+  // The first certificate, of which there must be one, is for clients that ask for no name, or for
+  // one that is in none. The error's reply says what is wrong; `wrong`, if it is given, gets the
+  // number of the certificate.
+  [[nodiscard]] static Result<Context> server(std::span<const Certificate> certificates,
+                                              Version oldest = Version::v1_2,
+                                              size_t* wrong = nullptr);
 
  private:
   friend class Session;

@@ -11,6 +11,9 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
+#include "common/config/parts.h"
+#include "tests/tls/ocsp.h"
+
 namespace rims::config {
 namespace {
 
@@ -51,13 +54,14 @@ class Tls : public ::testing::Test {
     chmod((directory + "/encrypted.pem").c_str(), 0600);
   }
 
-  // The reply of the error, with the directory cut out.
-  std::string error_of(const std::string& certificate, const std::string& key) {
+  // The reply of the error, with the directory cut out. `more`: lines of the section.
+  std::string error_of(const std::string& certificate, const std::string& key,
+                       const std::string& more = {}) {
     const auto config =
         parse("user_list: [ { user: a, pass: b } ]\ntls:\n  certificate: " + certificate +
-                  "\n  key: " + key + "\n",
+                  "\n  key: " + key + "\n" + more,
               "f.yml", directory);
-    EXPECT_TRUE(config);
+    if (!config) return config.error().reply();
     const auto files = read_tls_files(*config);
     EXPECT_EQ(files.has_value(), login_part(*config).has_value());
     std::string text = files ? "(accepted)" : files.error().reply();
@@ -88,6 +92,59 @@ TEST_F(Tls, WhatIsWrongIsToldByFileAndReason) {
   EXPECT_EQ(error_of("cert.pem", "encrypted.pem"),
             "f.yml:4:3: tls.key: encrypted.pem: the key is encrypted with a passphrase; expected "
             "one without");
+}
+
+TEST_F(Tls, WhatIsWrongWithAnotherPairIsTold) {
+  const auto told = [this](const std::string& list) {
+    return error_of("cert.pem", "key.pem", "  more: " + list + "\n");
+  };
+  EXPECT_EQ(told("[]"), "(accepted)");
+  EXPECT_EQ(told("[ { certificate: cert2.pem, key: key2.pem } ]"), "(accepted)");
+  EXPECT_EQ(
+      told("[ { certificate: cert2.pem, key: key.pem } ]"),
+      "f.yml:5:11: tls.more: key: key.pem: the key does not belong to the certificate cert2.pem");
+  EXPECT_EQ(told("[ { certificate: none.pem, key: key.pem } ]"),
+            "f.yml:5:11: tls.more: certificate: none.pem: No such file or directory");
+  EXPECT_EQ(told("[ { certificate: cert2.pem } ]"),
+            "f.yml:5:11: tls.more: expected the key key, found none");
+  EXPECT_EQ(told("[ { key: key2.pem } ]"),
+            "f.yml:5:11: tls.more: expected the key certificate, found none");
+  EXPECT_EQ(told("[ { certificate: cert2.pem, key: key2.pem, name: x } ]"),
+            "f.yml:5:52: unknown key \"name\" of tls.more; expected certificate, key or ocsp");
+  EXPECT_EQ(told("cert2.pem"),
+            "f.yml:5:9: tls.more: expected a list of maps with certificate, key and perhaps ocsp, "
+            "found \"cert2.pem\"");
+  EXPECT_EQ(told("[ { certificate: cert2.pem, key: key2.pem, ocsp: cert.pem } ]"),
+            "f.yml:5:11: tls.more: ocsp: cert.pem: expected an OCSP response in DER, found none");
+}
+
+TEST_F(Tls, WhatTheIssuerSaysIsReadWhileItIsValid) {
+  const auto staple = [this](long seconds) {
+    std::ofstream(directory + "/ocsp.der", std::ios::binary)
+        << test::ocsp_of(test::Certificate(), seconds);
+    const auto config = parse(
+        "user_list: [ { user: a, pass: b } ]\ntls: { certificate: cert.pem, "
+        "key: key.pem, ocsp: ocsp.der }\n",
+        "f.yml", directory);
+    EXPECT_TRUE(config);
+    const auto files = read_tls_files(*config);
+    EXPECT_TRUE(files);
+    return files->front().ocsp.size();
+  };
+  EXPECT_GT(staple(3600), 100);
+  EXPECT_EQ(staple(-10), 0);
+}
+
+TEST(TlsSection, MoreNeedsAFirstPair) {
+  for (const auto& [line, key] :
+       {std::pair{"more: [ { certificate: a, key: b } ]", "more"}, {"ocsp: a", "ocsp"}}) {
+    const auto config = parse(
+        "user_list: [ { user: a, pass: b } ]\ntls: { " + std::string(line) + " }\n", "f.yml", "/");
+    ASSERT_FALSE(config);
+    EXPECT_EQ(config.error().reply(),
+              "f.yml:2:8: tls." + std::string(key) +
+                  ": expected tls.certificate and tls.key, too; found none");
+  }
 }
 
 TEST_F(Tls, AKeyThatOthersCanReadIsRefused) {

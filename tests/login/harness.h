@@ -62,8 +62,9 @@ class LoginTest : public ::testing::Test {
   void start(bool tls = false) {
     config::LoginPart copy = *ipc::decode<config::LoginPart>(ipc::encode(part));
     if (tls) {
-      copy.certificate_pem = certificate().chain;
-      copy.key_pem.value = Secret(certificate().key);
+      config::Certificate& only = copy.certificates.value.emplace_back();
+      only.chain_pem = certificate().chain;
+      only.key_pem.value = Secret(certificate().key);
     }
     auto settings = Settings::make(std::move(copy));
     ASSERT_TRUE(settings) << settings.error().reply();

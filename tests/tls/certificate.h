@@ -1,4 +1,4 @@
-// tests/tls/certificate.h - a self-signed certificate for "localhost", made anew for each run
+// tests/tls/certificate.h - self-signed certificates, made anew for each run
 #pragma once
 
 #include <string>
@@ -8,14 +8,15 @@
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 
 namespace rims::test {
 
 struct Certificate {
   std::string chain, key;  // PEM
 
-  // With a key of RSA where its bits are given.
-  explicit Certificate(unsigned rsa_bits = 0) {
+  // With a key of RSA where its bits are given; `names` as "DNS:a.example.org,DNS:*.example.net".
+  explicit Certificate(unsigned rsa_bits = 0, const std::string& names = "DNS:localhost") {
     EVP_PKEY* pair = rsa_bits > 0 ? EVP_RSA_gen(rsa_bits) : EVP_EC_gen("P-256");
     X509* made = X509_new();
     X509_set_version(made, 2);
@@ -27,6 +28,10 @@ struct Certificate {
                                reinterpret_cast<const unsigned char*>("localhost"), -1, -1, 0);
     X509_set_issuer_name(made, name);
     X509_set_pubkey(made, pair);
+    X509_EXTENSION* alternative =
+        X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, names.c_str());
+    X509_add_ext(made, alternative, -1);
+    X509_EXTENSION_free(alternative);
     X509_sign(made, pair, EVP_sha256());
     chain = pem([&](BIO* bio) { PEM_write_bio_X509(bio, made); });
     key = pem([&](BIO* bio) {

@@ -22,6 +22,9 @@ class TlsClient {
     int max_version = 0;            // 0: any
     const char* ciphers = nullptr;  // of TLS 1.2
     bool renegotiate = false;
+    const char* name = nullptr;  // that it asks for
+    std::string protocols;       // of ALPN, each with its length before it
+    bool asks_for_ocsp = false;
   };
   // `talk` runs in the thread after a good handshake; it may read and write.
   TlsClient(Fd fd, Options options, std::function<void(TlsClient&)> talk)
@@ -78,6 +81,11 @@ class TlsClient {
     if (options_.ciphers) SSL_CTX_set_cipher_list(context, options_.ciphers);
     ssl_ = SSL_new(context);
     SSL_set_fd(ssl_, fd_.get());
+    if (options_.name) SSL_set_tlsext_host_name(ssl_, options_.name);
+    if (!options_.protocols.empty())
+      SSL_set_alpn_protos(ssl_, reinterpret_cast<const unsigned char*>(options_.protocols.data()),
+                          static_cast<unsigned>(options_.protocols.size()));
+    if (options_.asks_for_ocsp) SSL_set_tlsext_status_type(ssl_, TLSEXT_STATUSTYPE_ocsp);
     connected_ = SSL_connect(ssl_) == 1;
     version_ = SSL_get_version(ssl_);
     if (connected_ && talk_) talk_(*this);

@@ -23,9 +23,14 @@ const test::Certificate& certificate() {
   return made;
 }
 
+Result<Context> context_of(std::string_view chain, std::string_view key) {
+  const Certificate one{.chain_pem = chain, .key_pem = key, .ocsp = {}};
+  return Context::server({&one, 1});
+}
+
 class Tls : public ::testing::Test {
  protected:
-  Tls() : context(Context::server(certificate().chain, certificate().key)) {
+  Tls() : context(context_of(certificate().chain, certificate().key)) {
     signal(SIGPIPE, SIG_IGN);
     EXPECT_TRUE(context);
     int fds[2];
@@ -227,11 +232,11 @@ TEST_F(Tls, ABrokenRecordIsAnEndNotACrash) {
 
 TEST(TlsContext, SaysWhatIsWrongWithThePem) {
   const test::Certificate other;
-  EXPECT_FALSE(Context::server("", certificate().key));
-  EXPECT_FALSE(Context::server(certificate().chain, ""));
-  EXPECT_FALSE(Context::server(certificate().chain, other.key));
-  EXPECT_TRUE(Context::server(certificate().chain + other.chain, certificate().key));
-  EXPECT_EQ(Context::server("x", "y").error().reply().substr(0, 15), "the certificate");
+  EXPECT_FALSE(context_of("", certificate().key));
+  EXPECT_FALSE(context_of(certificate().chain, ""));
+  EXPECT_FALSE(context_of(certificate().chain, other.key));
+  EXPECT_TRUE(context_of(certificate().chain + other.chain, certificate().key));
+  EXPECT_EQ(context_of("x", "y").error().reply().substr(0, 15), "the certificate");
 }
 
 }  // namespace
