@@ -46,6 +46,7 @@ int backup(const Invocation& how, std::span<char*> args);          // ctl_backup
 int export_account(const Invocation& how, std::span<char*> args);  // ctl_export.cc
 int import_account(const Invocation& how, std::span<char*> args);  // ctl_import.cc
 int restore(const Invocation& how, std::span<char*> args);         // ctl_restore.cc
+int cert(const Invocation& how, std::span<char*> args);            // ctl_cert.cc
 int check(const Invocation& how, std::span<char*> args);           // ctl_check.cc
 int dump(const Invocation& how, std::span<char*> args);            // ctl_dump.cc
 int mailbox(const Invocation& how, std::span<char*> args);         // ctl_mailbox.cc

@@ -305,6 +305,7 @@ constexpr Command kCommands[] = {
     {"who", "list the sessions: whose, from where, since when", who},
     {"kick", "end the sessions of a user, or one session", kick},
     {"check", "look for mistakes in the configuration, or for damage in accounts", check},
+    {"cert", "show the certificates, or make a first one", cert},
     {"backup", "copy accounts to a directory, or verify it", backup},
     {"export", "write the mail of a user as Maildirs or mbox files", export_account},
     {"import", "take the mail of another program", import_account},
