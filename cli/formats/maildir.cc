@@ -35,7 +35,7 @@ class Maildir final : public MailSource {
     std::vector<FoundMailbox> found;
     if (is_maildir(root_)) found.push_back(describe("INBOX", root_, remarks));
     // Else it may be a directory of many users, whose mail must not become that of one.
-    const bool is_root = !found.empty() || has_list(root_);
+    const bool is_root = !found.empty() || has_list(root_) || is_maildir(root_ + "/INBOX");
     for (const auto& name : names) {
       const std::string path = root_ + "/" + name;
       if (is_link(path)) remarks.not_taken(path, "a symbolic link; import its target separately");
@@ -60,17 +60,17 @@ class Maildir final : public MailSource {
   }
 
   std::vector<std::string> subscriptions(const Remarks& remarks) override {
-    auto text = read_file(root_ + "/subscriptions", kMostBytes);
-    if (!text && text.error().fault() == Fault::not_found)
-      text = read_file(root_ + "/courierimapsubscribed", kMostBytes);
-    if (text) {
-      auto names = parse_dovecot_subscriptions(*text, '.');
-      // Courier's names begin with "INBOX.".
-      for (auto& name : names) {
-        if (name.starts_with("INBOX/")) name.erase(0, 6);
+    const auto text = read_file(root_ + "/subscriptions", kMostBytes);
+    if (text) return parse_dovecot_subscriptions(*text, '.');
+    if (text.error().fault() == Fault::not_found)
+      if (const auto courier = read_file(root_ + "/courierimapsubscribed", kMostBytes)) {
+        auto names = parse_dovecot_subscriptions(*courier, '.');
+        for (auto& name : names) {
+          // Courier's names begin with "INBOX.".
+          if (name.starts_with("INBOX/")) name.erase(0, 6);
+        }
+        return names;
       }
-      return names;
-    }
     if (text.error().fault() != Fault::not_found)
       remarks.not_taken(root_ + "/subscriptions", text.error().detail());
     return {};
@@ -80,7 +80,7 @@ class Maildir final : public MailSource {
                                              const Remarks& remarks) override {
     DovecotUidlist list;
     if (mailbox.uidvalidity != 0) {
-      const std::string path = mailbox.where + "/dovecot-uidlist";
+      const std::string path = uid_list_in(mailbox.where);
       TRY(const auto text, read_file(path, kMostBytes));
       TRY(list, parse_dovecot_uidlist(text));
       for (const auto& line : list.bad_lines)
@@ -91,6 +91,12 @@ class Maildir final : public MailSource {
       keywords = parse_dovecot_keywords(*text);
     else if (text.error().fault() != Fault::not_found)
       remarks.not_taken(mailbox.where + "/dovecot-keywords", text.error().detail());
+
+    CourierKeywords of_courier;
+    if (const auto text = read_file(mailbox.where + "/courierimapkeywords/:list", kMostBytes))
+      of_courier = parse_courier_keywords(*text);
+    else if (text.error().fault() != Fault::not_found)
+      remarks.not_taken(mailbox.where + "/courierimapkeywords/:list", text.error().detail());
 
     std::vector<FoundMessage> found;
     std::unordered_set<std::string> keys;
@@ -129,6 +135,8 @@ class Maildir final : public MailSource {
         m.where = path;
         m.flags = parsed.flags;
         m.keywords = std::move(parsed.keywords);
+        if (const auto words = of_courier.find(m.key); words != of_courier.end())
+          m.keywords.insert(m.keywords.end(), words->second.begin(), words->second.end());
         m.date = st->st_mtim.tv_sec;
         m.zone = zone_in_maildir_name(m.key);
         m.length = static_cast<uint64_t>(st->st_size);
@@ -198,11 +206,17 @@ class Maildir final : public MailSource {
     }
   }
 
+  // Courier's has the form of Dovecot's first version.
+  static std::string uid_list_in(const std::string& path) {
+    const std::string own = path + "/dovecot-uidlist", courier = path + "/courierimapuiddb";
+    return !look_at(own) && look_at(courier) ? courier : own;
+  }
+
   static FoundMailbox describe(std::string name, const std::string& path, const Remarks& remarks) {
     FoundMailbox found;
     found.name = std::move(name);
     found.where = path;
-    const std::string file = path + "/dovecot-uidlist";
+    const std::string file = uid_list_in(path);
     const auto text = read_file(file, kMostBytes);
     if (!text) {
       if (text.error().fault() != Fault::not_found)

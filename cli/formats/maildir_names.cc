@@ -1,4 +1,5 @@
-// cli/formats/maildir_names.cc - names of files and folders, and Dovecot's three small files
+// cli/formats/maildir_names.cc - names of files and folders, and the small files of Dovecot and
+// Courier
 
 #include "cli/formats/maildir_names.h"
 
@@ -183,6 +184,29 @@ std::string dovecot_keywords_text(const MaildirKeywords& keywords) {
     if (!keywords[i].empty()) out += std::to_string(i) + ' ' + keywords[i] + '\n';
   }
   return out;
+}
+
+CourierKeywords parse_courier_keywords(std::string_view text) {
+  std::vector<std::string> names;
+  while (!text.empty()) {
+    const std::string_view name = take_line(text);
+    if (name.empty()) break;
+    names.emplace_back(name);
+  }
+  CourierKeywords keywords;
+  while (!text.empty()) {
+    const std::string_view line = take_line(text);
+    // The name of a file may have colons in it, the numbers have none.
+    const size_t colon = line.rfind(':');
+    if (colon == line.npos || colon == 0) continue;
+    std::vector<std::string>& own = keywords[std::string(line.substr(0, colon))];
+    std::string_view numbers = line.substr(colon + 1);
+    while (!numbers.empty()) {
+      const auto number = to_number<size_t>(take_word(numbers));
+      if (number && *number < names.size()) own.push_back(names[*number]);
+    }
+  }
+  return keywords;
 }
 
 Result<DovecotUidlist> parse_dovecot_uidlist(std::string_view text) {

@@ -7,6 +7,7 @@
 //   :1700000000.M1P2...
 //                      1 1700000000 90         then                       5 1700000000.M1P2...
 //   dovecot-keywords   0 $Junk                 0 is the letter a
+//   courierimapuiddb   1 1700000000 90         as the older form of dovecot-uidlist
 //   .Work.2026         folders lie beside each other (Maildir++), names in modified UTF-7, or
 //   Work/2026          in each other (Dovecot's LAYOUT=fs)
 //
@@ -52,6 +53,12 @@ struct MaildirName {
 
 [[nodiscard]] MaildirKeywords parse_dovecot_keywords(std::string_view text);
 [[nodiscard]] std::string dovecot_keywords_text(const MaildirKeywords& keywords);
+
+// By base.
+using CourierKeywords = std::unordered_map<std::string, std::vector<std::string>>;
+// courierimapkeywords/:list: names, a line each, an empty line, then "base:0 2". Lines and numbers
+// that mean nothing are left out.
+[[nodiscard]] CourierKeywords parse_courier_keywords(std::string_view text);
 
 struct DovecotUidlist {
   uint32_t uidvalidity = 0, uidnext = 0;

@@ -208,24 +208,32 @@ bool is_field(std::string_view line) {
   return value.empty() || value[0] == ' ' || value[0] == '\t';
 }
 
-// Nothing but fields up to the empty line, two at least, and one that each mail has.
-bool is_mail_header(std::string_view text) {
-  constexpr std::string_view kUsual[] = {"Date", "From",     "To",          "Subject",
-                                         "Cc",   "Received", "Return-Path", "Message-ID"};
-  unsigned fields = 0;
-  bool usual = false;
+// How much what follows looks like the header of a mail.
+enum class Header : uint8_t {
+  none,
+  likely,  // nothing but fields up to the empty line, two at least, and one that each mail has
+  full,    // and From among them, with two more that programs write and people do not
+};
+Header header_in(std::string_view text) {
+  constexpr std::string_view kUsual[] = {"To", "Subject", "Cc"};
+  constexpr std::string_view kOfPrograms[] = {"Date",       "Received",     "Return-Path",
+                                              "Message-ID", "MIME-Version", "Content-Type"};
+  unsigned fields = 0, of_programs = 0;
+  bool usual = false, from = false;
   for (size_t at = 0; at < text.size();) {
     const std::string_view line = line_at(text, at);
     at += line.size();
     if (without_end(line).empty()) break;
     if (fields > 0 && (line[0] == ' ' || line[0] == '\t')) continue;
-    if (!is_field(line)) return false;
+    if (!is_field(line)) return Header::none;
     fields++;
-    usual = usual || std::ranges::any_of(kUsual, [&](std::string_view name) {
-              return ascii::equal(name, field_name(line));
-            });
+    const auto is_one = [&](std::string_view name) { return ascii::equal(name, field_name(line)); };
+    from = from || is_one("From");
+    usual = usual || std::ranges::any_of(kUsual, is_one);
+    of_programs += std::ranges::any_of(kOfPrograms, is_one) ? 1 : 0;
   }
-  return usual && fields > 1;
+  if (fields > 1 && from && of_programs > 1) return Header::full;
+  return fields > 1 && (usual || from || of_programs > 0) ? Header::likely : Header::none;
 }
 
 // The line at `at` begins with From: does it begin a message?
@@ -235,7 +243,8 @@ bool is_separator(std::string_view file, size_t at, bool after_empty) {
   if (parse_separator(line)) return after_empty || is_field(line_at(behind, 0));
   if (!after_empty) return false;
   const auto all = words(line.substr(kFrom.size()));
-  return (all.size() == 1 || (!all.empty() && all[0].contains('@'))) && is_mail_header(behind);
+  const bool has_sender = all.size() == 1 || (!all.empty() && all[0].contains('@'));
+  return header_in(behind) >= (has_sender ? Header::likely : Header::full);
 }
 
 }  // namespace
@@ -252,6 +261,7 @@ std::optional<MboxDate> parse_separator(std::string_view line) {
     size_t year = i + 4;
     std::string_view zone = "+0000";
     if (!is_year(all[year])) zone = all[year++];
+    if (year < all.size() && all[year] == "DST") year++;  // "MET DST 2003"
     if (year >= all.size() || !is_year(all[year])) continue;
     if (year + 1 < all.size()) zone = all[year + 1];
     const auto date = message::parse_date(
@@ -330,8 +340,9 @@ MboxMessage parse_mbox_message(std::string_view text, MboxQuoting quoting) {
         const std::string_view name = field_name(bare);
         field = field_of(name);
         if (is_mozilla(field) && !top) field = Field::other;
+        // Some have put a second separator there, and quoted it.
         top = top && (is_mozilla(field) || ascii::equal(name, "X-Account-Key") ||
-                      ascii::equal(name, "X-UIDL"));
+                      ascii::equal(name, "X-UIDL") || bare.starts_with(">From "));
         dropping = field != Field::none && field != Field::other;
         if (dropping) {
           take_field(m, field, bare.substr(bare.find(':') + 1));

@@ -103,6 +103,17 @@ TEST(Maildir, Subscriptions) {
   EXPECT_EQ(parse_dovecot_subscriptions("inbox\nWork.2026\n&ANw-n&AO8-\n", '.'), names);
 }
 
+TEST(Maildir, KeywordsOfCourier) {
+  const auto keywords =
+      parse_courier_keywords("$Forwarded\nwork\n\n1.M2P2.h:0\n2.a:b:1 0\n3.x:7 x\n:0\nnothing\n");
+  const std::vector<std::string> both{"work", "$Forwarded"};
+  EXPECT_EQ(keywords.size(), 3);
+  EXPECT_EQ(keywords.at("1.M2P2.h"), std::vector<std::string>{"$Forwarded"});
+  EXPECT_EQ(keywords.at("2.a:b"), both);
+  EXPECT_TRUE(keywords.at("3.x").empty());
+  EXPECT_TRUE(parse_courier_keywords("").empty());
+}
+
 TEST(LineEnds, LocalFormLeadsBackExactly) {
   const Strings cases{"",         "a\r\n",        "a\r\n\r\nb\r\n", "a\nb\n",
                       "a\r\nb\n", "a\r\r\nb\r\n", "a\rb",           "\r\n\r"};
@@ -164,10 +175,15 @@ TEST(Mbox, MessagesThatOtherProgramsBegin) {
       "From a@b Sat Jan  3 01:05:34 2026\nSubject: x\n\n\n",
       "From a@b\nSubject: no date\nDate: Fri, 2 Jan 2015 01:02:03 +0100\n\n",
       "From a@b one day in 15\nReceived: from x\n by y\nSubject: no date\n\n",
-      "From -\r\nTo: c\r\nX-Y:\r\n\r\n", "From a@b Sat, 03 Jan 2026 01:05:34 GMT\n\nno header\n\n",
+      "From -\r\nTo: c\r\nX-Y:\r\n\r\n",
+      "From joe 2003-02-03 10:11:12\nMIME-Version: 1.0\nDate: y\nFrom: z\n\n",
+      "From mcd Mo M\u00e4r  9 12:03:19 2020\nReceived: from x\nMessage-ID: <1@x>\nFrom: z\n\n",
+      "From joe Mon Feb  3 10:11:12 MET DST 2003\n\nno header\n\n",
+      "From a@b Sat, 03 Jan 2026 01:05:34 GMT\n\nno header\n\n",
       // None of these begins one.
       "From a@b Sat Jan  3 01:05:34 2026\nA: b\n\ntext\nFrom a@b\nSubject: x\nDate: y\n\n"
-      "From a@b\nto c\n\nFrom the desk of Bob\nTo: all\nSubject: x\n\nFrom a@b\nSubject: x\n\n"
+      "From a@b\nto c\n\nFrom the desk of Bob\nTo: all\nSubject: x\n\n"
+      "From the desk of Bob\nFrom: Bob\nTo: all\nDate: today\n\nFrom a@b\nSubject: x\n\n"
       "From a@b\n\nFrom a@b\nA: b\nC: d\n\ntext\nFrom a@b Sat Jan  3 01:05:34 2026\n"
       "http://example.org\n"};
   std::string file;
@@ -195,6 +211,12 @@ TEST(Mbox, ThunderbirdsFields) {
   EXPECT_EQ(
       parse_mbox_message("From -\nX-Mozilla-Status2: 00200000\n\n", MboxQuoting::mboxrd).flags,
       kDeleted);
+  // A second separator, quoted, above them.
+  EXPECT_EQ(parse_mbox_message("From - Sat Jan  3 01:05:34 2026\n>From - Sat Jan  3 01:05:34 2026\n"
+                               "X-Mozilla-Status: 0001\nSubject: x\n\n",
+                               MboxQuoting::mboxrd)
+                .flags,
+            kSeen);
   // Below the first field of the mail itself, they are the sender's.
   const auto sent = parse_mbox_message(
       "From a@b\nReceived: by c\nX-Mozilla-Status: 0009\nX-Mozilla-Keys: x\n\n\n",

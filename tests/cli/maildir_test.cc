@@ -217,6 +217,10 @@ TEST_F(MaildirTest, TheMailOfOthersDoesNotBecomeThatOfOne) {
   fs::remove_all(top + "/cur");
   EXPECT_EQ(list(), Strings{top + ": no Maildir is here (cur and new are missing)"});
   EXPECT_EQ(untaken.size(), 2U) << "x and y";
+  // Unless one of them is called INBOX: then it is a tree of mbsync.
+  folder("INBOX");
+  EXPECT_EQ(list(), (Strings{"INBOX", "z/deep"}));
+  fs::remove_all(top + "/INBOX");
   // But a root whose INBOX is elsewhere has lists.
   file("subscriptions");
   EXPECT_EQ(list(), Strings{"z/deep"});

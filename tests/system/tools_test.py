@@ -275,6 +275,36 @@ class Tools(unittest.TestCase):
         with suite.login("user8") as imap:
             self.assertEqual(b"\n".join(imap.lsub('""', "*")[1]), names)
 
+    def test_an_import_of_courier_s_maildir(self):
+        suite = self.suite
+        root = f"{self.directory}/courier"
+        for name in ("cur/1100000001.M1.h:2,S", "cur/1100000002.M2P2.h:2,", ".Sent/cur/1.a:2,"):
+            write(f"{root}/{name}", f"Subject: {name}\n\n")
+        write(f"{root}/courierimapuiddb", "1 1100000000 8\n3 1100000001.M1.h\n7 1100000002.M2P2.h\n")
+        write(f"{root}/courierimapkeywords/:list", "$Forwarded\n\n1100000002.M2P2.h:0\n")
+        write(f"{root}/courierimapsubscribed", "INBOX.Sent\n")
+        self.assertEqual(ctl(suite, "import", "--json", "user10", "--from", "maildir", root)["messages"], 3)
+        with suite.login("user10") as imap:
+            self.assertEqual(imap.status("INBOX", "(UIDVALIDITY UIDNEXT)")[1],
+                             [b'INBOX (UIDNEXT 8 UIDVALIDITY 1100000000)'])
+            self.assertEqual(uids(imap, "INBOX"), [3, 7])
+            self.assertIn(b"$Forwarded", imap.uid("FETCH", "7", "(FLAGS)")[1][0])
+            self.assertIn(b"Sent", b"\n".join(imap.lsub('""', "*")[1]))
+
+    def test_subscriptions_below_inbox_survive_an_export_and_import(self):
+        suite = self.suite
+        with suite.login("user11") as imap:
+            imap.create("INBOX/Sub")
+            imap.subscribe("INBOX/Sub")
+            before = sorted(imap.lsub('""', "*")[1])
+        for form in ("maildir", "mbox"):
+            out = f"{self.directory}/out-{form}"
+            ctl(suite, "export", "user11", "--to", form, out)
+            user = {"maildir": "user12", "mbox": "user13"}[form]
+            ctl(suite, "import", user, "--from", form, out)
+            with suite.login(user) as imap:
+                self.assertEqual(sorted(imap.lsub('""', "*")[1]), before, form)
+
     def test_an_import_of_an_odd_mbox(self):
         suite = self.suite
         separator = "From a@b Sat Jan  3 01:05:34 2026\n"
