@@ -69,14 +69,18 @@ std::string name_of_group(gid_t id) {
 constexpr const char* kAccounts = "mailbox.3";
 
 // What an administrator can do about it.
-std::string remedy(std::string_view key, const std::string& path, const privdrop::Identity& who,
-                   int error, bool there) {
+std::string remedy(const config::Config& config, std::string_view key, const std::string& path,
+                   const privdrop::Identity& who, int error, bool there) {
   if (error == EROFS)
     return fmt::format(
         "; for a unit of systemd, {}let it write there: make "
         "/etc/systemd/system/rims.service.d/{}.conf with the lines \"[Service]\" and "
         "\"ReadWritePaths={}\", and run \"systemctl daemon-reload\"",
         there ? "" : "make the directory and ", key, path);
+  // That directory must stay root's (common/config/root_paths.h).
+  if (error == EACCES && who.change && key == "base_dir" && path == config.directory)
+    return "; mail can not be kept beside the configuration when root starts the suite: set "
+           "base_dir to another directory, such as /var/lib/rims or \"base_dir: mail\"";
   struct stat st{};
   if (error == EACCES && who.change && key == "base_dir" &&
       (stat((path + "/" + kAccounts).c_str(), &st) == 0 || stat(path.c_str(), &st) == 0) &&
@@ -150,7 +154,8 @@ Status data_directory(const config::Config& config, std::string_view key, const 
         missing == Missing::make
             ? make_data_directory(path, who, directory_of(path) == config.base_dir, error)
             : could_make(path, error);
-    if (!made) return refused(where + made.error().reply() + remedy(key, path, who, error, false));
+    if (!made)
+      return refused(where + made.error().reply() + remedy(config, key, path, who, error, false));
     if (missing == Missing::could_be_made) return {};
   } else if (!S_ISDIR(st.st_mode)) {
     return refused(fmt::format("{}{} is not a directory", where, path));
@@ -160,7 +165,7 @@ Status data_directory(const config::Config& config, std::string_view key, const 
   if (const int error = can_write(path, file, who); error != 0)
     return refused(fmt::format("{}cannot write {}{}: {}{}", where, path,
                                named ? " or " + file + " in it" : "", errno_text(error),
-                               remedy(key, path, who, error, true)));
+                               remedy(config, key, path, who, error, true)));
   return {};
 }
 

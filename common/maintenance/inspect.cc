@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <map>
 #include <optional>
+#include <unistd.h>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -163,13 +164,25 @@ std::string describe(const JournalRecord& record) {
   return std::visit(Words(), *decoded);
 }
 
+namespace {
+
+// By a path that a person has typed.
+Result<AccountDir> account_at(const std::string& directory) {
+  TRY(AccountDir dir, AccountDir::at(Disk::real(), directory));
+  if (dir.open_file("meta.gdbm", O_RDONLY)) return dir;
+  if (::access((directory + "/journal").c_str(), F_OK) == 0) return dir;
+  return fail(Fault::not_found, "no account is here", directory + ": no account is here");
+}
+
+}  // namespace
+
 Result<bool> dirty_flag(const Fd& base, const std::string& user) {
   TRY(const AccountDir dir, AccountDir::open(Disk::real(), base.get(), user, false));
   return dirty_flag_of(dir);
 }
 
 Result<bool> dirty_flag(const std::string& directory) {
-  TRY(const AccountDir dir, AccountDir::at(Disk::real(), directory));
+  TRY(const AccountDir dir, account_at(directory));
   return dirty_flag_of(dir);
 }
 
@@ -179,7 +192,7 @@ Status set_dirty_flag(const Fd& base, const std::string& user, bool dirty) {
 }
 
 Status set_dirty_flag(const std::string& directory, bool dirty) {
-  TRY(const AccountDir dir, AccountDir::at(Disk::real(), directory));
+  TRY(const AccountDir dir, account_at(directory));
   return set_dirty_flag(dir, dirty);
 }
 

@@ -90,6 +90,12 @@ TEST_F(Places, AMissingDataDirectoryIsMadeForItsUserAnExistingOneIsLeftAlone) {
     ASSERT_FALSE(nowhere);
     EXPECT_THAT(nowhere.error().reply(), EndsWith("; make the directory above it"));
   }
+  // The directory of the configuration must stay root's, so giving it away would be wrong advice.
+  EXPECT_EQ(data(dir_, kSomebody, Missing::make).error().reply(),
+            "c.yml:1:1: base_dir: cannot write " + dir_ +
+                ": Permission denied; mail can not be kept beside the configuration when root "
+                "starts the suite: set base_dir to another directory, such as /var/lib/rims or "
+                "\"base_dir: mail\"");
   // Whoever owns the parent could let root make a directory anywhere, and give it away.
   EXPECT_FALSE(data(mail + "/more/mail", kSomebody, Missing::make));
   fs::create_directory(mail + "/more");

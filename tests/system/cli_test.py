@@ -217,6 +217,8 @@ class Offline(unittest.TestCase):
         with self.suite.login("foo") as imap:
             self.assertEqual(imap.select("INBOX")[1], [b"1"])
         self.suite.stop()
+        done = self.rims("mbox-dirty-flag", "--enable-dirty-flag", "/")
+        self.assertEqual((done.returncode, b"no account is here" in done.stderr), (1, True), done)
         self.assertEqual(self.rims("mbox-dirty-flag", self.account).returncode, 0)
         self.rims("mbox-dirty-flag", "--enable-dirty-flag", self.account)
         self.assertEqual(self.rims("mbox-dirty-flag", "--disable-dirty-flag",

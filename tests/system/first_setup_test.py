@@ -6,6 +6,7 @@ name spaces go: fresh /run, /var/lib and /var/log, a network with nothing but lo
 
 import ctypes
 import fcntl
+import grp
 import os
 import re
 import shutil
@@ -89,6 +90,8 @@ class FirstSetup(unittest.TestCase):
                 os.mkdir(path, 0o755)
                 if user:
                     os.chown(path, ids[user], ids[user])
+            os.chown("/var/log/rims", ids["_rimslog"], grp.getgrnam("adm").gr_gid)
+            os.chmod("/var/log/rims", 0o2750)
             hashed = self.run_as_root(f"{stage}/bin/rims", "pass-hash",
                                       input=b"bar\nbar\n").decode().split()[-1]
             text = example().replace("what rims pass-hash prints", hashed)
@@ -130,7 +133,9 @@ class FirstSetup(unittest.TestCase):
             self.assertLess(time.monotonic() - began, 10)
             ctl("status", status=3)
             self.assertEqual(os.listdir("/run/rims"), ["empty"])
-            self.assertEqual(os.stat("/var/log/rims/imap.log").st_uid, ids["_rimslog"])
+            log = os.stat("/var/log/rims/imap.log")
+            self.assertEqual((log.st_uid, log.st_gid, log.st_mode & 0o777),
+                             (ids["_rimslog"], grp.getgrnam("adm").gr_gid, 0o640))
 
 
 if __name__ == "__main__":

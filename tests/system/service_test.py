@@ -112,8 +112,10 @@ class Service(unittest.TestCase):
         self.run_clean("systemd-sysusers", f"--root={root}", f"{etc}/sysusers.d/rims.conf")
         self.run_clean("systemd-tmpfiles", f"--root={root}", "--create",
                        f"{etc}/tmpfiles.d/rims.conf")
-        for path, mode in (("run/rims", 0o755), ("var/lib/rims", 0o750), ("var/log/rims", 0o750)):
-            self.assertEqual(os.stat(f"{root}/{path}").st_mode & 0o777, mode, path)
+        for path, mode in (("run/rims", 0o755), ("var/lib/rims", 0o750), ("var/log/rims", 0o2750)):
+            self.assertEqual(os.stat(f"{root}/{path}").st_mode & 0o7777, mode, path)
+        # New log files get the group adm by the directory.
+        self.assertEqual(os.stat(f"{root}/var/log/rims").st_gid, 4)
         self.assertEqual(os.stat(f"{root}/run/rims").st_uid, 0)
         self.assertNotEqual(os.stat(f"{root}/var/lib/rims").st_uid,
                             os.stat(f"{root}/var/log/rims").st_uid)
