@@ -9,6 +9,7 @@
 
 #include <fmt/core.h>
 
+#include "cli/daemon.h"
 #include "common/config/locate.h"
 
 namespace rims::ctl {
@@ -35,6 +36,21 @@ void add_common(cli::OptionParser& parser, Invocation& how) {
                    "The pid file; with it stop and status need no configuration.", how.pid_file);
 }
 
+namespace {
+
+// Where root's suite has its run directory differs from where that of another has it. Also who is
+// not root asks about the suite of root.
+Result<config::Config> load_as_started(const std::string& file, bool need_users) {
+  config::Options options{
+      .overrides = {}, .need_users = need_users, .by_root = config::started_by_root()};
+  TRY(config::Config config, config::load(file, options));
+  if (options.by_root || !cli::root_runs_on(config.base_dir)) return config;
+  options.by_root = true;
+  return config::load(file, options);
+}
+
+}  // namespace
+
 Loaded load(const Invocation& how, bool need_users) {
   Loaded loaded;
   auto file = config::locate(how.config);
@@ -50,8 +66,7 @@ Loaded load(const Invocation& how, bool need_users) {
                              kNoPermission);
     return loaded;
   }
-  auto config = config::load(
-      *file, {.overrides = {}, .need_users = need_users, .by_root = config::started_by_root()});
+  auto config = load_as_started(*file, need_users);
   if (!config) {
     loaded.status = complain(config.error().detail(), kConfig);
     return loaded;

@@ -20,6 +20,7 @@
 
 #include "common/base/errno_text.h"
 #include "common/base/fd.h"
+#include "common/config/running.h"
 #include "controller/base_lock.h"
 
 namespace rims::cli {
@@ -87,14 +88,30 @@ DaemonState look_at_file(const std::string& pid_file) {
 
 }  // namespace
 
-DaemonState look_for_daemon(const std::string& pid_file, const std::string& base_dir) {
-  DaemonState state = look_at_file(pid_file);
-  if (base_dir.empty() || (state.is != DaemonState::none && state.is != DaemonState::dead))
+DaemonState look_for_daemon(const std::string& pid_file) { return look_at_file(pid_file); }
+
+DaemonState look_for_daemon(const config::Config& config) {
+  DaemonState state = look_at_file(config.paths_pid_file);
+  if (state.is == DaemonState::running) {
+    const auto with = config::running_with(config.paths_run_dir);
+    if (!with || config.file.empty() || config::is_same_file(*with, config.file)) return state;
+    state.is = DaemonState::another;
+    state.why = fmt::format(
+        "process {} is a suite with the configuration {}, not {}; both have the run directory {}: "
+        "give one of them another paths.run_dir",
+        state.pid, *with, config.file, config.paths_run_dir);
     return state;
-  const auto holder = controller::holder_of_base(base_dir);
+  }
+  if (state.is == DaemonState::hidden) return state;
+  const auto holder = controller::holder_of_base(config.base_dir);
   const auto user = holder ? user_of(*holder) : std::nullopt;
   if (user) state = {.is = DaemonState::running, .pid = *holder, .owner = *user, .no_file = true};
   return state;
+}
+
+bool root_runs_on(const std::string& base_dir) {
+  const auto holder = controller::holder_of_base(base_dir);
+  return holder && user_of(*holder) == uid_t{0};
 }
 
 Result<int> start_daemon(const std::string& controller, std::vector<std::string> arguments,

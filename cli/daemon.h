@@ -2,7 +2,8 @@
 //
 // For rims-ctl and `rims daemon`. The lock on its pid file says whether it runs, and where that
 // file is gone, the lock on base_dir (controller/base_lock.h). The number in the file does not:
-// another process may have that number by now.
+// another process may have that number by now. Whose suite it is, RUN_DIR/configuration says
+// (common/config/running.h).
 #pragma once
 
 #include <string>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "common/base/result.h"
+#include "common/config/config.h"
 
 namespace rims::cli {
 
@@ -18,17 +20,22 @@ struct DaemonState {
     running,
     dead,  // not running, but its pid file is there
     none,
-    hidden,  // this user may not read the pid file
+    hidden,   // this user may not read the pid file
+    another,  // a suite runs there, but with another configuration
   };
   Is is = none;
   pid_t pid = 0;
   uid_t owner = 0;       // of the pid file; without it, of the process
   bool no_file = false;  // running, but somebody has removed the pid file
-  std::string why;       // hidden: why
+  std::string why;       // hidden, another: one line for the user
 };
 
-// `base_dir`: "" when it is not known.
-[[nodiscard]] DaemonState look_for_daemon(const std::string& pid_file, const std::string& base_dir);
+[[nodiscard]] DaemonState look_for_daemon(const config::Config& config);
+// Where nothing but the pid file is known.
+[[nodiscard]] DaemonState look_for_daemon(const std::string& pid_file);
+
+// A process of root has the lock on this base_dir.
+[[nodiscard]] bool root_runs_on(const std::string& base_dir);
 
 // Runs `controller` with -d and `arguments`; returns when the suite serves or has failed. The
 // value is its exit status. What it says goes to standard error, with `quiet` only when it failed.

@@ -29,9 +29,7 @@
 namespace rims::ctl {
 namespace {
 
-cli::DaemonState look(const config::Config& config) {
-  return cli::look_for_daemon(config.paths_pid_file, config.base_dir);
-}
+cli::DaemonState look(const config::Config& config) { return cli::look_for_daemon(config); }
 
 void warn_of_spellings(const config::Config& config) {
   const auto base = store::open_base(config.base_dir);
@@ -47,7 +45,9 @@ int check_configuration(const Invocation& how, bool quiet) {
   Loaded loaded = load(how, true);
   if (!loaded.config) return loaded.status;
   for (const std::string& warning : loaded.config->warnings) complain("warning: " + warning, kDone);
-  const bool running = look(*loaded.config).is == cli::DaemonState::running;
+  const cli::DaemonState now = look(*loaded.config);
+  if (now.is == cli::DaemonState::another) return complain(now.why, kConfig);
+  const bool running = now.is == cli::DaemonState::running;
   std::set<std::string> remarks;
   const Status good = controller::foresee(*loaded.config, running, remarks);
   for (const std::string& remark : remarks) complain("warning: " + remark, kDone);
@@ -65,7 +65,7 @@ using State = cli::DaemonState;
 std::optional<State> find_suite(const Invocation& how, std::string& pid_file, int& status) {
   if (!how.pid_file.empty()) {
     pid_file = how.pid_file;
-    return cli::look_for_daemon(pid_file, "");
+    return cli::look_for_daemon(pid_file);
   }
   Loaded loaded = load(how, false);
   status = loaded.status;
@@ -75,6 +75,13 @@ std::optional<State> find_suite(const Invocation& how, std::string& pid_file, in
   }
   pid_file = loaded.config->paths_pid_file;
   return look(*loaded.config);
+}
+
+// The exit status, after a message, where nothing can or should be done with it.
+std::optional<int> out_of_reach(const State& now) {
+  if (now.is == State::hidden) return complain(now.why, kNoPermission);
+  if (now.is == State::another) return complain(now.why, kFailed);
+  return std::nullopt;
 }
 
 // ", which is rims.service of systemd", or "".
@@ -101,7 +108,7 @@ int start(const Invocation& how) {
   Loaded loaded = load(how, true);
   if (!loaded.config) return loaded.status;
   const State now = look(*loaded.config);
-  if (now.is == State::hidden) return complain(now.why, kNoPermission);
+  if (const auto status = out_of_reach(now)) return *status;
   if (now.is == State::running) {
     std::printf("rims runs already, with process %d%s\n", now.pid, owner_of(now).c_str());
     return kDone;
@@ -132,7 +139,7 @@ int does_not_run(const std::optional<cli::OwnerUnit>& owner, int status) {
 }
 
 int stop_now(const Invocation& how, const State& now) {
-  if (now.is == State::hidden) return complain(now.why, kNoPermission);
+  if (const auto status = out_of_reach(now)) return *status;
   if (now.is != State::running) {
     const auto owner = unit_at_rest(how);
     // It would be started again.
@@ -164,7 +171,7 @@ int restart(const Invocation& how, bool only_if_running) {
   std::string path;
   const auto now = find_suite(how, path, status);
   if (!now) return status;
-  if (now->is == State::hidden) return complain(now->why, kNoPermission);
+  if (const auto out = out_of_reach(*now)) return *out;
   if (now->is != State::running) {
     const auto owner = unit_at_rest(how);
     if (owner && owner->state.waits()) return by_unit(owner->unit, "restart", "started again");
@@ -182,7 +189,7 @@ int reload(const Invocation& how) {
   std::string path;
   const auto now = find_suite(how, path, status);
   if (!now) return status;
-  if (now->is == State::hidden) return complain(now->why, kNoPermission);
+  if (const auto out = out_of_reach(*now)) return *out;
   if (now->is != State::running)
     return complain("rims does not run; \"rims-ctl start\" starts it", kFailed);
   // Not by systemctl: the unit's own reload comes here.
@@ -250,7 +257,8 @@ int status(const Invocation& how) {
   if (!now) return failed;
   switch (now->is) {
     case State::hidden:
-      return complain(now->why, kNoPermission);
+    case State::another:
+      return *out_of_reach(*now);
     case State::none:
       return does_not_run(unit_at_rest(how), kNotRunning);
     case State::dead:

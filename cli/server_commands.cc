@@ -92,8 +92,9 @@ int daemon(std::span<char*> args) {
   const bool starts = operation == "start" || operation == "restart";
   const auto config = load_server_config(options, starts);
   if (!config) return complain("daemon", config.error().reply(), kFailed);
-  const DaemonState now = look_for_daemon(config->paths_pid_file, config->base_dir);
-  if (now.is == DaemonState::hidden) return complain("daemon", now.why, kFailed);
+  const DaemonState now = look_for_daemon(*config);
+  if (now.is == DaemonState::hidden || now.is == DaemonState::another)
+    return complain("daemon", now.why, kFailed);
   const bool running = now.is == DaemonState::running;
   if (operation == "status") {
     if (verbose && !quiet) std::puts(running ? "daemon is running." : "daemon is stopped.");

@@ -36,6 +36,7 @@
 #include "common/config/config.h"
 #include "common/config/locate.h"
 #include "common/config/root_paths.h"
+#include "common/config/running.h"
 #include "common/privdrop/privdrop.h"
 #include "common/privdrop/process_table.h"
 #include "common/tls/tls.h"
@@ -284,6 +285,7 @@ class Controller {
     pid_file_.emplace(std::move(pid));
     if (admin_listener_.name.empty()) log::warn({}, "paths.run_dir: {}", kNoAdminSocket);
     remove_ports(config_.paths_run_dir);
+    TRY_STATUS(config::write_running(config_.paths_run_dir, config_.file));
     std::set<std::string> remarks;
     TRY(plan.listeners, open_ports(config_, remarks));
     for (const std::string& remark : remarks) log::warn({}, "{}", remark);
@@ -319,7 +321,10 @@ class Controller {
   Task<void> live(int& status) {
     status = co_await serve();
     // What another suite has is left alone.
-    if (pid_file_) remove_ports(config_.paths_run_dir);
+    if (pid_file_) {
+      remove_ports(config_.paths_run_dir);
+      config::remove_running(config_.paths_run_dir);
+    }
     pid_file_.reset();
     starter_.tell(status);
     sink_.set_file({});

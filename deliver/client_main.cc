@@ -18,11 +18,14 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include <fmt/format.h>
+
 #include "common/base/encoding.h"
 #include "common/base/log.h"
 #include "common/base/version.h"
 #include "common/config/config.h"
 #include "common/config/locate.h"
+#include "common/config/running.h"
 #include "common/ipc/sealed.h"
 #include "deliver/arguments.h"
 #include "deliver/intake.h"
@@ -37,6 +40,7 @@ constexpr uint64_t kInputMax = uint64_t{1} << 30;
 // Where the socket is when the configuration may not be read: it holds passwords, so the MTA's
 // user usually may not.
 constexpr const char* kUsualSocket = "/run/rims/deliver.sock";
+constexpr const char* kUsualRunDir = "/run/rims";
 
 [[noreturn]] void end(const Ending& ending) {
   if (!ending.reason.empty()) {
@@ -97,6 +101,21 @@ Arguments arguments_or_end(int argc, char** argv) {
   return std::move(std::get<Arguments>(read));
 }
 
+// The socket of root's suite, for the configuration `named`; "" means any.
+std::string usual_socket_for(const std::string& named) {
+  const auto with = config::running_with(kUsualRunDir);
+  if (!named.empty() && with && !config::is_same_file(*with, named))
+    end({EX_TEMPFAIL, fmt::format("the suite of {} runs with the configuration {}, not {}",
+                                  kUsualRunDir, *with, named)});
+  return kUsualSocket;
+}
+
+// Only root's files start a suite of root (common/config/root_paths.h).
+bool is_of_root(const std::string& file) {
+  struct stat st{};
+  return stat(file.c_str(), &st) == 0 && st.st_uid == 0;
+}
+
 std::string socket_or_end(const Arguments& args) {
   // When the program is set-group-ID, its caller may not choose what it reads or connects to.
   const bool borrowed = getauxval(AT_SECURE) != 0;
@@ -109,19 +128,21 @@ std::string socket_or_end(const Arguments& args) {
   const auto forbidden = [](const std::string& path) {
     return access(path.c_str(), R_OK) < 0 && (errno == EACCES || errno == EPERM);
   };
-  if (!named.empty() && forbidden(named)) return kUsualSocket;
+  if (!named.empty() && forbidden(named)) return usual_socket_for(named);
   const auto file = config::locate(args.config);
   // A file that was named must exist. When none was named, the configuration may be where this user
   // can not read it.
   if (!file && !named.empty()) end({EX_CONFIG, file.error().reply()});
-  if (!file || forbidden(*file)) return kUsualSocket;
+  if (!file) return kUsualSocket;
+  if (forbidden(*file)) return usual_socket_for(*file);
   const auto config = config::load(*file, {.need_users = false});
   // Perhaps it is being edited: try again.
   if (!config) end({EX_TEMPFAIL, config.error().reply()});
   // The suite of root has it in another place by default than that of a user (config.h).
   const bool chosen = config->positions.contains("listen.deliver_socket") ||
                       config->positions.contains("paths.run_dir");
-  if (!chosen && access(config->listen_deliver_socket.c_str(), F_OK) != 0) return kUsualSocket;
+  if (!chosen && is_of_root(*file) && access(config->listen_deliver_socket.c_str(), F_OK) != 0)
+    return usual_socket_for(*file);
   return config->listen_deliver_socket;
 }
 

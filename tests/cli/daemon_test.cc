@@ -19,6 +19,7 @@
 
 #include "cli/unit.h"
 #include "common/base/fd.h"
+#include "common/config/running.h"
 #include "controller/base_lock.h"
 
 namespace rims::cli {
@@ -30,6 +31,9 @@ class Daemon : public testing::Test {
     char name[] = "/tmp/rims_daemon_XXXXXX";
     dir_ = mkdtemp(name);
     file_ = dir_ + "/rims.pid";
+    config_.file = dir_ + "/config.yml";
+    config_.base_dir = config_.paths_run_dir = dir_;
+    config_.paths_pid_file = file_;
     pid_ = fork();
     if (pid_ == 0)
       for (;;) pause();
@@ -45,12 +49,13 @@ class Daemon : public testing::Test {
   [[nodiscard]] bool lives() const { return waitpid(pid_, nullptr, WNOHANG) == 0; }
 
   std::string dir_, file_;
+  config::Config config_;
   pid_t pid_ = 0;
   Fd lock_;
 };
 
 TEST_F(Daemon, IsStoppedByTheNumberInItsFile) {
-  const DaemonState now = look_for_daemon(file_, "");
+  const DaemonState now = look_for_daemon(file_);
   ASSERT_EQ(now.is, DaemonState::running);
   EXPECT_EQ(now.pid, pid_);
   EXPECT_EQ(now.owner, geteuid());
@@ -58,17 +63,37 @@ TEST_F(Daemon, IsStoppedByTheNumberInItsFile) {
   EXPECT_TRUE(stopped) << stopped.error().detail();
 }
 
+TEST_F(Daemon, IsAnothersWhereItRunsWithAnotherConfiguration) {
+  EXPECT_EQ(look_for_daemon(config_).is, DaemonState::running) << "an earlier version says nothing";
+  ASSERT_TRUE(config::write_running(dir_, config_.file));
+  EXPECT_EQ(look_for_daemon(config_).is, DaemonState::running);
+  // A link to the same file, by which somebody else calls it.
+  std::ofstream(config_.file) << "x: y\n";
+  std::filesystem::create_symlink(config_.file, dir_ + "/link.yml");
+  config_.file = dir_ + "/link.yml";
+  EXPECT_EQ(look_for_daemon(config_).is, DaemonState::running);
+  config_.file = dir_ + "/other.yml";
+  const DaemonState now = look_for_daemon(config_);
+  EXPECT_EQ(now.is, DaemonState::another);
+  EXPECT_EQ(now.why, fmt::format("process {} is a suite with the configuration {}/config.yml, not "
+                                 "{}/other.yml; both have the run directory {}: give one of them "
+                                 "another paths.run_dir",
+                                 pid_, dir_, dir_, dir_));
+  config::remove_running(dir_);
+  EXPECT_EQ(look_for_daemon(config_).is, DaemonState::running);
+}
+
 TEST_F(Daemon, IsFoundByItsLockOnTheMailWhereItsFileWasRemoved) {
   std::filesystem::remove(file_);
-  EXPECT_EQ(look_for_daemon(file_, dir_).is, DaemonState::none);
+  EXPECT_EQ(look_for_daemon(config_).is, DaemonState::none);
   const auto held = controller::lock_base(dir_);
   ASSERT_TRUE(held && *held);
-  const DaemonState now = look_for_daemon(file_, dir_);
+  const DaemonState now = look_for_daemon(config_);
   ASSERT_EQ(now.is, DaemonState::running);
   EXPECT_EQ(now.pid, getpid());
   EXPECT_EQ(now.owner, geteuid());
   EXPECT_TRUE(now.no_file);
-  EXPECT_EQ(look_for_daemon(file_, "").is, DaemonState::none) << "nobody knows where to look";
+  EXPECT_EQ(look_for_daemon(file_).is, DaemonState::none) << "nobody knows where to look";
   const auto second = controller::lock_base(dir_);
   ASSERT_FALSE(second);
   EXPECT_THAT(second.error().detail(),
@@ -136,7 +161,7 @@ TEST(UnitState, IsWhatSystemctlShows) {
 TEST_F(Daemon, OfAnotherUserThanItsFileIsNotSignalled) {
   if (geteuid() != 0) GTEST_SKIP() << "needs root";
   ASSERT_EQ(fchown(lock_.get(), 4711, 4711), 0);
-  const DaemonState now = look_for_daemon(file_, "");
+  const DaemonState now = look_for_daemon(file_);
   ASSERT_EQ(now.is, DaemonState::running);
   for (const Status& refused : {stop_daemon(now), signal_daemon(now, SIGHUP, "reloaded")}) {
     ASSERT_FALSE(refused);

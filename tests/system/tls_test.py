@@ -94,9 +94,9 @@ class Certificates(unittest.TestCase):
         self.configure("tls: { certificate: one.pem, key: one.key, min_version: \"1.3\" }\nlisten: { imaps_port: 0 }\n")
         with self.suite:
             self.connect("mail.example.org", trusts="one", protocols=["imap"]).logout()
-            with self.assertRaisesRegex(ssl.SSLError, "NO_APPLICATION_PROTOCOL"):
+            with self.assertRaisesRegex(ssl.SSLError, "(?i)no.application.protocol"):
                 self.connect("mail.example.org", trusts="one", protocols=["h2", "http/1.1"])
-            with self.assertRaisesRegex(ssl.SSLError, "PROTOCOL_VERSION"):
+            with self.assertRaisesRegex(ssl.SSLError, "(?i)protocol.version"):
                 self.connect("mail.example.org", trusts="one", newest=ssl.TLSVersion.TLSv1_2)
             self.replace('"1.3"', '"1.2"')
             self.ctl("reload")
