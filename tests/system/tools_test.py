@@ -81,7 +81,7 @@ class Tools(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.suite = Suite(users={f"user{n}": "bar" for n in range(1, 12)}).start()
+        cls.suite = Suite(users={f"user{n}": "bar" for n in range(1, 14)}).start()
         cls.directory = cls.suite.directory
 
     @classmethod
