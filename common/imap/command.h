@@ -30,17 +30,26 @@
 
 namespace rims::imap {
 
-// RFC 6154 §2. \All and \Flagged are views that a server may offer; they parse like the rest.
-enum class SpecialUse : uint8_t {
+// RFC 6154 §2, RFC 8457 §3, RFC 9979. \All and \Flagged are views that a server may offer; they
+// parse like the rest.
+enum class SpecialUse : uint16_t {
   all = 1 << 0,
   archive = 1 << 1,
   drafts = 1 << 2,
   flagged = 1 << 3,
-  junk = 1 << 4,
-  sent = 1 << 5,
-  trash = 1 << 6,
-  other = 1 << 7,  // use-attr-ext: none that we know
+  important = 1 << 4,
+  junk = 1 << 5,
+  memos = 1 << 6,
+  scheduled = 1 << 7,
+  sent = 1 << 8,
+  snoozed = 1 << 9,
+  trash = 1 << 10,
+  other = 1 << 11,  // use-attr-ext: none that we know
 };
+// In the order of their bits, without the backslash.
+inline constexpr std::string_view kSpecialUses[] = {"All",       "Archive", "Drafts", "Flagged",
+                                                    "Important", "Junk",    "Memos",  "Scheduled",
+                                                    "Sent",      "Snoozed", "Trash",  "Other"};
 
 // --- any state (RFC 3501 §6.1)
 struct Capability {
@@ -103,8 +112,8 @@ struct Examine {
   bool operator==(const Examine&) const = default;
 };
 struct Create {
-  std::string mailbox;      // a trailing '/' (RFC 3501 §6.3.3) is gone
-  uint8_t special_use = 0;  // SpecialUse bits (RFC 6154 §3)
+  std::string mailbox;       // a trailing '/' (RFC 3501 §6.3.3) is gone
+  uint16_t special_use = 0;  // SpecialUse bits (RFC 6154 §3)
   bool operator==(const Create&) const = default;
 };
 struct Delete {

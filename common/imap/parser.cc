@@ -156,15 +156,13 @@ bool create(Cursor& in, Command& out) {
   if (!in.take(')')) {
     do {
       const char* mark = in.mark();
-      static constexpr std::string_view kNames[] = {"ALL",  "ARCHIVE", "DRAFTS", "FLAGGED",
-                                                    "JUNK", "SENT",    "TRASH"};
       const bool backslash = in.take('\\');
       const std::string_view word = in.take_while(kAtom);
       if (!backslash || word.empty()) return in.fail_at(mark, "special-use attribute");
       auto bit = static_cast<unsigned>(SpecialUse::other);
-      for (size_t i = 0; i < std::size(kNames); i++)
-        if (ascii::equal(word, kNames[i])) bit = 1U << i;
-      args.special_use = static_cast<uint8_t>(args.special_use | bit);
+      for (size_t i = 0; i < std::size(kSpecialUses); i++)
+        if (ascii::equal(word, kSpecialUses[i])) bit = 1U << i;
+      args.special_use = static_cast<uint16_t>(args.special_use | bit);
     } while (!in.close_or_sp() && !in.failed());
     if (in.failed()) return false;
   }

@@ -362,10 +362,12 @@ struct PutArguments {
     mailbox(a.mailbox);
     if (a.special_use == 0) return;
     out += " (USE ";
-    put_bits(
-        out, a.special_use,
-        {"\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Junk", "\\Sent", "\\Trash", "\\Other"});
-    out += ')';
+    for (size_t i = 0; i < std::size(kSpecialUses); i++)
+      if (((a.special_use >> i) & 1U) != 0) {
+        out += (a.special_use & ((1U << i) - 1)) == 0 ? "(\\" : " \\";
+        out += kSpecialUses[i];
+      }
+    out += "))";
   }
   void operator()(const Rename& a) const {
     mailbox(a.from);

@@ -35,9 +35,10 @@ template <class R>
 [[nodiscard]] Draft draft(R record, uint32_t time, std::string_view aux = {},
                           std::string_view body = {}) {
   std::string meta = record.encode();
+  const uint8_t version = version_of(record);
   return {.record = std::move(record),
           .type = R::kType,
-          .version = R::kVersion,
+          .version = version,
           .meta = std::move(meta),
           .aux = aux,
           .body = body,

@@ -65,6 +65,12 @@ bool get_entry(Reader& in, uint8_t version, MessageEntry& e, KeywordList& keywor
          e.message.value < kMostMessageIds && (e.flags & ~kAllSystemFlags) == 0;
 }
 
+// Version 1 of the records that name a special use knows those of RFC 6154.
+uint8_t last_use(uint8_t version) {
+  return static_cast<uint8_t>(version == 1 ? SpecialUse::archive : SpecialUse::last);
+}
+uint8_t first_version(SpecialUse use) { return use <= SpecialUse::archive ? 1 : 2; }
+
 void put_ranges(Writer& out, const std::vector<UidRange>& ranges) {
   out.num(static_cast<uint32_t>(ranges.size()));
   for (const auto& r : ranges) out.num(r.first).num(r.last);
@@ -142,6 +148,7 @@ const char* name(RecordType type) {
   return "unknown";
 }
 
+uint8_t MailboxCreated::version() const { return first_version(special_use); }
 std::string MailboxCreated::encode() const {
   Writer out;
   out.num(id.value).num(uidvalidity.value).num(static_cast<uint8_t>(special_use));
@@ -149,7 +156,7 @@ std::string MailboxCreated::encode() const {
   return out.take();
 }
 std::optional<MailboxCreated> MailboxCreated::decode(std::string_view meta, uint8_t version) {
-  if (version != kVersion) return std::nullopt;
+  if (version == 0 || version > kVersion) return std::nullopt;
   Reader in(meta);
   MailboxCreated r;
   r.id = MailboxId(in.num<uint32_t>());
@@ -157,7 +164,7 @@ std::optional<MailboxCreated> MailboxCreated::decode(std::string_view meta, uint
   const auto use = in.num<uint8_t>();
   const auto attributes = in.num<uint8_t>();
   r.name = in.text();
-  if (use > static_cast<uint8_t>(SpecialUse::last) || attributes > 1 || r.id.value == 0 ||
+  if (use > last_use(version) || attributes > 1 || r.id.value == 0 ||
       r.id.value >= kMostMailboxIds || r.name.empty())
     return std::nullopt;
   r.special_use = static_cast<SpecialUse>(use);
@@ -358,20 +365,26 @@ std::optional<UidNext> UidNext::decode(std::string_view meta, uint8_t version) {
   return whole_of(in, r);
 }
 
+uint8_t SpecialUseSet::version() const { return first_version(special_use); }
 std::string SpecialUseSet::encode() const {
   return Writer().num(mailbox.value).num(static_cast<uint8_t>(special_use)).take();
 }
 std::optional<SpecialUseSet> SpecialUseSet::decode(std::string_view meta, uint8_t version) {
-  if (version != kVersion) return std::nullopt;
+  if (version == 0 || version > kVersion) return std::nullopt;
   Reader in(meta);
   SpecialUseSet r;
   r.mailbox = MailboxId(in.num<uint32_t>());
   const auto use = in.num<uint8_t>();
-  if (use > static_cast<uint8_t>(SpecialUse::last)) return std::nullopt;
+  if (use > last_use(version)) return std::nullopt;
   r.special_use = static_cast<SpecialUse>(use);
   return whole_of(in, r);
 }
 
+uint8_t Snapshot::version() const {
+  uint8_t version = 1;
+  for (const auto& m : mailboxes) version = std::max(version, first_version(m.special_use));
+  return version;
+}
 std::string Snapshot::encode() const {
   Writer out;
   out.num(static_cast<uint8_t>(whole ? 1 : 0)).num(next_mailbox.value).num(next_message.value);
@@ -389,7 +402,7 @@ std::string Snapshot::encode() const {
   return out.take();
 }
 std::optional<Snapshot> Snapshot::decode(std::string_view meta, uint8_t version) {
-  if (version != kVersion) return std::nullopt;
+  if (version == 0 || version > kVersion) return std::nullopt;
   Reader in(meta);
   Snapshot r;
   const auto whole_account = in.num<uint8_t>();
@@ -412,7 +425,7 @@ std::optional<Snapshot> Snapshot::decode(std::string_view meta, uint8_t version)
     const auto use = in.num<uint8_t>();
     const auto attributes = in.num<uint8_t>();
     m.name = in.text();
-    if (use > static_cast<uint8_t>(SpecialUse::last) || attributes > 1 || m.id.value == 0 ||
+    if (use > last_use(version) || attributes > 1 || m.id.value == 0 ||
         m.id.value >= kMostMailboxIds || m.name.empty() || m.uidnext.value == 0 ||
         m.uidvalidity.value == 0 || (!r.mailboxes.empty() && r.mailboxes.back().id >= m.id))
       return std::nullopt;

@@ -5,9 +5,10 @@
 // Decoders take bytes of a damaged or foreign disk: they check everything they use.
 //
 // A record is decoded once, by decode(), and then given to the projections (projection.h) as a
-// JournalEvent. encode() writes version kVersion of the type; decode() reads that and all before
-// it. A program that does not know a type with kIgnorable in its number ignores the record; any
-// other unknown type or version makes the program refuse the account.
+// JournalEvent. encode() writes version kVersion of the type, or the lower one that a record names
+// by version(): the first that can say it. decode() reads that and all before it. A program that
+// does not know a type with kIgnorable in its number ignores the record; any other unknown type or
+// version makes the program refuse the account.
 #pragma once
 
 #include <cstdint>
@@ -68,12 +69,13 @@ struct UidRange {
 
 struct MailboxCreated {
   static constexpr RecordType kType = RecordType::mailbox_created;
-  static constexpr uint8_t kVersion = 1;
+  static constexpr uint8_t kVersion = 2;
   MailboxId id;
   UidValidity uidvalidity;
   SpecialUse special_use = SpecialUse::none;
   bool noselect = false;
   std::string name;
+  [[nodiscard]] uint8_t version() const;  // 1 without a use that version 1 does not know
   [[nodiscard]] std::string encode() const;
   static std::optional<MailboxCreated> decode(std::string_view meta, uint8_t version = kVersion);
 };
@@ -217,9 +219,10 @@ struct UidNext {
 // Sets the special use of a mailbox (or none); another mailbox that had it loses it.
 struct SpecialUseSet {
   static constexpr RecordType kType = RecordType::special_use;
-  static constexpr uint8_t kVersion = 1;
+  static constexpr uint8_t kVersion = 2;
   MailboxId mailbox;
   SpecialUse special_use = SpecialUse::none;
+  [[nodiscard]] uint8_t version() const;  // 1 without a use that version 1 does not know
   [[nodiscard]] std::string encode() const;
   static std::optional<SpecialUseSet> decode(std::string_view meta, uint8_t version = kVersion);
 };
@@ -229,7 +232,7 @@ struct SpecialUseSet {
 // no record is lost, it changes nothing.
 struct Snapshot {
   static constexpr RecordType kType = RecordType::snapshot;
-  static constexpr uint8_t kVersion = 1;
+  static constexpr uint8_t kVersion = 2;
   struct OfMailbox {
     MailboxId id;
     UidValidity uidvalidity;
@@ -246,9 +249,10 @@ struct Snapshot {
   MailboxId next_mailbox{1};
   MessageId next_message{1};
   UidValidity last_uidvalidity;
-  std::vector<OfMailbox> mailboxes;     // ascending by id
-  std::vector<UidRange> removed;        // ids of mailboxes that were removed
-  std::vector<std::string> subscribed;  // names
+  std::vector<OfMailbox> mailboxes;       // ascending by id
+  std::vector<UidRange> removed;          // ids of mailboxes that were removed
+  std::vector<std::string> subscribed;    // names
+  [[nodiscard]] uint8_t version() const;  // 1 without a use that version 1 does not know
   [[nodiscard]] std::string encode() const;
   static std::optional<Snapshot> decode(std::string_view meta, uint8_t version = kVersion);
 };
@@ -309,6 +313,15 @@ using Record = std::variant<Ignored, MailboxCreated, MailboxRemoved, MailboxRena
 // is the version of rims that wrote it, or empty.
 [[nodiscard]] Result<Record> decode(RecordType type, uint8_t version, uint64_t seq,
                                     std::string_view meta, std::string_view program);
+
+// The version in which a record is written.
+template <class R>
+[[nodiscard]] uint8_t version_of(const R& record) {
+  if constexpr (requires { record.version(); })
+    return record.version();
+  else
+    return R::kVersion;
+}
 
 // A record as projections get it.
 struct JournalEvent {

@@ -10,7 +10,9 @@
 namespace rims::store {
 
 std::string_view name(SpecialUse use) {
-  constexpr std::string_view names[] = {"", "\\Drafts", "\\Sent", "\\Junk", "\\Trash", "\\Archive"};
+  constexpr std::string_view names[] = {
+      "",          "\\Drafts",    "\\Sent",  "\\Junk",      "\\Trash",
+      "\\Archive", "\\Important", "\\Memos", "\\Scheduled", "\\Snoozed"};
   static_assert(std::size(names) == static_cast<size_t>(SpecialUse::last) + 1);
   return names[static_cast<size_t>(use)];
 }

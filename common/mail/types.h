@@ -33,8 +33,20 @@ inline constexpr uint8_t kAllSystemFlags = 31;
 
 inline constexpr char kHierarchySeparator = '/';
 
-// RFC 6154 §2.
-enum class SpecialUse : uint8_t { none, drafts, sent, junk, trash, archive, last = archive };
+// RFC 6154 §2, and those of the registry that came later: RFC 8457, RFC 9979.
+enum class SpecialUse : uint8_t {
+  none,
+  drafts,
+  sent,
+  junk,
+  trash,
+  archive,
+  important,
+  memos,
+  scheduled,
+  snoozed,
+  last = snoozed,
+};
 // The attribute of LIST, "\\Drafts"; "" for none.
 [[nodiscard]] std::string_view name(SpecialUse use);
 

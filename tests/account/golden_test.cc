@@ -146,9 +146,24 @@ TEST_F(GoldenTest, TheGoldenAccountWithAnnotationsIsReadForEver) {
   EXPECT_EQ(account->find("INBOX")->messages, 12U);
 }
 
+// And with special uses that version 1 of their records does not know: made with one, given one,
+// said again where a segment begins, taken by another mailbox.
+TEST_F(GoldenTest, TheGoldenAccountWithLaterSpecialUsesIsReadForEver) {
+  const auto account = take("v2-uses");
+  const auto use = [&](const char* name) { return account->find(name)->special_use; };
+  EXPECT_EQ(use("Weighty"), SpecialUse::important);
+  EXPECT_EQ(use("Notes"), SpecialUse::none);
+  EXPECT_EQ(use("Memos"), SpecialUse::memos);
+  EXPECT_EQ(use("Later"), SpecialUse::scheduled);
+  EXPECT_EQ(use("Asleep"), SpecialUse::snoozed);
+  EXPECT_EQ(use("Sent"), SpecialUse::sent);
+  EXPECT_EQ(account->find("INBOX")->messages, 12U);
+}
+
 // Whoever adds a type, or a version of one, adds an account that holds it.
 TEST_F(GoldenTest, EveryTypeOfRecordIsInAGoldenAccount) {
   std::set<RecordType> found;
+  std::set<std::pair<RecordType, uint8_t>> versions;
   for (const auto& account : fs::directory_iterator(kGolden)) {
     auto reader = JournalReader::at(account.path().string());
     ASSERT_TRUE(reader);
@@ -160,6 +175,7 @@ TEST_F(GoldenTest, EveryTypeOfRecordIsInAGoldenAccount) {
         .record =
             [&](const JournalRecord& record) {
               found.insert(record.header.type);
+              versions.emplace(record.header.type, record.header.version);
               return true;
             },
         .damage = [](const JournalDamage& damage) { ADD_FAILURE() << to_string(damage); },
@@ -167,6 +183,10 @@ TEST_F(GoldenTest, EveryTypeOfRecordIsInAGoldenAccount) {
     ASSERT_TRUE(reader->visit(visitor, {.thorough = true}));
   }
   EXPECT_TRUE(found.contains(RecordType::annotations));
+  for (const auto type :
+       {RecordType::mailbox_created, RecordType::special_use, RecordType::snapshot})
+    for (const uint8_t version : {uint8_t{1}, uint8_t{2}})
+      EXPECT_TRUE(versions.contains({type, version})) << name(type) << ", version " << +version;
   for (uint16_t type = 1; type <= static_cast<uint16_t>(RecordType::last); type++)
     EXPECT_TRUE(found.contains(static_cast<RecordType>(type)))
         << "none of tests/data/store/* has a record \"" << name(static_cast<RecordType>(type))

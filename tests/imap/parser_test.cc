@@ -105,10 +105,13 @@ TEST(Parser, CreateWithSpecialUse) {  // RFC 6154 §3; the trailing delimiter RF
   EXPECT_EQ(args<Create>("a CREATE inbox//").mailbox, "INBOX");
   EXPECT_EQ(args<Create>("a CREATE foo").special_use, 0);
   EXPECT_EQ(args<Create>("a CREATE foo (USE (\\Drafts \\SENT))").special_use,
-            static_cast<uint8_t>(SpecialUse::drafts) | static_cast<uint8_t>(SpecialUse::sent));
+            static_cast<uint16_t>(SpecialUse::drafts) | static_cast<uint16_t>(SpecialUse::sent));
   EXPECT_EQ(args<Create>("a CREATE foo (use ())").special_use, 0);
-  EXPECT_EQ(args<Create>("a CREATE foo (USE (\\Important))").special_use,
-            static_cast<uint8_t>(SpecialUse::other));
+  EXPECT_EQ(
+      args<Create>("a CREATE foo (USE (\\important \\Snoozed))").special_use,  // RFC 8457, 9979
+      static_cast<uint16_t>(SpecialUse::important) | static_cast<uint16_t>(SpecialUse::snoozed));
+  EXPECT_EQ(args<Create>("a CREATE foo (USE (\\Invented))").special_use,
+            static_cast<uint16_t>(SpecialUse::other));
 }
 
 TEST(Parser, ListBasicAndExtended) {  // RFC 5258 §6

@@ -20,7 +20,7 @@ class FoldedState : public testing::Test {
   // As it is written and read again; false: it does not decode, and nothing has changed.
   template <class R>
   bool apply(const R& record) {
-    auto read = decode(R::kType, R::kVersion, seq_ + 1, record.encode(), {});
+    auto read = decode(R::kType, version_of(record), seq_ + 1, record.encode(), {});
     if (!read) return false;
     state_.apply({.seq = ++seq_, .time = time_, .location = {}, .record = *std::move(read)},
                  &changes_);
@@ -43,6 +43,39 @@ class FoldedState : public testing::Test {
   uint64_t seq_ = 0;
   uint32_t time_ = 1'700'000'000;
 };
+
+// An earlier program refuses what it would misread, and only that.
+TEST(Records, ALaterSpecialUseIsALaterVersion) {
+  const MailboxCreated sent{MailboxId(2), UidValidity(2), SpecialUse::sent, false, "Sent"};
+  MailboxCreated memos = sent;
+  memos.special_use = SpecialUse::memos;
+  EXPECT_EQ(version_of(sent), 1);
+  EXPECT_EQ(version_of(memos), 2);
+  EXPECT_FALSE(MailboxCreated::decode(memos.encode(), 1));
+  EXPECT_EQ(MailboxCreated::decode(memos.encode(), 2)->special_use, SpecialUse::memos);
+  EXPECT_FALSE(MailboxCreated::decode(memos.encode(), 3));
+
+  const SpecialUseSet archive{MailboxId(2), SpecialUse::archive};
+  const SpecialUseSet important{MailboxId(2), SpecialUse::important};
+  EXPECT_EQ(version_of(archive), 1);
+  EXPECT_EQ(version_of(important), 2);
+  EXPECT_FALSE(SpecialUseSet::decode(important.encode(), 1));
+  EXPECT_EQ(SpecialUseSet::decode(important.encode(), 2)->special_use, SpecialUse::important);
+
+  Snapshot snapshot;
+  for (uint32_t id = 1; id <= 2; id++)
+    snapshot.mailboxes.push_back({.id = MailboxId(id),
+                                  .uidvalidity = UidValidity(1),
+                                  .highest_modseq = {},
+                                  .changed = {},
+                                  .name = "Box" + std::to_string(id),
+                                  .keywords = {}});
+  EXPECT_EQ(version_of(snapshot), 1);
+  snapshot.mailboxes[0].special_use = SpecialUse::snoozed;
+  EXPECT_EQ(version_of(snapshot), 2);
+  EXPECT_FALSE(Snapshot::decode(snapshot.encode(), 1));
+  EXPECT_EQ(Snapshot::decode(snapshot.encode(), 2)->mailboxes, snapshot.mailboxes);
+}
 
 TEST_F(FoldedState, AGapAfterTheHighestUidDoesNotTakeUidnextBack) {
   ASSERT_TRUE(append(UINT32_MAX - 1));

@@ -44,7 +44,7 @@ class MemoryJournals final : public JournalFactory {
   // Writes behind the owner's back, as another node would: the next append loses its race.
   template <class R>
   void intrude(const std::string& user, const R& record) {
-    intrude(user, R::kType, R::kVersion, record.encode());
+    intrude(user, R::kType, version_of(record), record.encode());
   }
   void intrude(const std::string& user, RecordType type, uint8_t version, std::string meta);
   // Asked at each append. Unset: commit.

@@ -20,16 +20,24 @@ namespace {
 Reply done(std::string text) { return {.text = std::move(text), .code = {}}; }
 
 // A mailbox has one special use; \All and \Flagged are views that we do not offer (RFC 6154 §3).
-Result<store::SpecialUse> special_use_of(uint8_t bits) {
+Result<store::SpecialUse> special_use_of(uint16_t bits) {
   switch (static_cast<imap::SpecialUse>(bits)) {
     case imap::SpecialUse::archive:
       return store::SpecialUse::archive;
     case imap::SpecialUse::drafts:
       return store::SpecialUse::drafts;
+    case imap::SpecialUse::important:
+      return store::SpecialUse::important;
     case imap::SpecialUse::junk:
       return store::SpecialUse::junk;
+    case imap::SpecialUse::memos:
+      return store::SpecialUse::memos;
+    case imap::SpecialUse::scheduled:
+      return store::SpecialUse::scheduled;
     case imap::SpecialUse::sent:
       return store::SpecialUse::sent;
+    case imap::SpecialUse::snoozed:
+      return store::SpecialUse::snoozed;
     case imap::SpecialUse::trash:
       return store::SpecialUse::trash;
     default:

@@ -36,9 +36,10 @@ bool is_shared(std::string_view entry) {
 Result<store::SpecialUse> special_use_of(const std::optional<std::string>& value) {
   using store::SpecialUse;
   if (!value || value->empty()) return SpecialUse::none;
-  for (const SpecialUse use : {SpecialUse::drafts, SpecialUse::sent, SpecialUse::junk,
-                               SpecialUse::trash, SpecialUse::archive})
-    if (ascii::equal(*value, store::name(use))) return use;
+  for (auto n = static_cast<uint8_t>(SpecialUse::none) + 1;
+       n <= static_cast<uint8_t>(SpecialUse::last); n++)
+    if (const auto use = static_cast<SpecialUse>(n); ascii::equal(*value, store::name(use)))
+      return use;
   return fail(Fault::refused, "that special use is not possible", {}, "USEATTR");
 }
 
