@@ -509,7 +509,7 @@ struct Progress {
   Unreadable unreadable;
   bool some_gone = false;
   std::optional<Error> failed;  // the first other error
-  std::vector<Uid> left_out;    // of the present batch, ascending
+  std::vector<Uid> left_out;    // of the present batch
 
   void note(Uid uid, const Error& why) {
     left_out.push_back(uid);
@@ -593,7 +593,8 @@ Task<Status> fetch_one(Session& session, const imap::Fetch& args, const Plan& pl
 
 // Nobody has read what could not be given: of `seen`, it is unseen again.
 Task<Status> unsee_left_out(Session& session, const std::vector<Uid>& seen, Progress& progress) {
-  const std::vector<Uid> left_out = std::exchange(progress.left_out, {});
+  std::vector<Uid> left_out = std::exchange(progress.left_out, {});
+  std::ranges::sort(left_out);
   store::FlagChange change{.uids = {}, .op = store::FlagOp::remove, .flags = store::kSeen};
   std::ranges::set_intersection(seen, left_out, std::back_inserter(change.uids));
   if (change.uids.empty()) co_return Status();
@@ -653,8 +654,10 @@ Task<Result<Reply>> fetch(Session& session, imap::Command command) {
   if (args.vanished) {
     CO_TRY_STATUS(co_await tell_vanished(session, ModSeq(*args.changed_since), args.messages));
   }
-  if (args.changed_since) indexes = changed_since(session, indexes, ModSeq(*args.changed_since));
+  // The page is one of the set; what has not changed is left out of it (RFC 9394 §3.4).
   if (args.page) co_await keep_page(selected, *args.page, slice, indexes);
+  if (args.changed_since) indexes = changed_since(session, indexes, ModSeq(*args.changed_since));
+  if (lowest) std::ranges::reverse(indexes);  // RFC 9738 §3.1
   if ((plan.items & imap::Fetch::flags) != 0 || plan.sets_seen) session.tell_keywords();
 
   for (size_t i = 0; i < indexes.size(); i++) {
@@ -666,6 +669,7 @@ Task<Result<Reply>> fetch(Session& session, imap::Command command) {
             selected.mailbox->find(selected.view.uid_at(indexes[j]));
         if (present && (present->flags & store::kSeen) == 0) made_seen.push_back(present->uid);
       }
+      if (lowest) std::ranges::reverse(made_seen);
       if (!made_seen.empty()) {
         rims::store::FlagChange change{
             .uids = made_seen, .op = rims::store::FlagOp::add, .flags = rims::store::kSeen};

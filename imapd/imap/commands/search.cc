@@ -7,6 +7,7 @@
 // How messages are tested: searching.h.
 
 #include <algorithm>
+#include <span>
 #include <utility>
 #include <variant>
 
@@ -43,13 +44,18 @@ Task<Status> for_each_run(Searching& search, const Found& found, bool by_uid, Fn
   co_return Status();
 }
 
-// SEARCH: every number by itself (RFC 3501 §7.2.5).
+// SEARCH: every number by itself (RFC 3501 §7.2.5); the highest first where a limit has ended the
+// search (RFC 9738 §3.1).
 Task<Status> answer_plainly(Searching& search, const Found& found, bool by_uid) {
   std::string& out = search.session.out();
   const View& view = search.session.selected().view;
   out += "* SEARCH";
-  for (const Found::Range& range : found.ranges()) {
-    for (uint32_t number = range.first.value; number <= range.last.value; number++) {
+  const bool down = search.lowest.has_value();
+  const std::span ranges(found.ranges());
+  for (size_t i = 0; i < ranges.size(); i++) {
+    const Found::Range& range = ranges[down ? ranges.size() - 1 - i : i];
+    for (uint32_t n = 0; n <= range.last.value - range.first.value; n++) {
+      const uint32_t number = down ? range.last.value - n : range.first.value + n;
       out += ' ';
       imap::append_number(out, by_uid ? view.uid_at(number - 1).value : number);
       if (search.session.drain_is_due()) {

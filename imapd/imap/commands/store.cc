@@ -12,6 +12,7 @@
 //   3. The client gets the current flags, not those that it asked for: another session's change
 //      that came before is included, and is not sent again afterwards.
 
+#include <algorithm>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -59,18 +60,22 @@ Task<Result<Reply>> store(Session& session, imap::Command command) {
   bool some_gone = false;
   imap::NumberSet<Uid> modified;  // UIDs or message numbers
   if (!change.uids.empty()) {
-    CO_TRY(const auto outcomes, co_await session.account().change_flags(
-                                    selected.id(), std::move(change), session.origin()));
+    CO_TRY(auto outcomes, co_await session.account().change_flags(selected.id(), std::move(change),
+                                                                  session.origin()));
     if (!args.silent || args.unchanged_since) session.tell_keywords();
     TimeSlice slice(session.host().loop());
+    for (const rims::store::FlagOutcome& outcome : outcomes) {
+      if (outcome.verdict == Verdict::too_new)
+        modified.add(command.by_uid ? outcome.uid : Uid(selected.view.seq_of(outcome.uid).value));
+      if (slice.step()) co_await slice.spend();
+    }
+    if (lowest) std::ranges::reverse(outcomes);  // RFC 9738 §3.1
     for (const rims::store::FlagOutcome& outcome : outcomes) {
       if (outcome.verdict == Verdict::gone) {
         some_gone = true;
         continue;
       }
       // Why it failed the client learns at once (RFC 7162 §3.1.3 recommends it).
-      if (outcome.verdict == Verdict::too_new)
-        modified.add(command.by_uid ? outcome.uid : Uid(selected.view.seq_of(outcome.uid).value));
       if (!args.silent || outcome.verdict == Verdict::too_new)
         session.tell_flags(outcome.uid, command.by_uid);
       else if (args.unchanged_since ||
