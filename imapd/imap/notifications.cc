@@ -14,6 +14,12 @@ using Kind = store::Change::Kind;
 constexpr uint16_t kOfMessages =
     imap::Notify::message_new | imap::Notify::message_expunge | imap::Notify::flag_change;
 
+// "a" of "a/b"; "" when there is none.
+std::string_view parent_of(std::string_view name) {
+  const size_t end = name.rfind(store::kHierarchySeparator);
+  return end == name.npos ? std::string_view() : name.substr(0, end);
+}
+
 bool is_below(std::string_view name, std::string_view parent) {
   return name.size() > parent.size() && name.starts_with(parent) &&
          name[parent.size()] == store::kHierarchySeparator;
@@ -123,9 +129,17 @@ void Notifications::mailbox_changed(const store::Change& change, const Names& su
       if (wants_messages(change.name, subscriptions)) messages_changed(change.mailbox);
       [[fallthrough]];
     default:
-      if (wants(change.name, subscriptions, imap::Notify::mailbox_name)) listed(change.name);
+      listed_if_wanted(change.name, subscriptions);
+      // It may have become one with children, or without (§5.4).
+      if (change.kind == Kind::created || change.kind == Kind::removed)
+        listed_if_wanted(parent_of(change.name), subscriptions);
       break;
   }
+}
+
+void Notifications::listed_if_wanted(std::string_view name, const Names& subscriptions) {
+  if (!name.empty() && wants(name, subscriptions, imap::Notify::mailbox_name))
+    listed(std::string(name));
 }
 
 void Notifications::renamed(const store::Change& change, const Names& subscriptions) {

@@ -96,6 +96,7 @@ class Notifications {
   [[nodiscard]] static bool matches(const Group& group, std::string_view name, bool subscribed);
   [[nodiscard]] bool wants(std::string_view name, bool subscribed, uint16_t event) const;
   void listed(const std::string& name, const std::string& old_name = {});
+  void listed_if_wanted(std::string_view name, const Names& subscriptions);
   void renamed(const store::Change& change, const Names& subscriptions);
   void check_room();
   void overflow();

@@ -103,6 +103,26 @@ TEST(Notifications, NamesWaitInTheOrderOfTheirChanges) {
   EXPECT_EQ(told(all), "b a");
 }
 
+TEST(Notifications, TheDirectParentIsToldOfWhatIsMadeOrRemoved) {  // RFC 5465 §5.4
+  Notifications all = asked("(personal (MailboxName))");
+  all.mailbox_changed(change(Kind::created, "a/b/c"), kNobody);
+  EXPECT_EQ(told(all), "a/b/c a/b");
+  all.mailbox_changed(change(Kind::created, "a"), kNobody);
+  all.mailbox_changed(change(Kind::created, "a/b"), kNobody);
+  EXPECT_EQ(told(all), "a a/b");
+  all.mailbox_changed(change(Kind::removed, "a/b"), kNobody);
+  EXPECT_EQ(told(all), "a/b a");
+  all.mailbox_changed(change(Kind::special_use, "a/b"), kNobody);
+  EXPECT_EQ(told(all), "a/b");
+  all.mailbox_changed(change(Kind::renamed, "a/c", "a/b"), kNobody);
+  EXPECT_EQ(told(all), "a/c(a/b)");
+  Notifications below = asked("(mailboxes (a/b a) (MailboxName)) (mailboxes c NONE)");
+  below.mailbox_changed(change(Kind::created, "a/b/c"), kNobody);
+  EXPECT_EQ(told(below), "a/b");
+  below.mailbox_changed(change(Kind::removed, "c/a"), kNobody);
+  EXPECT_EQ(told(below), "");
+}
+
 TEST(Notifications, ARenameIsToldByTheLastNameThatTheClientKnows) {  // RFC 5465 §5.4
   Notifications all = asked("(personal (MailboxName))");
   all.mailbox_changed(change(Kind::renamed, "b", "a"), kNobody);
@@ -134,7 +154,7 @@ TEST(Notifications, WhatMovesAlongIsNotTold) {  // RFC 5465 §5.4
   all.mailbox_changed(change(Kind::renamed, "b", "a"), kNobody);
   all.mailbox_changed(change(Kind::created, "a/x"), kNobody);
   all.mailbox_changed(change(Kind::renamed, "b/x", "a/x"), kNobody);
-  EXPECT_EQ(told(all), "b(a) b/x(a/x)");
+  EXPECT_EQ(told(all), "b(a) b/x(a/x) a");
   Notifications below = asked("(mailboxes (a/x) (MailboxName))");
   below.mailbox_changed(change(Kind::renamed, "b", "a"), kNobody);
   below.mailbox_changed(change(Kind::renamed, "b/x", "a/x"), kNobody);
