@@ -19,6 +19,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/imapd/stage.h"
+#include "tests/support/numbers.h"
 
 namespace rims::test {
 namespace {
@@ -51,22 +52,6 @@ Flags flags_of(std::string_view list) {
     list.remove_prefix(std::min(end + 1, list.size()));
   }
   return flags;
-}
-
-std::vector<uint32_t> numbers_of(std::string_view set) {
-  std::vector<uint32_t> numbers;
-  while (!set.empty()) {
-    const size_t end = std::min(set.find(','), set.size());
-    const std::string range(set.substr(0, end));
-    const size_t colon = range.find(':');
-    const auto first = static_cast<uint32_t>(std::stoul(range));
-    const auto last = colon == std::string::npos
-                          ? first
-                          : static_cast<uint32_t>(std::stoul(range.substr(colon + 1)));
-    for (uint32_t n = first; n <= last; n++) numbers.push_back(n);
-    set.remove_prefix(std::min(end + 1, set.size()));
-  }
-  return numbers;
 }
 
 // The copy that a client keeps, also while it is not connected.
@@ -114,13 +99,13 @@ class Resync {
       const auto validity = std::stoull(line.substr(18));
       if (validity != copy_.uidvalidity) copy_ = {.uidvalidity = validity};
     } else if (line.starts_with("* VANISHED (EARLIER) ")) {
-      for (const uint32_t uid : numbers_of(std::string_view(line).substr(21))) {
+      for (const uint32_t uid : numbers_in(std::string_view(line).substr(21))) {
         if (std::ranges::find(view_, uid) != view_.end() && selected_)
           say(fmt::format("EARLIER names UID {}, which is counted", uid));
         copy_.messages.erase(uid);
       }
     } else if (line.starts_with("* VANISHED ")) {
-      for (const uint32_t uid : numbers_of(std::string_view(line).substr(11))) {
+      for (const uint32_t uid : numbers_in(std::string_view(line).substr(11))) {
         exists_--;
         // 0: an arrival that it has not asked about.
         const auto at = std::ranges::find(view_, uid);

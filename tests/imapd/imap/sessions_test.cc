@@ -24,6 +24,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/imapd/stage.h"
+#include "tests/support/numbers.h"
 
 namespace rims::test {
 namespace {
@@ -89,22 +90,6 @@ Flags flags_in(std::string_view line) {
     at = end + 1;
   }
   return flags;
-}
-
-// "1:3,7" and also "1 2 3 7"
-Uids numbers_in(std::string_view set) {
-  Uids numbers;
-  while (!set.empty()) {
-    const size_t end = std::min(set.find_first_of(", "), set.size());
-    const std::string range(set.substr(0, end));
-    set.remove_prefix(std::min(end + 1, set.size()));
-    if (range.empty()) continue;
-    const size_t colon = range.find(':');
-    const uint64_t first = std::stoull(range);
-    const uint64_t last = colon == std::string::npos ? first : std::stoull(range.substr(colon + 1));
-    for (uint64_t n = first; n <= last; n++) numbers.push_back(static_cast<uint32_t>(n));
-  }
-  return numbers;
 }
 
 class Play {
