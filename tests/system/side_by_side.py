@@ -35,18 +35,18 @@ class Peer:
 class TestCase(unittest.TestCase):
     maxDiff = None
 
-    def dovecot(self, messages):
-        """Two sessions of its user: {1: Peer, 2: Peer}."""
+    def dovecot(self, messages, settings=""):
+        """Two sessions of its user: {1: Peer, 2: Peer}. HOME in `settings` is that user's."""
         directory = self.enterContext(tempfile.TemporaryDirectory())
         subprocess.run(["chmod", "755", directory], check=True)
-        home, doveadm = dovecot.make(directory, "maildir:HOME/mail")
+        home, doveadm = dovecot.make(directory, "maildir:HOME/mail", settings)
         doveadm("mailbox", "create", "Saved")
         for message in messages:
             doveadm("save", "-m", "INBOX", stdin=message)
         peers = {}
         drop = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if os.geteuid() == 0 else []
         for session in (1, 2):
-            child = subprocess.Popen([*drop, "doveadm", "-c", f"{home}/dovecot.conf", "exec", "imap"],
+            child = subprocess.Popen([*drop, "/usr/lib/dovecot/imap", "-c", f"{home}/dovecot.conf"],
                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                                      env={"PATH": os.environ["PATH"], "HOME": home, "USER": "nobody"})
             self.addCleanup(child.wait, 20)
