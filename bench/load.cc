@@ -6,7 +6,10 @@
 //   rims-load fetch   HOST PORT USER SECONDS                   FETCH 1:* of all attributes, again
 //   rims-load mail    HOST PORT USER COUNT SIZE                COUNT different messages for a user
 //   rims-load ask     HOST PORT USER SECONDS COMMAND           COMMAND in INBOX, again; once and
-//                                                              at once when SECONDS is 0
+//                                                              at once when SECONDS is 0. With
+//                                                              {v} and {m} QRESYNC is enabled;
+//                                                              they are UIDVALIDITY and MODSEQ
+//                                                              before 100 messages were changed
 //   rims-load idle    HOST PORT USERS CLIENTS [compress]       log in, SELECT, perhaps COMPRESS,
 //                                                              IDLE; until stdin ends
 //   rims-load spawn   USERS CLIENTS SECONDS SIZE PROGRAM ARG.. run PROGRAM with a message on stdin;
@@ -192,6 +195,16 @@ class Client {
     co_return co_await ok(tag);
   }
 
+  // The line of its answer that begins with `prefix`; there must be one.
+  Task<Result<std::string>> answer_of(std::string text, std::string prefix) {
+    const std::string tag = fmt::format("A{}", ++tag_);
+    stream_.put(tag + " " + text + "\r\n");
+    CO_TRY_STATUS(co_await stream_.flush());
+    CO_TRY(std::string line, co_await line_with(std::move(prefix)));
+    CO_TRY_STATUS(co_await ok(tag));
+    co_return line;
+  }
+
   Task<Status> append(const std::string* text) {
     const std::string tag = fmt::format("A{}", ++tag_);
     stream_.put(fmt::format("{} APPEND INBOX {{{}}}\r\n", tag, text->size()));
@@ -348,10 +361,35 @@ Task<void> mail_client(Loop& loop, Where where, unsigned user, unsigned first, u
   if (!status) failed(totals, status.error().reply());
 }
 
+// The number behind `name` in a STATUS response.
+std::string number_behind(const std::string& line, std::string_view name) {
+  const size_t at = line.find(name);
+  if (at == line.npos) return "0";
+  const size_t from = at + name.size() + 1;
+  return line.substr(from, line.find_first_of(" )", from) - from);
+}
+
+void replace(std::string& text, std::string_view what, const std::string& with) {
+  if (const size_t at = text.find(what); at != text.npos) text.replace(at, what.size(), with);
+}
+
+// Makes something to resynchronise, and names in `command` the state before it.
+Task<Status> change_some(Client& client, std::string& command) {
+  CO_TRY_STATUS(co_await client.command("ENABLE QRESYNC"));
+  CO_TRY(const std::string told,
+         co_await client.answer_of("STATUS INBOX (UIDVALIDITY HIGHESTMODSEQ)", "* STATUS INBOX "));
+  replace(command, "{v}", number_behind(told, "UIDVALIDITY"));
+  replace(command, "{m}", number_behind(told, "HIGHESTMODSEQ"));
+  CO_TRY_STATUS(co_await client.command("SELECT INBOX"));
+  CO_TRY_STATUS(co_await client.command("STORE 1:100 -FLAGS.SILENT (\\Flagged)"));
+  co_return co_await client.command("STORE 1:100 +FLAGS.SILENT (\\Flagged)");
+}
+
 Task<void> ask_client(Loop& loop, Where where, unsigned user, unsigned seconds, std::string command,
                       Totals& totals) {
   Client client(loop, connect_to(where));
   Status status = co_await log_in(&client, user);
+  if (status && command.contains("{m}")) status = co_await change_some(client, command);
   if (status) status = co_await client.command("SELECT INBOX");
   if (status && seconds > 0) status = co_await client.command(command);
   totals.start = Clock::now();
