@@ -104,9 +104,15 @@ std::string unfold(std::string_view value, size_t max) {
     value.remove_prefix(1);
   while (!value.empty() && (is_wsp(value.back()) || value.back() == '\r' || value.back() == '\n'))
     value.remove_suffix(1);
+  // Most values are one line, and copied as they are.
+  size_t plain = 0;
+  while (plain < value.size() && value[plain] != '\r' && value[plain] != '\n' &&
+         value[plain] != '\0')
+    plain++;
   std::string out;
   out.reserve(value.size());
-  for (size_t i = 0; i < value.size(); i++) {
+  out = value.substr(0, plain);
+  for (size_t i = plain; i < value.size(); i++) {
     const char c = value[i];
     if (c == '\n' || c == '\r') {
       while (i + 1 < value.size() &&
