@@ -89,7 +89,9 @@ Result<AccountDir> AccountDir::beneath(Disk& disk, int base, const std::string& 
                                        const std::string& above) {
   Fd dir(disk.open(base, path.c_str(), O_RDONLY | O_DIRECTORY, 0));
   if (!dir) return fail_to_open(above + path, errno);
-  return lock(disk, std::move(dir), above + path);
+  // "users/", and not "users/.", for messages.
+  const bool itself = path == "." && above.ends_with('/');
+  return lock(disk, std::move(dir), itself ? above.substr(0, above.size() - 1) : above + path);
 }
 
 Result<AccountDir> AccountDir::at(Disk& disk, const std::string& path) {

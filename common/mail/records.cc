@@ -142,6 +142,8 @@ const char* name(RecordType type) {
       return "piece-sums";
     case RecordType::account:
       return "account";
+    case RecordType::user_directory:
+      return "user directory";
     case RecordType::annotations:
       return "annotations";
   }

@@ -43,6 +43,7 @@ enum class RecordType : uint16_t {
   snapshot = 17,
   account = 18,
   last = account,
+  user_directory = 0x0100,  // of no account
   piece_sums = 0x8001,
   annotations = 0x8002,
 };
@@ -300,14 +301,28 @@ struct Annotated {
   static std::optional<Annotated> decode(std::string_view meta, uint8_t version = kVersion);
 };
 
+// A record of the user directory, whose journal is kept in segments like those of an account. What
+// it says is in common/users/records.h; no account has one, and the fold of mail leaves it alone.
+struct OfUserDirectory {
+  static constexpr RecordType kType = RecordType::user_directory;
+  static constexpr uint8_t kVersion = 1;
+  std::string bytes;
+  [[nodiscard]] std::string encode() const { return bytes; }
+  static std::optional<OfUserDirectory> decode(std::string_view meta,
+                                               uint8_t /*version*/ = kVersion) {
+    return OfUserDirectory{std::string(meta)};
+  }
+};
+
 // A footer among the records, or a type that may be left out and is not known.
 struct Ignored {
   bool operator==(const Ignored&) const = default;
 };
 
-using Record = std::variant<Ignored, MailboxCreated, MailboxRemoved, MailboxRenamed, Subscription,
-                            Keyword, Append, Copy, Flags, Expunge, Recent, Clean, Gap, Compacted,
-                            UidNext, SpecialUseSet, Snapshot, AccountNamed, PieceSums, Annotated>;
+using Record =
+    std::variant<Ignored, MailboxCreated, MailboxRemoved, MailboxRenamed, Subscription, Keyword,
+                 Append, Copy, Flags, Expunge, Recent, Clean, Gap, Compacted, UidNext,
+                 SpecialUseSet, Snapshot, AccountNamed, PieceSums, Annotated, OfUserDirectory>;
 
 // storage: nothing that this program understands; the detail says whether it is too old. `program`
 // is the version of rims that wrote it, or empty.

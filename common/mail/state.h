@@ -117,6 +117,7 @@ class AccountState {
   };
   void apply(const Ignored&, const Now&) {}
   void apply(const PieceSums&, const Now&) {}
+  void apply(const OfUserDirectory&, const Now&) {}
   void apply(const MailboxCreated& r, const Now& now);
   void apply(const MailboxRemoved& r, const Now& now);
   void apply(const MailboxRenamed& r, const Now& now);

@@ -148,6 +148,9 @@ struct Words {
     }
     return text;
   }
+  std::string operator()(const OfUserDirectory& r) const {
+    return fmt::format("{} bytes", r.bytes.size());
+  }
   std::string operator()(const PieceSums& r) const {
     return fmt::format("of {} pieces of a record", r.sums.size() / sizeof(uint64_t));
   }

@@ -71,6 +71,8 @@ void all_decoders(RecordType type, std::string_view meta) {
       return round_trip<PieceSums>(meta);
     case RecordType::account:
       return round_trip<AccountNamed>(meta);
+    case RecordType::user_directory:
+      return round_trip<OfUserDirectory>(meta);
     case RecordType::annotations:
       return round_trip<Annotated>(meta);
     case RecordType::footer: {
