@@ -36,6 +36,15 @@ struct Store::Impl {
     std::chrono::steady_clock::time_point used{};
   };
 
+  [[nodiscard]] Limits limits_of(const std::string& user) const {
+    Limits limits = options.limits;
+    const auto own = quotas.find(user);
+    if (own == quotas.end()) return limits;
+    limits.quota.bytes = own->second.bytes.value_or(limits.quota.bytes);
+    limits.quota.messages = own->second.messages.value_or(limits.quota.messages);
+    return limits;
+  }
+
   Impl(Loop& l, IoPool& p, Options o)
       : loop(l),
         pool(p),
@@ -82,6 +91,7 @@ struct Store::Impl {
   Task<void> compact(std::string user, std::shared_ptr<Account> account);
 
   Loop& loop;
+  std::unordered_map<std::string, OwnQuota> quotas;
   IoPool& pool;
   Options options;
   FileJournals files;
@@ -145,13 +155,14 @@ Task<Result<std::shared_ptr<Account>>> Store::Impl::open_new(const std::string& 
   auto index = std::make_unique<Index>(loop, pool, *options.key_values, user, dir);
   auto structures =
       std::make_unique<StructureFiles>(loop, pool, user, std::move(dir), journal->account());
-  auto account =
-      std::make_shared<Account>(loop, pool, user, options.limits, options.clock, std::move(journal),
-                                std::move(index), std::move(structures), options.structure);
+  auto account = std::make_shared<Account>(loop, pool, user, limits_of(user), options.clock,
+                                           std::move(journal), std::move(index),
+                                           std::move(structures), options.structure);
   if (auto started = co_await account->start(); !started) {
     co_await account->shut();
     co_return std::unexpected(started.error());
   }
+  account->set_limits(limits_of(user));  // they may have changed meanwhile
   co_return account;
 }
 
@@ -285,7 +296,17 @@ Task<Status> Store::room_for(uint64_t bytes, Floor floor) {
 void Store::set_limits(const Limits& limits) {
   impl_->options.limits = limits;
   for (const auto& [user, entry] : impl_->entries)
-    if (entry->account) entry->account->set_limits(limits);
+    if (entry->account) entry->account->set_limits(impl_->limits_of(user));
+}
+
+void Store::set_quota(const std::string& user, const OwnQuota& quota) {
+  if (quota == OwnQuota())
+    impl_->quotas.erase(user);
+  else
+    impl_->quotas[user] = quota;
+  const auto found = impl_->entries.find(user);
+  if (found != impl_->entries.end() && found->second->account)
+    found->second->account->set_limits(impl_->limits_of(user));
 }
 
 size_t Store::open_accounts() const {

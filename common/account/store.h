@@ -86,6 +86,12 @@ class Store {
 
   // Of all accounts, also of those that are open.
   void set_limits(const Limits& limits);
+  // What one user may have instead of Limits::quota; 0 is no limit, nullopt that of all.
+  struct OwnQuota {
+    std::optional<uint64_t> bytes, messages;
+    bool operator==(const OwnQuota&) const = default;
+  };
+  void set_quota(const std::string& user, const OwnQuota& quota);
 
   [[nodiscard]] size_t open_accounts() const;
 
