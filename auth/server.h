@@ -16,7 +16,9 @@
 #include <utility>
 #include <vector>
 
+#include "auth/directory.h"
 #include "auth/penalty.h"
+#include "auth/proven.h"
 #include "auth/turns.h"
 #include "auth/users.h"
 #include "common/async/io_pool.h"
@@ -24,6 +26,7 @@
 #include "common/ipc/auth_link.h"
 #include "common/ipc/link.h"
 #include "common/ipc/roles.h"
+#include "common/ipc/users_link.h"
 
 namespace rims::auth {
 
@@ -36,14 +39,17 @@ class Server {
   // For a worker that is being restarted.
   static constexpr Milliseconds kWorkerLimit{2000};
 
-  // `now` is Loop::now(), except in tests.
+  // `now` is Loop::now(), except in tests. `directory` must outlive it; nullptr: there is none, and
+  // all users are those of the configuration.
   Server(Loop& loop, config::AuthPart part, uint32_t workers,
-         std::function<Time()> now = &Loop::now);
+         std::function<Time()> now = &Loop::now, Directory* directory = nullptr);
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
   // A new or replaced link.
   void attach(ipc::Role peer, uint32_t index, ipc::End end);
+  // A link of rims-ctl (users_link.h).
+  void attach_admin(ipc::End end);
   // Uses the new users from now on; attempts that are being checked end with the old ones, and
   // are put off where a user was changed. Tells the workers whose sessions are over.
   void reload(config::AuthPart part);
@@ -69,8 +75,22 @@ class Server {
   Task<void> query(PeerPtr peer, ipc::UserQuery request);
   Task<void> drain(PeerPtr peer);  // a link that may say nothing
   enum class Proof : unsigned char { right, wrong, too_many, left };
-  Task<Proof> prove(Peer& peer, Users::Candidate candidate, std::string name,
+  // Whom an attempt is checked against: a user, or a stand-in that never succeeds.
+  struct Subject {
+    std::shared_ptr<Users> users;  // as they were when the attempt began
+    Users::Candidate candidate;    // of the configuration, when `id` is 0
+    uint64_t id = 0;               // of the directory
+    Secret hash;                   // of that one
+    std::string account;           // the name of the account
+    bool exists = false;
+  };
+  [[nodiscard]] Subject subject(std::string_view name) const;
+  // What it was granted does not hold any more.
+  [[nodiscard]] bool outdated(const Subject& subject) const;
+  Task<Proof> prove(Peer& peer, const Subject& subject, std::string name,
                     const ipc::LoginRequest& request);
+  Task<bool> matches(const Subject& subject, std::string_view password);
+  [[nodiscard]] Users::Proof prove_fast(const Subject& subject, std::string_view password) const;
   void cancel(Peer& peer, uint64_t request);
   Task<void> revoke(std::vector<std::pair<std::string, ipc::Revoked>> users);
   // The open link to a worker, or nullptr when there is none within kWorkerLimit.
@@ -79,8 +99,20 @@ class Server {
     ipc::LoginReply reply;
     const char* outcome;  // for the log
   };
-  // `users` must outlive it.
-  Task<Granted> grant(const Users& users, Users::Candidate candidate, uint64_t request);
+  Task<Granted> grant(const Subject& subject, uint64_t request);
+
+  // --- the user directory ---
+  using SharedLink = std::shared_ptr<ipc::Link>;
+  Task<void> administer(SharedLink link);
+  Task<void> change(SharedLink link, uint64_t request, Directory::Plan plan,
+                    std::vector<std::pair<std::string, ipc::Revoked>> over, std::string quota_of);
+  Task<bool> list_users(SharedLink link, ipc::ListUsers question);
+  Task<bool> list_domains(SharedLink link, uint64_t request);
+  [[nodiscard]] std::vector<std::string> shadowed_by(const Users& configured) const;
+  Task<void> purge_removed();
+  // To the home worker of the user.
+  Task<void> tell_quota(std::string folded);
+  Task<void> tell_all_quotas(PeerPtr worker);
   static void log_attempt(const ipc::LoginRequest& request, std::string_view outcome, bool granted);
 
   Loop& loop_;
@@ -91,6 +123,9 @@ class Server {
   Penalties addresses_, names_, pairs_;  // the last: an address with a name
   Penalties networks_;                   // for the cost of their turns
   Turns turns_;
+  Directory* directory_;
+  Proven proven_;
+  std::chrono::seconds keep_removed_;
   std::map<std::pair<ipc::Role, uint32_t>, PeerPtr> peers_;
   Event attached_;
   IoPool pool_;

@@ -16,6 +16,11 @@
 namespace rims::auth {
 namespace {
 
+bool is_of(const users::State* directory, std::string_view domain) {
+  const auto name = directory ? names::domain(domain) : std::nullopt;
+  return name && directory->find_domain(*name);
+}
+
 const unsigned char* raw(std::string_view text) {
   return reinterpret_cast<const unsigned char*>(text.data());
 }
@@ -85,12 +90,22 @@ Users::Digest Users::digest_of(size_t entry, std::string_view password) const {
 Users::Candidate Users::find(std::string_view folded) const {
   const auto found = by_name_.find(std::string(folded));
   if (found != by_name_.end()) return {found->second, true};
+  const size_t users = entries_.size() - 1;
+  return {users == 0 ? 0 : number_of(folded) % users, false};
+}
+
+uint64_t Users::number_of(std::string_view folded) const {
   uint64_t hash = 0;
   static_assert(sizeof hash == crypto_shorthash_BYTES);
   crypto_shorthash(reinterpret_cast<unsigned char*>(&hash), raw(folded), folded.size(),
                    name_key_.data());
-  const size_t users = entries_.size() - 1;
-  return {users == 0 ? 0 : hash % users, false};
+  return hash;
+}
+
+std::vector<std::string> Users::account_names() const {
+  std::vector<std::string> all;
+  for (size_t entry = 0; entry < size(); entry++) all.push_back(entries_[entry].name);
+  return all;
 }
 
 Users::Proof Users::prove_fast(Candidate candidate, std::string_view password, Time now) const {
@@ -156,24 +171,35 @@ bool Users::is_ours(std::string_view domain) const {
   return known && domains_.contains(*known);
 }
 
-std::string Users::recipient(std::string_view text) const {
+std::string Users::recipient(std::string_view text, const users::State* directory) const {
   const auto known = [&](std::string_view name) -> std::string {
     const auto key = names::folded(name);
     // The delivery user has no mailbox of its own.
     if (!key || *key == delivery_user_) return {};
     const auto found = by_name_.find(*key);
-    return found == by_name_.end() ? std::string() : entries_[found->second].name;
+    if (found != by_name_.end()) return entries_[found->second].name;
+    const users::User* user = directory ? directory->find(*key) : nullptr;
+    return user && user->removed == 0 ? user->name.value : std::string();
+  };
+  // An address of the directory, or of a domain there.
+  const auto listed = [&](bool catch_all) -> std::string {
+    const users::User* user =
+        directory ? directory->recipient(text, delimiter_, catch_all) : nullptr;
+    return user ? known(user->name.value) : std::string();
   };
   if (std::string user = known(text); !user.empty()) return user;
+  if (std::string user = listed(false); !user.empty()) return user;
   std::string_view local = text;
   if (const size_t at = text.rfind('@'); at != std::string_view::npos) {
-    if (!is_ours(text.substr(at + 1))) return {};
+    const std::string_view domain = text.substr(at + 1);
+    if (!is_ours(domain) && !is_of(directory, domain)) return {};
     local = text.substr(0, at);
     if (std::string user = known(local); !user.empty()) return user;
   }
   const size_t cut = delimiter_.empty() ? std::string_view::npos : local.find(delimiter_);
-  if (cut == std::string_view::npos || cut == 0) return {};
-  return known(local.substr(0, cut));
+  if (cut != std::string_view::npos && cut != 0)
+    if (std::string user = known(local.substr(0, cut)); !user.empty()) return user;
+  return listed(true);
 }
 
 }  // namespace rims::auth

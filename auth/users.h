@@ -28,6 +28,7 @@
 #include "common/base/secret.h"
 #include "common/config/parts.h"
 #include "common/ipc/auth_link.h"
+#include "common/users/state.h"
 
 namespace rims::auth {
 
@@ -46,13 +47,22 @@ class Users {
     bool exists = false;
   };
   [[nodiscard]] Candidate find(std::string_view folded) const;
+  // A number for a name that nobody can foretell: which entry stands in for it.
+  [[nodiscard]] uint64_t number_of(std::string_view folded) const;
   // The name of its account, as the configuration spells it.
   [[nodiscard]] const std::string& name_of(Candidate candidate) const {
     return entries_[candidate.entry].name;
   }
   [[nodiscard]] bool is_delivery_user(Candidate candidate) const;
-  // The account that a recipient names ("foo", "foo+lists@example.org"), or "".
-  [[nodiscard]] std::string recipient(std::string_view text) const;
+  // The account that a recipient names ("foo", "foo+lists@example.org"), or "". Users of the
+  // configuration come before those of `directory`, whose addresses and domains are looked at, too.
+  [[nodiscard]] std::string recipient(std::string_view text,
+                                      const users::State* directory = nullptr) const;
+  // A user, or the delivery user, whether it has an entry or not.
+  [[nodiscard]] bool takes(std::string_view folded) const {
+    return folded == delivery_user_ || by_name_.contains(std::string(folded));
+  }
+  [[nodiscard]] std::vector<std::string> account_names() const;
 
   enum class Proof : uint8_t { right, wrong, needs_hash };
   [[nodiscard]] Proof prove_fast(Candidate candidate, std::string_view password, Time now) const;
@@ -70,6 +80,7 @@ class Users {
   [[nodiscard]] std::vector<std::pair<std::string, ipc::Revoked>> revoked_by(
       const Users& fresh) const;
 
+  [[nodiscard]] std::chrono::seconds cache_lifetime() const { return cache_lifetime_; }
   [[nodiscard]] bool end_sessions_on_change() const { return end_sessions_on_change_; }
   [[nodiscard]] size_t size() const { return entries_.size() - 1; }
   [[nodiscard]] uint32_t delay_first_ms() const { return delay_first_ms_; }

@@ -20,6 +20,7 @@
 #include "common/async/scope.h"
 #include "common/base/errno_text.h"
 #include "common/ipc/link.h"
+#include "common/ipc/users_link.h"
 
 namespace rims::cli {
 namespace {
@@ -112,15 +113,19 @@ Task<Result<Told>> ask_all(Loop& loop, std::string run_dir, Ask ask,
       const auto name = [](const auto& message) {
         return fmt::format("{} {}", ipc::role_name(message.role), message.index);
       };
+      // It has no clients.
+      const auto is_auth = [](const auto& message) { return message.role == ipc::Role::auth; };
       if (packet->type == static_cast<uint16_t>(ipc::AdminMsg::absent)) {
         const auto absent = ipc::open_packet<ipc::Absent>(*door, *packet);
         if (!absent) break;
+        if (is_auth(*absent)) continue;
         told.problems.push_back(name(*absent) + " does not run");
         told.silent.insert(name(*absent));
         continue;
       }
       const auto reach = ipc::open_packet<ipc::Reach>(*door, *packet);
       if (!reach) break;
+      if (is_auth(*reach)) continue;
       if (but_not.contains(name(*reach))) continue;
       if (!packet->fds.front()) {
         told.problems.push_back(name(*reach) + ": too many open files here");
@@ -187,6 +192,27 @@ Task<Result<ReloadTold>> begin_and_wait(Loop& loop, std::string run_dir,
   }
 }
 
+Task<Result<std::shared_ptr<ipc::Link>>> find_auth(Loop& loop, std::string run_dir) {
+  CO_TRY(Fd fd, connect_to(run_dir));
+  const auto door = std::make_shared<ipc::Link>(loop, std::move(fd), "rims-controller",
+                                                ipc::kCtlAcceptsFromController);
+  while (true) {
+    const auto packet = co_await receive_within(loop, door, kAnswerLimit);
+    if (!packet)
+      co_return fail(Fault::refused, run_dir + "/" + ipc::kAdminSocket +
+                                         ": the suite gives no answer; its log may say why");
+    if (packet->type == static_cast<uint16_t>(ipc::AdminMsg::reach)) {
+      const auto reach = ipc::open_packet<ipc::Reach>(*door, *packet);
+      if (!reach || reach->role != ipc::Role::auth || !packet->fds.front()) continue;
+      Fd end(dup(packet->fds.front().get()));
+      co_return std::make_shared<ipc::Link>(loop, std::move(end), "rims-auth",
+                                            ipc::kCtlAcceptsFromAuth);
+    }
+    if (packet->type == static_cast<uint16_t>(ipc::AdminMsg::introduced))
+      co_return fail(Fault::refused, "rims-auth does not run now; try again");
+  }
+}
+
 Task<Status> ask_who(Loop& loop, Process process, Told& told) {
   CO_TRY_STATUS(co_await process.link->send(ipc::Who{}));
   for (size_t count = 0; count <= kMostSessions; count++) {
@@ -213,6 +239,10 @@ Task<Status> ask_kick(Loop& loop, Process process, std::vector<ipc::Kick> kicks,
 }
 
 }  // namespace
+
+Task<Result<std::shared_ptr<ipc::Link>>> reach_auth(Loop& loop, std::string run_dir) {
+  return find_auth(loop, std::move(run_dir));
+}
 
 Result<Told> who(const std::string& run_dir) {
   Loop loop;

@@ -6,12 +6,15 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "common/async/task.h"
 #include "common/base/result.h"
 #include "common/ipc/admin_link.h"
+#include "common/ipc/link.h"
 
 namespace rims::cli {
 
@@ -35,6 +38,9 @@ struct Told {
 [[nodiscard]] Result<Told> kick(const std::string& run_dir, const std::vector<std::string>& users,
                                 const std::vector<std::string>& sessions,
                                 const std::set<std::string>& but_not);
+
+// A link to rims-auth, for the user directory (common/ipc/users_link.h). Errors: as of who().
+Task<Result<std::shared_ptr<ipc::Link>>> reach_auth(Loop& loop, std::string run_dir);
 
 struct ReloadTold {
   ipc::ReloadEnd end = ipc::ReloadEnd::in_force;

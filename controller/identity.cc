@@ -26,7 +26,7 @@ Result<Identities> find_identities(const config::Config& config, const std::stri
         directory = directory_of(config.log_file);
         break;
       case privdrop::FileRights::keep:
-        directory = config.base_dir;
+        directory = row->role == ipc::Role::auth ? config.auth_user_directory : config.base_dir;
         break;
     }
   }

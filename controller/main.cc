@@ -273,9 +273,7 @@ class Controller {
     TRY(plan.identities,
         find_identities(config_, empty_root(config_), directory_of(directory_of(plan.programs))));
     const auto& of = plan.identities.of;
-    const privdrop::Identity& mail = of[static_cast<size_t>(ipc::Role::imapd)];
-    const privdrop::Identity& logger = of[static_cast<size_t>(ipc::Role::log)];
-    TRY_STATUS(data_directories(config_, mail, logger, Missing::make));
+    TRY_STATUS(data_directories(config_, plan.identities, Missing::make));
     TRY_STATUS(run_directory(config_.paths_run_dir, privileged, Missing::make));
     TRY_STATUS(prepare_empty_dir(config_.paths_run_dir, privileged));
     TRY(PidFile pid, PidFile::take(config_.paths_pid_file));

@@ -61,6 +61,7 @@ std::vector<std::string> needs_restart(const config::Config& old, const config::
   compare("base_dir", &Config::base_dir);
   // rims-log may use the files of one directory.
   if (directory_of(old.log_file) != directory_of(fresh.log_file)) keys.emplace_back("log_file");
+  compare("auth.user_directory", &Config::auth_user_directory);
   compare("key_value_store_type", &Config::key_value_store_type);
   compare("use_key_value_store_checksum", &Config::use_key_value_store_checksum);
   compare("imap_host", &Config::imap_host);

@@ -169,15 +169,24 @@ Status data_directory(const config::Config& config, std::string_view key, const 
   return {};
 }
 
-Status data_directories(const config::Config& config, const privdrop::Identity& mail_user,
-                        const privdrop::Identity& log_user, Missing missing) {
+Status data_directories(const config::Config& config, const Identities& who, Missing missing) {
+  const auto& of = who.of;
+  const privdrop::Identity& mail_user = of[static_cast<size_t>(ipc::Role::imapd)];
+  const privdrop::Identity& auth_user = of[static_cast<size_t>(ipc::Role::auth)];
+  const privdrop::Identity& log_user = of[static_cast<size_t>(ipc::Role::log)];
   TRY_STATUS(data_directory(config, "base_dir", config.base_dir, kAccounts, mail_user, missing));
+  const auto in_missing_base = [&](const std::string& directory) {
+    struct stat st{};
+    return missing == Missing::could_be_made && directory_of(directory) == config.base_dir &&
+           stat(config.base_dir.c_str(), &st) != 0;
+  };
+  if (!in_missing_base(config.auth_user_directory)) {
+    TRY_STATUS(data_directory(config, "auth.user_directory", config.auth_user_directory, "",
+                              auth_user, missing));
+  }
   const std::string log_directory = directory_of(config.log_file);
   // It may lie in a base_dir that is not there yet.
-  struct stat st{};
-  if (missing == Missing::could_be_made && directory_of(log_directory) == config.base_dir &&
-      stat(config.base_dir.c_str(), &st) != 0)
-    return {};
+  if (in_missing_base(log_directory)) return {};
   return data_directory(config, "log_file", log_directory, name_of(config.log_file), log_user,
                         missing);
 }
@@ -229,8 +238,7 @@ Status foresee(const config::Config& config, bool running, std::set<std::string>
   const auto own = own_directory();
   const auto who = find_identities(config, "", own ? directory_of(*own) : std::string("/usr"));
   if (who)
-    note(data_directories(config, who->of[static_cast<size_t>(ipc::Role::imapd)],
-                          who->of[static_cast<size_t>(ipc::Role::log)], Missing::could_be_made));
+    note(data_directories(config, *who, Missing::could_be_made));
   else
     note(std::unexpected(who.error()));
   // It may lie in a base_dir that is not there yet, and will be made first.

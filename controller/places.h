@@ -13,6 +13,7 @@
 #include "common/base/result.h"
 #include "common/config/config.h"
 #include "common/privdrop/privdrop.h"
+#include "controller/identity.h"
 
 namespace rims::controller {
 
@@ -24,10 +25,9 @@ enum class Missing : unsigned char { make, could_be_made };
 [[nodiscard]] Status data_directory(const config::Config& config, std::string_view key,
                                     const std::string& path, const std::string& file,
                                     const privdrop::Identity& who, Missing missing);
-// The same for base_dir and for the directory of log_file with that file.
-[[nodiscard]] Status data_directories(const config::Config& config,
-                                      const privdrop::Identity& mail_user,
-                                      const privdrop::Identity& log_user, Missing missing);
+// The same for base_dir, for the directory of the users, and for that of log_file with that file.
+[[nodiscard]] Status data_directories(const config::Config& config, const Identities& who,
+                                      Missing missing);
 
 // Makes `path` when it is missing; whatever the umask, its mode is then `mode`.
 [[nodiscard]] Status make_directory(const std::string& path, mode_t mode);

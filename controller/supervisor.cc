@@ -235,7 +235,8 @@ void Supervisor::begin(Process& process) { send(process, ipc::Begin{}, {}); }
 
 Task<void> Supervisor::introduce(std::shared_ptr<ipc::Link> ctl) {
   for (const auto& process : processes_) {
-    if (process->role() != ipc::Role::imapd && process->role() != ipc::Role::login) continue;
+    const ipc::Role role = process->role();
+    if (role != ipc::Role::imapd && role != ipc::Role::login && role != ipc::Role::auth) continue;
     // Not while it starts: then it has no clients, and its links must come first.
     const bool there = process->alive() && process->life->ready && !stopping_;
     auto ends = there ? ipc::make_pair() : fail(Fault::peer_gone, "it does not run");

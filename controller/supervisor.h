@@ -67,7 +67,8 @@ class Supervisor {
   Task<void> stop(const std::function<void()>& before_log = {});
   // Into the log file: at once, or when rims-log is there. Too many lines that wait are lost.
   void tell(log::Level level, std::string_view text);
-  // Gives rims-ctl a link to each process that has clients, and says which one does not run.
+  // Gives rims-ctl a link to each process that has clients and to rims-auth, and says which one
+  // does not run.
   Task<void> introduce(std::shared_ptr<ipc::Link> ctl);
   // SIGCHLD.
   void reap();

@@ -74,6 +74,11 @@ std::string kind(const Sealed<Max>*) {
   return fmt::format("secret, up to {} bytes", Max);
 }
 
+template <class T, size_t Max>
+std::string kind(const List<T, Max>*) {
+  return fmt::format("list, up to {}: {}", Max, kind(static_cast<const T*>(nullptr)));
+}
+
 std::string line(std::string_view name, std::string_view what) {
   return fmt::format("    {:<16}{}\n", name, what);
 }
@@ -154,7 +159,7 @@ std::string sections(std::tuple<Direction...>*) {
 std::optional<std::string> missing() {
   constexpr Directions* all = nullptr;
   for (const auto& name : {unsaid<AuthMsg>(all), unsaid<SessionMsg>(all), unsaid<DeliverMsg>(all),
-                           unsaid<LogMsg>(all), unsaid<ControlMsg>(all)})
+                           unsaid<LogMsg>(all), unsaid<ControlMsg>(all), unsaid<UsersMsg>(all)})
     if (name) return "nobody may say " + *name;
   for (const auto& edge : rims::privdrop::kEdges) {
     const std::string_view a = role_name(edge.a), b = role_name(edge.b);

@@ -459,7 +459,8 @@ class Binder {
       problem(password_at_, "password: expected username, too; found none");
     else if (!password_.empty())
       add_single_user();
-    if (options_.need_users && config_.users.empty() && problems_.empty())
+    if (options_.need_users && config_.users.empty() && problems_.empty() &&
+        !given("auth.user_directory"))
       problem({}, "no user: expected username and password, or user_list");
 
     const auto at = [&](std::string_view key) {
@@ -486,6 +487,7 @@ class Binder {
     // Each was short enough as it is written; with the directory before it, it may be too long.
     for (const auto& [key, path] : {std::pair{"base_dir", &config_.base_dir},
                                     {"log_file", &config_.log_file},
+                                    {"auth.user_directory", &config_.auth_user_directory},
                                     {"tls.certificate", &config_.tls_certificate},
                                     {"tls.key", &config_.tls_key},
                                     {"tls.ocsp", &config_.tls_ocsp},
@@ -575,7 +577,8 @@ class Binder {
       of_tls.insert(of_tls.end(), {&more.certificate, &more.key, &more.ocsp});
     for (std::string* path : of_tls)
       if (!path->empty()) *path = absolute(config_.directory, *path);
-    for (std::string* path : {&config_.log_file, &config_.paths_run_dir})
+    for (std::string* path :
+         {&config_.log_file, &config_.paths_run_dir, &config_.auth_user_directory})
       *path = absolute(config_.base_dir, *path);
     if (options_.by_root) separate_from_mail();
     config_.paths_pid_file = config_.paths_pid_file.empty()

@@ -60,6 +60,8 @@ struct Config {
   std::optional<uint16_t> imap_port;                            // always there; 0: any free one
   std::string process_privilege_user, process_privilege_group;  // name or number
   std::vector<UserEntry> users;  // username, password and user_list in one
+  std::string auth_user_directory;
+  uint64_t auth_keep_removed_users = 0;  // seconds
 
   std::string tls_certificate, tls_key, tls_ocsp;  // "" when there is no TLS
   std::vector<CertificatePaths> tls_more;          // for clients that ask for their names

@@ -136,6 +136,8 @@ AuthPart auth_part(const Config& config) {
   part.delay_max_ms = narrow(config.auth_delay_max * 1000);
   part.cache_lifetime_s = narrow(config.auth_cache_lifetime);
   part.end_sessions_on_change = config.auth_end_sessions_on_change;
+  part.user_directory = config.auth_user_directory;
+  part.keep_removed_s = narrow(config.auth_keep_removed_users);
   return part;
 }
 
@@ -159,7 +161,9 @@ Result<LoginPart> login_part(const Config& config) {
     part.plaintext = Plaintext::loopback;
   else if (config.auth_plaintext == "auto")
     part.plaintext = config.tls_certificate.empty() ? Plaintext::always : Plaintext::loopback;
+  // Users of the directory have hashes.
   const bool all_plain =
+      !config.users.empty() &&
       std::ranges::none_of(config.users, [](const UserEntry& user) { return user.hashed; });
   part.cram_md5 = config.auth_cram_md5 == "always" || (config.auth_cram_md5 == "auto" && all_plain);
   part.connections_max = narrow(config.limits_connections);

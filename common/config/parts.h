@@ -64,10 +64,13 @@ struct AuthPart {
   uint32_t delay_max_ms = 0;
   uint32_t cache_lifetime_s = 0;       // how long a right password is remembered; 0: not at all
   bool end_sessions_on_change = true;  // of users whom a reload has changed
+  Path user_directory;                 // only the first one counts
+  uint32_t keep_removed_s = 0;         // a removed user can be restored for so long
   static constexpr auto kFields =
       std::tuple(&AuthPart::level, &AuthPart::users, &AuthPart::delivery_user, &AuthPart::domains,
                  &AuthPart::recipient_delimiter, &AuthPart::delay_first_ms, &AuthPart::delay_max_ms,
-                 &AuthPart::cache_lifetime_s, &AuthPart::end_sessions_on_change);
+                 &AuthPart::cache_lifetime_s, &AuthPart::end_sessions_on_change,
+                 &AuthPart::user_directory, &AuthPart::keep_removed_s);
 };
 
 // Which clients may send a password without TLS.

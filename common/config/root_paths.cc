@@ -124,6 +124,7 @@ Status check_paths_of_root(const Config& config) {
   };
   // A log in base_dir has a directory there, which root makes, but never uses by its name.
   const bool in_base = above(above(config.log_file)) == config.base_dir;
+  const bool users_in_base = above(config.auth_user_directory) == config.base_dir;
   std::vector<Use> uses = {
       {"paths.run_dir", config.paths_run_dir, directory, "let it be a directory like /run/rims"},
       {"paths.pid_file", config.paths_pid_file, in_directory, "let it be a file in paths.run_dir"},
@@ -133,6 +134,8 @@ Status check_paths_of_root(const Config& config) {
       {"base_dir", config.base_dir, place, "let it be a directory like /var/lib/rims/mail"},
       {"log_file", in_base ? config.base_dir : above(config.log_file), place,
        "let it be a file like /var/log/rims/imap.log"},
+      {"auth.user_directory", users_in_base ? config.base_dir : config.auth_user_directory, place,
+       "let it be a directory like /var/lib/rims/users"},
       {"tls.certificate", config.tls_certificate, place, kLikeEtc},
       {"tls.key", config.tls_key, place, kLikeEtc},
       {"tls.ocsp", config.tls_ocsp, place, kLikeEtc},

@@ -269,6 +269,23 @@ constexpr auto kSettings = std::to_array<Setting>({
      .doc = "Whether a reload ends the sessions of the users whom it removed or renamed, or whose "
             "password it changed."},
 
+    {.key = "auth.user_directory",
+     .kind = Kind::path,
+     .fallback = "users",
+     .min = 1,
+     .max = kMaxPath,
+     .member = &Config::auth_user_directory,
+     .doc = "The directory of the users that rims-ctl user adds, relative to base_dir; see "
+            "rims-users(7). It is rims-auth's alone. Where it is set, user_list may be missing."},
+    {.key = "auth.keep_removed_users",
+     .kind = Kind::seconds,
+     .fallback = "30d",
+     .min = 0,
+     .max = 3650 * 86'400,
+     .member = &Config::auth_keep_removed_users,
+     .doc = "How long a user whom rims-ctl user del has removed can be restored, and the name is "
+            "not free."},
+
     {.key = "delivery.domains",
      .kind = Kind::text_list,
      .shown = "any",

@@ -8,8 +8,9 @@
 //           ticket is there or was never given.
 //   Secrets verified on a pool; a bounded queue; unknown users cost the same work and bytes.
 //
-//   Reload  whose user was removed, or has another password, is named to the home worker by
-//           Revoke; nothing that was sent before it lets that user in after it
+//   Change  whose user was removed or disabled, or has another password, by a reload or in the user
+//           directory, is named to the home worker by Revoke; nothing that was sent before it lets
+//           that user in after it
 //
 //     rims-login N            rims-auth              rims-imapd W
 //       | LoginRequest ---------->|                        |
@@ -50,6 +51,7 @@ enum class AuthMsg : uint16_t {
   user_reply = 5,
   login_cancel = 6,
   revoke = 7,
+  user_quota = 8,
 };
 
 enum class Mechanism : uint8_t { login, plain, cram_md5, last = cram_md5 };
@@ -109,17 +111,28 @@ struct Ticket {
 };
 
 // Why a user may not go on as before.
-enum class Revoked : uint8_t { removed, renamed, password, role, last = role };
+enum class Revoked : uint8_t { removed, renamed, password, role, disabled, last = disabled };
 
 // To the home worker, which ends the user's sessions and forgets the tickets. No password or hash
 // is told, old or new.
 struct Revoke {
   static constexpr AuthMsg kType = AuthMsg::revoke;
-  static constexpr const char* kAbout =
-      "a reload has changed this user: what was granted before is over";
+  static constexpr const char* kAbout = "this user was changed: what was granted before is over";
   Text<1, kMaxUserName> user;
   Revoked why = Revoked::removed;
   static constexpr auto kFields = std::tuple(&Revoke::user, &Revoke::why);
+};
+
+// To the home worker: when its link begins, of each user who has a quota of his own, and when that
+// changes.
+struct UserQuota {
+  static constexpr AuthMsg kType = AuthMsg::user_quota;
+  static constexpr const char* kAbout = "what this user may have instead of quota.*";
+  Text<1, kMaxUserName> user;
+  uint64_t bytes = UINT64_MAX;  // UINT64_MAX: as the configuration says; 0: no limit
+  uint64_t messages = UINT64_MAX;
+  static constexpr auto kFields =
+      std::tuple(&UserQuota::user, &UserQuota::bytes, &UserQuota::messages);
 };
 
 struct UserQuery {
@@ -151,7 +164,7 @@ struct AuthToLogin : Says<LoginReply> {
   static constexpr const char *kFrom = "rims-auth", *kTo = "rims-login";
   static constexpr const char* kTrust = "yes";
 };
-struct AuthToImapd : Says<Ticket, Revoke> {
+struct AuthToImapd : Says<Ticket, Revoke, UserQuota> {
   static constexpr const char *kFrom = "rims-auth", *kTo = "rims-imapd";
   static constexpr const char* kTrust = "yes; nobody else can let a client in";
 };

@@ -13,6 +13,7 @@
 #include "common/ipc/deliver_link.h"
 #include "common/ipc/log_link.h"
 #include "common/ipc/session_link.h"
+#include "common/ipc/users_link.h"
 
 namespace rims::ipc {
 
@@ -20,6 +21,6 @@ using Directions =
     std::tuple<LoginToAuth, AuthToLogin, AuthToImapd, ImapdToAuth, DeliverdToAuth, AuthToDeliverd,
                LoginToImapd, ImapdToLogin, ClientToDeliverd, DeliverdToClient, DeliverdToImapd,
                ImapdToDeliverd, AnyToLog, ControllerToChild, ChildToController, ControllerToCtl,
-               CtlToController, CtlToServing, ServingToCtl>;
+               CtlToController, CtlToServing, ServingToCtl, CtlToAuth, AuthToCtl>;
 
 }  // namespace rims::ipc

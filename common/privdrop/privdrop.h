@@ -41,7 +41,8 @@ enum class Root : uint8_t {
 enum class FileRights : uint8_t {
   none,
   append_and_rotate,  // rims-log, the directory of log_file: make, write, rename and remove files
-  keep,               // rims-imapd, base_dir: that, read, truncate; make directories
+  keep,  // rims-imapd, base_dir, and rims-auth, auth.user_directory: that, read, truncate; make
+         // directories
 };
 
 struct Row {

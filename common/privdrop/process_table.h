@@ -136,6 +136,26 @@ inline constexpr auto kLogOwn = std::to_array<Call>({
     "renameat",
 });
 
+// A journal: files below a directory that the program holds. No owner, mode or time of a file by
+// its name is ever changed, and no device, pipe, socket or link is made.
+inline constexpr auto kJournal = std::to_array<Call>({
+    {"openat", without(3, kSetIds, "mode without set-id and sticky bits")},
+    {"mkdirat", without(2, kSetIds, "mode without set-id and sticky bits")},
+    "renameat",
+    "renameat2",
+    {"unlinkat", is(2, 0, "files, not directories")},
+    "getdents64",
+    "preadv",
+    "preadv2",
+    "pwrite64",
+    "pwritev",
+    "fsync",
+    "fdatasync",
+    "ftruncate",
+    "flock",
+});
+
+// Its journal is that of the users.
 inline constexpr auto kAuthOwn = std::to_array<Call>({"mlock", "munlock"});
 
 inline constexpr auto kLoginOwn = std::to_array<Call>({
@@ -150,25 +170,10 @@ inline constexpr auto kLoginOwn = std::to_array<Call>({
     {"setsockopt", is(1, kTcpLevel, "IPPROTO_TCP"), is(2, kCount, "TCP_KEEPCNT")},
 });
 
-// The account files, all below a held descriptor of base_dir. No owner, mode or time of a file by
-// its name is ever changed, and no device, pipe, socket or link is made.
+// The account files: journals and indexes, all below a held descriptor of base_dir.
 inline constexpr auto kImapdOwn = std::to_array<Call>({
-    {"openat", without(3, kSetIds, "mode without set-id and sticky bits")},
-    {"mkdirat", without(2, kSetIds, "mode without set-id and sticky bits")},
-    "renameat",
-    "renameat2",
-    {"unlinkat", is(2, 0, "files, not directories")},
-    "getdents64",
     "fstatfs",
-    "preadv",
-    "preadv2",
     "fadvise64",
-    "pwrite64",
-    "pwritev",
-    "fsync",
-    "fdatasync",
-    "ftruncate",
-    "flock",
     {"utimensat", null(1, "of an open file")},
     {"memfd_create", is(1, kMemfd, "MFD_CLOEXEC | MFD_ALLOW_SEALING")},
     {"fcntl", is(1, kAddSeals, "F_ADD_SEALS")},
@@ -193,9 +198,9 @@ constexpr auto join(const std::array<Call, N>&... lists) {
 }
 
 inline constexpr auto kLog = join(kBase, kLogOwn);
-inline constexpr auto kAuth = join(kBase, kThreads, kAuthOwn);
+inline constexpr auto kAuth = join(kBase, kThreads, kJournal, kAuthOwn);
 inline constexpr auto kLogin = join(kBase, kLoginOwn);
-inline constexpr auto kImapd = join(kBase, kThreads, kImapdOwn);
+inline constexpr auto kImapd = join(kBase, kThreads, kJournal, kImapdOwn);
 inline constexpr auto kDeliverd = join(kBase, kDeliverdOwn);
 
 }  // namespace calls
@@ -231,13 +236,14 @@ inline constexpr Row kAuthRow{
     .role = ipc::Role::auth,
     .binary = "rims-auth",
     .user = "_rimsauth",
-    .root = Root::empty,
-    .files = FileRights::none,
-    .descriptors = "control link, links",
+    .root = Root::files,
+    .files = FileRights::keep,
+    .descriptors =
+        "control link, links, links of rims-ctl, the directory of the users and its files",
     .limits = {.open_files = 4096, .file_size = 0, .processes = 64},
     .calls = calls::kAuth,
     .links = "rims-log, rims-login, rims-imapd, rims-deliverd",
-    .may_not = "open a file, make a socket, start a process, read mail",
+    .may_not = "open a file elsewhere, make a socket, start a process, read mail",
 };
 
 inline constexpr Row kLoginRow{

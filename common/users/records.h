@@ -19,12 +19,12 @@
 #include <variant>
 
 #include "common/base/result.h"
-#include "common/ipc/auth_link.h"
+#include "common/ipc/users_link.h"
 #include "common/ipc/wire.h"
 
 namespace rims::users {
 
-inline constexpr size_t kMaxAddresses = 64;  // of one user
+inline constexpr size_t kMaxAddresses = ipc::kMaxUserAddresses;  // of one user
 inline constexpr uint16_t kIgnorable = 0x8000;
 // Instead of a number: as the configuration says for all. 0: no limit.
 inline constexpr uint64_t kAsConfigured = UINT64_MAX;
@@ -44,7 +44,7 @@ struct User {
   static constexpr uint8_t kVersion = 1;
   uint64_t id = 0;  // from 1 on; never that of another user
   ipc::Text<1, ipc::kMaxUserName> name;
-  ipc::Sealed<ipc::kMaxPassword> hash;  // as common/config/password.h knows them; "": no login
+  ipc::Sealed<ipc::kMaxPassword> hash;  // as common/password/stored.h knows them; "": no login
   bool disabled = false;                // no login; mail is still taken
   uint64_t quota_bytes = kAsConfigured;
   uint64_t quota_messages = kAsConfigured;

@@ -27,6 +27,13 @@ store::Usage quota_of(const config::ImapdPart& settings) {
           .mailboxes = settings.quota_mailboxes};
 }
 
+void Accounts::set_quota(const ipc::UserQuota& quota) {
+  const auto own = [](uint64_t value) {
+    return value == UINT64_MAX ? std::nullopt : std::optional(value);
+  };
+  store_.set_quota(quota.user.value, {.bytes = own(quota.bytes), .messages = own(quota.messages)});
+}
+
 Task<Status> Accounts::room_for(uint64_t bytes) {
   return store_.room_for(bytes, {.percent = settings_.free_space_floor_percent,
                                  .most = settings_.free_space_floor_max});

@@ -12,6 +12,7 @@
 #include "common/account/store.h"
 #include "common/async/io_pool.h"
 #include "common/config/parts.h"
+#include "common/ipc/auth_link.h"
 #include "common/message/structure.h"
 
 namespace rims::imapd {
@@ -31,6 +32,7 @@ class Accounts {
   Task<Result<std::shared_ptr<store::Account>>> open(std::string user, bool create = true) {
     return store_.open(std::move(user), create);
   }
+  void set_quota(const ipc::UserQuota& quota);
   Task<void> close_all() { return store_.close_all(); }
 
   // See SessionHost.

@@ -93,6 +93,9 @@ void Administration::revoke(const std::string& user, ipc::Revoked why) {
       scope_.spawn(end(numbers, "the rights of this user were changed; log in again",
                        "mail_delivery_user was changed"));
       break;
+    case ipc::Revoked::disabled:
+      scope_.spawn(end(numbers, "this user was disabled", "its user was disabled"));
+      break;
   }
 }
 

@@ -106,6 +106,11 @@ void Worker::take_word_of_auth(ipc::Link& link, const ipc::Packet& packet) {
     administration_.revoke(revoke->user.value, revoke->why);
     return;
   }
+  if (packet.type == static_cast<uint16_t>(ipc::AuthMsg::user_quota)) {
+    const auto quota = ipc::open_packet<ipc::UserQuota>(link, packet);
+    if (quota) accounts_.set_quota(*quota);
+    return;
+  }
   const auto ticket = ipc::open_packet<ipc::Ticket>(link, packet);
   if (ticket) tickets_.add(*ticket, Loop::now());
 }
@@ -181,6 +186,7 @@ Task<void> Worker::serve_deliverd(SharedLink link) {
 Task<void> Worker::serve_delivery(SharedLink link, ipc::Packet packet) {
   auto order = ipc::open_packet<ipc::Deliver>(*link, packet);
   if (!order) co_return;
+  drain_auth();  // the user's quota may have changed
   ipc::DeliverReply reply = co_await deliver(std::move(*order), std::move(packet.fds.front()));
   const Status sent = co_await link->send(std::move(reply));
   if (!sent) log::warn({}, "a delivery could not be answered: {}", sent.error().detail());

@@ -39,6 +39,8 @@ TEST(Config, DefaultsAreTheOriginals) {
   const Config c = good(kUser);
   EXPECT_EQ(c.base_dir, "/srv/rims");
   EXPECT_EQ(c.log_file, "/srv/rims/imap.log");
+  EXPECT_EQ(c.auth_user_directory, "/srv/rims/users");
+  EXPECT_EQ(c.auth_keep_removed_users, 30u * 86'400);
   EXPECT_EQ(c.log_level, "INFO");
   EXPECT_EQ(c.log_stdout, "INFO");
   EXPECT_EQ(c.key_value_store_type, "GDBM");
@@ -446,6 +448,19 @@ TEST(Config, PartsHoldWhatTheirProcessNeedsAndNoMore) {
   EXPECT_TRUE(back->end_sessions_on_change);
   EXPECT_FALSE(
       auth_part(good(kUser + "auth: {end_sessions_on_change: false}\n")).end_sessions_on_change);
+}
+
+// Who sets the directory of the users will add them there.
+TEST(Config, WithAUserDirectoryUserListMayBeMissing) {
+  const Config c = good("auth: {user_directory: ../people, keep_removed_users: 2d}\n");
+  EXPECT_TRUE(c.users.empty());
+  EXPECT_EQ(c.auth_user_directory, "/srv/people");
+  const AuthPart part = auth_part(c);
+  EXPECT_EQ(part.user_directory.value, "/srv/people");
+  EXPECT_EQ(part.keep_removed_s, 2u * 86'400);
+  const auto login = login_part(c);
+  ASSERT_TRUE(login);
+  EXPECT_FALSE(login->cram_md5) << "they have hashes";
 }
 
 TEST(Config, CramMd5IsOfferedWhereItWorksForAll) {

@@ -13,7 +13,8 @@ TEST(Identity, TheLongestDirectoriesThatAConfigurationMayNameAreCarried) {
   const std::string longest = "/" + std::string(ipc::kMaxPath - 1, 'r');
   const auto config = config::parse("user_list:\n- {user: foo, pass: bar}\nlog_file: " + longest +
                                         "\npaths: {run_dir: " + longest +
-                                        ", pid_file: /p}\nlisten: {deliver_socket: /s}\n",
+                                        ", pid_file: /p}\nlisten: {deliver_socket: /s}\n"
+                                        "auth: {user_directory: /u}\n",
                                     "f", longest);
   ASSERT_TRUE(config) << config.error().reply();
   Identities identities;

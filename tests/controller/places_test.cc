@@ -114,9 +114,10 @@ TEST_F(Places, TheAccountsOfAnotherUserAreLeftAlone) {
   fs::permissions(dir_ + "/mail", fs::perms(0777));
   fs::permissions(dir_ + "/mail/mailbox.3", fs::perms(0750));
   ASSERT_EQ(chown((dir_ + "/mail/mailbox.3").c_str(), 65534, 65534), 0);
-  privdrop::Identity log = kSomebody;
+  Identities who;
+  who.of.fill(kSomebody);
   for (const Missing missing : {Missing::make, Missing::could_be_made}) {
-    const auto refused = data_directories(config(), kSomebody, log, missing);
+    const auto refused = data_directories(config(), who, missing);
     ASSERT_FALSE(refused);
     EXPECT_THAT(refused.error().reply(), HasSubstr("set \"process_privilege_user: nobody\""));
   }

@@ -108,8 +108,9 @@ class Privilege(unittest.TestCase):
                 # And the directory in which it makes the next one.
                 self.assertEqual([os.path.basename(f) for f in held.files],
                                  [os.path.basename(suite.log_dir), "imap.log"])
-            elif role == "imapd":
-                outside = [f for f in held.files if not f.startswith(suite.mail)]
+            elif role in ("imapd", "auth"):
+                place = suite.mail if role == "imapd" else os.path.join(suite.mail, "users")
+                outside = [f for f in held.files if not f.startswith(place)]
                 self.assertEqual(outside, [])
             else:
                 self.assertEqual(held.files, [])
@@ -140,7 +141,8 @@ class Privilege(unittest.TestCase):
                             self.assertEqual(os.stat(root).st_uid, 0)
                         else:
                             self.assertEqual(row["locked into"], "the directory of its files")
-                            self.assertEqual(root, {"log": suite.log_dir, "imapd": suite.mail}[role])
+                            self.assertEqual(root, {"log": suite.log_dir, "imapd": suite.mail,
+                                                    "auth": os.path.join(suite.mail, "users")}[role])
                     self.check_descriptors(suite, pid, role, row, family)
                 self.assertEqual(len(set(users.values())), len(ROLES), "a user for each program")
                 controller = Descriptors(suite.child.pid)

@@ -423,6 +423,36 @@ TEST_F(WorkerTest, DefersOrRejectsWhatAQuotaHasNoRoomFor) {
   EXPECT_EQ(run(stage.loop, send(*peers, {.id = "2"})).status, Delivery::temporary);
 }
 
+// rims-auth says so before rims-deliverd may ask, and on another link.
+TEST_F(WorkerTest, AQuotaOfOneUserHoldsForTheNextDelivery) {
+  store::Limits limits;
+  limits.quota.messages = 1;
+  stage.store->set_limits(limits);
+  const auto have = [&](uint64_t most) {
+    ipc::UserQuota quota;
+    quota.user = "foo";
+    quota.messages = most;
+    EXPECT_TRUE(run(stage.loop, peers->auth.send(std::move(quota))));
+  };
+  have(2);  // the account is not open yet
+  EXPECT_EQ(run(stage.loop, send(*peers, {.id = "1"})).status, Delivery::delivered);
+  EXPECT_EQ(run(stage.loop, send(*peers, {.id = "2"})).status, Delivery::delivered);
+  EXPECT_EQ(run(stage.loop, send(*peers, {.id = "3"})).reason.value,
+            "over quota: you may have 2 messages");
+  have(3);
+  EXPECT_EQ(run(stage.loop, send(*peers, {.id = "3"})).status, Delivery::delivered);
+  // Others have that of all, and the configuration's bounds of other kinds still hold.
+  limits.quota.messages = 7;
+  stage.store->set_limits(limits);
+  EXPECT_EQ(run(stage.loop, send(*peers, {.id = "4"})).reason.value,
+            "over quota: you may have 3 messages");
+  have(UINT64_MAX);
+  EXPECT_EQ(run(stage.loop, send(*peers, {.id = "4"})).status, Delivery::delivered);
+  have(0);
+  for (int i = 5; i < 10; i++)
+    EXPECT_EQ(run(stage.loop, send(*peers, {.id = std::to_string(i)})).status, Delivery::delivered);
+}
+
 // What was taken once is acknowledged again, also where it could not be taken now.
 TEST_F(WorkerTest, KnowsARepeatedDeliveryWhoseMailboxIsGone) {
   stage.settings.duplicate_window_s = 3600;
