@@ -50,6 +50,8 @@ int cert(const Invocation& how, std::span<char*> args);            // ctl_cert.c
 int check(const Invocation& how, std::span<char*> args);           // ctl_check.cc
 int dump(const Invocation& how, std::span<char*> args);            // ctl_dump.cc
 int mailbox(const Invocation& how, std::span<char*> args);         // ctl_mailbox.cc
+int domain(const Invocation& how, std::span<char*> args);          // ctl_domain.cc
+int user(const Invocation& how, std::span<char*> args);            // ctl_user.cc
 int undelete(const Invocation& how, std::span<char*> args);        // ctl_undelete.cc
 int who(const Invocation& how, std::span<char*> args);             // ctl_sessions.cc
 int kick(const Invocation& how, std::span<char*> args);            // ctl_sessions.cc

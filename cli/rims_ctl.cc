@@ -312,6 +312,8 @@ constexpr Command kCommands[] = {
     {"status", "say whether it runs, and its processes", simple<status>},
     {"who", "list the sessions: whose, from where, since when", who},
     {"kick", "end the sessions of a user, or one session", kick},
+    {"user", "add, change, list and remove users", user},
+    {"domain", "mail domains, their aliases and catch-all", domain},
     {"check", "look for mistakes in the configuration, or for damage in accounts", check},
     {"cert", "show the certificates, or make a first one", cert},
     {"backup", "copy accounts to a directory, or verify it", backup},
