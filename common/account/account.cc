@@ -31,12 +31,7 @@ Task<Status> Account::start() {
   if (!indexed) {
     CO_TRY_STATUS(co_await rebuild());
   }
-  if (const auto& owner = state_.named().user; !owner.empty() && owner != user_)
-    co_return fail(Fault::storage, "temporary failure",
-                   fmt::format("account {}: its directory holds the mail of another user, \"{}\"; "
-                               "it is not opened: put each directory back in its place",
-                               user_, owner),
-                   "UNAVAILABLE");
+  CO_TRY_STATUS(is_of_user(state_));
   locations_.begin_after(state_.seq());
   index_->begin_after(state_.seq());
   // Uids and ids of lost records must not be given out again: some are skipped, once.
@@ -49,6 +44,14 @@ Task<Status> Account::start() {
   }
   kept_from_ = StructureFiles::chunk_of(state_.next_message());
   co_return Status();
+}
+
+// Looked at before anything is changed.
+Status Account::is_of_user(const AccountState& state) const {
+  const auto& owner = state.named().user;
+  if (owner.empty() || owner == user_) return {};
+  return fail(Fault::storage, "temporary failure",
+              fail_owner(account_path(user_), owner, user_).error().detail(), "UNAVAILABLE");
 }
 
 // Reads the whole journal (its footers where there are some) into a new state.
@@ -78,6 +81,7 @@ Task<Status> Account::rebuild() {
   ExpungeHistory history;
   CO_TRY_STATUS(co_await fold_journal(fresh, places, history));
   if (state_.seq() == 0) {
+    CO_TRY_STATUS(is_of_user(fresh));
     aside = co_await heed_evidence(fresh, places, history);
     partial_ = journal_->incomplete();
     state_ = std::move(fresh);

@@ -276,6 +276,7 @@ class Account {
   Task<Result<std::shared_ptr<Mailbox>>> load(MailboxId id);
   Task<Status> write_index();
   void tell(const Change& change, const void* origin);
+  [[nodiscard]] Status is_of_user(const AccountState& state) const;
 
   // --- account_evidence.cc ---
   [[nodiscard]] bool lost_something() const;

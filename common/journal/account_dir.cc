@@ -28,11 +28,14 @@ std::unexpected<Error> fail_to_open(const std::string& path, int error_number) {
               "UNAVAILABLE");
 }
 
-std::unexpected<Error> fail_owner(const std::string& path, const std::string& owner) {
+std::unexpected<Error> fail_owner(const std::string& path, const std::string& owner,
+                                  const std::string& user) {
   return fail(Fault::refused, "the mail is another user's",
               path + " holds the mail of \"" + owner + "\", whose place is " + account_path(owner) +
-                  ": two directories may have been swapped, or the account was renamed; put each "
-                  "back in its place (rims-ctl account list), then run the command again");
+                  "; nothing was changed. If two directories were swapped, put each back in its "
+                  "place (rims-ctl account list). If the account was renamed, and the record that "
+                  "says so is lost, \"rims-ctl account rename " +
+                  owner + " " + (user.empty() ? "NEW-NAME" : user) + "\" writes it again");
 }
 
 Result<AccountDir> AccountDir::open(Disk& disk, int base, const std::string& user, bool create) {

@@ -20,8 +20,10 @@ namespace rims::store {
 // The error for a directory of an account, or one in it, that can not be opened: what to do about a
 // symbolic link is said.
 std::unexpected<Error> fail_to_open(const std::string& path, int error_number);
-// refused: the account in `path` (beneath the base directory) names another user.
-std::unexpected<Error> fail_owner(const std::string& path, const std::string& owner);
+// refused: the account in `path` (beneath the base directory), the place of `user`, names another
+// user.
+std::unexpected<Error> fail_owner(const std::string& path, const std::string& owner,
+                                  const std::string& user);
 
 // The directory of one account: mailbox.3/<2 hex>/<62 hex> beneath the base directory, made when
 // missing, locked (flock) as long as this object lives.

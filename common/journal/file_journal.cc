@@ -156,9 +156,14 @@ Status FileJournal::mend_header(const KnownSegment& segment) {
 
 // What the segments say together. Those that have a wrong name get their right one.
 Result<Census> FileJournal::take_census(std::vector<uint32_t>& numbers) {
-  // Before anything is changed: a segment of a later format ends this with an error.
+  // Before anything is changed: a segment of a later format ends this with an error, as does
+  // another user's mail.
   const auto owner = [this](const std::string& user) { return user == user_; };
   TRY(Census census, Census::take(*segments_, numbers, false, owner));
+  TRY(const std::string whose, owner_of(*segments_, census, user_));
+  if (!whose.empty() && whose != user_)
+    return fail(Fault::storage, "temporary failure",
+                fail_owner(account_path(user_), whose, user_).error().detail(), "UNAVAILABLE");
   bool changed = false;
   while (const auto wrong = census.misnamed()) {
     const Status named = wrong->taken ? segments_->exchange(wrong->name, wrong->right)

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
-#include <ranges>
 
 #include <fmt/format.h>
 
@@ -67,7 +66,7 @@ Result<JournalReader> JournalReader::open(const Fd& base, const std::string& use
   reader.expect([user](const std::string& named) { return named == user; });
   if (wanted == Owner::user) {
     TRY(const std::string owner, reader.owner());
-    if (!owner.empty() && owner != user) return fail_owner(account_path(user), owner);
+    if (!owner.empty() && owner != user) return fail_owner(account_path(user), owner, user);
   }
   return reader;
 }
@@ -143,15 +142,7 @@ Result<Scan> JournalReader::scan(const KnownSegment& known, JournalSegment& segm
 Result<std::string> JournalReader::owner() {
   TRY(const auto numbers, list({}));
   TRY(const Census census, Census::take(*segments_, numbers, true, owner_));
-  for (const uint32_t number : std::views::reverse(numbers)) {
-    if (!census.counts(number)) continue;
-    const auto known = segment(number);
-    if (!known || (*known)->state != HeaderState::good) continue;
-    TRY(const uint64_t size, (*known)->file->size());
-    TRY(const auto named, user_named_in((*known)->reader(), size, (*known)->header));
-    if (named) return *named;
-  }
-  return std::string();
+  return owner_of(*segments_, census);
 }
 
 Status JournalReader::visit(const JournalVisitor& visitor, Walk walk) {

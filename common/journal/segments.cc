@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <functional>
 #include <ranges>
 #include <utility>
 
@@ -128,6 +129,62 @@ Result<Census> Census::take(Segments& segments, const std::vector<uint32_t>& num
       census.account_ = header.account;
   }
   return census;
+}
+
+namespace {
+
+// Does a segment that ends in CLEAN begin with the record of this user? More of such records in it
+// are not looked for: who is given an account gets a segment of his own.
+Result<bool> begins_with_user(const KnownSegment& known, const std::string& user) {
+  constexpr int kFront = 4;  // a snapshot, and sums of it, stand before
+  const ReadAt read = known.reader();
+  TRY(const uint64_t size, known.file->size());
+  Clean clean;
+  TRY(const auto end, read_clean_end(read, size, known.header, clean));
+  uint64_t at = kFirstRecord;
+  for (int i = 0; end && i < kFront && at < end->offset; i++) {
+    TRY(const std::string head, read(at, kRecordHeader));
+    const auto header = decode_record(head, known.header.segment);
+    if (!header) return false;
+    if (header->type == RecordType::account) {
+      TRY(const std::string meta, read(at + kRecordHeader, header->meta));
+      const auto named = AccountNamed::decode(meta, header->version);
+      return named && named->user == user &&
+             checksum(known.header.segment, meta) == header->meta_sum;
+    }
+    at += header->total();
+  }
+  return false;
+}
+
+}  // namespace
+
+Result<std::string> owner_of(Segments& segments, const Census& census,
+                             const std::string& expected) {
+  bool last = true;
+  for (const uint32_t name : census.newest_first()) {
+    const auto known = open_segment(segments, name);
+    if (!known || known->state != HeaderState::good) continue;
+    if (std::exchange(last, false) && !expected.empty()) {
+      TRY(const bool his, begins_with_user(*known, expected));
+      if (his) return expected;
+    }
+    TRY(const uint64_t size, known->file->size());
+    TRY(const auto named, user_named_in(known->reader(), size, known->header));
+    if (named) return *named;
+  }
+  return std::string();
+}
+
+std::vector<uint32_t> Census::newest_first() const {
+  std::vector<std::pair<uint32_t, uint32_t>> numbers;
+  for (const auto& [name, header] : headers_)
+    if (header.account == account_ && (header.number == name || !by_right(header.number)))
+      numbers.emplace_back(header.number, name);
+  std::ranges::sort(numbers, std::greater());
+  std::vector<uint32_t> names;
+  for (const auto& [number, name] : numbers) names.push_back(name);
+  return names;
 }
 
 bool Census::by_right(uint32_t name) const {

@@ -154,6 +154,9 @@ class Census {
   [[nodiscard]] std::optional<Misnamed> misnamed() const;
   // nullopt: the segment with this name, and this header, takes part.
   [[nodiscard]] std::optional<Misfit> misfit(uint32_t name, const SegmentHeader& header) const;
+  // The names of the segments that take part, or will when they have their right names; the newest
+  // first.
+  [[nodiscard]] std::vector<uint32_t> newest_first() const;
   // It takes part, or would if it had a header: it may be a segment that is being made.
   [[nodiscard]] bool counts(uint32_t name) const;
 
@@ -172,6 +175,12 @@ class Census {
 // The user whom the last record of this segment that names one names; nullopt: none does.
 Result<std::optional<std::string>> user_named_in(const ReadAt& read, uint64_t size,
                                                  const SegmentHeader& header);
+
+// The user whom the newest record that names one names; empty: none does, as an early version wrote
+// none, or that record is lost. Where the journal was closed in order and the segment that was
+// written last begins with the record of `expected`, nothing else is read.
+Result<std::string> owner_of(Segments& segments, const Census& census,
+                             const std::string& expected = {});
 
 // The number of the last record of a segment that is not the last one.
 Result<uint64_t> last_record(const KnownSegment& segment);

@@ -135,7 +135,7 @@ Status remove_account(const Fd& base, const std::string& user, Milliseconds time
                 user + " has no account: " + path + " is missing");
   TRY(const AccountDir locked, take_account(base, user, timeout, false, disk));
   const NamedAccount named = name_account(base, unique_user_id(user), disk);
-  if (named.misplaced()) return fail_owner(path, named.user);
+  if (named.misplaced()) return fail_owner(path, named.user, user);
   TRY_STATUS(move_directory(disk, base, path, going));
   TRY_STATUS(remove_directory(disk, base.get(), going));
   return sync(disk, base, above(path));

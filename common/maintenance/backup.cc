@@ -188,7 +188,7 @@ Status Backup::look_whose() {
     SegmentBytes& bytes = *source.bytes;
     TRY(const auto owner, user_named_in(bytes.reader(), bytes.size(), bytes.header()));
     if (!owner) continue;
-    if (unique_user_id(*owner) != job_.account) return fail_owner(source_path_, *owner);
+    if (unique_user_id(*owner) != job_.account) return fail_owner(source_path_, *owner, job_.user);
     break;
   }
   return {};

@@ -392,9 +392,65 @@ TEST_F(DamageTest, ASwappedAccountIsNoticedWithoutItsFirstSegment) {
   make_store();
   const auto opened = run(loop_, store_->open("other"));
   ASSERT_FALSE(opened);
-  EXPECT_TRUE(opened.error().detail().contains("holds the mail of another user, \"foo\""))
+  EXPECT_TRUE(opened.error().detail().contains("holds the mail of \"foo\", whose place is "))
       << opened.error().detail();
   check_at_end_.clear();
+}
+
+// As the files are before and after; locks and times do not count.
+std::map<std::string, std::string> all_files(const fs::path& account) {
+  std::map<std::string, std::string> all;
+  for (const auto& e : fs::recursive_directory_iterator(account))
+    all[e.path().string()] = e.is_regular_file() ? slurp(e.path()) : "";
+  return all;
+}
+
+// Of another user's mail nothing is mended, cut, removed or moved.
+TEST_F(DamageTest, ARefusedOpeningChangesNothing) {
+  fill();
+  make_store();
+  make_account("other");
+  check_at_end_.clear();
+  fs::remove_all(dir("other"));
+  fs::rename(dir(), dir("other"));
+  const auto there = dir("other");
+  const fs::path last = there / fmt::format("journal/{:08}", [&] {
+                          int number = 0;
+                          for (const auto& e : fs::directory_iterator(there / "journal"))
+                            number = std::max(number, std::stoi(e.path().filename().string()));
+                          return number;
+                        }());
+  for (const char* what : {"sound", "index lost", "torn", "a header", "a name", "a compaction"}) {
+    SCOPED_TRACE(what);
+    const std::string_view is = what;
+    if (is == "index lost") fs::remove(there / "meta.gdbm");
+    if (is == "torn") {
+      std::string bytes = slurp(last);
+      bytes.resize(bytes.size() - 20);
+      spew(last, bytes + std::string(1000, '\0'));
+    }
+    if (is == "a header") {
+      std::string bytes = slurp(there / "journal/00000001");
+      bytes[3] ^= 1;
+      spew(there / "journal/00000001", bytes);
+    }
+    if (is == "a name") fs::rename(there / "journal/00000002", there / "journal/00000077");
+    if (is == "a compaction") spew(there / "journal/00000001.new", "x");
+    const auto before = all_files(there);
+    make_store();
+    const auto opened = run(loop_, store_->open("other"));
+    ASSERT_FALSE(opened);
+    EXPECT_NE(opened.error().detail().find("rims-ctl account rename foo other"), std::string::npos)
+        << opened.error().detail();
+    stop();
+    EXPECT_TRUE(all_files(there) == before);
+  }
+  // It is all there in its place.
+  fs::rename(there, dir());
+  make_store();
+  auto account = open();
+  EXPECT_EQ(read_all(account), 20U);
+  sound_at_end_ = false;
 }
 
 TEST_F(DamageTest, WhatIsNoneOfItsSegmentsIsLeftAlone) {
