@@ -221,6 +221,13 @@ Task<Status> Account::reach_chunk(uint64_t number) {
   co_return co_await rebuild();
 }
 
+bool Account::is_listed(MessageId message) const {
+  return std::ranges::any_of(state_.mailboxes(), [message](const auto& item) {
+    return std::ranges::find(item.second->messages(), message, &MessageEntry::message) !=
+           item.second->messages().end();
+  });
+}
+
 Task<Status> Account::locate(MessageId message, Location& at, bool& verified) {
   const uint64_t number = Locations::chunk_of(message);
   if (message >= state_.next_message())
@@ -228,7 +235,14 @@ Task<Status> Account::locate(MessageId message, Location& at, bool& verified) {
   CO_TRY_STATUS(co_await reach_chunk(number));
   const auto* chunk = locations_.find(number);
   const size_t slot = message.value % Locations::kPerChunk;
-  if (!chunk || chunk->at[slot].segment == 0)
+  if (!chunk || chunk->at[slot].segment == 0) {
+    // What a mailbox has is never given back.
+    if (is_listed(message))
+      co_return fail(Fault::storage, "the message is lost",
+                     fmt::format("account {}: the record of message {} is lost; restore it from a "
+                                 "backup (rims-ctl restore)",
+                                 log::quoted(user_), message.value),
+                     "UNAVAILABLE");
     co_return fail(Fault::not_found, "no such message", {}, "EXPUNGEISSUED");
   at = chunk->at[slot];
   verified = chunk->verified[slot];

@@ -280,6 +280,8 @@ class Account {
 
   // --- account_evidence.cc ---
   [[nodiscard]] bool lost_something() const;
+  // Does a mailbox that is loaded have it?
+  [[nodiscard]] bool is_listed(MessageId message) const;
   static std::string place_aside(uint64_t seq);
   // What the journal has lost and the index knows: into owed_. Where in quarantine/ the index is to
   // be kept; empty: nowhere.

@@ -496,5 +496,126 @@ TEST_F(DamageTest, ALinkIsRefusedWithWhatHelps) {
   make_store();
 }
 
+// --- what stays to be told ---
+
+// The numbers that an opening passes over are explained by the gap record of the same batch,
+// whatever stands before that.
+TEST_F(DamageTest, NumbersThatWerePassedOverAreNotMissing) {
+  fill();
+  make_store();
+  auto account = open();
+  must(account->annotate(inbox(account), {{"/private/comment", "x"}}));
+  for (int i = 0; i < 12; i++)
+    must(account->change_flags(inbox(account), {.uids = uids({1, 2}),
+                                                .op = i % 2 == 0 ? FlagOp::add : FlagOp::remove,
+                                                .flags = kFlagged,
+                                                .keywords = {fmt::format("k{}", i)}}));
+  must(account->append(inbox(account), messages({std::string(6000, 'y'), std::string(6000, 'z')})));
+  must(account->append(inbox(account), messages({std::string(6000, 'y')})));
+  account.reset();
+  stop();
+  const int last = last_segment();
+  fs::remove(segment(last - 1));  // flags; the index knows them
+  for (const bool end : {false, true}) {
+    SCOPED_TRACE(end);
+    if (end) fs::remove(segment(last_segment()));
+    make_store();
+    account = open();
+    must(account->append(inbox(account), messages({"after"})));
+    account.reset();
+    stop();
+    const std::string all = found();
+    size_t missing = 0;
+    for (size_t at = all.find(" bytes: records "); at != all.npos;
+         at = all.find(" bytes: records ", at + 1))
+      missing++;
+    EXPECT_EQ(missing, 1U) << all;
+  }
+  sound_at_end_ = false;
+  make_store();
+}
+
+// A restore has brought back what the lost records had said: that they are lost is no damage.
+TEST_F(DamageTest, WhatWasRestoredIsNoDamage) {
+  const auto before = fill(30);
+  ASSERT_GT(last_segment(), 5);
+  const auto first_of = [&](int number) {
+    SegmentHeader header;
+    EXPECT_EQ(decode(slurp(segment(number)).substr(0, kFirstRecord), header), HeaderState::good);
+    return header.first_seq;
+  };
+  const uint64_t from = first_of(2), to = first_of(3) - 1, other = first_of(5);
+  const std::string second = slurp(segment(4));
+  const auto note = [&](std::vector<Restored::Range> ranges) {
+    make_store();
+    auto account = open();
+    for (const auto* info : account->mailboxes()) {
+      std::vector<Uid> lost;
+      for (const auto& e : must(account->open_mailbox(info->id))->messages())
+        if (!run(loop_, account->read(e.message))) lost.push_back(e.uid);
+      must(account->expunge(info->id, lost));
+    }
+    if (!ranges.empty()) must(account->note_restored(std::move(ranges)));
+    account.reset();
+    stop();
+  };
+  fs::remove(segment(2));
+  note({});
+  EXPECT_NE(found().find(fmt::format("records {} to {} are missing", from, to)), std::string::npos)
+      << found();
+  note({{from, to - 1}});
+  EXPECT_NE(found(), "") << "not all of it";
+  note({{to, to}});
+  EXPECT_EQ(found(), "");
+  // Of what is lost later nothing was restored.
+  fs::remove(segment(4));
+  EXPECT_NE(found().find(fmt::format("to {} are missing", other - 1)), std::string::npos)
+      << found();
+  EXPECT_EQ(found().find(fmt::format("to {} are missing", to)), std::string::npos) << found();
+  spew(segment(4), second);
+  own(dir());
+  EXPECT_EQ(found(), "");
+  // The end, of which the index knows.
+  const int last = last_segment();
+  const uint64_t end = first_of(last);
+  fs::remove(segment(last));
+  note({});
+  EXPECT_NE(found().find("quarantine/index-"), std::string::npos) << found();
+  note({{end, end}});
+  EXPECT_NE(found(), "") << "not all of it";
+  note({{from, to}, {end, UINT64_MAX / 2}});  // the first note was there, too
+  EXPECT_EQ(found(), "");
+  EXPECT_FALSE(quarantine().empty()) << "it is kept";
+  make_store();
+}
+
+// Its entry is there, and its record is lost: nobody has expunged it.
+TEST_F(DamageTest, AMessageWhoseRecordIsLostIsNotSaidToBeExpunged) {
+  fill();
+  make_store();
+  auto account = open();
+  std::vector<Uid> all;
+  for (const auto& e : must(account->open_mailbox(inbox(account)))->messages())
+    all.push_back(e.uid);
+  must(account->copy(inbox(account), all, account->find("Work/x")->id));
+  account.reset();
+  stop();
+  fs::remove(segment(2));
+  remove_index();
+  make_store();
+  account = open();
+  size_t lost = 0;
+  for (const auto& e : must(account->open_mailbox(account->find("Work/x")->id))->messages()) {
+    const auto bytes = run(loop_, account->read(e.message));
+    if (bytes) continue;
+    lost++;
+    EXPECT_EQ(bytes.error().code(), "UNAVAILABLE");
+    EXPECT_NE(bytes.error().detail().find("is lost; restore it"), std::string::npos)
+        << bytes.error().detail();
+  }
+  EXPECT_GT(lost, 0U);
+  check_at_end_.clear();
+}
+
 }  // namespace
 }  // namespace rims::store
