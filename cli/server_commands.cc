@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <optional>
 #include <string>
 #include <unistd.h>
 #include <vector>
@@ -44,11 +45,20 @@ int start(const ServerOptions& options) {
   return *status == 0 ? kDone : kFailed;  // the controller has said why
 }
 
+// The unit of a suite that does not run. With options for the server it is another suite.
+std::optional<OwnerUnit> unit_at_rest(const ServerOptions& options) {
+  const auto config = make_server_config(options);
+  if (!config || config->file.empty() || config->overrides) return std::nullopt;
+  return unit_for(config->file);
+}
+
+int by_unit(const Unit& unit, const char* verb) {
+  const Status done = through_systemd(unit, verb);
+  return done ? kDone : complain("daemon", done.error().reply(), kFailed);
+}
+
 int stop(const DaemonState& now) {
-  if (const auto unit = unit_of(now.pid)) {
-    const Status stopped = through_systemd(*unit, "stop");
-    return stopped ? kDone : complain("daemon", stopped.error().reply(), kFailed);
-  }
+  if (const auto unit = unit_of(now.pid)) return by_unit(*unit, "stop");
   const Status stopped = stop_daemon(now);
   if (stopped || stopped.error().fault() == Fault::not_found) return kDone;
   return complain("daemon", stopped.error().reply(), kFailed);
@@ -102,14 +112,19 @@ int daemon(std::span<char*> args) {
   }
   if (operation == "start") {
     if (running) return complain("daemon", "daemon is running.", kFailed);
-    return background ? start(options) : become_controller("daemon", options);
+    if (!background) return become_controller("daemon", options);
+    // Else the unit would not know of it, and it would not be confined.
+    const auto owner = unit_at_rest(options);
+    return owner ? by_unit(owner->unit, "start") : start(options);
   }
-  if (!running) return complain("daemon", "No daemon.", kFailed);
+  if (!running) {
+    // systemd is about to start it again.
+    const auto owner = unit_at_rest(options);
+    if (owner && owner->state.waits()) return by_unit(owner->unit, operation.c_str());
+    return complain("daemon", "No daemon.", kFailed);
+  }
   if (operation == "restart")
-    if (const auto unit = unit_of(now.pid)) {
-      const Status restarted = through_systemd(*unit, "restart");
-      return restarted ? kDone : complain("daemon", restarted.error().reply(), kFailed);
-    }
+    if (const auto unit = unit_of(now.pid)) return by_unit(*unit, "restart");
   const int stopped = stop(now);
   return operation == "stop" || stopped != kDone ? stopped : start(options);
 }

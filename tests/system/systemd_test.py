@@ -106,6 +106,10 @@ for verb in stop restart; do
   ours
 done
 ctl stop
+/usr/local/bin/rims daemon start -f /usr/local/etc/rims/config.yml
+echo "daemon start $? $(systemctl is-active rims)"
+ours
+ctl stop
 /usr/local/libexec/rims/rims-controller -d -c /usr/local/etc/rims/config.yml > /dev/null 2>&1; echo "by hand $?"
 systemctl start rims 2>/dev/null; echo "a second one $?"
 systemctl stop rims
@@ -266,6 +270,7 @@ class RealSystemd(unittest.TestCase):
             "rims does not run; rims.service of systemd is about to start it again", "status 1",
             'rims is started again, by "systemctl restart rims.service"', "restart 0 active", "confined",
             'rims is stopped, by "systemctl stop rims.service"',
+            "daemon start 0 active", "confined", 'rims is stopped, by "systemctl stop rims.service"',
             "by hand 0", "a second one 1", "deliver 0", "rims runs, with process N",
             "INBOX (MESSAGES 5)", "rims is stopped", "stop 0",
             "a mistake 1", "rims does not run; rims.service of systemd has failed (exit-code)", "status 3",
