@@ -17,6 +17,7 @@
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+#include <sodium.h>
 
 #include "cli/ctl.h"
 #include "cli/ctl_account.h"
@@ -34,6 +35,7 @@
 #include "common/journal/takeover.h"
 #include "common/maintenance/backup.h"
 #include "common/maintenance/inspect.h"
+#include "common/maintenance/lost_records.h"
 #include "common/maintenance/restore_account.h"
 #include "common/maintenance/restore_plan.h"
 #include "common/maintenance/restore_run.h"
@@ -149,6 +151,20 @@ Result<Source> open_source(const Fd& base, const Wanted& wanted) {
   return source;
 }
 
+// The account as the backup knows it last, whatever time is wanted: what it has given out must not
+// be given out again.
+Result<store::AccountState> end_of(Source& source) {
+  if (source.then.state.seq() == source.manifest.end.seq) return source.then.state;
+  TRY(store::Folded end, source.reader->fold({.seq = source.manifest.end.seq}));
+  return std::move(end.state);
+}
+
+store::Unseen unseen(const Source& source, const store::AccountState& end) {
+  const auto& manifest = source.manifest;
+  return store::unseen_since(end, manifest.made > 0 ? manifest.made : manifest.end.time,
+                             time(nullptr), randombytes_random());
+}
+
 // How many numbers (of messages, mailboxes and UIDs) were given out between `then` and `end`:
 // clients may know them, so they must not be given out again.
 uint32_t skip_after(const store::AccountState& then, const store::AccountState& end) {
@@ -176,13 +192,18 @@ Status make_account(const Fd& base, const Wanted& wanted, Source& source, Report
   }
   report.outcome.created = source.then.state.mailboxes().size();
   if (wanted.dry_run) return {};
-  TRY(const store::Folded end, source.reader->fold({.seq = source.manifest.end.seq}));
+  TRY(const store::AccountState end, end_of(source));
+  std::vector<MailboxId> selectable;
+  for (const auto& [id, mailbox] : source.then.state.mailboxes())
+    if (!mailbox->info().noselect) selectable.push_back(id);
   cli::Progress progress(!wanted.quiet);
   const store::RestoreJob job{
       .account = wanted.account,
       .new_user = wanted.of == wanted.user ? std::string() : wanted.user,
       .upto = source.then.state.seq(),
-      .skip = skip_after(source.then.state, end.state),
+      .skip = skip_after(source.then.state, end),
+      .unseen = unseen(source, end),
+      .mailboxes = std::move(selectable),
       .now = static_cast<uint32_t>(time(nullptr)),
       .progress = [&](uint64_t done, uint64_t total) {
         progress.show(fmt::format("{} of {}", size_text(done), size_text(total)));
@@ -255,6 +276,66 @@ Status mend_journal(const Fd& base, const Wanted& wanted, const Source& source, 
   return mend(live, [&] { return store::set_dirty_flag(dir, true); });
 }
 
+// An older copy of the account may be in its place, or the end of its journal be lost: then the
+// backup knows of numbers that clients have seen. Nothing is written before those are passed over.
+Status pass_over(store::OfflineAccount* offline, store::JournalReader& journal, Source& source,
+                 Report& report) {
+  TRY(const store::AccountState end, end_of(source));
+  bool behind = false;
+  if (offline) {
+    const auto& id = source.manifest.account_id;
+    TRY(behind,
+        offline->run(offline->account().pass_over(
+            end, {reinterpret_cast<const char*>(id.data()), id.size()}, unseen(source, end))));
+  } else {
+    TRY(const store::Folded now, journal.fold());
+    store::Id account{};
+    TRY_STATUS(journal.visit(
+        {.segment = [&](const store::JournalSegment& s) { account = s.header.account; },
+         .record = {},
+         .damage = {},
+         .foreign = {}}));
+    behind = account == source.manifest.account_id && now.state.is_behind(end);
+  }
+  if (behind)
+    report.notes.push_back(fmt::format(
+        "the account is older than the backup, which has records up to {}: UIDs and MODSEQs that "
+        "clients may know {} passed over",
+        end.seq(), offline ? "are" : "would be"));
+  return {};
+}
+
+// A complete restore: that records of the journal are lost is no damage any more.
+Status note_restored(const Fd& base, store::OfflineAccount& offline, const Wanted& wanted,
+                     const Source& source) {
+  TRY(auto journal, store::JournalReader::open(base, wanted.user));
+  store::LostRecords lost;
+  store::Id account{};
+  TRY_STATUS(
+      journal.visit({.segment = [&](const store::JournalSegment& s) { account = s.header.account; },
+                     .record =
+                         [&](const store::JournalRecord& record) {
+                           const auto& h = record.header;
+                           lost.see(h);
+                           if (h.type == store::RecordType::restored)
+                             if (const auto known = store::Restored::decode(record.meta, h.version))
+                               lost.see(*known);
+                           return true;
+                         },
+                     .damage = {},
+                     .foreign = {}},
+                    {.thorough = true}));
+  if (account != source.manifest.account_id) return {};
+  const std::string kept = store::account_path_of(wanted.account) + "/quarantine";
+  const auto names = store::list_directory(store::Disk::real(), base.get(), kept, kept);
+  const bool indexes = names && std::ranges::any_of(*names, [](const std::string& name) {
+                         return name.starts_with("index-");
+                       });
+  auto ranges = store::made_good_by(lost, source.manifest.end.seq, indexes);
+  return ranges.empty() ? Status()
+                        : offline.run(offline.account().note_restored(std::move(ranges)));
+}
+
 // `exists`: there is an account. Otherwise one is made, as for a user who logs in.
 Status change_account(const config::Config& config, const Wanted& wanted, bool exists,
                       Source& source, Report& report) {
@@ -289,6 +370,7 @@ Status change_account(const config::Config& config, const Wanted& wanted, bool e
                   "because all in it is there again when that is mended");
     }
     replace = true;
+    TRY_STATUS(pass_over(offline.get(), *journal, source, report));
     if (source.lost && same && wanted.scope.mailbox.empty()) {
       // Expunges and flags may be in what the backup has lost: they would be taken back.
       bool lost = false;
@@ -356,10 +438,14 @@ Status change_account(const config::Config& config, const Wanted& wanted, bool e
     progress.show(fmt::format("{} of {} messages", done, total));
   };
   auto outcome = offline->run(store::carry_out(offline->account(), report.plan, std::move(steps)));
-  offline->close();
   if (!outcome) return std::unexpected(outcome.error());
   report.outcome = *std::move(outcome);
   for (const auto& text : report.outcome.problems) report.problems.push_back(text);
+  if (source.backup && !wanted.at && wanted.scope.mailbox.empty() && report.problems.empty() &&
+      !source.lost) {
+    TRY_STATUS(note_restored(base, *offline, wanted, source));
+  }
+  offline->close();
   return {};
 }
 

@@ -200,6 +200,12 @@ class Account {
   // the whole journal.
   Task<Status> each_delivery_id(std::function<void(std::string_view)> f);
 
+  // `known`, of the journal with this account id, was in use, and this is an older copy of it: no
+  // number that it has given out is given out again, nor as many more as are `unseen`. Each mailbox
+  // gets a higher HIGHESTMODSEQ than clients can have seen. False: it is no older copy; nothing was
+  // done. For tools, before any other change.
+  Task<Result<bool>> pass_over(AccountState known, std::string account_id, Unseen unseen);
+
   // --- bytes ---
   // At most `length` bytes from `offset`; fewer only at the end of the message. Works for
   // expunged messages too as long as their bytes are there. storage: damaged; the detail names
@@ -252,6 +258,9 @@ class Account {
   // Was so much expunged since the last time, and long enough ago, that it may be worth it?
   [[nodiscard]] bool expunged_enough(const CompactionRules& rules, int64_t now) const;
 
+  // For tools: all that these records of the journal, which are lost, had said is there again.
+  Task<Status> note_restored(std::vector<Restored::Range> lost);
+
   // For tests and tools: the whole state, all mailboxes loaded.
   Task<Result<const AccountState*>> whole_state();
   // For tests: what read_structures() and tidy() have begun behind is done.
@@ -267,21 +276,21 @@ class Account {
 
   // --- account.cc: opening, closing, listeners, reading ---
   Task<Status> rebuild();
+  [[nodiscard]] Status is_of_user(const AccountState& state) const;
   Task<Status> fold_journal(AccountState& state, Locations& locations, ExpungeHistory& history);
   std::string id() const;
   Task<Status> reach_chunk(uint64_t number);
+  // Does a mailbox that is loaded have it?
+  [[nodiscard]] bool is_listed(MessageId message) const;
   Task<Status> locate(MessageId message, Location& at, bool& verified);
   Task<Result<std::string>> read_part(MessageId message, Part part, uint64_t offset,
                                       uint64_t length);
   Task<Result<std::shared_ptr<Mailbox>>> load(MailboxId id);
   Task<Status> write_index();
   void tell(const Change& change, const void* origin);
-  [[nodiscard]] Status is_of_user(const AccountState& state) const;
 
   // --- account_evidence.cc ---
   [[nodiscard]] bool lost_something() const;
-  // Does a mailbox that is loaded have it?
-  [[nodiscard]] bool is_listed(MessageId message) const;
   static std::string place_aside(uint64_t seq);
   // What the journal has lost and the index knows: into owed_. Where in quarantine/ the index is to
   // be kept; empty: nowhere.

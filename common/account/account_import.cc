@@ -4,6 +4,8 @@
 // here with all three is the same to them, so none of the three may mean something else here: a
 // uidvalidity that this account ever gave out is not taken again, nor a uid that was used.
 
+#include <algorithm>
+
 #include "common/account/account.h"
 
 namespace rims::store {
@@ -89,6 +91,55 @@ Task<Status> Account::raise_uidnext(MailboxId mailbox, Uid uidnext) {
         return Built::records;
       },
       {});
+}
+
+Task<Status> Account::note_restored(std::vector<Restored::Range> lost) {
+  co_return co_await commit(
+      [lost](Plan& plan) -> Result<Built> {
+        plan.add(Restored{lost});
+        return Built::records;
+      },
+      {});
+}
+
+Task<Result<bool>> Account::pass_over(AccountState known, std::string account_id, Unseen unseen) {
+  if (failure_ || closing_) co_return unusable();
+  while (committing_) co_await idle_.wait();
+  if (account_id != journal_->account_id() || !state_.is_behind(known)) co_return false;
+  std::vector<std::shared_ptr<Mailbox>> pins;
+  std::vector<MailboxId> ids;
+  for (const auto& [id, mailbox] : state_.mailboxes()) ids.push_back(id);
+  for (const MailboxId id : ids) {
+    CO_TRY(auto pin, co_await load(id));
+    pins.push_back(std::move(pin));
+  }
+  journal_->pass_over(std::max(known.seq(), journal_->last_seq()) + unseen.records);
+  state_.advance(journal_->last_seq());
+  CO_TRY_STATUS(co_await commit(
+      [this, known, unseen](Plan& plan) -> Result<Built> {
+        if (!plan.empty()) return Built::later;
+        plan.be_exclusive();
+        plan.add(Snapshot{.whole = false,
+                          .next_mailbox = known.next_mailbox(),
+                          .next_message = known.next_message(),
+                          .last_uidvalidity = known.last_uidvalidity(),
+                          .mailboxes = {},
+                          .removed = {},
+                          .subscribed = {}});
+        for (const auto& [id, mailbox] : known.mailboxes()) {
+          const auto mine = state_.mailbox_of(mailbox->info().uidvalidity);
+          if (mine && mine->info().uidnext < mailbox->info().uidnext)
+            plan.add(UidNext{mine->info().id, mailbox->info().uidnext});
+        }
+        plan.add(Gap{.skip = unseen.numbers, .damage = 0});
+        for (const auto& [id, mailbox] : state_.mailboxes())
+          if (!mailbox->info().noselect) plan.add(only_modseq(id));
+        return Built::records;
+      },
+      std::move(pins)));
+  // Structures of messages that never were are not looked for.
+  kept_from_ = StructureFiles::chunk_of(state_.next_message());
+  co_return true;
 }
 
 }  // namespace rims::store

@@ -146,6 +146,8 @@ const char* name(RecordType type) {
       return "user directory";
     case RecordType::annotations:
       return "annotations";
+    case RecordType::restored:
+      return "restored";
   }
   return "unknown";
 }
@@ -516,6 +518,27 @@ std::optional<Annotated> Annotated::decode(std::string_view meta, uint8_t versio
         (r.whole && there == 0) || (!r.items.empty() && place(r.items.back()) >= place(item)))
       return std::nullopt;
     r.items.push_back(std::move(item));
+  }
+  return whole_of(in, std::move(r));
+}
+
+std::string Restored::encode() const {
+  Writer out;
+  out.num(static_cast<uint32_t>(lost.size()));
+  for (const Range& range : lost) out.num(range.first).num(range.last);
+  return out.take();
+}
+std::optional<Restored> Restored::decode(std::string_view meta, uint8_t version) {
+  if (version != kVersion) return std::nullopt;
+  Reader in(meta);
+  Restored r;
+  const auto count = in.num<uint32_t>();
+  for (uint32_t i = 0; i < count && in.ok(); i++) {
+    const Range range{in.num<uint64_t>(), in.num<uint64_t>()};
+    if (range.first == 0 || range.last < range.first ||
+        (!r.lost.empty() && range.first <= r.lost.back().last))
+      return std::nullopt;
+    r.lost.push_back(range);
   }
   return whole_of(in, std::move(r));
 }

@@ -46,6 +46,7 @@ enum class RecordType : uint16_t {
   user_directory = 0x0100,  // of no account
   piece_sums = 0x8001,
   annotations = 0x8002,
+  restored = 0x8003,
 };
 inline constexpr uint16_t kIgnorable = 0x8000;
 [[nodiscard]] constexpr bool ignorable(RecordType type) {
@@ -156,6 +157,11 @@ struct Flags {
   [[nodiscard]] std::string encode() const;
   static std::optional<Flags> decode(std::string_view meta, uint8_t version = kVersion);
 };
+
+// Changes no message: HIGHESTMODSEQ of the mailbox becomes the number of the record.
+[[nodiscard]] inline Flags only_modseq(MailboxId mailbox) {
+  return {.mailbox = mailbox, .op = FlagOp::add, .flags = 0, .keywords = {}, .ranges = {}};
+}
 
 struct Expunge {
   static constexpr RecordType kType = RecordType::expunge;
@@ -314,15 +320,29 @@ struct OfUserDirectory {
   }
 };
 
+// A restore has brought back all that these lost records had said by the end of a backup: see
+// check.h. Ignorable: it changes no state.
+struct Restored {
+  static constexpr RecordType kType = RecordType::restored;
+  static constexpr uint8_t kVersion = 1;
+  struct Range {
+    uint64_t first = 0, last = 0;
+    bool operator==(const Range&) const = default;
+  };
+  std::vector<Range> lost;  // numbers of records; ascending, not overlapping
+  [[nodiscard]] std::string encode() const;
+  static std::optional<Restored> decode(std::string_view meta, uint8_t version = kVersion);
+};
+
 // A footer among the records, or a type that may be left out and is not known.
 struct Ignored {
   bool operator==(const Ignored&) const = default;
 };
 
-using Record =
-    std::variant<Ignored, MailboxCreated, MailboxRemoved, MailboxRenamed, Subscription, Keyword,
-                 Append, Copy, Flags, Expunge, Recent, Clean, Gap, Compacted, UidNext,
-                 SpecialUseSet, Snapshot, AccountNamed, PieceSums, Annotated, OfUserDirectory>;
+using Record = std::variant<Ignored, MailboxCreated, MailboxRemoved, MailboxRenamed, Subscription,
+                            Keyword, Append, Copy, Flags, Expunge, Recent, Clean, Gap, Compacted,
+                            UidNext, SpecialUseSet, Snapshot, AccountNamed, PieceSums, Annotated,
+                            OfUserDirectory, Restored>;
 
 // storage: nothing that this program understands; the detail says whether it is too old. `program`
 // is the version of rims that wrote it, or empty.

@@ -46,6 +46,23 @@ std::shared_ptr<Mailbox> AccountState::mailbox(std::string_view name) const {
   return found == names_.end() ? nullptr : mailbox(found->second);
 }
 
+std::shared_ptr<Mailbox> AccountState::mailbox_of(UidValidity uidvalidity) const {
+  const auto found = std::ranges::find_if(
+      mailboxes_, [&](const auto& item) { return item.second->info_.uidvalidity == uidvalidity; });
+  return found == mailboxes_.end() ? nullptr : found->second;
+}
+
+bool AccountState::is_behind(const AccountState& other) const {
+  return seq_ < other.seq_ || next_mailbox_ < other.next_mailbox_ ||
+         next_message_ < other.next_message_ ||
+         std::ranges::any_of(
+             other.mailboxes_,
+             [&](const auto& item) {
+               const auto mine = mailbox_of(item.second->info_.uidvalidity);
+               return mine && mine->info_.uidnext < item.second->info_.uidnext;
+             });
+}
+
 void AccountState::Now::tell(Change::Kind kind, MailboxId mailbox, std::vector<Uid> uids) const {
   if (changes) changes->push_back({kind, mailbox, std::move(uids), {}, {}, {}});
 }

@@ -88,6 +88,13 @@ class AccountState {
   [[nodiscard]] bool can_tell_since(ModSeq since) const { return !lost_.contains(since.value); }
   [[nodiscard]] const LostNumbers& lost_numbers() const { return lost_; }
 
+  // `other` is of the same account and has given out numbers (of records, messages, mailboxes, or
+  // UIDs of a mailbox of the same UIDVALIDITY) that are not given out here yet: this is an older
+  // copy.
+  [[nodiscard]] bool is_behind(const AccountState& other) const;
+  // The mailbox of this UIDVALIDITY; nullptr: none has it.
+  [[nodiscard]] std::shared_ptr<Mailbox> mailbox_of(UidValidity uidvalidity) const;
+
   // The journal has records after the last readable one: their numbers must not be given out again.
   void advance(uint64_t seq) { seq_ = std::max(seq_, seq); }
   // \Recent, ahead of its record: see Account::claim_recent.
@@ -118,6 +125,7 @@ class AccountState {
   void apply(const Ignored&, const Now&) {}
   void apply(const PieceSums&, const Now&) {}
   void apply(const OfUserDirectory&, const Now&) {}
+  void apply(const Restored&, const Now&) {}
   void apply(const MailboxCreated& r, const Now& now);
   void apply(const MailboxRemoved& r, const Now& now);
   void apply(const MailboxRenamed& r, const Now& now);

@@ -228,6 +228,12 @@ struct Usage {
   bool operator==(const Usage&) const = default;
 };
 
+// What an account may have given out that nobody knows of any more. The default: a little.
+struct Unseen {
+  uint32_t numbers = 10'000;     // UIDs of each mailbox, ids of messages and of mailboxes
+  uint64_t records = 1'000'000;  // MODSEQs
+};
+
 // Limits that the store itself enforces (Fault::limit).
 struct Limits {
   size_t mailboxes = 10'000;            // per account

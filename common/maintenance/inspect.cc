@@ -151,6 +151,11 @@ struct Words {
   std::string operator()(const OfUserDirectory& r) const {
     return fmt::format("{} bytes", r.bytes.size());
   }
+  std::string operator()(const Restored& r) const {
+    std::string text = "all that records";
+    for (const auto& range : r.lost) text += fmt::format(" {}:{}", range.first, range.last);
+    return text + " had said";
+  }
   std::string operator()(const PieceSums& r) const {
     return fmt::format("of {} pieces of a record", r.sums.size() / sizeof(uint64_t));
   }

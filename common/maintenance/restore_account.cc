@@ -73,7 +73,11 @@ class Restore {
   Status copy(const BackupSegment& segment);
   Result<uint64_t> end_of(SegmentBytes& bytes, const BackupSegment& segment) const;
   Status write_last();
-  Status write_record(SegmentFile& file, RecordType type, uint8_t version, const std::string& meta);
+  // The one behind the last.
+  Result<SegmentFileRef> begin_segment();
+  Status seal(SegmentFile& file);
+  template <class R>
+  Status write_record(SegmentFile& file, const R& record);
   Status mkdir(const std::string& path);
   Status sync(const std::string& path) const;
 
@@ -94,7 +98,23 @@ class Restore {
   RestoredAccount result_;
 };
 
+// An account that was never used: nothing but an empty journal/.
+Result<bool> is_unused(Disk& disk, const Fd& base, const std::string& path) {
+  TRY(const auto names, list_directory(disk, base.get(), path, path));
+  if (names != std::vector<std::string>{"journal"}) return false;
+  const std::string journal = path + "/journal";
+  const auto segments = list_directory(disk, base.get(), journal, journal);
+  return segments && segments->empty();
+}
+
 Status Restore::place_is_free() const {
+  if (const auto unused = is_unused(disk_, base_, final_); unused && *unused) {
+    TRY(const AccountDir locked, AccountDir::beneath(disk_, base_.get(), final_));
+    TRY(const bool still, is_unused(disk_, base_, final_));
+    if (still) {
+      TRY_STATUS(remove_directory(disk_, base_.get(), final_));
+    }
+  }
   const Fd there(disk_.open(base_.get(), final_.c_str(), O_PATH | O_NOFOLLOW, 0));
   if (!there && errno == ENOENT) return {};
   if (!there) return fail_to_open(final_, errno);
@@ -239,33 +259,58 @@ Status Restore::write_last() {
     return fail(Fault::storage, "nothing to restore",
                 backup_.path() + ": no segment can be read; nothing was restored");
   SegmentFileRef file;
+  next_seq_ = result_.last_seq + 1;
   if (last_sealed_) {
-    last_.number++;
-    last_.first_seq = result_.last_seq + 1;
-    randombytes_buf(last_.segment.data(), last_.segment.size());
-    last_end_ = kFirstRecord;
-    TRY(file, segments_->create(last_.number));
-    TRY_STATUS(write(*file, encode(last_), 0));
+    TRY(file, begin_segment());
   } else {
     TRY(file, segments_->open(last_.number, Access::write));
   }
-  next_seq_ = result_.last_seq + 1 + kRestoreSkipRecords;
-  TRY_STATUS(write_record(*file, Gap::kType, Gap::kVersion,
-                          Gap{.skip = job_.skip + kRestoreSkip, .damage = 0}.encode()));
+  next_seq_ = std::max(result_.last_seq, manifest_.end.seq) + 1 + job_.unseen.records;
+  TRY_STATUS(write_record(*file, Gap{.skip = job_.skip + job_.unseen.numbers, .damage = 0}));
   if (!job_.new_user.empty()) {
     Id id{};
     randombytes_buf(id.data(), id.size());
     const AccountNamed named{job_.new_user, std::string(id.begin(), id.end())};
-    TRY_STATUS(write_record(*file, AccountNamed::kType, AccountNamed::kVersion, named.encode()));
+    TRY_STATUS(write_record(*file, named));
+    // In two files, and in a footer: see Account::give_to.
+    TRY_STATUS(seal(*file));
+    TRY(file, begin_segment());
+    TRY_STATUS(write_record(*file, named));
+  }
+  for (const MailboxId id : job_.mailboxes) {
+    TRY_STATUS(write_record(*file, only_modseq(id)));
   }
   return file->flush(SegmentFile::Flush::all);
 }
 
-Status Restore::write_record(SegmentFile& file, RecordType type, uint8_t version,
-                             const std::string& meta) {
+Result<SegmentFileRef> Restore::begin_segment() {
+  last_.number++;
+  last_.version = kJournalVersion;
+  last_.first_seq = next_seq_;
+  randombytes_buf(last_.segment.data(), last_.segment.size());
+  last_end_ = kFirstRecord;
+  TRY(SegmentFileRef file, segments_->create(last_.number));
+  TRY_STATUS(write(*file, encode(last_), 0));
+  return file;
+}
+
+Status Restore::seal(SegmentFile& file) {
+  const ReadAt read = [&file](uint64_t offset, size_t size) { return file.read(offset, size); };
+  TRY(const Scan found, scan_segment(read, last_end_, last_, false));
+  Id unique{};
+  randombytes_buf(unique.data(), unique.size());
+  const std::string footer = encode_footer(found.entries, last_end_, next_seq_ - 1, last_, unique);
+  TRY_STATUS(write(file, footer, last_end_));
+  TRY_STATUS(file.cut(last_end_ + footer.size()));
+  return file.flush(SegmentFile::Flush::all);
+}
+
+template <class R>
+Status Restore::write_record(SegmentFile& file, const R& record) {
+  const std::string meta = record.encode();
   RecordHeader h;
-  h.type = type;
-  h.version = version;
+  h.type = R::kType;
+  h.version = R::kVersion;
   h.meta = static_cast<uint32_t>(meta.size());
   h.seq = h.batch_first = next_seq_++;
   h.batch_count = 1;
@@ -285,6 +330,20 @@ Status Restore::write_record(SegmentFile& file, RecordType type, uint8_t version
 
 }  // namespace
 
+Unseen unseen_since(const AccountState& known, int64_t made, int64_t now, uint32_t chance) {
+  constexpr uint64_t kUids = 4, kRecords = 1000;  // each second, on the average
+  constexpr uint64_t kBurst = uint64_t{1} << 24;
+  const Unseen least;
+  const auto seconds = static_cast<uint64_t>(std::max<int64_t>(now - made, 0));
+  uint64_t left = UINT32_MAX;
+  for (const auto& [id, mailbox] : known.mailboxes())
+    left = std::min<uint64_t>(left, UINT32_MAX - mailbox->info().uidnext.value);
+  const uint64_t wanted = least.numbers + std::min(seconds, left) * kUids + chance % kBurst;
+  return {.numbers =
+              static_cast<uint32_t>(std::min(wanted, std::max<uint64_t>(left / 4, least.numbers))),
+          .records = least.records + seconds * kRecords + chance};
+}
+
 Result<RestoredAccount> restore_account(const Fd& base, const AccountDir& backup,
                                         const BackupManifest& manifest, const RestoreJob& job) {
   return Restore(base, backup, manifest, job).run();
@@ -294,7 +353,9 @@ Result<bool> account_exists(const Fd& base, const std::string& account) {
   const std::string path = account_path_of(account) + "/journal";
   const Fd fd(Disk::real().open(base.get(), path.c_str(), O_RDONLY | O_DIRECTORY, 0));
   if (!fd && errno != ENOENT) return fail_to_open(path, errno);
-  return fd.valid();
+  if (!fd) return false;
+  TRY(const bool unused, is_unused(Disk::real(), base, account_path_of(account)));
+  return !unused;
 }
 
 Status is_backup_of(const std::string& user, JournalReader& journal, const BackupManifest& manifest,

@@ -26,10 +26,12 @@
 
 namespace rims::store {
 
-// How many numbers are skipped for what happened after the last backup.
-inline constexpr uint32_t kRestoreSkip = 10'000;
-// So many records may have followed those of the backup: clients may hold their MODSEQs.
-inline constexpr uint64_t kRestoreSkipRecords = 1'000'000;
+// What an account in the state `known` may have given out between `made`, when the backup was made,
+// and `now` (seconds since 1970): it was in use, and the same backup may have been restored before.
+// `chance`: 32 random bits, because mail also comes in bursts. At most a quarter of the UIDs that
+// are left in any mailbox.
+[[nodiscard]] Unseen unseen_since(const AccountState& known, int64_t made, int64_t now,
+                                  uint32_t chance);
 
 struct RestoreJob {
   std::string account;         // 64 hex digits
@@ -37,7 +39,9 @@ struct RestoreJob {
   uint64_t upto = UINT64_MAX;  // the last record that is wanted
   // Numbers that the backup is known to have given out after `upto`.
   uint32_t skip = 0;
-  uint32_t now = 0;  // seconds since 1970 (UTC)
+  Unseen unseen;                     // and those that may have followed
+  std::vector<MailboxId> mailboxes;  // whose HIGHESTMODSEQ must be above what clients may know
+  uint32_t now = 0;                  // seconds since 1970 (UTC)
   std::function<void(uint64_t done, uint64_t total)> progress;
   Disk* disk = nullptr;  // unset: the system's
 };
@@ -52,7 +56,8 @@ struct RestoredAccount {
 Result<RestoredAccount> restore_account(const Fd& base, const AccountDir& backup,
                                         const BackupManifest& manifest, const RestoreJob& job);
 
-// Does the account have a directory with a journal? An error: something is there that can not be
+// Does the account have a directory with a journal? An empty journal/, with nothing beside it, is
+// none. An error: something is there that can not be
 // opened, such as a symbolic link.
 Result<bool> account_exists(const Fd& base, const std::string& account);
 

@@ -47,6 +47,9 @@ class Mend {
 
   Status look();
   Status one(const BackupSegment& copy);
+  [[nodiscard]] bool usable(const Known& known) const;
+  // No segment of this journal comes after the one of this number.
+  [[nodiscard]] bool ends_journal(uint32_t number) const;
   // That the records of the copy are between those of the segments beside its number. A last one
   // that is missing does not fit: nobody knows how many numbers were given out after the backup.
   Result<bool> fits(const BackupSegment& copy);
@@ -95,11 +98,17 @@ Result<SegmentCheck*> Mend::checked(Known& known) {
   return &*known.check;
 }
 
+bool Mend::usable(const Known& known) const {
+  return known.bytes && known.bytes->state() == HeaderState::good &&
+         known.bytes->header().account == manifest_.account_id;
+}
+
+bool Mend::ends_journal(uint32_t number) const {
+  return std::none_of(known_.upper_bound(number), known_.end(),
+                      [this](const auto& later) { return usable(later.second); });
+}
+
 Result<bool> Mend::fits(const BackupSegment& copy) {
-  const auto usable = [&](const Known& known) {
-    return known.bytes && known.bytes->state() == HeaderState::good &&
-           known.bytes->header().account == manifest_.account_id;
-  };
   const auto there = known_.lower_bound(copy.number);
   const auto after = std::find_if(there, known_.end(), [&](const auto& known) {
     return known.first != copy.number && usable(known.second);
@@ -153,6 +162,8 @@ Status Mend::one(const BackupSegment& copy) {
     // One that was cut between two records has nothing in it that is damaged.
     const bool cut = copy.sealed && !check->sealed && check->records < copy.records;
     if (check->damages.empty() && !cut) return {};
+    // As a last one that is missing: after what the backup has, more may have been given out.
+    if (ends_journal(copy.number) && check->to < copy.to) return {};
   } else {
     TRY(const bool in_order, fits(copy));
     if (!in_order) return {};

@@ -151,6 +151,7 @@ TEST(Format, TheExamplesAreWhatIsWritten) {
       .items = {{MailboxId(), "/private/devicetoken", std::nullopt},
                 {MailboxId(1), "/private/comment",
                  "hello"}}}.encode();
+  made["restored"] = Restored{.lost = {{7, 9}}}.encode();
 
   const std::string meta = append().encode();
   RecordHeader h;

@@ -73,6 +73,8 @@ void all_decoders(RecordType type, std::string_view meta) {
       return round_trip<AccountNamed>(meta);
     case RecordType::user_directory:
       return round_trip<OfUserDirectory>(meta);
+    case RecordType::restored:
+      return round_trip<Restored>(meta);
     case RecordType::annotations:
       return round_trip<Annotated>(meta);
     case RecordType::footer: {
@@ -169,8 +171,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   uint64_t seq = 0, batch = 1;
   while (in.left() > 2) {
     RecordHeader h;
-    const auto type = in.num<uint8_t>() % 20;
-    h.type = type == 19 ? RecordType::annotations : static_cast<RecordType>(type);
+    const auto type = in.num<uint8_t>() % 21;
+    h.type = type == 19   ? RecordType::annotations
+             : type == 20 ? RecordType::restored
+                          : static_cast<RecordType>(type);
     const auto length = in.num<uint16_t>();
     const auto meta = in.raw(std::min<size_t>(length, in.left()));
     all_decoders(h.type, meta);

@@ -128,7 +128,7 @@ TEST_F(BackupPowerTest, ARestoredAccountIsThereWholeOrNotAtAll) {
     disk_.lose_power();
   };
   forget();
-  const uint64_t gap = end + 1 + kRestoreSkipRecords;
+  const uint64_t gap = end + 1 + Unseen().records;
   const auto restored = [&] {
     if (restore()) return true;
     // Killed after it was renamed: the account is there, and is taken to be compared with the

@@ -251,6 +251,26 @@ TEST_F(MendSegmentsTest, WhatGotMoreRecordsAfterTheBackupIsNotPutBack) {
   sound_at_end_ = false;
 }
 
+// An older copy of the last segment, whole in itself: nobody knows how many numbers were given out
+// after the backup, so its messages come as those of a missing one.
+TEST_F(MendSegmentsTest, AnOlderLastSegmentIsNotCompleted) {
+  add(1, "mail");
+  const int last = last_segment();
+  const std::string older = slurp(segment(last));
+  add(8, "later");
+  stop();
+  ASSERT_GT(last_segment(), last);
+  manifest_ = back_up_now();
+  for (int i = last_segment(); i > last; i--) fs::remove(segment(i));
+  for (const bool damaged : {false, true}) {
+    spew(segment(last), older);
+    if (damaged) overwrite(segment(last), kFirstRecord + 200, std::string(100, 'h'));
+    EXPECT_EQ(mend().lines, std::vector<std::string>()) << damaged;
+  }
+  sound_at_end_ = false;
+  make_store();
+}
+
 TEST_F(MendSegmentsTest, NothingIsPutWhereItDoesNotBelong) {
   fill();
   // The last one: nobody knows what was given out after the backup.

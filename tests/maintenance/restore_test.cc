@@ -602,7 +602,7 @@ TEST_F(RestoreTest, AMissingAccountIsMadeFromTheBackup) {
       const auto folded = own().fold({.seq = upto});
       EXPECT_EQ(folded->state.difference(upto == end.seq() ? end : then), "");
       EXPECT_EQ(own().fold()->state.mailbox("INBOX")->info().uidnext.value,
-                folded->state.mailbox("INBOX")->info().uidnext.value + 30 + kRestoreSkip);
+                folded->state.mailbox("INBOX")->info().uidnext.value + 30 + Unseen().numbers);
       make_store();
       account = open();
       // What clients saw after the backup is not taken for what comes now, with an index or not.
@@ -610,7 +610,7 @@ TEST_F(RestoreTest, AMissingAccountIsMadeFromTheBackup) {
         SCOPED_TRACE(how);
         EXPECT_TRUE(account->can_tell_since(ModSeq(upto)));
         EXPECT_FALSE(account->can_tell_since(ModSeq(upto + 1)));
-        EXPECT_FALSE(account->can_tell_since(ModSeq(upto + kRestoreSkipRecords)));
+        EXPECT_FALSE(account->can_tell_since(ModSeq(end.seq() + Unseen().records)));
         EXPECT_TRUE(account->can_tell_since(account->modseq()));
         account.reset();
         reopen();
@@ -629,6 +629,124 @@ TEST_F(RestoreTest, AMissingAccountIsMadeFromTheBackup) {
       EXPECT_EQ(twice.error().fault(), Fault::refused);
     }
   }
+}
+
+// An older copy of the account is in its place, and a newer backup is restored into it: clients
+// know numbers that only the backup knows.
+TEST_F(RestoreTest, AnOlderCopyGivesNoNumberOutThatTheBackupKnows) {
+  for (const uint64_t segment : {uint64_t{2000}, uint64_t{64} << 20}) {
+    SCOPED_TRACE(segment);
+    segment_bytes_ = segment;
+    begin_anew();
+    make_account();
+    fs::remove_all(base_ + "/older");
+    fs::copy(dir(), base_ + "/older", fs::copy_options::recursive);
+    make_store();
+    auto account = open();
+    must(account->append(inbox(account), messages({"later 1", "later 2", "later 3"})));
+    must(account->copy(inbox(account), uids({21, 22}), account->find("a/b")->id));
+    must(account->create("new"));
+    must(account->append(account->find("new")->id, messages({"later 4"})));
+    must(account->expunge(inbox(account), uids({22})));
+    const AccountState known = snapshot(account);
+    account.reset();
+    stop();
+    const auto manifest = backup();
+    fs::remove_all(dir());
+    fs::copy(base_ + "/older", dir(), fs::copy_options::recursive);
+    store::own(dir());
+    make_store();
+    account = open();
+    const std::string of(manifest.account_id.begin(), manifest.account_id.end());
+    const auto then = from_backup().fold()->state;
+    EXPECT_FALSE(must(account->pass_over(then, std::string(16, 'x'), {}))) << "another journal";
+    EXPECT_TRUE(must(account->pass_over(then, of, {.numbers = 50, .records = 500})));
+    EXPECT_FALSE(must(account->pass_over(then, of, {.numbers = 50, .records = 500})));
+    for (const char* how : {"at once", "from the index", "from the journal"}) {
+      SCOPED_TRACE(how);
+      for (const auto* info : account->mailboxes()) {
+        if (info->noselect) continue;
+        EXPECT_GT(info->highest_modseq.value, known.seq() + 500) << info->name;
+        EXPECT_GE(info->uidnext.value, known.mailbox(info->name)->info().uidnext.value + 50);
+      }
+      EXPECT_FALSE(account->can_tell_since(ModSeq(known.seq())));
+      EXPECT_FALSE(account->can_tell_since(ModSeq(known.seq() + 500)));
+      EXPECT_TRUE(account->can_tell_since(account->modseq()));
+      EXPECT_EQ(must(account->check()), std::vector<std::string>());
+      account.reset();
+      how == std::string_view("at once") ? reopen() : kill();
+      account = open();
+    }
+    const auto done = restore(account, from_backup(), {}, {}, false, true);
+    EXPECT_EQ(done.outcome.restored, 5U);
+    for (const auto& [id, mailbox] : snapshot(account).mailboxes()) {
+      const auto was = known.mailbox(mailbox->info().name);
+      if (mailbox->info().name == "new")
+        EXPECT_GT(mailbox->info().uidvalidity, known.last_uidvalidity());
+      else
+        EXPECT_EQ(mailbox->info().uidvalidity, was->info().uidvalidity);
+      for (const auto& e : mailbox->messages())
+        if (e.message.value > 20)
+          EXPECT_GE(e.message.value, known.next_message().value + 50) << mailbox->info().name;
+        else
+          EXPECT_LT(e.uid, was->info().uidnext);
+    }
+    EXPECT_TRUE(restore(account, from_backup(), {}, {}, false, true).plan.nothing_to_do());
+  }
+}
+
+// The account was in use after the backup, and may have been made from it before.
+TEST_F(RestoreTest, WhatFollowedTheBackupIsNotGivenOutAgain) {
+  AccountState none;
+  const auto unseen = [&](int64_t made, int64_t now, uint32_t chance) {
+    return unseen_since(none, made, now, chance);
+  };
+  EXPECT_EQ(unseen(now_, now_, 0).numbers, Unseen().numbers);
+  EXPECT_EQ(unseen(now_, now_ - 1000, 0).records, Unseen().records) << "a clock was set back";
+  EXPECT_GE(unseen(0, 86'400, 0).numbers - unseen(0, 0, 0).numbers, 4 * 86'400U);
+  EXPECT_GE(unseen(0, 86'400, 0).records - unseen(0, 0, 0).records, 1000U * 86'400);
+  EXPECT_GE(unseen(0, 0, UINT32_MAX).numbers, 1U << 24) << "a burst";
+  EXPECT_LE(unseen(0, INT64_MAX / 4000, UINT32_MAX).numbers, UINT32_MAX / 4);
+
+  make_account();
+  now_ += 60;
+  const auto manifest = backup();
+  const auto end = from_backup().fold()->state;
+  const auto from = AccountDir::at(Disk::real(), backups() + "/" + id());
+  const MailboxId box = end.mailbox("INBOX")->info().id;
+  std::map<Uid, std::string> seen;
+  ModSeq highest = end.mailbox("INBOX")->info().highest_modseq;
+  for (int time = 0; time < 3; time++) {
+    SCOPED_TRACE(time);
+    fs::remove_all(dir());
+    now_ += 60;
+    const auto made = restore_account(base(), *from, manifest,
+                                      {.account = id(),
+                                       .unseen = unseen_since(end, manifest.made, now_, 0),
+                                       .mailboxes = {box},
+                                       .now = static_cast<uint32_t>(now_)});
+    ASSERT_TRUE(made) << made.error().detail();
+    make_store();
+    auto account = open();
+    EXPECT_GT(account->find("INBOX")->highest_modseq, highest) << "before anything is changed";
+    must(account->append(inbox(account),
+                         messages(std::vector<std::string>(200, fmt::format("mail {}", time)))));
+    highest = account->find("INBOX")->highest_modseq;
+    for (const auto& e : must(account->open_mailbox(inbox(account)))->messages()) {
+      const std::string bytes = must(account->read(e.message));
+      EXPECT_EQ(seen.emplace(e.uid, bytes).first->second, bytes) << e.uid.value;
+    }
+    EXPECT_EQ(must(account->check()), std::vector<std::string>());
+    account.reset();
+    stop();
+  }
+  make_store();
+  // Some are left, however long ago it was.
+  AccountState full;
+  full.apply(
+      {.seq = 1, .record = MailboxCreated{MailboxId(1), UidValidity(1), {}, false, "INBOX"}});
+  full.apply({.seq = 2, .record = UidNext{MailboxId(1), Uid(UINT32_MAX - 100'000)}});
+  EXPECT_LE(unseen_since(full, 0, now_, UINT32_MAX).numbers, 25'000U);
 }
 
 // Two directories change places: no tool may take the one user's mail for the other's.
@@ -724,9 +842,50 @@ TEST_F(RestoreTest, ThePlaceOfAMissingAccountMustBeFree) {
   fs::create_directory(dir());
   EXPECT_FALSE(*account_exists(base(), id()));
   EXPECT_NE(why().find("has no journal; move it elsewhere"), std::string::npos) << why();
-  fs::remove(dir());
+  // Never used: nothing is in it.
+  fs::create_directory(dir() / "journal");
+  store::own(dir());
+  EXPECT_FALSE(*account_exists(base(), id()));
+  const auto report = check_account(base(), account_path("foo"), "FOO");
+  ASSERT_EQ(report->findings.size(), 1U);
+  EXPECT_NE(report->findings[0].what.find("has no segment"), std::string::npos);
+  EXPECT_FALSE(report->findings[0].damage);
+  spew(dir() / "meta.gdbm", "an index may know what was lost");
+  EXPECT_TRUE(*account_exists(base(), id()));
+  EXPECT_NE(why().find("was created meanwhile"), std::string::npos) << why();
+  fs::remove(dir() / "meta.gdbm");
   EXPECT_EQ(why(), "made");
   EXPECT_TRUE(*account_exists(base(), id()));
+}
+
+// Where not all that was there before can be restored, what came later stays; the rest is done.
+TEST_F(RestoreTest, AnExactRestoreWithAProblemInAMailboxTakesNothingFromThatOne) {
+  auto account = open();
+  must(account->append(inbox(account), messages({"message 01", "message 02"})));
+  const auto other = must(account->create("other"));
+  must(account->append(other, messages({"message 03"})));
+  backup();
+  must(account->expunge(inbox(account), uids({1, 2})));
+  must(account->expunge(other, uids({1})));
+  must(account->append(inbox(account), messages({"later 1"})));
+  must(account->append(other, messages({"later 2"})));
+  damage(fs::path(backups()) / id(), "message 02");
+  const auto done = restore(account, from_backup(), {}, {.exact = true}, false);
+  ASSERT_EQ(done.outcome.problems.size(), 2U);
+  EXPECT_NE(done.outcome.problems[0].find("INBOX: the message that had uid 2 is not restored"),
+            std::string::npos);
+  EXPECT_NE(done.outcome.problems[1].find("INBOX: 1 messages that came later stay"),
+            std::string::npos);
+  EXPECT_EQ(done.outcome.restored, 2U);
+  EXPECT_EQ(done.outcome.expunged, 1U);
+  const auto shown = show(account);
+  const auto texts = [&](const char* name) {
+    std::string all;
+    for (const auto& m : shown.mailboxes.at(name)) all += m.bytes + ";";
+    return all;
+  };
+  EXPECT_EQ(texts("INBOX"), "later 1;message 01;");
+  EXPECT_EQ(texts("other"), "message 03;");
 }
 
 TEST_F(RestoreTest, WithoutTheManifestTheSegmentsSayTheSame) {
