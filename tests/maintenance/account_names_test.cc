@@ -198,5 +198,45 @@ TEST_F(AccountNamesTest, ABackupBecomesTheMailOfAnotherUser) {
   for (const auto& f : report->findings) ADD_FAILURE() << to_string(f);
 }
 
+// One damaged record does not give a renamed account back to the user whom it had.
+TEST_F(AccountNamesTest, ARenamedAccountStandsTheLossOfOneRecord) {
+  fill("foo");
+  ASSERT_EQ(why(rename("foo", "bar")), "done");
+  stop();
+  std::vector<Place> named;
+  auto reader = JournalReader::open(*open_base(base_), "bar");
+  ASSERT_TRUE(reader && reader->visit({.segment = {},
+                                       .record =
+                                           [&](const JournalRecord& r) {
+                                             if (r.header.type == RecordType::account)
+                                               named.push_back(r.place);
+                                             return true;
+                                           },
+                                       .damage = {},
+                                       .foreign = {}}));
+  ASSERT_GE(named.size(), 3U) << "foo, bar, and bar where the next segment begins";
+  const fs::path kept = base_ + "/kept";
+  fs::copy(dir("bar"), kept, fs::copy_options::recursive);
+  for (const Place& place : named) {
+    const auto& at = place.location;
+    SCOPED_TRACE(fmt::format("{}+{}", at.segment, at.offset));
+    fs::remove_all(dir("bar"));
+    fs::copy(kept, dir("bar"), fs::copy_options::recursive);
+    own(dir("bar"));
+    for (const auto& file : fs::directory_iterator(kept))
+      if (file.path().extension() == ".gdbm") fs::remove(dir("bar") / file.path().filename());
+    const fs::path segment = dir("bar") / fmt::format("journal/{:08}", at.segment);
+    std::string bytes = slurp(segment);
+    bytes.replace(at.offset, kRecordHeader + at.meta, std::string(kRecordHeader + at.meta, '\0'));
+    spew(segment, bytes);
+    make_store();
+    const auto opened = run(loop_, store_->open("bar"));
+    EXPECT_TRUE(opened) << opened.error().detail();
+    if (opened) EXPECT_EQ((*opened)->find("INBOX")->messages, 20U);
+    stop();
+  }
+  make_store();
+}
+
 }  // namespace
 }  // namespace rims::store
