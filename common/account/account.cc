@@ -244,6 +244,7 @@ Task<Status> Account::locate(MessageId message, Location& at, bool& verified) {
                                  log::quoted(user_), message.value),
                      "UNAVAILABLE");
     co_return fail(Fault::not_found, "no such message", {}, "EXPUNGEISSUED");
+  }
   at = chunk->at[slot];
   verified = chunk->verified[slot];
   co_return Status();

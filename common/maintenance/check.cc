@@ -17,6 +17,7 @@
 #include "common/journal/account_dir.h"
 #include "common/journal/file_segments.h"
 #include "common/journal/reader.h"
+#include "common/maintenance/lost_records.h"
 
 namespace rims::store {
 namespace {
@@ -27,6 +28,8 @@ constexpr const char* kRestore =
     "restore what is missing from a backup (rims-ctl restore); \"rims-ctl check --repair\" lets "
     "the "
     "rest be served";
+constexpr const char* kRestored =
+    "nothing needs to be done: what they had said was restored from a backup";
 constexpr const char* kMend =
     "all of it is served; \"rims-ctl check --repair\" writes it again as it was";
 constexpr const char* kRebuild = "\"rims-ctl check --repair\" rebuilds the index from the journal";
@@ -62,8 +65,9 @@ class Check {
       return fail(Fault::not_found, "no such account", shown_ + " is missing");
     if (!dir) return fail_to_open(shown_, errno);
     files(dir);
-    quarantine(dir);
     TRY_STATUS(journal(dir));
+    tell_lost();
+    quarantine(dir);
     TRY_STATUS(state());
     index();
     return std::move(report_);
@@ -85,11 +89,10 @@ class Check {
   Status journal(const Fd& dir);
   void record(JournalReader& reader, const JournalRecord& record);
   void stranger(const Fd& dir, const std::string& path);
-  void tell_missing() {
-    if (missing_) report_.findings.push_back(*std::exchange(missing_, {}));
-  }
+  void tell_lost();
   Status state();
   void index();
+  [[nodiscard]] bool is_to_be_rebuilt(const AccountDir& dir) const;
   void compare(const std::shared_ptr<AccountDir>& dir);
 
   const Fd& base_;
@@ -102,8 +105,16 @@ class Check {
   Locations places_;
   // Appended, and damaged; which finding says so.
   std::map<MessageId, size_t> unreadable_;
-  std::optional<Clean> clean_;      // the last record
-  std::optional<Finding> missing_;  // records that no gap record explains
+  std::optional<Clean> clean_;  // the last record
+  LostRecords numbers_;
+  // For each of its holes: what follows it, and the findings that say why it is there.
+  struct Loss {
+    std::string path;
+    uint64_t offset = 0;
+    std::vector<size_t> findings;
+  };
+  std::vector<Loss> losses_;
+  std::vector<size_t> unplaced_;  // findings of lost records since the last one that is there
   bool foldable_ = true;
   bool lost_ = false;                        // records of the journal are lost, or not used
   bool unused_ = false;                      // there are segments that are not used
@@ -174,6 +185,10 @@ void Check::files(const Fd& dir) {
 // seen.
 void Check::quarantine(const Fd& dir) {
   const auto kept = list_directory(disk_, dir.get(), "quarantine", shown_ + "/quarantine");
+  if (!kept && kept.error().system() != ENOENT)
+    damage(shown_ + "/quarantine", 0, 0,
+           "can not be used, so that nothing that is damaged can be kept: " + kept.error().detail(),
+           "move it out of the account; the server makes the directory when it needs it");
   if (!kept || kept->empty()) return;
   const auto open = [&](const std::string& name) -> Result<std::unique_ptr<KeyValueStore>> {
     const std::string file = "quarantine/" + name + "/meta.gdbm";
@@ -188,10 +203,16 @@ void Check::quarantine(const Fd& dir) {
     const auto meta = open(name);
     const auto value = meta ? (*meta)->get("meta") : std::optional<std::string>();
     const auto head = value && *value ? IndexCodec::decode_head(**value) : std::nullopt;
-    damage(shown_ + "/quarantine/" + name, 0, 0,
-           fmt::format("is an index that knew more than the journal, which had lost records{}",
-                       head ? fmt::format("; it was made of records up to {}", head->seq) : ""),
-           std::string(kRestore) + "; then move it elsewhere");
+    const bool again = head && numbers_.made_good(head->seq);
+    report_.findings.push_back(
+        {.damage = !again,
+         .path = shown_ + "/quarantine/" + name,
+         .what =
+             fmt::format("is an index that knew more than the journal, which had lost "
+                         "records{}",
+                         head ? fmt::format("; it was made of records up to {}", head->seq) : ""),
+         .remedy = again ? "what it knew is in the account again: it can be removed"
+                         : std::string(kRestore) + "; then move it elsewhere"});
   }
   if (kept->size() == indexes) return;
   note(shown_ + "/quarantine",
@@ -204,20 +225,8 @@ void Check::record(JournalReader& reader, const JournalRecord& record) {
   const auto& h = record.header;
   const auto& at = record.place.location;
   report_.records++;
-  // A gap record explains what is missing before it; what a segment begins with stands between.
-  const bool beginning = h.type == RecordType::snapshot || h.type == RecordType::account ||
-                         h.type == RecordType::piece_sums;
-  if (h.type == RecordType::gap) missing_.reset();
-  if (!beginning) tell_missing();
-  if (report_.last_record != 0 && h.seq != report_.last_record + 1 && h.type != RecordType::gap)
-    missing_ =
-        Finding{true,
-                segment_path_,
-                at.offset,
-                0,
-                fmt::format("records {} to {} are missing", report_.last_record + 1, h.seq - 1),
-                unused_ ? kUseFirst : kRestore};
-  if (!beginning) tell_missing();
+  if (numbers_.see(h)) losses_.push_back({segment_path_, at.offset, std::exchange(unplaced_, {})});
+  unplaced_.clear();
   report_.last_record = h.seq;
   if (progress_ && report_.records % 64 == 0) progress_(segment_start_ + at.offset);
 
@@ -239,6 +248,8 @@ void Check::record(JournalReader& reader, const JournalRecord& record) {
                   : (*bad)->what,
            kRestore);
   }
+  if (const auto* restored = decoded ? std::get_if<Restored>(&*decoded) : nullptr)
+    numbers_.see(*restored);
   const auto* clean = decoded ? std::get_if<Clean>(&*decoded) : nullptr;
   clean_ = clean ? std::optional(*clean) : std::nullopt;
   if (!foldable_) return;
@@ -330,14 +341,42 @@ Status Check::journal(const Fd& dir) {
                     !d.remedy.empty() ? d.remedy
                     : d.right.empty() ? kRestore
                                       : kMend);
+             if (d.lost > 0 && d.remedy.empty()) unplaced_.push_back(report_.findings.size() - 1);
              // A segment that is not used is not lost.
              lost_ = lost_ || d.lost > 0;
              unused_ = unused_ || !d.remedy.empty();
            },
        .foreign = [&](const std::string& path) { stranger(dir, path); }},
       {.thorough = true}));
-  tell_missing();
+  if (report_.segments == 0)
+    note(shown_ + "/journal",
+         "has no segment that can be read: the account was never used, or all is lost",
+         "if there was mail in it, restore it from a backup (rims-ctl restore)");
   return {};
+}
+
+// Where numbers are missing that no gap record explains.
+void Check::tell_lost() {
+  for (size_t i = 0; i < losses_.size(); i++) {
+    const auto& hole = numbers_.holes()[i];
+    const Loss& loss = losses_[i];
+    const bool again = numbers_.restored(hole.first, hole.last);
+    for (const size_t said : again ? loss.findings : std::vector<size_t>()) {
+      report_.findings[said].damage = false;
+      report_.findings[said].remedy = kRestored;
+    }
+    // Those before the first one are told by the reader.
+    if (hole.gap != 0 || hole.first == 1) continue;
+    report_.findings.push_back(
+        {.damage = !again,
+         .path = loss.path,
+         .offset = loss.offset,
+         .length = 0,
+         .what = fmt::format("records {} to {} are missing", hole.first, hole.last),
+         .remedy = again     ? kRestored
+                   : unused_ ? kUseFirst
+                             : kRestore});
+  }
 }
 
 Status Check::state() {
@@ -388,6 +427,16 @@ Status Check::state() {
   return {};
 }
 
+// Whoever was about to make the index again, a server or "check --repair", has ended before that
+// was done.
+bool Check::is_to_be_rebuilt(const AccountDir& dir) const {
+  const auto meta = ReadOnlyFiles().open(shown_, &dir, "meta", OpenMode::read_only);
+  if (!meta) return meta.error().system() == ENOENT;
+  const auto value = (*meta)->get("meta");
+  const auto head = value && *value ? IndexCodec::decode_head(**value) : std::optional<IndexHead>();
+  return head && head->dirty;
+}
+
 void Check::index() {
   auto dir = AccountDir::beneath(disk_, base_.get(), path_);
   if (!dir) {
@@ -406,6 +455,10 @@ void Check::index() {
              fmt::format("ends with record {}, but the index was made of {}", report_.last_record,
                          head->seq),
              kRestore);
+  }
+  if (clean_ && is_to_be_rebuilt(*dir)) {
+    report_.index_note = "not checked: it is missing or marked, and the next opening rebuilds it";
+    return;
   }
   if (!clean_) {
     report_.index_note =
