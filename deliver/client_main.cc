@@ -27,6 +27,7 @@
 #include "common/config/locate.h"
 #include "common/config/running.h"
 #include "common/ipc/sealed.h"
+#include "common/mail/trace_fields.h"
 #include "deliver/arguments.h"
 #include "deliver/intake.h"
 #include "deliver/submit.h"
@@ -149,7 +150,8 @@ std::string socket_or_end(const Arguments& args) {
 Ending deliver_to(const std::string& recipient, const Arguments& args, const std::string& socket,
                   const std::string& message, uint64_t request) {
   const auto memfd = ipc::sealed_copy(
-      args.trace_fields ? trace_fields(args.sender, recipient) + message : message, "message");
+      args.trace_fields ? store::trace_fields(args.sender, recipient) + message : message,
+      "message");
   if (!memfd) return {EX_TEMPFAIL, memfd.error().detail()};
   return submit(socket, submission(args, recipient, request), memfd->get(),
                 std::chrono::seconds(args.time_limit_s));

@@ -53,10 +53,4 @@ std::string wire_lines(std::string raw) {
   return raw;
 }
 
-std::string trace_fields(std::string_view sender, std::string_view recipient) {
-  std::string fields = "Return-Path: <";
-  fields.append(sender).append(">\r\nDelivered-To: ").append(recipient).append("\r\n");
-  return fields;
-}
-
 }  // namespace rims::deliver

@@ -26,7 +26,4 @@ namespace rims::deliver {
 // The form in which a message from the pipe is stored: without its separator, with wire_lines.
 [[nodiscard]] std::string stored_form(std::string raw);
 
-// Return-Path (RFC 5321 §4.4) and Delivered-To, with CRLF.
-[[nodiscard]] std::string trace_fields(std::string_view sender, std::string_view recipient);
-
 }  // namespace rims::deliver

@@ -39,23 +39,39 @@ bool Mailbox::operator==(const Mailbox& other) const {
          deleted_ == other.deleted_ && std::ranges::equal(messages_, other.messages_, same);
 }
 
-Result<MessageBytes> MessageBytes::map(const Fd& fd) {
+// What goes in front lies at the end of pages of its own, and the file's pages follow: together
+// they are one piece, and the file's bytes are not copied.
+Result<MessageBytes> MessageBytes::map(const Fd& fd, std::string_view front) {
   struct stat st{};
   if (fstat(fd.get(), &st) != 0) return fail_errno("fstat of a message", errno);
   MessageBytes bytes;
-  if (st.st_size <= 0) return bytes;
+  if (st.st_size <= 0) {
+    bytes.text_ = front;
+    return bytes;
+  }
   const auto size = static_cast<size_t>(st.st_size);
-  void* at = mmap(nullptr, size, PROT_READ, MAP_SHARED, fd.get(), 0);
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const size_t before = (front.size() + page - 1) / page * page;
+  void* at = before == 0 ? mmap(nullptr, size, PROT_READ, MAP_SHARED, fd.get(), 0)
+                         : mmap(nullptr, before + size, PROT_READ | PROT_WRITE,
+                                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (at == MAP_FAILED) return fail_errno("mmap of a message", errno);
-  bytes.map_ = static_cast<const char*>(at);
-  bytes.map_size_ = size;
+  char* start = static_cast<char*>(at);
+  bytes.map_ = start;
+  bytes.map_size_ = before + size;
+  bytes.begin_ = before - front.size();
+  if (before == 0) return bytes;
+  if (mmap(start + before, size, PROT_READ, MAP_SHARED | MAP_FIXED, fd.get(), 0) == MAP_FAILED)
+    return fail_errno("mmap of a message", errno);
+  front.copy(start + bytes.begin_, front.size());
   return bytes;
 }
 
 MessageBytes::MessageBytes(MessageBytes&& other) noexcept
     : text_(std::move(other.text_)),
       map_(std::exchange(other.map_, nullptr)),
-      map_size_(std::exchange(other.map_size_, 0)) {}
+      map_size_(std::exchange(other.map_size_, 0)),
+      begin_(std::exchange(other.begin_, 0)) {}
 
 MessageBytes& MessageBytes::operator=(MessageBytes&& other) noexcept {
   if (this != &other) {
@@ -63,6 +79,7 @@ MessageBytes& MessageBytes::operator=(MessageBytes&& other) noexcept {
     text_ = std::move(other.text_);
     map_ = std::exchange(other.map_, nullptr);
     map_size_ = std::exchange(other.map_size_, 0);
+    begin_ = std::exchange(other.begin_, 0);
   }
   return *this;
 }

@@ -114,23 +114,24 @@ class MessageBytes {
  public:
   MessageBytes() = default;
   explicit MessageBytes(std::string bytes) : text_(std::move(bytes)) {}
-  // Maps the whole file; `fd` may be closed afterwards. The file must not shrink: require the
-  // seals of a memfd first.
-  static Result<MessageBytes> map(const Fd& fd);
+  // Maps the whole file, with a copy of `front` before it; `fd` may be closed afterwards. The file
+  // must not shrink: require the seals of a memfd first.
+  static Result<MessageBytes> map(const Fd& fd, std::string_view front = {});
   MessageBytes(MessageBytes&& other) noexcept;
   MessageBytes& operator=(MessageBytes&& other) noexcept;
   MessageBytes(const MessageBytes&) = delete;
   MessageBytes& operator=(const MessageBytes&) = delete;
   ~MessageBytes();
   [[nodiscard]] std::string_view view() const {
-    return map_ ? std::string_view(map_, map_size_) : std::string_view(text_);
+    return map_ ? std::string_view(map_ + begin_, map_size_ - begin_) : std::string_view(text_);
   }
 
  private:
   void reset();
   std::string text_;
   const char* map_ = nullptr;
-  size_t map_size_ = 0;
+  size_t map_size_ = 0;  // with what is before the message
+  size_t begin_ = 0;     // where the message begins
 };
 
 // Identifies a delivery: equal keys mean the same message for the same recipient, submitted again.

@@ -59,11 +59,6 @@ TEST(StoredForm, ALargeMessageIsRight) {
   EXPECT_EQ(stored_form(in), out);
 }
 
-TEST(TraceFields, AreReturnPathThenDeliveredTo) {
-  EXPECT_EQ(trace_fields("a@b", "foo"), "Return-Path: <a@b>\r\nDelivered-To: foo\r\n");
-  EXPECT_EQ(trace_fields("", "foo"), "Return-Path: <>\r\nDelivered-To: foo\r\n");
-}
-
 TEST(ReadToEnd, APipeInPiecesAndTheExactLimit) {
   std::string text(300'000, 'x');
   for (size_t i = 0; i < text.size(); i++) text[i] = static_cast<char>(i % 251);
