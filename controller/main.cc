@@ -291,6 +291,8 @@ class Controller {
     TRY(Listener deliver, open_deliver_socket(config_.listen_deliver_socket,
                                               config_.listen_deliver_socket_mode, group));
     plan.listeners.push_back(std::move(deliver));
+    TRY(std::vector<Listener> lmtp, open_lmtp(config_, group));
+    for (Listener& listener : lmtp) plan.listeners.push_back(std::move(listener));
     std::string where;
     for (const Listener& l : plan.listeners) where += (where.empty() ? "" : ", ") + l.name;
     log::info({}, "listening on {}", where);
@@ -372,6 +374,8 @@ class Controller {
     door_.reset();
     co_await supervisor_->stop([] { log::info({}, "stopped"); });
     unlink(config_.listen_deliver_socket.c_str());
+    for (const config::ListenPlace& place : config_.lmtp_listen)
+      if (!place.path.empty()) unlink(place.path.c_str());
     co_return 0;
   }
 
@@ -422,6 +426,7 @@ class Controller {
     fresh->paths_run_dir = config_.paths_run_dir;
     fresh->paths_pid_file = config_.paths_pid_file;
     fresh->listen_deliver_socket = config_.listen_deliver_socket;
+    fresh->lmtp_listen = config_.lmtp_listen;
     config_ = std::move(*fresh);
     log::info({}, "the configuration was read again: users: {}, log level {}", config_.users.size(),
               config_.log_level);

@@ -72,6 +72,7 @@ std::vector<std::string> needs_restart(const config::Config& old, const config::
   compare("listen.deliver_socket", &Config::listen_deliver_socket);
   compare("listen.deliver_socket_group", &Config::listen_deliver_socket_group);
   compare("listen.deliver_socket_mode", &Config::listen_deliver_socket_mode);
+  compare("lmtp.listen", &Config::lmtp_listen);
   compare("storage.expunge_retention", &Config::storage_expunge_retention);
   compare("storage.segment_size", &Config::storage_segment_size);
   compare("processes.imapd_workers", &Config::processes_imapd_workers);

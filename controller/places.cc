@@ -259,9 +259,12 @@ Status foresee(const config::Config& config, bool running, std::set<std::string>
   note(in("paths.pid_file", config.paths_pid_file));
   note(in("listen.deliver_socket", config.listen_deliver_socket));
   if (!running) note(deliver_socket_is_free(config.listen_deliver_socket));
+  for (const config::ListenPlace& place : config.lmtp_listen)
+    if (!place.path.empty()) note(in("lmtp.listen", place.path));
   // Its own ports are no obstacle. When the list of them is gone, nobody knows which those are.
   const auto own_ports = running ? ports_in_use(config.paths_run_dir) : std::set<uint16_t>();
   if (!running || !own_ports.empty()) note(ports_are_free(config, own_ports, remarks));
+  note(lmtp_is_free(config, running, own_ports));
   if (problems.empty()) return {};
   return refused(std::move(problems));
 }

@@ -236,13 +236,14 @@ Result<sockaddr_un> address_of(const std::string& key, const std::string& path) 
   return address;
 }
 
-Status socket_is_free(const std::string& key, const std::string& path) {
+// `type`: SOCK_SEQPACKET or SOCK_STREAM.
+Status socket_is_free(const std::string& key, const std::string& path, int type) {
   TRY(const sockaddr_un address, address_of(key, path));
-  const Fd probe(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  const Fd probe(socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!probe) return refused_errno("socket", errno);
-  // EAGAIN: the queue is full, so somebody listens.
+  // EAGAIN: the queue is full, so somebody listens. EPROTOTYPE: somebody who speaks another way.
   if (connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ||
-      errno == EAGAIN)
+      errno == EAGAIN || errno == EPROTOTYPE)
     return refused(key + ": another server listens on " + path);
   if (errno == ENOENT) return {};
   if (errno != ECONNREFUSED) return refused_errno(key + ": " + path, errno);
@@ -253,12 +254,12 @@ Status socket_is_free(const std::string& key, const std::string& path) {
 }
 
 Result<Fd> open_local_socket(const std::string& key, const std::string& path, uint32_t mode,
-                             std::optional<uint32_t> group) {
+                             std::optional<uint32_t> group, int type = SOCK_SEQPACKET) {
   TRY(const sockaddr_un address, address_of(key, path));
-  TRY_STATUS(socket_is_free(key, path));
+  TRY_STATUS(socket_is_free(key, path, type));
   if (unlink(path.c_str()) != 0 && errno != ENOENT) return refused_errno("unlink " + path, errno);
 
-  Fd fd(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  Fd fd(socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd) return refused_errno("socket", errno);
   const mode_t before = umask(static_cast<mode_t>(~mode & 0777));
   const int bound = bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
@@ -266,14 +267,71 @@ Result<Fd> open_local_socket(const std::string& key, const std::string& path, ui
   umask(before);
   if (bound != 0) return refused_errno(key + ": bind " + path, error);
   if (group && lchown(path.c_str(), static_cast<uid_t>(-1), *group) != 0)
-    return refused_errno(fmt::format("{}_group: chgrp {} {}", key, *group, path), errno);
+    return refused_errno(fmt::format("listen.deliver_socket_group: chgrp {} {}", *group, path),
+                         errno);
   if (listen(fd.get(), SOMAXCONN) != 0) return refused_errno("listen " + path, errno);
   return fd;
 }
 
+constexpr const char* kLmtpKey = "lmtp.listen";
+
+// Bound, and not listening.
+Result<Fd> bind_lmtp(const config::Config& config, const config::ListenPlace& place) {
+  int error = 0;
+  auto fd = bind_to(*numeric(place.host, place.port), false, error);
+  if (fd) return fd;
+  return refused(fmt::format("{}{}: cannot listen on {}:{}: {}{}", config::where(config, kLmtpKey),
+                             kLmtpKey, place.host, place.port, fd.error().reply(),
+                             place.port != 0 && place.port < 1024 && geteuid() != 0
+                                 ? " (ports below 1024 are root's)"
+                                 : ""));
+}
+
 }  // namespace
 
-Status deliver_socket_is_free(const std::string& path) { return socket_is_free(kDeliverKey, path); }
+Result<std::vector<Listener>> open_lmtp(const config::Config& config,
+                                        std::optional<uint32_t> group) {
+  std::vector<Listener> all;
+  for (const config::ListenPlace& place : config.lmtp_listen) {
+    Listener listener{.channel = ipc::Channel::listen_lmtp,
+                      .index = static_cast<uint32_t>(all.size())};
+    if (place.path.empty()) {
+      TRY(listener.fd, bind_lmtp(config, place));
+      if (listen(listener.fd.get(), SOMAXCONN) != 0)
+        return refused_errno("listen on " + place.host, errno);
+      listener.port = bound_port(listener.fd.get());
+      listener.name = fmt::format("{}:{}", numeric(place.host, 0)->text, listener.port);
+    } else {
+      TRY(listener.fd, open_local_socket(kLmtpKey, place.path, config.listen_deliver_socket_mode,
+                                         group, SOCK_STREAM));
+      listener.name = place.path;
+    }
+    all.push_back(std::move(listener));
+  }
+  return all;
+}
+
+Status lmtp_is_free(const config::Config& config, bool running, const std::set<uint16_t>& own) {
+  std::string problems;
+  const auto note = [&problems](const Error& found) {
+    problems += (problems.empty() ? "" : "\n") + found.reply();
+  };
+  for (const config::ListenPlace& place : config.lmtp_listen) {
+    if (!place.path.empty()) {
+      if (running) continue;
+      if (const Status free = socket_is_free(kLmtpKey, place.path, SOCK_STREAM); !free)
+        note(free.error());
+    } else if (!own.contains(place.port) && (!running || !own.empty())) {
+      if (const auto bound = bind_lmtp(config, place); !bound) note(bound.error());
+    }
+  }
+  if (problems.empty()) return {};
+  return refused(std::move(problems));
+}
+
+Status deliver_socket_is_free(const std::string& path) {
+  return socket_is_free(kDeliverKey, path, SOCK_SEQPACKET);
+}
 
 bool admin_socket_fits(const std::string& run_dir) {
   return run_dir.size() + 1 + std::strlen(ipc::kAdminSocket) < sizeof(sockaddr_un::sun_path);
@@ -330,6 +388,9 @@ PidFile::~PidFile() {
 Status write_ports(const std::string& run_dir, const std::vector<Listener>& ports) {
   std::string text;
   for (const Listener& l : ports) {
+    // All of them: rims-ctl check asks which ports are ours.
+    if (l.channel == ipc::Channel::listen_lmtp && l.port != 0)
+      text += fmt::format("lmtp {}\n", l.port);
     if (l.index != 0) continue;
     if (l.channel == ipc::Channel::listen_imap) text += fmt::format("imap {}\n", l.port);
     if (l.channel == ipc::Channel::listen_imaps) text += fmt::format("imaps {}\n", l.port);

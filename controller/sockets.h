@@ -1,5 +1,5 @@
-// controller/sockets.h - what root opens for the others: ports, the sockets of rims-deliver and
-// rims-ctl, the empty directory and the pid file
+// controller/sockets.h - what root opens for the others: ports, the sockets of rims-deliver, LMTP
+// and rims-ctl, the empty directory and the pid file
 #pragma once
 
 #include <cstdint>
@@ -40,6 +40,12 @@ struct Listener {
 // after a connect has shown that nobody listens there.
 [[nodiscard]] Result<Listener> open_deliver_socket(const std::string& path, uint32_t mode,
                                                    std::optional<uint32_t> group);
+// All places of lmtp.listen, listening; a local socket is opened as that of rims-deliver is.
+[[nodiscard]] Result<std::vector<Listener>> open_lmtp(const config::Config& config,
+                                                      std::optional<uint32_t> group);
+// Could they be opened? Ports in `own` are ours already, and all local sockets when `running`.
+[[nodiscard]] Status lmtp_is_free(const config::Config& config, bool running,
+                                  const std::set<uint16_t>& own);
 // Is the run directory's path short enough for the socket of rims-ctl in it?
 [[nodiscard]] bool admin_socket_fits(const std::string& run_dir);
 inline constexpr const char* kNoAdminSocket =
@@ -67,7 +73,8 @@ class PidFile {
   Fd fd_;
 };
 
-// RUN_DIR/ports: lines "imap PORT" and "imaps PORT", complete from the first moment on.
+// RUN_DIR/ports: lines "imap PORT", "imaps PORT" and "lmtp PORT", complete from the first moment
+// on.
 [[nodiscard]] Status write_ports(const std::string& run_dir, const std::vector<Listener>& ports);
 void remove_ports(const std::string& run_dir);
 

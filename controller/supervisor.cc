@@ -147,7 +147,8 @@ Status Supervisor::launch(Process& process) {
 
 void Supervisor::attach_listeners(Process& process) {
   for (const Listener& listener : plan_.listeners) {
-    const bool deliver = listener.channel == ipc::Channel::listen_deliver;
+    const bool deliver = listener.channel == ipc::Channel::listen_deliver ||
+                         listener.channel == ipc::Channel::listen_lmtp;
     if (process.role() != (deliver ? ipc::Role::deliverd : ipc::Role::login)) continue;
     // One that was taken over may have shut it down, for itself and for whoever comes after it.
     if (::listen(listener.fd.get(), SOMAXCONN) != 0)

@@ -38,7 +38,8 @@ std::string client_name(int socket) {
 
 const char* name(ipc::Delivery status) {
   constexpr const char* names[] = {"delivered",     "no user",           "rejected",
-                                   "not permitted", "temporary failure", "over quota"};
+                                   "not permitted", "temporary failure", "over quota",
+                                   "full for now"};
   return names[static_cast<unsigned>(status)];
 }
 
@@ -51,6 +52,7 @@ Service::Service(Loop& loop, const config::DeliverdPart& part, uint32_t workers,
       slot_free_(loop),
       idle_(loop),
       auth_(loop, "rims-auth"),
+      lmtp_(loop, part_, *this),
       scope_(loop) {
   idle_.set();
   for (uint32_t i = 0; i < workers; i++)
@@ -61,10 +63,13 @@ Service::~Service() = default;
 
 void Service::reload(const config::DeliverdPart& part) {
   part_ = part;
+  lmtp_.reloaded();
   slot_free_.set();
 }
 
 void Service::attach(process::Attached attached) {
+  if (attached.channel == ipc::Channel::listen_lmtp)
+    return lmtp_.listen(attached.index, std::move(attached.end.fd));
   if (attached.channel == ipc::Channel::listen_deliver) {
     if (accepting_ != 0) scope_.cancel(accepting_);
     listening_ = std::make_shared<Fd>(std::move(attached.end.fd));
@@ -172,14 +177,32 @@ Task<void> Service::serve_client(Fd socket, std::string client) {
   }
 }
 
-Task<Result<ipc::DeliverReply>> Service::ask_worker(uint32_t index, ipc::Deliver what, Fd message) {
-  const auto worker = workers_.find(index);
-  if (worker == workers_.end())
-    co_return fail(Fault::bug, "internal error", "rims-auth named a worker that does not exist");
+Task<Result<ipc::UserReply>> Service::find(std::string recipient) {
+  ipc::UserQuery query;
+  query.recipient = std::move(recipient);
+  auto user = co_await auth_.ask(std::move(query), std::vector<Fd>(), times_.peer, times_.auth);
+  if (user && user->exists && (user->user.value.empty() || !user->user.within()))
+    co_return fail(Fault::bug, "internal error", "rims-auth gave no user name");
+  co_return user;
+}
+
+Task<ipc::DeliverReply> Service::store(ipc::Deliver what, uint32_t worker,
+                                       std::shared_ptr<const Fd> message) {
+  const Counted here(in_flight_, &idle_);
+  const auto doubtful = [](std::string_view why) {
+    ipc::DeliverReply r;
+    r.reason = reason_for(why);
+    return r;
+  };
+  const auto found = workers_.find(worker);
+  if (found == workers_.end()) co_return doubtful("rims-auth named a worker that does not exist");
   std::vector<Fd> fds;
-  fds.push_back(std::move(message));
-  co_return co_await worker->second->ask(std::move(what), std::move(fds), times_.peer,
-                                         times_.store);
+  fds.emplace_back(fcntl(message->get(), F_DUPFD_CLOEXEC, 0));
+  if (!fds.back()) co_return doubtful("out of descriptors");
+  auto stored =
+      co_await found->second->ask(std::move(what), std::move(fds), times_.peer, times_.store);
+  if (!stored) co_return doubtful(stored.error().detail());
+  co_return *std::move(stored);
 }
 
 Task<ipc::SubmitReply> Service::deliver(ipc::Submit submit, Fd message, std::string from) {
@@ -189,7 +212,7 @@ Task<ipc::SubmitReply> Service::deliver(ipc::Submit submit, Fd message, std::str
         fmt::format("{}: {}: to {}, from {}, id {}: {}", from, name(status),
                     log::quoted(submit.recipient.value), log::quoted(submit.sender.value),
                     log::quoted(submit.delivery_id.value), reason);
-    if (status == ipc::Delivery::temporary) {
+    if (status == ipc::Delivery::temporary || status == ipc::Delivery::full) {
       log::warn({}, "{}", line);
     } else {
       log::info({}, "{}", line);
@@ -210,9 +233,7 @@ Task<ipc::SubmitReply> Service::deliver(ipc::Submit submit, Fd message, std::str
   }
   if (*size == 0) co_return end(ipc::Delivery::rejected, "the message is empty");
 
-  ipc::UserQuery query;
-  query.recipient = submit.recipient.value;
-  auto user = co_await auth_.ask(std::move(query), std::vector<Fd>(), times_.peer, times_.auth);
+  const auto user = co_await find(submit.recipient.value);
   if (!user) co_return end(ipc::Delivery::temporary, user.error().detail());
   if (!user->exists) co_return end(ipc::Delivery::no_user, "no such user");
 
@@ -224,11 +245,10 @@ Task<ipc::SubmitReply> Service::deliver(ipc::Submit submit, Fd message, std::str
   what.delivery_id = submit.delivery_id.value;
   what.flags = submit.flags;
   what.internal_date = submit.internal_date;
-  if (!what.user.within()) co_return end(ipc::Delivery::temporary, "rims-auth gave no user name");
-  auto stored = co_await ask_worker(user->worker, std::move(what), std::move(message));
-  if (!stored) co_return end(ipc::Delivery::temporary, stored.error().detail());
-  const std::string& reason = stored->reason.value;
-  co_return end(stored->status,
+  const auto stored =
+      co_await store(std::move(what), user->worker, std::make_shared<const Fd>(std::move(message)));
+  const std::string& reason = stored.reason.value;
+  co_return end(stored.status,
                 fmt::format("{} bytes{}{}", *size, reason.empty() ? "" : ": ", reason));
 }
 
@@ -236,11 +256,14 @@ void Service::stop(std::function<void()> stopped) {
   if (std::exchange(stopping_, true)) return;
   if (accepting_ != 0) scope_.cancel(accepting_);
   listening_.reset();
+  lmtp_.stop();
   scope_.spawn(finish(std::move(stopped)));
 }
 
 Task<void> Service::finish(std::function<void()> stopped) {
-  const bool all = co_await idle_.wait(times_.stop);
+  bool all = co_await idle_.wait(times_.stop);
+  // Its answers are on their way.
+  if (all) all = co_await lmtp_.ended(times_.stop);
   if (!all) log::warn({}, "{} deliveries are given up: the MTA keeps them", in_flight_);
   stopped();
 }

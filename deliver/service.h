@@ -1,7 +1,8 @@
 // deliver/service.h - the work of rims-deliverd: from a submission to a durable message
 //
 //   Runs in  rims-deliverd (user _rimsdeliver, empty chroot); never opens an account
-//   Talks to rims-deliver (a socket), rims-auth (who is it?), every rims-imapd (store it; and its
+//   Talks to rims-deliver (a socket), clients of LMTP (lmtp_server.h), rims-auth (who is it?),
+//   every rims-imapd (store it; and its
 //            #postman sessions submit here)
 //   Trust    rims-deliver is an attacker until its message has passed the checks; rims-auth and
 //            rims-imapd are trusted to answer truthfully, but may not answer at all
@@ -25,6 +26,7 @@
 #include "common/ipc/deliver_link.h"
 #include "common/ipc/peer.h"
 #include "common/process/child.h"
+#include "deliver/lmtp_server.h"
 
 namespace rims::deliver {
 
@@ -37,12 +39,12 @@ struct Times {
   Milliseconds stop{8'000};    // what is in flight when the suite stops
 };
 
-class Service {
+class Service final : public Post {
  public:
   Service(Loop& loop, const config::DeliverdPart& part, uint32_t workers, Times times = {});
   Service(const Service&) = delete;
   Service& operator=(const Service&) = delete;
-  ~Service();
+  ~Service() override;
 
   // A link or the listening socket; replaces the older one.
   void attach(process::Attached attached);
@@ -52,6 +54,10 @@ class Service {
 
   // One submission, from wherever it came. `from` is for the log.
   Task<ipc::SubmitReply> deliver(ipc::Submit submit, Fd message, std::string from);
+
+  Task<Result<ipc::UserReply>> find(std::string recipient) override;
+  Task<ipc::DeliverReply> store(ipc::Deliver what, uint32_t worker,
+                                std::shared_ptr<const Fd> message) override;
 
  private:
   using Auth = ipc::Peer<ipc::UserReply>;
@@ -63,8 +69,6 @@ class Service {
   Task<void> read_worker(std::shared_ptr<ipc::Link> link, uint32_t index);
   Task<void> serve_postman(std::shared_ptr<ipc::Link> link, ipc::Submit submit, Fd message);
   Task<void> finish(std::function<void()> stopped);
-
-  Task<Result<ipc::DeliverReply>> ask_worker(uint32_t index, ipc::Deliver what, Fd message);
 
   Loop& loop_;
   config::DeliverdPart part_;
@@ -78,7 +82,8 @@ class Service {
   std::map<uint32_t, std::unique_ptr<Worker>> workers_;
   std::shared_ptr<Fd> listening_;  // also held by the coroutine that waits on it
   uint64_t accepting_ = 0;         // that coroutine
-  Scope scope_;                    // last: its coroutines use all of the above
+  LmtpServer lmtp_;
+  Scope scope_;  // last: its coroutines use all of the above
 };
 
 }  // namespace rims::deliver

@@ -87,6 +87,7 @@ int exit_status(ipc::Delivery status) {
     case ipc::Delivery::not_permitted:
       return EX_NOPERM;
     case ipc::Delivery::temporary:
+    case ipc::Delivery::full:
       return EX_TEMPFAIL;
     case ipc::Delivery::over_quota:
       return EX_NOPERM;

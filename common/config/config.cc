@@ -22,6 +22,7 @@
 #include "common/base/errno_text.h"
 #include "common/base/fd.h"
 #include "common/base/log.h"
+#include "common/base/network.h"
 #include "common/config/earlier_keys.h"
 #include "common/config/parts.h"
 #include "common/config/schema.h"
@@ -39,6 +40,9 @@ constexpr size_t kMaxProblems = 20;
 std::string quote(std::string_view text) {
   return fmt::format("\"{}\"", log::printable(text.substr(0, 80)));
 }
+
+constexpr size_t kMaxPlaces = 32;       // of lmtp.listen
+constexpr size_t kMaxSocketPath = 107;  // bytes; unix(7)
 
 std::optional<uint64_t> digits(std::string_view text, int base = 10) {
   uint64_t value = 0;
@@ -120,7 +124,8 @@ class Binder {
     node.quoted = true;
     const Setting* s = find_setting(key);
     if (!s || s->kind == Kind::user_list || s->kind == Kind::text_list ||
-        s->kind == Kind::entry_map || s->kind == Kind::certificate_list)
+        s->kind == Kind::place_list || s->kind == Kind::entry_map ||
+        s->kind == Kind::certificate_list)
       problem({}, unknown(key));
     else
       set(*s, node);
@@ -191,6 +196,7 @@ class Binder {
   void set(const Setting& s, const Node& node) {
     if (s.kind == Kind::user_list) return set_users(s, node);
     if (s.kind == Kind::text_list) return set_list(s, node);
+    if (s.kind == Kind::place_list) return set_places(s, node);
     if (s.kind == Kind::entry_map) return set_entries(s, node);
     if (s.kind == Kind::certificate_list) return set_certificates(s, node);
     if (node.kind != Node::Kind::scalar || node.is_null()) return wrong(s, node);
@@ -251,6 +257,7 @@ class Binder {
         return store(s, node, word);
       }
       case Kind::text_list:
+      case Kind::place_list:
       case Kind::entry_map:
       case Kind::certificate_list:
       case Kind::user_list:
@@ -367,6 +374,69 @@ class Binder {
       if (path->empty())
         return bad(item.at, fmt::format("{}: expected the key {}, found none", s.key, key));
     return true;
+  }
+
+  // "unix:PATH", "ADDRESS:PORT" or "[ADDRESS]:PORT".
+  static std::optional<ListenPlace> place_of(std::string_view text) {
+    constexpr std::string_view kUnix = "unix:";
+    if (text.starts_with(kUnix)) {
+      if (text.size() == kUnix.size()) return std::nullopt;
+      return ListenPlace{.path = std::string(text.substr(kUnix.size())), .host = {}};
+    }
+    const size_t colon = text.rfind(':');
+    if (colon == std::string_view::npos) return std::nullopt;
+    const auto port = digits(text.substr(colon + 1));
+    std::string_view host = text.substr(0, colon);
+    const bool bracketed = host.starts_with('[') && host.ends_with(']');
+    if (bracketed) host = host.substr(1, host.size() - 2);
+    const auto address = Network::of(host);
+    if (!port || *port > 65535 || !address || host.contains('/') || host.contains(':') != bracketed)
+      return std::nullopt;
+    return ListenPlace{.path = {}, .host = std::string(host), .port = static_cast<uint16_t>(*port)};
+  }
+
+  void set_places(const Setting& s, const Node& node) {
+    if (node.kind != Node::Kind::list) return wrong(s, node);
+    if (node.items.size() > kMaxPlaces)
+      return problem(node.at, fmt::format("{}: expected at most {} places", s.key, kMaxPlaces));
+    config_.lmtp_listen.clear();
+    for (const Node& item : node.items) {
+      const bool text = item.kind == Node::Kind::scalar && !item.is_null() &&
+                        item.text.size() <= s.max && !has_control(item.text);
+      const auto place = text ? place_of(item.text) : std::nullopt;
+      if (!place)
+        return problem(item.at,
+                       fmt::format("{}: expected unix:PATH, ADDRESS:PORT or [ADDRESS]:PORT "
+                                   "with a numeric address, found {}",
+                                   s.key, describe(item)));
+      // Port 0 is another one each time.
+      const bool twice =
+          (place->port != 0 || !place->path.empty()) &&
+          std::ranges::find(config_.lmtp_listen, *place) != config_.lmtp_listen.end();
+      if (twice)
+        return problem(item.at, fmt::format("{}: {} is given twice", s.key, quote(item.text)));
+      config_.lmtp_listen.push_back(*place);
+    }
+  }
+
+  // Who may use what others reach is said, since nobody there has to prove who they are.
+  void check_lmtp(Position listen, Position allow) {
+    for (const std::string& text : config_.lmtp_allow)
+      if (!Network::of(text))
+        problem(allow, fmt::format("lmtp.allow: expected an address or a network such as "
+                                   "192.0.2.0/24, found {}",
+                                   quote(text)));
+    for (const ListenPlace& place : config_.lmtp_listen) {
+      if (place.path.size() > kMaxSocketPath)
+        problem(listen, fmt::format("lmtp.listen: expected a path of at most 107 bytes, found {}",
+                                    quote(place.path)));
+      if (place.path.empty() && !Network::of(place.host)->is_loopback() &&
+          config_.lmtp_allow.empty())
+        problem(listen, fmt::format("lmtp.listen: other machines reach {}, and nothing on the way "
+                                    "is encrypted: expected lmtp.allow, too, the addresses that "
+                                    "may deliver; found none",
+                                    quote(place.host)));
+    }
   }
 
   void set_users(const Setting& s, const Node& node) {
@@ -501,6 +571,7 @@ class Binder {
       problem(at("listen.deliver_socket"),
               fmt::format("listen.deliver_socket: expected a path of at most 107 bytes, found {}",
                           quote(config_.listen_deliver_socket)));
+    check_lmtp(at("lmtp.listen"), at("lmtp.allow"));
     if (config_.hostname.empty()) {
       char name[256] = {};
       config_.hostname = gethostname(name, sizeof name - 1) == 0 && name[0] ? name : "localhost";
@@ -587,6 +658,14 @@ class Binder {
     config_.listen_deliver_socket = config_.listen_deliver_socket.empty()
                                         ? absolute(config_.paths_run_dir, "deliver.sock")
                                         : absolute(config_.base_dir, config_.listen_deliver_socket);
+    const bool chosen = given("lmtp.listen");
+    if (!chosen) config_.lmtp_listen = {{.path = "lmtp", .host = {}}};
+    for (ListenPlace& place : config_.lmtp_listen)
+      if (!place.path.empty()) place.path = absolute(config_.paths_run_dir, place.path);
+    if (!chosen && config_.lmtp_listen.front().path.size() > kMaxSocketPath) {
+      config_.lmtp_listen.clear();
+      warn({}, "paths.run_dir is too long for a socket in it: LMTP is spoken nowhere");
+    }
   }
 
   Config& config_;

@@ -42,6 +42,14 @@ struct CertificatePaths {
   Position at;
 };
 
+// Where to listen: at a local socket, or at a port of a numeric address.
+struct ListenPlace {
+  std::string path;  // absolute; "" for a port
+  std::string host;
+  uint16_t port = 0;  // 0: any free one
+  bool operator==(const ListenPlace&) const = default;
+};
+
 // All settings with their final values. Paths are absolute. Members follow the key's name, with
 // the section in front: `tls: {key: …}` is tls_key.
 struct Config {
@@ -70,6 +78,9 @@ struct Config {
   std::string listen_deliver_socket;               // of rims-deliver
   std::string listen_deliver_socket_group;         // name or number, "" leaves the group alone
   uint32_t listen_deliver_socket_mode = 0;
+
+  std::vector<ListenPlace> lmtp_listen;  // in the order of the file; one place once
+  std::vector<std::string> lmtp_allow;   // addresses and networks
 
   std::string auth_plaintext, auth_cram_md5;
   uint64_t auth_delay_first = 0, auth_delay_max = 0;  // milliseconds, seconds

@@ -223,6 +223,8 @@ DeliverdPart deliverd_part(const Config& config) {
   part.level = level(config);
   part.message_size_max = config.limits_message_size;
   part.connections_max = narrow(config.limits_deliver_connections);
+  part.hostname = config.hostname;
+  for (const std::string& text : config.lmtp_allow) part.lmtp_allow.value.emplace_back(text);
   return part;
 }
 

@@ -172,12 +172,17 @@ struct ImapdPart {
       &ImapdPart::capabilities_disabled);
 };
 
+using LmtpPeer = ipc::Text<1, 64>;  // an address or a network (common/base/network.h)
+
 struct DeliverdPart {
   ipc::LogLevel level = ipc::LogLevel::info;
   uint64_t message_size_max = 0;  // bytes
-  uint32_t connections_max = 0;
+  uint32_t connections_max = 0;   // of rims-deliver, and as many of LMTP
+  ipc::Text<1, ipc::kMaxHostName> hostname = "localhost";
+  ipc::List<LmtpPeer, kMaxTexts> lmtp_allow;
   static constexpr auto kFields = std::tuple(&DeliverdPart::level, &DeliverdPart::message_size_max,
-                                             &DeliverdPart::connections_max);
+                                             &DeliverdPart::connections_max,
+                                             &DeliverdPart::hostname, &DeliverdPart::lmtp_allow);
 };
 
 }  // namespace rims::config

@@ -143,6 +143,8 @@ Status check_paths_of_root(const Config& config) {
   for (const CertificatePaths& more : config.tls_more)
     for (const std::string& path : {more.certificate, more.key, more.ocsp})
       uses.push_back({"tls.more", path, place, kLikeEtc});
+  for (const ListenPlace& place : config.lmtp_listen)
+    uses.push_back({"lmtp.listen", place.path, in_directory, "let it be unix:lmtp"});
   if (!config.file.empty()) {
     TRY_STATUS(check_configuration_of_root(config.file));
   }

@@ -224,6 +224,27 @@ constexpr auto kSettings = std::to_array<Setting>({
      .member = &Config::listen_deliver_socket_mode,
      .doc = "The permission bits of that socket."},
 
+    {.key = "lmtp.listen",
+     .kind = Kind::place_list,
+     .shown = "[unix:lmtp]",
+     .min = 1,
+     .max = 112,
+     .member = std::monostate(),
+     .doc =
+         "Where LMTP is spoken: unix:PATH is a local socket, relative to paths.run_dir, with the "
+         "group and permission bits of listen.deliver_socket; ADDRESS:PORT or [ADDRESS]:PORT "
+         "is a port of a numeric address. [] speaks it nowhere. For root: in a directory that "
+         "only root may change."},
+    {.key = "lmtp.allow",
+     .kind = Kind::text_list,
+     .shown = "this machine",
+     .min = 1,
+     .max = 64,
+     .member = &Config::lmtp_allow,
+     .doc = "The addresses and networks, such as 192.0.2.7 or 2001:db8::/64, that may deliver by "
+            "LMTP besides this machine; needed where lmtp.listen has an address that others reach, "
+            "since nothing on the way is encrypted."},
+
     {.key = "auth.plaintext",
      .kind = Kind::choice,
      .fallback = "auto",
@@ -571,7 +592,8 @@ constexpr auto kSettings = std::to_array<Setting>({
      .min = 1,
      .max = 10'000,
      .member = &Config::limits_deliver_connections,
-     .doc = "How many rims-deliver(1) processes are served at a time; more wait."},
+     .doc = "How many rims-deliver(1) processes are served at a time, and as many connections of "
+            "LMTP; more processes wait, and more connections are told to come again."},
 
     {.key = "metadata.server",
      .kind = Kind::entry_map,
@@ -664,6 +686,8 @@ std::string expectation(const Setting& setting) {
                          setting.max);
     case Kind::text_list:
       return fmt::format("a list of texts of {} to {} bytes", setting.min, setting.max);
+    case Kind::place_list:
+      return "a list of unix:PATH and ADDRESS:PORT";
     case Kind::entry_map:
       return fmt::format("a map of names below /shared to texts of at most {} bytes", setting.max);
     case Kind::certificate_list:

@@ -29,7 +29,8 @@ enum class Kind : unsigned char {
   account,    // a user or group by name or number
   shift_age,  // a number of files, or daily, weekly, monthly
   text_list,
-  entry_map,  // entries of RFC 5464 and their values
+  place_list,  // local sockets and ports
+  entry_map,   // entries of RFC 5464 and their values
   certificate_list,
   password,  // never printed
   user_list,

@@ -6,6 +6,8 @@
 //           trusts rims-deliverd only to say that a message may be delivered.
 //   Fd      the message: a memfd sealed against writing, growing and shrinking. A reader
 //           refuses one without those seals, and one larger than the limit.
+//   Several recipients of one message: one Deliver each, and the same memfd in all of them, so
+//           that there is one copy of its bytes. Each has an answer of its own.
 //   Promise status `delivered` means: in the journal, durable.
 //
 //     rims-deliver            rims-deliverd                 rims-imapd W
@@ -29,6 +31,7 @@ namespace rims::ipc {
 inline constexpr size_t kMaxMailbox = 1024;    // bytes, a name in UTF-8
 inline constexpr size_t kMaxDeliveryId = 256;  // bytes
 inline constexpr size_t kMaxReason = 512;      // bytes
+inline constexpr size_t kMaxReceived = 2048;   // bytes of a Received field
 
 enum class DeliverMsg : uint16_t {
   submit = 1,
@@ -44,7 +47,8 @@ enum class Delivery : uint8_t {
   not_permitted,  // the caller may not deliver                  exit 77
   temporary,      // anything doubtful                           exit 75
   over_quota,     // refused: the account is full                exit 77
-  last = over_quota,
+  full,           // temporary: the account is full              exit 75
+  last = full,
 };
 
 struct Submit {
@@ -85,9 +89,13 @@ struct Deliver {
   Text<0, kMaxDeliveryId> delivery_id;
   uint8_t flags = 0;
   int64_t internal_date = 0;
+  // A Received field with its CRLF (RFC 5321 §4.4): the worker puts Return-Path, Delivered-To and
+  // this in front of what is in the memfd. "" puts nothing in front. All of it is stored, but no
+  // part of what tells a repeated delivery.
+  Text<0, kMaxReceived> received;
   static constexpr auto kFields = std::tuple(
       &Deliver::request, &Deliver::user, &Deliver::recipient, &Deliver::sender, &Deliver::mailbox,
-      &Deliver::delivery_id, &Deliver::flags, &Deliver::internal_date);
+      &Deliver::delivery_id, &Deliver::flags, &Deliver::internal_date, &Deliver::received);
 };
 
 struct DeliverReply {

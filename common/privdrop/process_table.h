@@ -184,6 +184,9 @@ inline constexpr auto kDeliverdOwn = std::to_array<Call>({
     "accept4",
     {"getsockopt", is(1, kSocketLevel, "SOL_SOCKET"), is(2, kPeerOf, "SO_PEERCRED")},
     {"fcntl", is(1, kGetSeals, "F_GET_SEALS")},
+    // What comes by LMTP is put into a memfd here.
+    {"memfd_create", is(1, kMemfd, "MFD_CLOEXEC | MFD_ALLOW_SEALING")},
+    {"fcntl", is(1, kAddSeals, "F_ADD_SEALS")},
 });
 
 template <size_t... N>
@@ -278,7 +281,9 @@ inline constexpr Row kDeliverdRow{
     .user = "_rimsdeliver",
     .root = Root::empty,
     .files = FileRights::none,
-    .descriptors = "control link, links, the socket of rims-deliver and its clients",
+    .descriptors =
+        "control link, links, the socket of rims-deliver, listening sockets of LMTP, the clients "
+        "of both",
     .limits = {.open_files = 16384, .file_size = 0, .processes = 64},
     .calls = calls::kDeliverd,
     .links = "rims-log, rims-auth, rims-imapd",

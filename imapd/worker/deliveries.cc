@@ -11,6 +11,7 @@
 #include "common/base/log.h"
 #include "common/ipc/sealed.h"
 #include "common/mail/state.h"
+#include "common/mail/trace_fields.h"
 #include "imapd/worker/delivery_key.h"
 
 namespace rims::imapd {
@@ -59,15 +60,20 @@ Task<ipc::DeliverReply> Deliveries::delivered(ipc::Deliver order, Fd message) {
     co_return reply_of(request, ipc::Delivery::rejected, "the message is too large");
   }
   if (*size == 0) co_return reply_of(request, ipc::Delivery::rejected, "the message is empty");
-  auto bytes = store::MessageBytes::map(message);
+  const std::string& received = order.received.value;
+  const std::string front =
+      received.empty() ? received
+                       : store::trace_fields(order.sender.value, order.recipient.value) + received;
+  auto bytes = store::MessageBytes::map(message, front);
   if (!bytes) co_return temporary(bytes.error());
   store::NewMessage made;
   made.bytes = std::move(*bytes);
   const std::string mailbox =
       order.mailbox.value.empty() ? "INBOX" : store::canonical_name(order.mailbox.value);
   const auto name = [&] {
-    made.delivery_key =
-        delivery_key(order.recipient.value, mailbox, order.delivery_id.value, made.bytes.view());
+    // Without what is put in front: it has the time of this attempt.
+    made.delivery_key = delivery_key(order.recipient.value, mailbox, order.delivery_id.value,
+                                     made.bytes.view().substr(front.size()));
   };
   co_await accounts_.work_on(made.bytes.view(), name);
   made.duplicate_window = settings_.duplicate_window_s;
@@ -112,7 +118,7 @@ Task<ipc::DeliverReply> Deliveries::delivered(ipc::Deliver order, Fd message) {
       log::warn({}, "not delivered to {} in {}{}: {} ({}), id {}", log::quoted(user),
                 log::quoted(stored_in), for_good ? "" : " for now", error.reply(), error.detail(),
                 log::quoted(order.delivery_id.value));
-      co_return reply_of(request, for_good ? ipc::Delivery::over_quota : ipc::Delivery::temporary,
+      co_return reply_of(request, for_good ? ipc::Delivery::over_quota : ipc::Delivery::full,
                          error.reply());
     }
     co_return temporary(appended.error());

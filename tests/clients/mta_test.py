@@ -1,4 +1,4 @@
-"""Postfix hands mail to rims-deliver: every message arrives as it was sent, once
+"""Postfix hands mail to rims-deliver, or speaks LMTP: every message arrives as it was sent, once
 
 A second instance of Postfix, with configuration, queue and port of its own in a temporary
 directory, started by root; nothing of the system's Postfix is touched.
@@ -20,6 +20,7 @@ import unittest
 
 from tests.clients.support import crlf
 from tests.system.harness import TOP, Suite, wait_for
+from tests.system.lmtp_test import TRACE, ports
 
 MAIN_CF = """\
 compatibility_level = 3.6
@@ -71,6 +72,7 @@ proxymap  unix  - - n -   - proxymap
 scache    unix  - - n -   1 scache
 postlog   unix-dgram n - n - 1 postlogd
 local     unix  - n n -   - local
+lmtp      unix  - - n -   - lmtp
 rims      unix  - n n -  10 pipe
   flags= user={user} null_sender=
   argv={stage}/bin/rims-deliver -c {config} -f ${{sender}} -i ${{queue_id}} -d {recipient}
@@ -128,7 +130,7 @@ class Postfix:
 
     def statuses(self):
         """How each delivery attempt ended: ["sent", "deferred", ...]"""
-        return re.findall(r"relay=rims,.* status=(\w+)", self.log())
+        return re.findall(r"relay=(?:rims|[^,]*\[[^,]*\](?::\d+)?|none),.* status=(\w+)", self.log())
 
     def waiting(self):
         return self.run("postqueue", "-j").splitlines()
@@ -269,6 +271,96 @@ class ReadmeTest(unittest.TestCase):
                 self.assertEqual([without_trace(m) for m in stored(suite, user)], [letter(1)])
             finally:
                 postfix.close()
+
+
+def lmtp_recipe(where):
+    """What rims-deliverd(8) puts into main.cf, with this place for its socket."""
+    with open(os.path.join(TOP, "man", "rims-deliverd.8"), encoding="utf-8") as f:
+        text = re.search(r"^virtual_mailbox_domains = .*?(?=^\.Ed)", f.read(), flags=re.M | re.S)[0]
+    assert "lmtp:unix:/run/rims/lmtp\n" in text
+    return "mydestination =\n" + text.replace("lmtp:unix:/run/rims/lmtp", where)
+
+
+@unittest.skipUnless(shutil.which("postfix") or os.path.exists("/usr/sbin/postfix"),
+                     "postfix is not installed")
+@unittest.skipUnless(os.geteuid() == 0, "only root can start Postfix")
+class LmtpTest(unittest.TestCase):
+    def setUp(self):
+        self.suite = Suite(users={"foo": "bar", "bar": "baz"}, tls=False, settings=(
+            'lmtp: {listen: ["unix:lmtp", "127.0.0.1:0"]}\nlisten: {deliver_socket_mode: 0666}\n'))
+        os.chmod(self.suite.directory, 0o755)
+        self.suite.start()
+        self.addCleanup(self.suite.close)
+        self.addCleanup(self._stop_suite)
+
+    def _stop_suite(self):
+        if not self._outcome.success:
+            self.suite.dump()
+        self.suite.stop()
+
+    def postfix(self, where=None):
+        postfix = Postfix(self.suite, lmtp_recipe(where or f"lmtp:unix:{self.suite.run_dir}/lmtp"))
+        self.addCleanup(postfix.close)
+        self.addCleanup(lambda: self._outcome.success or print(postfix.log()[-5000:]))
+        return postfix
+
+    @staticmethod
+    def send(postfix, messages, to=("foo@example.org",), sender="s@example.net"):
+        with smtplib.SMTP("127.0.0.1", postfix.port, timeout=60) as smtp:
+            for message in messages:
+                smtp.sendmail(sender, to, message)
+
+    def found(self, user="foo"):
+        """The messages of INBOX below the fields of RIMS and the one of Postfix."""
+        messages = stored(self.suite, user)
+        self.assertTrue(all(TRACE.match(m) for m in messages))
+        return [without_trace(m[TRACE.match(m).end():]) for m in messages]
+
+    def test_messages_arrive_byte_for_byte_at_the_local_socket_and_at_the_port(self):
+        for where in (None, f"lmtp:inet:127.0.0.1:{ports(self.suite)['lmtp']}"):
+            with self.subTest(where):
+                before = len(self.found())
+                postfix = self.postfix(where)
+                letters = [letter(n) for n in range(60)]
+                self.send(postfix, letters[:50])
+                self.send(postfix, letters[50:], sender="")
+                wait_for(lambda n=before: count(self.suite) >= n + len(letters), 120, "all are there")
+                self.assertEqual(sorted(self.found()[before:]), sorted(letters))
+                wait_for(lambda p=postfix: not p.waiting(), 30, "the queue is empty")
+                self.assertEqual(set(postfix.statuses()), {"sent"}, postfix.log())
+                postfix.close()
+
+    def test_one_message_for_two_users_and_one_unknown(self):
+        postfix = self.postfix()
+        self.send(postfix, [letter(1)], sender="",
+                  to=("foo@example.org", "bar@example.org", "nobody-of-that-name@example.org"))
+        wait_for(lambda: len(postfix.statuses()) == 3, 60, "each has its status")
+        self.assertEqual(sorted(postfix.statuses()), ["bounced", "sent", "sent"])
+        self.assertRegex(postfix.log(), r"dsn=5\.1\.1, status=bounced .*no such user")
+        self.assertEqual(self.found(), [letter(1)])
+        self.assertEqual(self.found("bar"), [letter(1)])
+
+    def test_a_suite_that_is_down_defers(self):
+        self.suite.stop()
+        postfix = self.postfix()
+        self.send(postfix, [letter(1), letter(2)])
+        wait_for(lambda: postfix.statuses().count("deferred") >= 2, 60, "both are deferred")
+        self.assertEqual(set(postfix.statuses()), {"deferred"})
+        self.suite.start()
+        postfix.run("postqueue", "-f")
+        wait_for(lambda: not postfix.waiting(), 60, "the queue is empty")
+        self.assertEqual(sorted(self.found()), sorted([letter(1), letter(2)]))
+
+    def test_each_arrives_once_whatever_process_dies(self):
+        postfix = self.postfix()
+        letters = [letter(n) for n in range(90)]
+        for n, role in enumerate(("deliverd", "imapd", "auth")):
+            self.send(postfix, letters[30 * n:30 * n + 10])
+            self.suite.kill(role)
+            self.send(postfix, letters[30 * n + 10:30 * n + 30])
+        wait_for(lambda: not postfix.waiting(), 120, "the queue is empty")
+        self.assertEqual(set(postfix.statuses()) - {"sent", "deferred"}, set())
+        self.assertEqual(sorted(self.found()), sorted(letters))
 
 
 if __name__ == "__main__":

@@ -108,6 +108,24 @@ TEST(Config, AbsolutePathsStayAndRelativeOnesHangOnTheRightDirectory) {
   EXPECT_EQ(c.tls_key, "/k.pem");
   EXPECT_EQ(c.paths_pid_file, "/srv/mail/p/x.pid");
   EXPECT_EQ(c.listen_deliver_socket, "/run/rims/deliver.sock");
+  EXPECT_EQ(c.lmtp_listen, (std::vector<ListenPlace>{{.path = "/run/rims/lmtp", .host = {}}}));
+}
+
+TEST(Config, PlacesOfLmtp) {
+  const Config c = good(kUser +
+                        "lmtp: { listen: [ unix:Sub/L, unix:/s, \"127.0.0.1:24\", \"[::1]:0\", "
+                        "\"192.0.2.1:24\" ], allow: [ 192.0.2.0/24 ] }\n");
+  EXPECT_EQ(c.lmtp_listen,
+            (std::vector<ListenPlace>{{.path = "/srv/rims/run/Sub/L", .host = {}},
+                                      {.path = "/s", .host = {}},
+                                      {.path = {}, .host = "127.0.0.1", .port = 24},
+                                      {.path = {}, .host = "::1", .port = 0},
+                                      {.path = {}, .host = "192.0.2.1", .port = 24}}));
+  EXPECT_EQ(deliverd_part(c).lmtp_allow.value.front().value, "192.0.2.0/24");
+  EXPECT_TRUE(good(kUser + "lmtp: { listen: [] }\n").lmtp_listen.empty());
+  const Config deep = good(kUser + "listen: { deliver_socket: /s }\npaths: { run_dir: /" +
+                           std::string(100, 'd') + " }\n");
+  EXPECT_TRUE(deep.lmtp_listen.empty()) << "the default is left out where it does not fit";
 }
 
 TEST(Config, UnitsOfSizesAndTimes) {
@@ -257,6 +275,27 @@ TEST(Config, SaysWhereWhatWasExpectedAndTheNearestKey) {
       {"metadata: { server: { /shared/a: [ y ] } }\n",
        "f.yml:2:34: metadata.server: /shared/a: expected one line of at most 4096 bytes, found a "
        "list"},
+      {"lmtp: { listen: unix:lmtp }\n",
+       "f.yml:2:17: lmtp.listen: expected a list of unix:PATH and ADDRESS:PORT, found "
+       "\"unix:lmtp\""},
+      {"lmtp: { listen: [ mx.example.org:24 ] }\n",
+       "f.yml:2:19: lmtp.listen: expected unix:PATH, ADDRESS:PORT or [ADDRESS]:PORT with a numeric "
+       "address, found \"mx.example.org:24\""},
+      {"lmtp: { listen: [ \"::1:24\" ] }\n",
+       "f.yml:2:19: lmtp.listen: expected unix:PATH, ADDRESS:PORT or [ADDRESS]:PORT with a numeric "
+       "address, found \"::1:24\""},
+      {"lmtp: { listen: [ \"127.0.0.1:24\", \"127.0.0.1:24\" ] }\n",
+       "f.yml:2:35: lmtp.listen: \"127.0.0.1:24\" is given twice"},
+      {"lmtp: { listen: [ \"192.0.2.1:24\" ] }\n",
+       "f.yml:2:9: lmtp.listen: other machines reach \"192.0.2.1\", and nothing on the way is "
+       "encrypted: expected lmtp.allow, too, the addresses that may deliver; found none"},
+      {"lmtp: { allow: [ 192.0.2.0/33 ] }\n",
+       "f.yml:2:9: lmtp.allow: expected an address or a network such as 192.0.2.0/24, found "
+       "\"192.0.2.0/33\""},
+      {"lmtp: { listen: [ \"unix:/" + std::string(107, 'x') + "\" ] }\n",
+       "f.yml:2:19: lmtp.listen: expected unix:PATH, ADDRESS:PORT or [ADDRESS]:PORT with a numeric "
+       "address, found \"unix:/" +
+           std::string(74, 'x') + "\""},
       {"hostname: \"a b\"\n", "f.yml:2:1: hostname: expected a host name, found \"a b\""},
       {"hostname: \"a\\tb\"\n", "f.yml:2:11: hostname: control characters are not allowed here"},
       {"tls: { certificate: c.pem }\n",

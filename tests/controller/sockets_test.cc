@@ -243,6 +243,35 @@ TEST_F(Sockets, APortIsLookedAtWithoutTakingAConnection) {
   EXPECT_TRUE(open_ports(config_for("127.0.0.1", port), remarks_)) << "and it is still free";
 }
 
+TEST_F(Sockets, LmtpListensAtSocketsAndPortsOrSaysWhatIsTaken) {
+  config::Config config = config_for("127.0.0.1", 0);
+  config.listen_deliver_socket_mode = 0600;
+  config.lmtp_listen = {{.path = dir_ + "/lmtp", .host = {}},
+                        {.path = {}, .host = "127.0.0.1", .port = 0}};
+  EXPECT_TRUE(lmtp_is_free(config, false, {}));
+  auto all = open_lmtp(config, {});
+  ASSERT_TRUE(all) << all.error().detail();
+  ASSERT_EQ(all->size(), 2u);
+  EXPECT_EQ((*all)[1].index, 1u);
+  EXPECT_EQ(mode_of(dir_ + "/lmtp"), 0600u);
+  ASSERT_TRUE(write_ports(dir_, *all));
+  std::ifstream in(dir_ + "/ports");
+  std::string name;
+  int port = 0;
+  in >> name >> port;
+  EXPECT_EQ(name, "lmtp");
+  EXPECT_EQ(port, (*all)[1].port);
+  config.lmtp_listen[1].port = (*all)[1].port;
+  const Status taken = lmtp_is_free(config, false, {});
+  ASSERT_FALSE(taken);
+  EXPECT_THAT(taken.error().detail(), HasSubstr("lmtp.listen: another server listens on " + dir_));
+  EXPECT_THAT(taken.error().detail(), HasSubstr("lmtp.listen: cannot listen on 127.0.0.1:"));
+  EXPECT_TRUE(lmtp_is_free(config, true, {(*all)[1].port})) << "they are our own";
+  EXPECT_FALSE(open_lmtp(config, {}));
+  all->clear();
+  EXPECT_TRUE(open_lmtp(config, {})) << "an old socket is replaced";
+}
+
 TEST_F(Sockets, ASocketOfDeliverIsLookedAtWithoutTouchingIt) {
   const std::string path = dir_ + "/deliver.sock";
   EXPECT_TRUE(deliver_socket_is_free(path));

@@ -115,6 +115,7 @@ Task<Result<Reply>> post(Session& session, imap::Append args) {
       co_return fail(Fault::refused, "not permitted", reply.reason.value, "NOPERM");
     case ipc::Delivery::over_quota:
       co_return fail(Fault::limit, "the user is over quota", reply.reason.value, "OVERQUOTA");
+    case ipc::Delivery::full:
     case ipc::Delivery::temporary:
       break;
   }

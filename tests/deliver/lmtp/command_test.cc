@@ -61,7 +61,7 @@ TEST(Command, ParametersOfMail) {
   EXPECT_TRUE(mail.smtputf8);                                                    // RFC 6531
   EXPECT_EQ(mail.envelope_id, "QQ+314 x");                                       // RFC 3461 §4.4
   EXPECT_EQ(mail.returned, "HDRS");                                              // RFC 3461 §4.3
-  EXPECT_EQ(good<Mail>("MAIL FROM:<a@b> BODY=8BITMIME").body, Body::eight_bit);  // RFC 6152
+  EXPECT_EQ(good<Mail>("MAIL FROM:<a@b> BODY=8BITMIME").body, Body::eight_bit);  // RFC 6152 §3
   EXPECT_EQ(good<Mail>("MAIL FROM:<a@b> SIZE=99999999999999999999").size, UINT64_MAX);
 }
 

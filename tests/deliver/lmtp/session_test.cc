@@ -123,6 +123,20 @@ TEST(LmtpSession, OneReplyPerRecipientAfterTheDot) {  // RFC 2033 §4.2
   EXPECT_FALSE(d.open);
 }
 
+// RFC 2034 §4: of the same class as the code; not in the greeting, in answers to LHLO, and in 3xx.
+TEST(LmtpSession, EveryOtherReplyHasAnEnhancedCode) {
+  Driver d;
+  d.run("LHLO c\r\n");
+  for (const char* command :
+       {"NOOP", "HELP", "VRFY x", "RSET", "X", "RCPT TO:<a@b>", "MAIL FROM:<", "XFORWARD IDENT=1",
+        "MAIL FROM:<a@b>", "RCPT TO:<foo@x>", "RCPT TO:<nobody@x>", "BDAT 1\r\nx", "DATA", "EHLO a",
+        "STARTTLS", "BDAT 1 LAST\r\nx", "QUIT"}) {
+    const std::string reply = d.at_once(std::string(command) + "\r\n");
+    ASSERT_GT(reply.size(), 10U) << command;
+    EXPECT_EQ(reply.substr(3, 3), std::string({' ', reply[0], '.'})) << command;
+  }
+}
+
 TEST(LmtpSession, TheSameByteByByte) {
   Driver d;
   d.run(std::string(kBegin) + "DATA\r\n");
@@ -164,7 +178,7 @@ TEST(LmtpSession, TheSizeIsRefusedAtMailAndWhileItIsRead) {  // RFC 1870 §6.1, 
             too_large + "250 2.0.0 ok\r\n");
 }
 
-TEST(LmtpSession, ChunksMakeOneMessage) {  // RFC 3030 §2
+TEST(LmtpSession, ChunksMakeOneMessage) {  // RFC 3030 §2, §3
   Driver d;
   d.run("LHLO c\r\nMAIL FROM:<a@b> BODY=BINARYMIME\r\nRCPT TO:<foo@x>\r\nRCPT TO:<bar@x>\r\n");
   EXPECT_EQ(d.run("DATA\r\n"), "503 5.5.1 this message needs BDAT\r\n");
@@ -249,7 +263,7 @@ TEST(LmtpSession, AMessageThatComesBeforeThe354EndsTheConnection) {  // RFC 2920
   EXPECT_TRUE(d.stored.empty());
 }
 
-TEST(LmtpSession, AHundredRecipientsAndNoMore) {  // RFC 5321 §4.5.3.1.8, RFC 9422
+TEST(LmtpSession, AHundredRecipientsAndNoMore) {  // RFC 5321 §4.5.3.1.8, RFC 9422 §4
   Driver d;
   d.run("LHLO c\r\nMAIL FROM:<a@b>\r\n");
   for (size_t i = 0; i < kMaxRecipients; i++)
