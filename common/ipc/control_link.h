@@ -52,9 +52,9 @@ enum class Channel : uint8_t {
   listen_imap,     // plain with STARTTLS
   listen_imaps,    // implicit TLS
   listen_deliver,  // AF_UNIX SOCK_SEQPACKET of rims-deliver
-  listen_lmtp,     // AF_UNIX or TCP, number `index`: clients of LMTP
   admin,           // a link of rims-ctl (admin_link.h); not missed when it ends
-  last = admin,
+  listen_lmtp,     // AF_UNIX or TCP, number `index`: clients of LMTP
+  last = listen_lmtp,
 };
 
 struct Configure {

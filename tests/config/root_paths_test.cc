@@ -167,6 +167,15 @@ TEST_F(RootPaths, EachPathOfAConfigurationIsLookedAt) {
   EXPECT_THAT(wrong(&Config::paths_pid_file, "/others/rims.pid"), HasSubstr("paths.pid_file: "));
   EXPECT_THAT(wrong(&Config::listen_deliver_socket, "/others/deliver.sock"),
               HasSubstr("listen.deliver_socket: "));
+  for (const char* place : {"/roots/lmtp", "/others/lmtp"}) {
+    good.lmtp_listen = {{.path = {}, .host = "127.0.0.1", .port = 24},
+                        {.path = top_ + place, .host = {}}};
+    const Status found = check_paths_of_root(good);
+    if (std::string_view(place).starts_with("/roots"))
+      EXPECT_TRUE(found) << found.error().detail();
+    else
+      EXPECT_THAT(found.error().detail(), HasSubstr("lmtp.listen: "));
+  }
   EXPECT_THAT(wrong(&Config::file, "/others/config.yml"),
               HasSubstr("/others belongs to user 4711, who may change it; let the configuration"));
   EXPECT_THAT(wrong(&Config::tls_certificate, "/others/cert.pem"), HasSubstr("tls.certificate: "));

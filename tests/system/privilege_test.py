@@ -46,7 +46,7 @@ class Descriptors:
 
     def __init__(self, pid):
         packets = inodes("/proc/net/unix", 6, lambda w: w[4] == "0005")
-        listening = inodes("/proc/net/unix", 6, lambda w: w[4] == "0005" and w[3] == "00010000")
+        listening = inodes("/proc/net/unix", 6, lambda w: w[4] in ("0001", "0005") and w[3] == "00010000")
         tcp = set()
         for family in ("tcp", "tcp6"):
             if os.path.exists(f"/proc/net/{family}"):
@@ -102,7 +102,8 @@ class Privilege(unittest.TestCase):
             self.assertEqual(held.links, 1 + sum(counts[peer] for peer in peers),
                              "its control link and one link to each of its peers")
             self.assertEqual(held.ports, 2 if role == "login" else 0)
-            self.assertEqual(held.local_doors, 1 if role == "deliverd" else 0)
+            self.assertEqual(held.local_doors, 2 if role == "deliverd" else 0,
+                             "that of rims-deliver and that of LMTP")
             self.assertLessEqual(held.other_sockets, 2)
             if role == "log":
                 # And the directory in which it makes the next one.

@@ -126,7 +126,7 @@ class Stopped(unittest.TestCase):
                     told += piece
             self.assertIn(b"* BYE", told)
         self.assertNotIn("did not stop in time", suite.output_text())
-        for name in ("ports", "rims.pid", "deliver.sock"):
+        for name in ("ports", "rims.pid", "deliver.sock", "lmtp"):
             self.assertFalse(os.path.exists(os.path.join(suite.run_dir, name)), name)
 
     def test_by_the_terminal_too(self):

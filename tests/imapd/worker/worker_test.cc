@@ -304,7 +304,7 @@ TEST_F(WorkerTest, ALinkMayBeReplaced) {
 struct Order {
   std::string user = "foo", mailbox, bytes = "Subject: x\r\n\r\nhello\r\n";
   uint8_t flags = 0;
-  std::string id, recipient = "foo@example.org";
+  std::string id, recipient = "foo@example.org", received;
 };
 
 Task<ipc::DeliverReply> send(Peers& peers, Order order) {
@@ -315,6 +315,7 @@ Task<ipc::DeliverReply> send(Peers& peers, Order order) {
   deliver.flags = order.flags;
   deliver.delivery_id = order.id;
   deliver.recipient = order.recipient;
+  deliver.received = order.received;
   std::vector<Fd> fds;
   fds.push_back(std::move(*ipc::sealed_copy(order.bytes, "m")));
   EXPECT_TRUE(co_await peers.deliverd.send(std::move(deliver), std::move(fds)));
@@ -398,6 +399,26 @@ TEST_F(WorkerTest, StoresARepeatedDeliveryOnce) {
   EXPECT_EQ(messages("INBOX"), 7U);
 }
 
+// RFC 5321 §4.4: Return-Path first. The time in Received is that of an attempt.
+TEST_F(WorkerTest, PutsTraceFieldsInFrontAndKnowsARepetitionAllTheSame) {
+  stage.settings.duplicate_window_s = 3600;
+  stage.worker->reload(stage.settings);
+  for (const char* time : {"10:00", "11:00"}) {
+    const auto reply =
+        run(stage.loop, send(*peers, {.bytes = "Subject: x\r\n\r\nhello\r\n",
+                                      .id = "Q1",
+                                      .recipient = "a b@example.org",
+                                      .received = std::string("Received: at ") + time + "\r\n"}));
+    EXPECT_EQ(reply.status, Delivery::delivered);
+  }
+  const auto account = *run(stage.loop, stage.store->open("foo"));
+  const auto inbox = *run(stage.loop, account->open_mailbox(account->find("INBOX")->id));
+  ASSERT_EQ(inbox->messages().size(), 1U);
+  EXPECT_EQ(*run(stage.loop, account->read(inbox->messages()[0].message)),
+            "Return-Path: <>\r\nDelivered-To: \"a b\"@example.org\r\nReceived: at 10:00\r\n"
+            "Subject: x\r\n\r\nhello\r\n");
+}
+
 TEST_F(WorkerTest, DefersOrRejectsWhatAQuotaHasNoRoomFor) {
   store::Limits limits;
   limits.quota.messages = 1;
@@ -406,7 +427,7 @@ TEST_F(WorkerTest, DefersOrRejectsWhatAQuotaHasNoRoomFor) {
   stage.worker->reload(stage.settings);
   EXPECT_EQ(run(stage.loop, send(*peers, {.id = "1"})).status, Delivery::delivered);
   const auto deferred = run(stage.loop, send(*peers, {.id = "2"}));
-  EXPECT_EQ(deferred.status, Delivery::temporary);
+  EXPECT_EQ(deferred.status, Delivery::full);
   EXPECT_EQ(deferred.reason.value, "over quota: you may have 1 messages");
   stage.settings.reject_over_quota = true;
   stage.worker->reload(stage.settings);
@@ -420,7 +441,7 @@ TEST_F(WorkerTest, DefersOrRejectsWhatAQuotaHasNoRoomFor) {
   limits.quota = {};
   limits.mailbox_messages = 1;
   stage.store->set_limits(limits);
-  EXPECT_EQ(run(stage.loop, send(*peers, {.id = "2"})).status, Delivery::temporary);
+  EXPECT_EQ(run(stage.loop, send(*peers, {.id = "2"})).status, Delivery::full);
 }
 
 // rims-auth says so before rims-deliverd may ask, and on another link.
