@@ -29,6 +29,8 @@ static_assert(lmtp::kMaxIdent <= ipc::kMaxDeliveryId);
 static_assert(lmtp::kMaxEnvelopeId <= ipc::kMaxDeliveryId);
 
 constexpr size_t kRead = size_t{64} * 1024;  // at a time, and what is written at a time
+// Of commands, so that the answers to what comes at once stay few, and others get their turn.
+constexpr size_t kReadCommands = size_t{8} * 1024;
 // Of the beginning of a message, to find its topmost Received field.
 constexpr size_t kHead = 4096;
 constexpr int kAcceptsAtOnce = 32;
@@ -261,7 +263,8 @@ Task<bool> LmtpServer::read_more(Client& client, bool now) {
     auto left = std::chrono::ceil<Milliseconds>(end - Loop::now());
     if (client.in_message) left = std::min(left, times_.silence);
     // It may be over while bytes come; and fill() would take a negative limit for none.
-    if (left.count() > 0) done = co_await client.stream.fill(left, kRead);
+    if (left.count() > 0)
+      done = co_await client.stream.fill(left, client.in_message ? kRead : kReadCommands);
     if (left.count() <= 0 || (!done && done.error().fault() == Fault::timeout)) {
       log::info({}, "{}: nothing came in time", client.name);
       client.session.end({421, "4.4.2", "you were silent, or too slow, for too long"});
