@@ -10,6 +10,7 @@
 #include "common/base/log.h"
 #include "common/index/key_value.h"
 #include "common/index/memory_key_value.h"
+#include "common/mail/trace_fields.h"
 #include "common/privdrop/process_table.h"
 #include "common/process/child.h"
 #include "imapd/imap/protocol.h"
@@ -34,7 +35,8 @@ store::Limits limits_of(const config::ImapdPart& part) {
   if (part.metadata_value_max != 0) limits.annotation_bytes = part.metadata_value_max;
   if (part.metadata_entries_max != 0) limits.annotations = part.metadata_entries_max;
   if (part.metadata_total_max != 0) limits.annotations_bytes = part.metadata_total_max;
-  if (part.message_size_max != 0) limits.message_bytes = part.message_size_max;
+  if (part.message_size_max != 0)
+    limits.message_bytes = part.message_size_max + store::kMaxTraceFields;
   limits.quota = imapd::quota_of(part);
   return limits;
 }

@@ -4,10 +4,15 @@
 //   recipient as the MTA has it.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
 namespace rims::store {
+
+// Bytes of all that is put in front of a message. They do not count for limits.message_size: an MTA
+// that was told the limit must not find that a message within it can not be stored.
+inline constexpr size_t kMaxTraceFields = 4096;
 
 // An address as RFC 5321 §4.1.2 writes it: a local part that is no dot-string gets its quotes.
 [[nodiscard]] std::string written_address(std::string_view address);

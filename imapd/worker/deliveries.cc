@@ -18,6 +18,8 @@ namespace rims::imapd {
 namespace {
 
 static_assert(ipc::kMaxDeliveryId == store::kMaxDeliveryId);
+// Of a recipient every byte may get a backslash.
+static_assert(3 * ipc::kMaxAddress + ipc::kMaxReceived + 64 <= store::kMaxTraceFields);
 
 // Deliveries in work at once; further ones wait in the link, and so at the MTA.
 constexpr size_t kMaxDeliveries = 256;
