@@ -171,7 +171,7 @@ TEST_F(ServiceTest, EveryAnswerOfTheWorkerIsPassedOn) {
   scope.spawn(serve_auth(auth));
   for (const auto status :
        {ipc::Delivery::delivered, ipc::Delivery::no_user, ipc::Delivery::rejected,
-        ipc::Delivery::not_permitted, ipc::Delivery::temporary}) {
+        ipc::Delivery::not_permitted, ipc::Delivery::temporary, ipc::Delivery::full}) {
     worker = link(ipc::Role::imapd, 1, ipc::kImapdAcceptsFromDeliverd);
     scope.spawn(serve_worker(worker, status));
     const auto r = deliver("foo", memfd());

@@ -60,7 +60,7 @@ TEST_F(SubmitTest, EveryAnswerHasItsStatus) {
   const std::pair<ipc::Delivery, int> rows[] = {
       {ipc::Delivery::delivered, 0},  {ipc::Delivery::no_user, 67},
       {ipc::Delivery::rejected, 65},  {ipc::Delivery::not_permitted, 77},
-      {ipc::Delivery::temporary, 75},
+      {ipc::Delivery::temporary, 75}, {ipc::Delivery::full, 75},
   };
   for (const auto& [status, exit] : rows) {
     const Ending e = against([&](int c) { say(c, bytes_of(answer(status))); });

@@ -584,6 +584,7 @@ TEST_F(WorkerTest, PostsTheDeliveryUsersMailByTheWayOfAllMail) {
       {Delivery::rejected, "p NO [CANNOT] the message was refused"},
       {Delivery::not_permitted, "p NO [NOPERM] not permitted"},
       {Delivery::temporary, "p NO [UNAVAILABLE] not delivered, try again later"},
+      {Delivery::full, "p NO [UNAVAILABLE] not delivered, try again later"},
   };
   for (const PostCase& test : cases) {
     const auto client = run(stage.loop, stage.log_in("#postman", true));
