@@ -124,7 +124,7 @@ TEST(Config, PlacesOfLmtp) {
   EXPECT_EQ(deliverd_part(c).lmtp_allow.value.front().value, "192.0.2.0/24");
   EXPECT_TRUE(good(kUser + "lmtp: { listen: [] }\n").lmtp_listen.empty());
   const Config deep = good(kUser + "listen: { deliver_socket: /s }\npaths: { run_dir: /" +
-                           std::string(100, 'd') + " }\n");
+                           std::string(103, 'd') + " }\n");
   EXPECT_TRUE(deep.lmtp_listen.empty()) << "the default is left out where it does not fit";
 }
 
