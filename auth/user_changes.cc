@@ -7,8 +7,8 @@
 #include <fmt/core.h>
 
 #include "common/base/log.h"
-#include "common/password/stored.h"
 #include "common/names/names.h"
+#include "common/password/stored.h"
 
 namespace rims::auth {
 namespace {

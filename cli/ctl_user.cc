@@ -26,8 +26,8 @@
 #include "common/base/encoding.h"
 #include "common/base/json.h"
 #include "common/base/log.h"
-#include "common/config/password.h"
 #include "common/names/names.h"
+#include "common/password/password.h"
 #include "deliver/intake.h"
 
 namespace rims::ctl {
@@ -67,7 +67,7 @@ Result<Secret> new_password() {
 
 Result<Secret> new_hash() {
   TRY(const Secret password, new_password());
-  auto hash = config::password::make(password.reveal());
+  auto hash = password::make(password.reveal());
   if (!hash) return fail(Fault::limit, "there is not enough memory");
   return Secret(*hash);
 }
