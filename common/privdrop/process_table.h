@@ -155,7 +155,7 @@ inline constexpr auto kJournal = std::to_array<Call>({
     "flock",
 });
 
-// Its journal is that of the users.
+// Beside the journal of the users.
 inline constexpr auto kAuthOwn = std::to_array<Call>({"mlock", "munlock"});
 
 inline constexpr auto kLoginOwn = std::to_array<Call>({

@@ -73,7 +73,7 @@ TEST_F(UserChanges, ANameIsOneUsersOnly) {
   EXPECT_THAT(add("Admin"), HasSubstr("stands in the configuration"));
   EXPECT_THAT(add("a\x01"), HasSubstr("no user can be called"));
   EXPECT_THAT(add("\xff"), HasSubstr("no user can be called"));
-  EXPECT_THAT(add("bar", {}, "plain"), HasSubstr("no form that rims knows"));
+  EXPECT_THAT(add("bar", {}, "plain"), HasSubstr("its form is not known"));
 }
 
 TEST_F(UserChanges, AnAddressIsOneUsersOnlyAndNobodysName) {
@@ -111,7 +111,7 @@ TEST_F(UserChanges, AnEditChangesWhatItSaysAndLeavesTheRest) {
   EXPECT_EQ(user("foo").addresses.value.size(), 1u);
   EXPECT_EQ(edit(E::enable, "foo"), "");
   EXPECT_FALSE(user("foo").disabled);
-  EXPECT_THAT(edit(E::password, "foo", "", "plain"), HasSubstr("no form that rims knows"));
+  EXPECT_THAT(edit(E::password, "foo", "", "plain"), HasSubstr("its form is not known"));
   EXPECT_THAT(edit(E::enable, "nobody"), HasSubstr("there is no user \"nobody\""));
   EXPECT_THAT(edit(E::enable, "admin"), HasSubstr("change it there"));
 }

@@ -380,7 +380,7 @@ TEST_F(Attacks, WhatAProgramNeedsItMayDo) {
     if (!Fd(openat(mine.get(), "log", O_PATH | O_NOFOLLOW | O_CLOEXEC))) return 2;
     return renameat(mine.get(), "log", mine.get(), "log.0") == 0 ? 0 : 3;
   };
-  const auto keeps_mail = [&](const Held&) {
+  const auto keeps_journal = [&](const Held&) {
     if (mkdirat(mine.get(), "account", 0700) != 0) return 1;
     const Fd dir(openat(mine.get(), "account", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     const Fd fd(openat(dir.get(), "1", O_RDWR | O_CREAT | O_CLOEXEC, 0600));
@@ -403,9 +403,9 @@ TEST_F(Attacks, WhatAProgramNeedsItMayDo) {
       {"make a thread", thread, {Role::auth, Role::imapd}},
       {"accept", accepts, {Role::login, Role::deliverd}},
       {"make a pair for TLS", pair_for_tls, {Role::login}},
-      {"seal a message", seals, {Role::imapd}},
-      {"rename a file", rotates, {Role::log, Role::imapd}},
-      {"keep mail", keeps_mail, {Role::imapd}},
+      {"seal a message", seals, {Role::imapd, Role::deliverd}},
+      {"rename a file", rotates, {Role::log, Role::auth, Role::imapd}},
+      {"keep a journal", keeps_journal, {Role::auth, Role::imapd}},
   };
   for (const Row* row : confined_rows()) {
     for (const Need& need : needs) {

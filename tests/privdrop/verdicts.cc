@@ -169,9 +169,9 @@ constexpr uint64_t kSpecial = S_ISUID | S_ISGID | S_ISVTX;
 std::vector<Sweep> sweeps(ipc::Role role) {
   using ipc::Role;
   const bool imapd = role == Role::imapd, login = role == Role::login, logger = role == Role::log,
-             deliverd = role == Role::deliverd;
+             deliverd = role == Role::deliverd, auth = role == Role::auth;
   std::set<uint64_t> fcntls{F_GETFL, F_SETFL, F_SETFD, F_DUPFD_CLOEXEC};
-  if (imapd) fcntls.insert(F_ADD_SEALS);
+  if (imapd || deliverd) fcntls.insert(F_ADD_SEALS);
   if (imapd || deliverd) fcntls.insert(F_GET_SEALS);
   std::vector<Sweep> all{
       {"sendmsg", {3, 1, MSG_NOSIGNAL}, 2, bits(MSG_NOSIGNAL), only({MSG_NOSIGNAL})},
@@ -214,24 +214,26 @@ std::vector<Sweep> sweeps(ipc::Role role) {
        only({0})},
       {"prlimit64", {0, RLIMIT_NOFILE, 0, 1}, 2, {0, 1, 0x7fff'0000'0000, kOnes}, only({0})},
   };
-  if (imapd || role == Role::auth)
+  if (imapd || auth)
     all.push_back({"clone",
                    {kThreadFlags},
                    0,
                    plus(bits(kThreadFlags), {0, SIGCHLD, CLONE_VFORK | CLONE_VM | SIGCHLD}),
                    only({kThreadFlags})});
-  if (imapd || logger)
+  if (imapd || auth || logger)
     all.push_back({"openat", {3, 1, O_CREAT | O_RDWR, 0600}, 3, bits(), none_of(kSpecial)});
-  if (imapd) {
+  if (imapd || auth) {
     all.push_back({"mkdirat", {3, 1, 0700}, 2, bits(), none_of(kSpecial)});
     all.push_back({"unlinkat", {3, 1, 0}, 2, bits(), only({0})});
+  }
+  if (imapd)
     all.push_back({"utimensat", {3, 0, 0, 0}, 1, {0, 1, 0x7fff'0000'0000, kOnes}, only({0})});
+  if (imapd || deliverd)
     all.push_back({"memfd_create",
                    {1, MFD_CLOEXEC | MFD_ALLOW_SEALING},
                    1,
                    bits(MFD_CLOEXEC | MFD_ALLOW_SEALING),
                    only({MFD_CLOEXEC | MFD_ALLOW_SEALING})});
-  }
   if (login) {
     constexpr uint64_t kType = SOCK_STREAM | SOCK_CLOEXEC;
     all.push_back({"socketpair", {AF_UNIX, kType, 0, 1}, 0, range(0, 46), only({AF_UNIX})});
