@@ -74,7 +74,8 @@ class EveryProgram(unittest.TestCase):
                 "backup": ["--all", "/nowhere"], "export": ["--to", "mbox", "foo", "/nowhere"],
                 "import": ["--from", "mbox", "foo", "/nowhere"],
                 "restore": ["--from", "/nowhere", "foo"], "mailbox": ["list", "foo"],
-                "undelete": ["foo"], "dump": ["foo"], "account": ["list"], "kick": ["foo"]}
+                "undelete": ["foo"], "dump": ["foo"], "account": ["list"], "kick": ["foo"],
+                "cert": ["show"], "user": ["list"], "domain": ["list"]}
         for program, name in asked:
             for option in (["-c", "/no/such.yml"], ["-f", "/no/such.yml"], ["-f/no/such.yml"],
                            ["--config=/no/such.yml"], ["--config-yaml", "/no/such.yml"]):

@@ -81,7 +81,7 @@ class Tools(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.suite = Suite(users={f"user{n}": "bar" for n in range(1, 14)}).start()
+        cls.suite = Suite(users={f"user{n}": "bar" for n in range(1, 16)}).start()
         cls.directory = cls.suite.directory
 
     @classmethod
@@ -283,8 +283,8 @@ class Tools(unittest.TestCase):
         write(f"{root}/courierimapuiddb", "1 1100000000 8\n3 1100000001.M1.h\n7 1100000002.M2P2.h\n")
         write(f"{root}/courierimapkeywords/:list", "$Forwarded\n\n1100000002.M2P2.h:0\n")
         write(f"{root}/courierimapsubscribed", "INBOX.Sent\n")
-        self.assertEqual(ctl(suite, "import", "--json", "user10", "--from", "maildir", root)["messages"], 3)
-        with suite.login("user10") as imap:
+        self.assertEqual(ctl(suite, "import", "--json", "user12", "--from", "maildir", root)["messages"], 3)
+        with suite.login("user12") as imap:
             self.assertEqual(imap.status("INBOX", "(UIDVALIDITY UIDNEXT)")[1],
                              [b'INBOX (UIDNEXT 8 UIDVALIDITY 1100000000)'])
             self.assertEqual(uids(imap, "INBOX"), [3, 7])
@@ -293,14 +293,14 @@ class Tools(unittest.TestCase):
 
     def test_subscriptions_below_inbox_survive_an_export_and_import(self):
         suite = self.suite
-        with suite.login("user11") as imap:
+        with suite.login("user13") as imap:
             imap.create("INBOX/Sub")
             imap.subscribe("INBOX/Sub")
             before = sorted(imap.lsub('""', "*")[1])
         for form in ("maildir", "mbox"):
             out = f"{self.directory}/out-{form}"
-            ctl(suite, "export", "user11", "--to", form, out)
-            user = {"maildir": "user12", "mbox": "user13"}[form]
+            ctl(suite, "export", "user13", "--to", form, out)
+            user = {"maildir": "user14", "mbox": "user15"}[form]
             ctl(suite, "import", user, "--from", form, out)
             with suite.login(user) as imap:
                 self.assertEqual(sorted(imap.lsub('""', "*")[1]), before, form)
@@ -334,7 +334,8 @@ class Tools(unittest.TestCase):
         # A moment that is over, and after the last record of the backup.
         ended = int(time.time())
         wait_for(lambda: int(time.time()) > ended, 10, "the next second")
-        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        # gmtime() by itself asks a clock that may be some milliseconds behind.
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time()))
         report = ctl(suite, "restore", "--json", "-n", "user10", "--from", where, "--at", now)
         self.assertIn("the backup ends earlier, with record ", report["notes"][0])
 
