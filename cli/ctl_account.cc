@@ -13,6 +13,7 @@
 #include <fmt/core.h>
 #include <fmt/format.h>
 
+#include "cli/users_client.h"
 #include "common/base/encoding.h"
 #include "common/base/log.h"
 #include "common/journal/account_dir.h"
@@ -60,7 +61,24 @@ Result<std::string> account_name(const config::Config& config, const Fd& base,
                                  const std::string& user) {
   TRY(const bool exact, store::account_exists(base, unique_user_id(user)));
   if (exact) return user;
-  return names::account_of(config, user).value_or(user);
+  return account_of_user(config, user).value_or(user);
+}
+
+std::optional<std::string> account_of_user(const config::Config& config, const std::string& user) {
+  if (auto own = names::account_of(config, user)) return own;
+  if (config.auth_user_directory.empty() || user.size() > ipc::kMaxUserName) return std::nullopt;
+  const auto told = cli::told_users(config.paths_run_dir, user, false);
+  if (!told || told->empty()) return std::nullopt;
+  return told->front().user.value;
+}
+
+std::set<std::string> ids_of_directory(const config::Config& config) {
+  std::set<std::string> ids;
+  if (config.auth_user_directory.empty()) return ids;
+  const auto told = cli::told_users(config.paths_run_dir, "", false);
+  if (!told) return ids;
+  for (const ipc::UserTold& user : *told) ids.insert(unique_user_id(user.user.value));
+  return ids;
 }
 
 Result<std::vector<std::string>> old_spellings(const config::Config& config, const Fd& base) {

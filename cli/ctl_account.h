@@ -1,6 +1,8 @@
 // cli/ctl_account.h - which accounts a command of rims-ctl works on, and as which user
 #pragma once
 
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -40,6 +42,14 @@ struct Accounts {
 // user may be spelled in another way now, or be gone); else as the configuration spells this user.
 [[nodiscard]] Result<std::string> account_name(const config::Config& config, const Fd& base,
                                                const std::string& user);
+
+// The account of a user of the configuration or, where the suite runs and answers, of its user
+// directory (rims-users(7)); nullopt: there is no such user, as far as is known. Before
+// become_owner(): not everybody may ask.
+[[nodiscard]] std::optional<std::string> account_of_user(const config::Config& config,
+                                                         const std::string& user);
+// The ids of all accounts of users of that directory.
+[[nodiscard]] std::set<std::string> ids_of_directory(const config::Config& config);
 
 // A line for each account that only another spelling of the name in the configuration leaves
 // behind: the server does not find that mail.

@@ -24,6 +24,7 @@ int list(const Accounts& accounts, bool json) {
   std::set<std::string> configured;
   for (const auto& known : accounts.loaded.config->users)
     if (const auto name = names::account_name(known.name)) configured.insert(unique_user_id(*name));
+  const std::set<std::string> directory = ids_of_directory(*accounts.loaded.config);
   const auto found = store::name_accounts(accounts.base);
   if (!found) return complain(found.error());
   int status = kDone;
@@ -35,12 +36,13 @@ int list(const Accounts& accounts, bool json) {
                          {"account", a.id},
                          {"bytes", a.bytes},
                          {"configured", known},
+                         {"in_directory", directory.contains(a.id)},
                          {"misplaced", a.misplaced()},
                          {"problem", a.problem}});
     else
       std::printf("%15llu  %s  %s%s\n", static_cast<unsigned long long>(a.bytes), a.id.c_str(),
                   a.user.empty() ? "?" : log::printable(a.user).c_str(),
-                  known ? "" : "  (not in the configuration)");
+                  known || directory.contains(a.id) ? "" : "  (not in the configuration)");
     if (a.misplaced())
       status =
           complain(fmt::format("{} holds the mail of \"{}\", whose place is {}",
@@ -64,12 +66,13 @@ int rename(const Accounts& accounts, const std::string& new_name) {
   const auto name = names::account_name(new_name);
   if (!name) return complain("account: no user can be called " + log::quoted(new_name), kUsage);
   const std::string& to = *name;
+  const bool is_user = account_of_user(*accounts.loaded.config, to).has_value();
   if (const Status now = become_owner(accounts.base); !now) return complain(now.error());
   const int status = tell(store::rename_account(store_options(accounts), from, to, kTakeOver));
   if (status == kDone)
     std::printf("the mail of %s is that of %s now\n", log::printable(from).c_str(),
                 log::printable(to).c_str());
-  if (status == kDone && !names::account_of(*accounts.loaded.config, to))
+  if (status == kDone && !is_user)
     complain(
         fmt::format("note: {} is not in user_list of {}: nobody can log in as this user, and no "
                     "mail is taken for it, until it is there",

@@ -64,9 +64,12 @@ int import_into(const Invocation& how, const Wanted& wanted) {
   const Loaded loaded = load(how, false);
   if (!loaded.config) return loaded.status;
   const auto& config = *loaded.config;
-  const auto user = names::account_of(config, wanted.user);
+  const auto user = account_of_user(config, wanted.user);
   if (!user)
-    return complain(fmt::format("{} is not in user_list of {}", wanted.user, loaded.file), kFailed);
+    return complain(fmt::format("{} is not in user_list of {}, and no suite that runs has this "
+                                "user in its directory",
+                                wanted.user, loaded.file),
+                    kFailed);
   auto base = store::open_base(config.base_dir);
   if (!base) return complain(base.error());
   if (const Status now = become_owner(*base, privdrop::Keep::reading); !now)

@@ -552,6 +552,7 @@ int carry_out(const Invocation& how, Wanted wanted) {
   if (!loaded.config) return loaded.status;
   const auto base = store::open_base(loaded.config->base_dir);
   if (!base) return complain(base.error());
+  const bool is_user = account_of_user(*loaded.config, wanted.user).has_value();
   // New files must belong to the mail user, but only root may be able to read the backup.
   if (const Status now = become_owner(*base, privdrop::Keep::reading); !now)
     return complain(now.error());
@@ -576,10 +577,9 @@ int carry_out(const Invocation& how, Wanted wanted) {
   const bool exists = *there;
   if (!exists && wanted.from.empty())
     return end(Error(Fault::not_found, wanted.user + " has no account; --from names a backup"));
-  // --mailbox restores into an account. If there is none, one is made, but only for a user of
-  // user_list.
+  // --mailbox restores into an account. If there is none, one is made, but only for a user.
   const bool into = exists || !wanted.scope.mailbox.empty();
-  if (into && !exists && !names::account_of(*loaded.config, wanted.user))
+  if (into && !exists && !is_user)
     return end(Error(Fault::not_found,
                      fmt::format("{} has no account and is not in user_list of {}; add the user, "
                                  "or restore the whole account, without --mailbox",

@@ -26,6 +26,8 @@
 #include "common/base/encoding.h"
 #include "common/base/json.h"
 #include "common/base/log.h"
+#include "common/maintenance/account_names.h"
+#include "common/maintenance/restore_account.h"
 #include "common/names/names.h"
 #include "common/password/password.h"
 #include "deliver/intake.h"
@@ -37,7 +39,7 @@ constexpr uint64_t kInherit = UINT64_MAX;
 constexpr uint64_t kPasswordInput = 4096;
 
 struct Request {
-  std::string run_dir;
+  std::string run_dir, base_dir;
   std::vector<std::string> words;  // behind the command
   bool json = false, now = false, disabled = false, no_password = false, with_hashes = false;
   std::string storage, messages;
@@ -178,6 +180,20 @@ int show(const Request& request) {
   return kDone;
 }
 
+// Whoever has the name gets the mail.
+void note_earlier_mail(const Request& request) {
+  const auto base = store::open_base(request.base_dir);
+  const auto name = names::account_name(request.words[0]);
+  if (!base || !name) return;
+  const auto there = store::account_exists(*base, unique_user_id(*name));
+  if (there && *there)
+    complain(fmt::format("note: there is mail of an earlier user {}, which this one gets; "
+                         "\"rims-ctl account rename\" gives it another name, and \"account "
+                         "remove\" ends it",
+                         log::quoted(*name)),
+             kDone);
+}
+
 int add(const Request& request) {
   ipc::AddUser user;
   user.user = request.words[0];
@@ -201,6 +217,7 @@ int add(const Request& request) {
   const auto outcomes = cli::add_users(request.run_dir, std::move(one));
   if (!outcomes) return complain_of(outcomes.error());
   if (!outcomes->front()) return complain_of(outcomes->front().error());
+  note_earlier_mail(request);
   return kDone;
 }
 
@@ -422,6 +439,7 @@ int user(const Invocation& how, std::span<char*> args) {
   const Loaded loaded = load(with, false);
   if (!loaded.config) return loaded.status;
   request.run_dir = loaded.config->paths_run_dir;
+  request.base_dir = loaded.config->base_dir;
   return found->run(request);
 }
 

@@ -96,9 +96,34 @@ class Users(unittest.TestCase):
             self.assertEqual(messages(suite, "alice", "other"), 4)
             ctl(suite, "user", "del", "--now", "alice")
             self.assertIn("there is no user", ctl(suite, "user", "restore", "alice", status=1))
+            # Who has the name gets the mail, which the administrator is told.
+            self.assertIn("there is mail of an earlier user \"Alice\"", add(suite, "Alice", "third"))
+            self.assertEqual(messages(suite, "alice", "third"), 4)
             self.assertIn("can not be renamed", ctl(suite, "user", "rename", "a", "b", status=1))
             self.assertNotIn("secret", suite.log_text())
             self.assertNotIn("$argon2id", suite.log_text())
+
+    def test_tools_for_accounts_know_users_of_the_directory(self):
+        with Suite(settings=FAST) as suite:
+            box = os.path.join(suite.directory, "box")
+            with open(box, "w", encoding="ascii") as f:
+                f.write("From a@b Sat Jan  3 01:05:34 2026\nSubject: x\n\nx\n\n")
+            words = ("import", "--from", "mbox", "Alice", box)
+            self.assertIn("no suite that runs has this user", ctl(suite, *words, status=1))
+            self.assertNotIn("note", add(suite, "alice", "secret"))
+            ctl(suite, *words)
+            self.assertEqual(messages(suite, "alice", "secret"), 1)
+            self.assertNotIn("not in the configuration", ctl(suite, "account", "list"))
+            accounts = json.loads(ctl(suite, "account", "list", "--json"))["accounts"]
+            self.assertEqual([(a["user"], a["configured"], a["in_directory"]) for a in accounts],
+                             [("alice", False, True)])
+            backup = os.path.join(suite.directory, "backup")
+            ctl(suite, "backup", "alice", backup)
+            add(suite, "bob", "secret")
+            ctl(suite, "restore", "--mailbox", "INBOX", "--of", "alice", "bob", "--from", backup)
+            self.assertEqual(messages(suite, "bob", "secret"), 1)
+            add(suite, "carl", "x")
+            self.assertNotIn("user_list", ctl(suite, "account", "rename", "bob", "carl"))
 
     def test_what_is_there_is_there_after_a_restart(self):
         with Suite(settings=FAST) as suite:
