@@ -331,17 +331,20 @@ Status Restore::write_record(SegmentFile& file, const R& record) {
 }  // namespace
 
 Unseen unseen_since(const AccountState& known, int64_t made, int64_t now, uint32_t chance) {
-  constexpr uint64_t kUids = 4, kRecords = 1000;  // each second, on the average
+  constexpr uint64_t kUids = 4;  // each second, on the average
   constexpr uint64_t kBurst = uint64_t{1} << 24;
+  // More each second than an account can have written, and what comes by chance is less: so a
+  // restore that is made a second later begins above all that followed the one before.
+  constexpr uint64_t kRecords = uint64_t{1} << 20, kAtOnce = uint64_t{1} << 16;
   const Unseen least;
-  const auto seconds = static_cast<uint64_t>(std::max<int64_t>(now - made, 0));
+  const auto seconds = static_cast<uint64_t>(std::clamp<int64_t>(now - made, 0, int64_t{1} << 36));
   uint64_t left = UINT32_MAX;
   for (const auto& [id, mailbox] : known.mailboxes())
     left = std::min<uint64_t>(left, UINT32_MAX - mailbox->info().uidnext.value);
   const uint64_t wanted = least.numbers + std::min(seconds, left) * kUids + chance % kBurst;
   return {.numbers =
               static_cast<uint32_t>(std::min(wanted, std::max<uint64_t>(left / 4, least.numbers))),
-          .records = least.records + seconds * kRecords + chance};
+          .records = least.records + seconds * kRecords + chance % kAtOnce};
 }
 
 Result<RestoredAccount> restore_account(const Fd& base, const AccountDir& backup,

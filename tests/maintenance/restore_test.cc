@@ -702,6 +702,8 @@ TEST_F(RestoreTest, WhatFollowedTheBackupIsNotGivenOutAgain) {
     return unseen_since(none, made, now, chance);
   };
   EXPECT_EQ(unseen(now_, now_, 0).numbers, Unseen().numbers);
+  // Whatever chance gave to the one before: HIGHESTMODSEQ never goes back.
+  EXPECT_GT(unseen(now_, now_ + 1, 0).records, unseen(now_, now_, UINT32_MAX).records + 900'000);
   EXPECT_EQ(unseen(now_, now_ - 1000, 0).records, Unseen().records) << "a clock was set back";
   EXPECT_GE(unseen(0, 86'400, 0).numbers - unseen(0, 0, 0).numbers, 4 * 86'400U);
   EXPECT_GE(unseen(0, 86'400, 0).records - unseen(0, 0, 0).records, 1000U * 86'400);

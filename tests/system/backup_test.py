@@ -491,6 +491,67 @@ class BackupTest(unittest.TestCase):
                                 assert os.stat(path).st_uid == NOBODY, path
 
 
+class Numbers(unittest.TestCase):
+    """Numbers that clients may know are not given out again by a restore."""
+
+    def test_a_newer_backup_of_an_older_copy_and_the_same_backup_twice(self):
+        with Suite(users={"foo": "bar"}) as suite:
+            def uids():
+                with suite.login("foo") as imap:
+                    highest = int(imap.select("INBOX", readonly=True) and
+                                  imap.response("HIGHESTMODSEQ")[1][0])
+                    found = imap.uid("FETCH", "1:*", "(BODY.PEEK[])")[1]
+                texts = {int(re.search(rb"UID (\d+)", item[0]).group(1)): item[1]
+                         for item in found if isinstance(item, tuple)}
+                return highest, texts
+
+            def deliver(what, count):
+                for number in range(count):
+                    suite.deliver(f"Subject: {what} {number}\n\n{what}\n".encode(), user="foo")
+
+            account = os.path.dirname(journal(suite.mail))
+            directory = f"{suite.directory}/backup"
+            older = f"{suite.directory}/older"
+            deliver("first", 3)
+            suite.stop()
+            subprocess.run(["cp", "-a", account, older], check=True)
+            suite.start()
+            deliver("second", 4)
+            backup(suite, "foo", directory)
+            known_highest, known = uids()
+            suite.stop()
+            # An older copy, and the backup that is newer.
+            subprocess.run(["rm", "-r", account], check=True)
+            subprocess.run(["cp", "-a", older, account], check=True)
+            said = ctl(suite, "restore", "foo", "--from", directory)
+            self.assertIn("the account is older than the backup", said)
+            self.assertNotIn("older", ctl(suite, "restore", "foo", "--from", directory))
+            self.assertIn("sound", ctl(suite, "check", "foo"))
+            suite.start()
+            deliver("third", 3)
+            highest, now = uids()
+            self.assertGreater(highest, known_highest)
+            self.assertEqual(len(now), 10)
+            for uid, text in now.items():
+                self.assertEqual(known.get(uid, text), text, uid)
+            # Lost twice, and made from the same backup twice.
+            known.update(now)
+            for what in ("fourth", "fifth"):
+                suite.stop()
+                # What the account had is not known any more: the second tells the two apart.
+                began = int(time.time())
+                wait_for(lambda: int(time.time()) > began, 10, "the next second")
+                subprocess.run(["rm", "-r", account], check=True)
+                ctl(suite, "restore", "foo", "--from", directory)
+                suite.start()
+                self.assertGreater(uids()[0], highest)
+                deliver(what, 20)
+                highest, now = uids()
+                self.assertEqual(len(now), 27)
+                for uid, text in now.items():
+                    self.assertEqual(known.setdefault(uid, text), text, uid)
+
+
 class WhatIsWrongIsSaid(unittest.TestCase):
     def filled(self, **more):
         suite = Suite(settings="storage:\n  segment_size: 64K\n", **more)
