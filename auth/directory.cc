@@ -52,10 +52,12 @@ Task<Status> Directory::read_journal() {
   CO_TRY(auto journal, co_await store::open_journal(loop_, pool_, std::move(segments), "", false,
                                                     segment_bytes_));
   users::State fresh;
+  bool damaged = journal->lost() > 0;
   for (uint64_t seq = 1;;) {
     CO_TRY(const auto events, co_await journal->read_from(seq));
     if (events.empty()) break;
     for (const store::JournalEvent& event : events) {
+      damaged = damaged || event.seq != seq;
       seq = event.seq + 1;
       if (event.seq % kPiece == 0) co_await sleep_for(loop_, Milliseconds(0));
       const auto* record = std::get_if<store::OfUserDirectory>(&event.record);
@@ -63,12 +65,20 @@ Task<Status> Directory::read_journal() {
       std::vector<std::string> remarks;
       const Status folded = fresh.apply(event.seq, record->bytes, &remarks);
       if (!folded) remarks.push_back("a record that can not be used: " + folded.error().reply());
+      damaged = damaged || !remarks.empty();
       for (const std::string& remark : remarks)
         log::error({}, "{}/journal/{:08} at offset {}: {}", path_, event.location.segment,
                    event.location.offset, remark);
     }
   }
   fresh.folded_all();
+  if (damaged)
+    log::error({},
+               "the user directory {} has damaged records: whom they were about is as the record "
+               "before says, so somebody may be enabled or have an earlier password again; look at "
+               "\"rims-ctl user list\", or put a copy of the directory in its place while the "
+               "suite does not run",
+               path_);
   state_ = std::move(fresh);
   last_given_ = std::max(last_given_, state_.last_id());
   known_ = !journal->incomplete();

@@ -75,4 +75,10 @@ Loaded load(const Invocation& how, bool need_users) {
   return loaded;
 }
 
+std::optional<int> of_another(const config::Config& config) {
+  const cli::DaemonState now = cli::look_for_daemon(config);
+  if (now.is != cli::DaemonState::another) return std::nullopt;
+  return complain(now.why, kFailed);
+}
+
 }  // namespace rims::ctl

@@ -36,6 +36,10 @@ struct Loaded {
 };
 Loaded load(const Invocation& how, bool need_users);
 
+// The exit status, after a message, where a suite runs in the run directory of `config`, but with
+// another configuration: nothing may be asked of it.
+[[nodiscard]] std::optional<int> of_another(const config::Config& config);
+
 // What every command knows: -c, -f and -p. `how` must outlive the parser.
 void add_common(cli::OptionParser& parser, Invocation& how);
 

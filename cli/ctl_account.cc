@@ -13,6 +13,7 @@
 #include <fmt/core.h>
 #include <fmt/format.h>
 
+#include "cli/daemon.h"
 #include "cli/users_client.h"
 #include "common/base/encoding.h"
 #include "common/base/log.h"
@@ -64,9 +65,18 @@ Result<std::string> account_name(const config::Config& config, const Fd& base,
   return account_of_user(config, user).value_or(user);
 }
 
+namespace {
+
+bool has_directory_to_ask(const config::Config& config) {
+  return !config.auth_user_directory.empty() &&
+         cli::look_for_daemon(config).is == cli::DaemonState::running;
+}
+
+}  // namespace
+
 std::optional<std::string> account_of_user(const config::Config& config, const std::string& user) {
   if (auto own = names::account_of(config, user)) return own;
-  if (config.auth_user_directory.empty() || user.size() > ipc::kMaxUserName) return std::nullopt;
+  if (user.size() > ipc::kMaxUserName || !has_directory_to_ask(config)) return std::nullopt;
   const auto told = cli::told_users(config.paths_run_dir, user, false);
   if (!told || told->empty()) return std::nullopt;
   return told->front().user.value;
@@ -74,7 +84,7 @@ std::optional<std::string> account_of_user(const config::Config& config, const s
 
 std::set<std::string> ids_of_directory(const config::Config& config) {
   std::set<std::string> ids;
-  if (config.auth_user_directory.empty()) return ids;
+  if (!has_directory_to_ask(config)) return ids;
   const auto told = cli::told_users(config.paths_run_dir, "", false);
   if (!told) return ids;
   for (const ipc::UserTold& user : *told) ids.insert(unique_user_id(user.user.value));

@@ -90,6 +90,7 @@ int domain(const Invocation& how, std::span<char*> args) {
         kUsage);
   const Loaded loaded = load(with, false);
   if (!loaded.config) return loaded.status;
+  if (const auto status = of_another(*loaded.config)) return *status;
   const std::string& run_dir = loaded.config->paths_run_dir;
   if (name == "list") return list(run_dir, json);
   const Status changed = cli::change_domain(run_dir, std::move(edit));

@@ -13,7 +13,6 @@
 
 #include "cli/admin_client.h"
 #include "cli/ctl.h"
-#include "cli/daemon.h"
 #include "cli/options.h"
 #include "common/base/json.h"
 #include "common/base/log.h"
@@ -124,9 +123,7 @@ int who(const Invocation& how, std::span<char*> args) {
   if (operands->size() > 1) return complain("who: needless argument: " + (*operands)[1], kUsage);
   const Loaded loaded = load(with, false);
   if (!loaded.config) return loaded.status;
-  if (const cli::DaemonState now = cli::look_for_daemon(*loaded.config);
-      now.is == cli::DaemonState::another)
-    return complain(now.why, kFailed);
+  if (const auto status = of_another(*loaded.config)) return *status;
   auto told = cli::who(loaded.config->paths_run_dir);
   if (!told) return complain_of(told.error());
   if (!operands->empty()) {
@@ -154,9 +151,7 @@ int kick(const Invocation& how, std::span<char*> args) {
   if (operands->empty()) return complain("kick: need USER or SESSION", kUsage);
   const Loaded loaded = load(with, false);
   if (!loaded.config) return loaded.status;
-  if (const cli::DaemonState now = cli::look_for_daemon(*loaded.config);
-      now.is == cli::DaemonState::another)
-    return complain(now.why, kFailed);
+  if (const auto status = of_another(*loaded.config)) return *status;
   const std::string& run_dir = loaded.config->paths_run_dir;
   // Users who were removed have sessions, too: their names are those of the sessions.
   const auto there = cli::who(run_dir);

@@ -16,6 +16,7 @@
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include "cli/ctl.h"
@@ -286,27 +287,52 @@ int export_users(const Request& request) {
   return std::fflush(stdout) == 0 ? kDone : complain("user: writing failed", kFailed);
 }
 
-Result<ipc::AddUser> user_of_line(std::string_view line) {
+// Nothing is overlooked: what is not understood may be what keeps somebody out.
+Status known_keys(const ParsedJson& json) {
+  constexpr std::string_view kKeys[] = {"user",      "hash",          "disabled",
+                                        "addresses", "quota_storage", "quota_messages",
+                                        "created",   "removed",       "state"};
+  for (const auto& [key, value] : json.items())
+    if (std::ranges::find(kKeys, key) == std::end(kKeys))
+      return fail(Fault::syntax, fmt::format("unknown key {}; expected {}", log::quoted(key),
+                                             fmt::join(kKeys, ", ")));
+  return {};
+}
+
+// nullopt: a user who is removed, and stays so.
+Result<std::optional<ipc::AddUser>> user_of_line(std::string_view line) {
   TRY(const ParsedJson json, parse_json(line));
   if (!json.is_object()) return fail(Fault::syntax, "expected a JSON object");
+  TRY_STATUS(known_keys(json));
+  const auto wrong = [](std::string_view key, const char* expected) {
+    return fail(Fault::syntax, fmt::format("{}: expected {}", key, expected));
+  };
   ipc::AddUser user;
   user.user = json_string(json, "user");
-  if (!user.user.within()) return fail(Fault::syntax, "expected a user");
+  if (!user.user.within()) return wrong("user", "a name");
+  if (const ParsedJson& hash = json_member(json, "hash"); !hash.is_null() && !hash.is_string())
+    return wrong("hash", "a text");
   std::string hash = json_string(json, "hash");
   user.hash.value = Secret(hash);
   wipe(hash);
   if (!user.hash.within()) return fail(Fault::syntax, "the hash is too long");
   const ParsedJson& disabled = json_member(json, "disabled");
+  if (!disabled.is_null() && !disabled.is_boolean()) return wrong("disabled", "true or false");
   user.disabled = disabled.is_boolean() && disabled.get<bool>();
-  const auto quota = [&json](const char* name, uint64_t& value) {
-    const ParsedJson& member = json_member(json, name);
-    if (member.is_number_integer() && json_number(json, name) >= 0)
-      value = static_cast<uint64_t>(json_number(json, name));
-  };
-  quota("quota_storage", user.quota_bytes);
-  quota("quota_messages", user.quota_messages);
-  quota("created", user.created);
-  if (const ParsedJson& addresses = json_member(json, "addresses"); addresses.is_array())
+  uint64_t removed = 0;
+  for (const auto& [key, value] : {std::pair{"quota_storage", &user.quota_bytes},
+                                   {"quota_messages", &user.quota_messages},
+                                   {"created", &user.created},
+                                   {"removed", &removed}}) {
+    const ParsedJson& member = json_member(json, key);
+    if (member.is_null()) continue;
+    if (!member.is_number_integer() || json_number(json, key) < 0)
+      return wrong(key, "a number, or null");
+    *value = static_cast<uint64_t>(json_number(json, key));
+  }
+  const ParsedJson& addresses = json_member(json, "addresses");
+  if (!addresses.is_null() && !addresses.is_array()) return wrong("addresses", "a list");
+  if (addresses.is_array())
     for (const ParsedJson& address : addresses) {
       if (!address.is_string()) return fail(Fault::syntax, "an address is no text");
       user.addresses.value.emplace_back(address.get<std::string>());
@@ -315,6 +341,7 @@ Result<ipc::AddUser> user_of_line(std::string_view line) {
     }
   if (user.addresses.value.size() > ipc::kMaxUserAddresses)
     return fail(Fault::syntax, "too many addresses");
+  if (removed != 0) return std::nullopt;
   return user;
 }
 
@@ -325,7 +352,7 @@ int import_users(const Request& request) {
   if (!input) return complain("user: " + input.error().detail(), kFailed);
   std::vector<ipc::AddUser> users;
   std::vector<std::string> names;
-  size_t number = 0, skipped = 0;
+  size_t number = 0, skipped = 0, removed = 0;
   for (std::string_view rest = *input; !rest.empty();) {
     const size_t end = std::min(rest.find('\n'), rest.size());
     const std::string_view line = rest.substr(0, end);
@@ -339,8 +366,12 @@ int import_users(const Request& request) {
           fmt::format("user: line {}: {}; nothing was imported", number, user.error().reply()),
           kFailed);
     }
-    names.push_back(user->user.value);
-    users.push_back(*std::move(user));
+    if (!*user) {
+      removed++;
+      continue;
+    }
+    names.push_back((*user)->user.value);
+    users.push_back(**std::move(user));
   }
   wipe(*input);
   const auto outcomes = cli::add_users(request.run_dir, std::move(users));
@@ -352,6 +383,7 @@ int import_users(const Request& request) {
                kFailed);
     }
   std::printf("users added: %zu\n", outcomes->size() - skipped);
+  if (removed > 0) std::printf("users left out, as they are removed: %zu\n", removed);
   return skipped == 0 ? kDone : kFailed;
 }
 
@@ -438,6 +470,7 @@ int user(const Invocation& how, std::span<char*> args) {
     if (word.empty()) return complain("user: a name is missing", kUsage);
   const Loaded loaded = load(with, false);
   if (!loaded.config) return loaded.status;
+  if (const auto status = of_another(*loaded.config)) return *status;
   request.run_dir = loaded.config->paths_run_dir;
   request.base_dir = loaded.config->base_dir;
   return found->run(request);

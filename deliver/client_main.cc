@@ -102,12 +102,17 @@ Arguments arguments_or_end(int argc, char** argv) {
   return std::move(std::get<Arguments>(read));
 }
 
-// The socket of root's suite, for the configuration `named`; "" means any.
+// Ends where a suite runs in `run_dir`, but with another configuration than `named`.
+void expect_suite_of(const std::string& named, const std::string& run_dir) {
+  const auto with = config::running_with(run_dir);
+  if (with && !config::is_same_file(*with, named))
+    end({EX_TEMPFAIL, fmt::format("the suite of {} runs with the configuration {}, not {}", run_dir,
+                                  *with, named)});
+}
+
+// The socket of root's suite.
 std::string usual_socket_for(const std::string& named) {
-  const auto with = config::running_with(kUsualRunDir);
-  if (!named.empty() && with && !config::is_same_file(*with, named))
-    end({EX_TEMPFAIL, fmt::format("the suite of {} runs with the configuration {}, not {}",
-                                  kUsualRunDir, *with, named)});
+  expect_suite_of(named, kUsualRunDir);
   return kUsualSocket;
 }
 
@@ -144,6 +149,7 @@ std::string socket_or_end(const Arguments& args) {
                       config->positions.contains("paths.run_dir");
   if (!chosen && is_of_root(*file) && access(config->listen_deliver_socket.c_str(), F_OK) != 0)
     return usual_socket_for(*file);
+  expect_suite_of(*file, config->paths_run_dir);
   return config->listen_deliver_socket;
 }
 

@@ -31,13 +31,18 @@ class OneRunDirectory(unittest.TestCase):
             before = suite.pids()
             with suite.login() as imap:
                 for words, status in ((["start"], 1), (["reload"], 6), (["restart"], 6), (["stop"], 1), (["status"], 1),
-                                      (["check"], 6), (["who"], 1), (["kick", "foo"], 1)):
+                                      (["check"], 6), (["who"], 1), (["kick", "foo"], 1),
+                                      (["user", "list"], 1), (["user", "del", "--now", "foo"], 1),
+                                      (["domain", "add", "example.org"], 1)):
                     done = suite.command("sbin/rims-ctl", "-c", other, *words)
                     self.assertEqual(done.returncode, status, (words, done))
                     self.assertIn(f"is a suite with the configuration {suite.config}, not {other}; both have the run "
                                   f"directory {suite.run_dir}: give one of them another paths.run_dir",
                                   done.stderr.decode(), words)
-                self.assertEqual(imap.noop()[0], "OK")
+                done = suite.command("bin/rims-deliver", "-c", other, "-d", "foo", stdin=b"Subject: x\n\nx\n")
+                self.assertEqual(done.returncode, 75, done)
+                self.assertIn(f"runs with the configuration {suite.config}, not {other}", done.stderr.decode())
+                self.assertEqual(imap.select("INBOX"), ("OK", [b"0"]))
             self.assertEqual(suite.pids(), before)
             # A link is another name for the same.
             link = os.path.join(suite.directory, "link.yml")

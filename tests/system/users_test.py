@@ -148,6 +148,7 @@ class Users(unittest.TestCase):
             for where, _, files in os.walk(directory):
                 for name in files:
                     self.assertEqual(os.stat(os.path.join(where, name)).st_mode & 0o077, 0)
+            self.assertNotIn("damaged", suite.log_text())
 
     def test_a_quota_of_a_user_holds_at_once_and_in_a_new_worker(self):
         with Suite(settings=FAST + "quota:\n  messages: 3\n  delivery: reject\n") as suite:
@@ -201,13 +202,28 @@ class Users(unittest.TestCase):
             for user in ("alice", "bob"):
                 ctl(suite, "user", "del", "--now", user)
             wrong = lines + "{}\n"
-            self.assertIn("line 3: expected a user; nothing was imported",
+            self.assertIn("line 3: user: expected a name; nothing was imported",
                           ctl(suite, "user", "import", stdin=wrong.encode(), status=1))
+            for more, why in (('"pasword": "p"', 'unknown key "pasword"; expected user, hash, '),
+                              ('"quota_storage": "5G"', "quota_storage: expected a number, or null"),
+                              ('"quota_messages": -1', "quota_messages: expected a number, or null"),
+                              ('"addresses": "x@y.example"', "addresses: expected a list"),
+                              ('"disabled": "true"', "disabled: expected true or false"),
+                              ('"hash": 5', "hash: expected a text")):
+                wrong = lines + '{"user": "carl", ' + more + "}\n"
+                self.assertIn(f"line 3: {why}", ctl(suite, "user", "import", stdin=wrong.encode(), status=1))
             self.assertEqual(ctl(suite, "user", "import", stdin=lines.encode()), "users added: 2\n")
             self.assertEqual(ctl(suite, "user", "export", "--with-hashes"), lines)
             self.assertTrue(gets_in(suite, "bob", "secret"))
+            # Who was removed does not come back by the way.
+            ctl(suite, "user", "del", "bob")
+            gone = ctl(suite, "user", "export", "--with-hashes")
+            ctl(suite, "user", "del", "--now", "bob")
+            self.assertIn("users left out, as they are removed: 1\n",
+                          ctl(suite, "user", "import", stdin=gone.encode(), status=1))
+            self.assertFalse(gets_in(suite, "bob", "secret"))
             text = ctl(suite, "user", "import", stdin=lines.encode(), status=1)
-            self.assertIn("users added: 0", text)
+            self.assertIn("users added: 1", text)
             self.assertIn('"alice": there is a user "alice"', text)
 
     def test_only_root_and_the_user_of_the_suite_may_ask(self):
@@ -286,6 +302,7 @@ class Users(unittest.TestCase):
             self.assertFalse(gets_in(suite, "bobby", "secret"))
             self.assertRegex(suite.log_text(), r"ERROR rims-auth\[\d+\] damaged: .*/users/journal/00000001 "
                                                r"at offset \d+, ")
+            self.assertIn("somebody may be enabled or have an earlier password again", suite.log_text())
             add(suite, "bobby", "again")
             self.assertTrue(gets_in(suite, "bobby", "again"))
 
