@@ -8,6 +8,7 @@ namespace rims::tls {
 
 Result<Context> context_of(const config::LoginPart& part, size_t* wrong) {
   std::vector<Certificate> certificates;
+  certificates.reserve(part.certificates.value.size());
   for (const config::Certificate& one : part.certificates.value)
     certificates.push_back({.chain_pem = one.chain_pem.value,
                             .key_pem = one.key_pem.value.reveal(),

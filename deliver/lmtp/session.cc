@@ -60,7 +60,7 @@ Step Session::command_line(std::string_view input) {
     wrong({500, "5.5.2", "expected a line of at most " + std::to_string(kMaxLine) + " bytes"});
     return {.consumed = lf + 1};
   }
-  if (lf == std::string_view::npos || lf >= kMaxLine) {
+  if (lf >= kMaxLine) {  // also npos
     if (lf == std::string_view::npos && input.size() < kMaxLine)
       return {.event = Event::need_input};
     mode_ = Mode::skipping;
