@@ -1,12 +1,11 @@
 // auth/directory.h - the users that come and go without a reload: their journal, and what it comes
 // to
 //
-//   Journal   segments as those of mail (common/journal), in users.directory: checksums, torn
-//   tails,
-//             flush before anything is acknowledged. The state in memory is its index
+//   Journal   segments as those of mail (common/journal), in auth.user_directory: checksums, torn
+//             tails, flush before anything is acknowledged. The state in memory is its index
 //   Change    planned on the state that is durable, written, flushed, and only then seen by
-//   anybody.
-//             What waits together, and does not touch the same names, is one write and one flush
+//             anybody. What waits together, and does not touch the same names, is one write and
+//             one flush
 //   Damage    costs the records that are damaged: the others are served, and the log says where
 //   Failure   after a failed write the journal is read again from what is on the disk, before the
 //             next change; logins go on meanwhile with what was known

@@ -2,8 +2,7 @@
 //
 //   Runs in  rims-deliverd (user _rimsdeliver, empty chroot); never opens an account
 //   Talks to rims-deliver (a socket), clients of LMTP (lmtp_server.h), rims-auth (who is it?),
-//   every rims-imapd (store it; and its
-//            #postman sessions submit here)
+//            every rims-imapd (store it; and its #postman sessions submit here)
 //   Trust    rims-deliver is an attacker until its message has passed the checks; rims-auth and
 //            rims-imapd are trusted to answer truthfully, but may not answer at all
 //   Promise  `delivered` is passed on, never invented: a link that ends, a process that is

@@ -41,8 +41,9 @@ enum class Root : uint8_t {
 enum class FileRights : uint8_t {
   none,
   append_and_rotate,  // rims-log, the directory of log_file: make, write, rename and remove files
-  keep,  // rims-imapd, base_dir, and rims-auth, auth.user_directory: that, read, truncate; make
-         // directories
+  // rims-imapd, base_dir, and rims-auth, auth.user_directory: that, read, truncate; make
+  // directories
+  keep,
 };
 
 struct Row {
