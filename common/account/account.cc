@@ -410,6 +410,11 @@ void Account::tell_closed() {
 
 Task<Result<const AccountState*>> Account::whole_state() {
   if (failure_ || closing_) co_return unusable();
+  CO_TRY(const auto pins, co_await load_all());
+  co_return &state_;
+}
+
+Task<Result<std::vector<std::shared_ptr<Mailbox>>>> Account::load_all() {
   std::vector<std::shared_ptr<Mailbox>> pins;
   std::vector<MailboxId> ids;
   for (const auto& [id, mailbox] : state_.mailboxes()) ids.push_back(id);
@@ -417,7 +422,7 @@ Task<Result<const AccountState*>> Account::whole_state() {
     CO_TRY(auto pin, co_await load(id));
     pins.push_back(std::move(pin));
   }
-  co_return &state_;
+  co_return pins;
 }
 
 Task<Result<std::vector<std::string>>> Account::check() {

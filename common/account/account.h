@@ -286,6 +286,8 @@ class Account {
   Task<Result<std::string>> read_part(MessageId message, Part part, uint64_t offset,
                                       uint64_t length);
   Task<Result<std::shared_ptr<Mailbox>>> load(MailboxId id);
+  // Every mailbox; they stay loaded as long as the caller holds them.
+  Task<Result<std::vector<std::shared_ptr<Mailbox>>>> load_all();
   Task<Status> write_index();
   void tell(const Change& change, const void* origin);
 

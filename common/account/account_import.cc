@@ -106,13 +106,7 @@ Task<Result<bool>> Account::pass_over(AccountState known, std::string account_id
   if (failure_ || closing_) co_return unusable();
   while (committing_) co_await idle_.wait();
   if (account_id != journal_->account_id() || !state_.is_behind(known)) co_return false;
-  std::vector<std::shared_ptr<Mailbox>> pins;
-  std::vector<MailboxId> ids;
-  for (const auto& [id, mailbox] : state_.mailboxes()) ids.push_back(id);
-  for (const MailboxId id : ids) {
-    CO_TRY(auto pin, co_await load(id));
-    pins.push_back(std::move(pin));
-  }
+  CO_TRY(auto pins, co_await load_all());
   journal_->pass_over(std::max(known.seq(), journal_->last_seq()) + unseen.records);
   state_.advance(journal_->last_seq());
   CO_TRY_STATUS(co_await commit(
