@@ -56,20 +56,11 @@ Result<Fd> connect_to(const std::string& run_dir) {
 }
 
 // Closes the link, and so ends who waits on it, unless that is cancelled before.
-Task<void> close_after(Loop& loop, std::shared_ptr<ipc::Link> link, Milliseconds limit) {
+Task<void> close_after(Loop& loop, std::shared_ptr<ipc::Link> link, Milliseconds limit,
+                       bool& late) {
   co_await sleep_for(loop, limit);
+  late = true;
   link->close();
-}
-
-// The next packet, within a time. Error: timeout; peer_gone.
-Task<Result<ipc::Packet>> receive_within(Loop& loop, std::shared_ptr<ipc::Link> link,
-                                         Milliseconds limit) {
-  Scope clock(loop);
-  clock.spawn(close_after(loop, link, limit));
-  const auto began = Loop::now();
-  auto packet = co_await link->receive();
-  if (!packet && Loop::now() - began >= limit) co_return fail(Fault::timeout, "late");
-  co_return packet;
 }
 
 // Somebody has stopped it by a signal.
@@ -239,6 +230,17 @@ Task<Status> ask_kick(Loop& loop, Process process, std::vector<ipc::Kick> kicks,
 }
 
 }  // namespace
+
+Task<Result<ipc::Packet>> receive_within(Loop& loop, std::shared_ptr<ipc::Link> link,
+                                         Milliseconds limit) {
+  bool late = false;
+  Scope clock(loop);
+  clock.spawn(close_after(loop, link, limit, late));
+  auto packet = co_await link->receive();
+  // Not by the clock: a timer counts from when the loop woke, and may be early by that.
+  if (!packet && late) co_return fail(Fault::timeout, "late");
+  co_return packet;
+}
 
 Task<Result<std::shared_ptr<ipc::Link>>> reach_auth(Loop& loop, std::string run_dir) {
   return find_auth(loop, std::move(run_dir));

@@ -42,6 +42,11 @@ struct Told {
 // A link to rims-auth, for the user directory (common/ipc/users_link.h). Errors: as of who().
 Task<Result<std::shared_ptr<ipc::Link>>> reach_auth(Loop& loop, std::string run_dir);
 
+// The next packet of a link. Errors: timeout, none came within `limit`, and the link is closed;
+// peer_gone, the other side has ended it.
+Task<Result<ipc::Packet>> receive_within(Loop& loop, std::shared_ptr<ipc::Link> link,
+                                         Milliseconds limit);
+
 struct ReloadTold {
   ipc::ReloadEnd end = ipc::ReloadEnd::in_force;
   std::vector<std::string> remarks;

@@ -17,17 +17,11 @@ constexpr size_t kOnTheirWay = 512;
 
 using SharedLink = std::shared_ptr<ipc::Link>;
 
-Task<void> close_after(Loop& loop, SharedLink link, Milliseconds limit) {
-  co_await sleep_for(loop, limit);
-  link->close();
-}
-
-// The next packet; the link is closed when none comes in time.
 Task<Result<ipc::Packet>> next(Loop& loop, SharedLink link) {
-  Scope clock(loop);
-  clock.spawn(close_after(loop, link, kAnswerLimit));
-  auto packet = co_await link->receive();
-  if (!packet) co_return fail(Fault::peer_gone, "rims-auth has ended the link, or does not answer");
+  auto packet = co_await receive_within(loop, link, kAnswerLimit);
+  if (!packet && packet.error().fault() == Fault::timeout)
+    co_return fail(Fault::timeout, "rims-auth does not answer");
+  if (!packet) co_return fail(Fault::peer_gone, "rims-auth has ended the link");
   co_return packet;
 }
 
