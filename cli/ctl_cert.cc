@@ -342,10 +342,13 @@ int self_signed(const Loaded& loaded, std::vector<std::string> names, int days) 
   return kDone;
 }
 
-std::optional<int> days_in(const std::string& text) {
+constexpr int kMostDays = 36'500;  // a hundred years
+
+// A number of days, at least `least` and at most kMostDays.
+std::optional<int> days_in(const std::string& text, int least) {
   int days = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), days);
-  if (error != std::errc() || end != text.data() + text.size() || days < 0 || days > 36'500)
+  if (error != std::errc() || end != text.data() + text.size() || days < least || days > kMostDays)
     return std::nullopt;
   return days;
 }
@@ -372,9 +375,11 @@ int cert(const Invocation& how, std::span<char*> args) {
   const bool shows = what == "show" && operands->size() == 1;
   if (!shows && what != "self-signed")
     return complain("cert: need show, or self-signed with names of hosts", kUsage);
-  const auto days = days_in(days_text.empty() ? (shows ? "0" : "365") : days_text);
-  if (!days || (!shows && *days == 0))
-    return complain("cert: --days: expected a number of days, found " + log::quoted(days_text),
+  const int least = shows ? 0 : 1;
+  const auto days = days_in(days_text.empty() ? (shows ? "0" : "365") : days_text, least);
+  if (!days)
+    return complain(fmt::format("cert: --days: expected {} to {} days, found {}", least, kMostDays,
+                                log::quoted(days_text)),
                     kUsage);
   const Loaded loaded = load(with, false);
   if (!loaded.config) return loaded.status;

@@ -139,6 +139,10 @@ class Certificates(unittest.TestCase):
         for words in ([], ["show", "x"], ["self-signed", "a b"], ["self-signed", "--days", "0"],
                       ["show", "--days", "x"], ["remove"]):
             self.assertRegex(self.ctl("cert", *words, status=2), "^rims-ctl: cert: ", words)
+        for what, days, bounds in (("self-signed", "0", "1 to 36500"), ("self-signed", "36501", "1 to 36500"),
+                                  ("show", "-1", "0 to 36500"), ("show", "36501", "0 to 36500")):
+            self.assertIn(f'--days: expected {bounds} days, found "{days}"',
+                          self.ctl("cert", what, f"--days={days}", status=2))
         self.assertEqual(sorted(os.listdir(self.directory)), before)
 
     def test_what_the_issuer_says_reaches_the_client(self):
