@@ -1,5 +1,5 @@
-// tests/maintenance/restore_account_test.cc - accounts that are gone or older than their backup, what
-// their place holds, and backups that are damaged themselves
+// tests/maintenance/restore_account_test.cc - accounts that are gone or older than their backup,
+// what their place holds, and backups that are damaged themselves
 
 #include "tests/maintenance/restore_fixture.h"
 
