@@ -19,13 +19,17 @@ class AdminClientTest : public testing::Test {
                                         ipc::kCtlAcceptsFromServing);
     other_ = std::move((*pair)[1]);
   }
-  // Asks while the loop has not looked at its clock for longer than the limit.
+  // Asks when the loop has not looked at its clock for longer than the limit, and will look at it
+  // before the limit is over.
   Task<Result<ipc::Packet>> ask_busy(Milliseconds limit) {
     co_await sleep_for(loop_, Milliseconds(1));
     for (const auto until = Loop::now() + 3 * limit; Loop::now() < until;) {
     }
+    Scope others(loop_);
+    others.spawn(look_soon(limit / 4));
     co_return co_await receive_within(loop_, link_, limit);
   }
+  Task<void> look_soon(Milliseconds after) { co_await sleep_for(loop_, after); }
 
   Loop loop_;
   std::shared_ptr<ipc::Link> link_;
