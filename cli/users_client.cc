@@ -17,6 +17,7 @@ constexpr size_t kOnTheirWay = 512;
 
 using SharedLink = std::shared_ptr<ipc::Link>;
 
+// The next packet of rims-auth. Errors: as of receive_within().
 Task<Result<ipc::Packet>> next(Loop& loop, SharedLink link) {
   auto packet = co_await receive_within(loop, link, kAnswerLimit);
   if (!packet && packet.error().fault() == Fault::timeout)

@@ -112,6 +112,17 @@ class Sessions(unittest.TestCase):
                 os.kill(worker, signal.SIGCONT)
             self.assertRegex(told, rf"rims-imapd [01] does not answer: process {worker} is stopped by a signal")
 
+    def test_a_stopped_rims_auth_is_not_one_that_has_ended(self):
+        with Suite() as suite:
+            auth = suite.pids("auth")[0]
+            os.kill(auth, signal.SIGSTOP)
+            try:
+                told = suite.command("sbin/rims-ctl", "user", "list", limit=90)
+            finally:
+                os.kill(auth, signal.SIGCONT)
+            self.assertIn("rims-auth does not answer", told.stderr.decode())
+            self.assertEqual(told.returncode, 1)
+
     def test_a_kick_beside_a_process_that_is_stopped_takes_seconds_and_names_it(self):
         users = {f"user{n}": "x" for n in range(8)}
         with Suite(users=users, settings="processes:\n  imapd_workers: 2\n") as suite, \
